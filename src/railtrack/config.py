@@ -1,0 +1,233 @@
+"""The settings: one table of variables and flags, parsed once into a frozen Settings. The only place that names them."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+WORKERS_LIMIT = 64
+THREADS_LIMIT = 64
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used: one line that names it, the value's fault and the next step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the server runs with. Paths are absolute, URIs as given."""
+
+    backend_store_uri: str
+    default_artifact_root: str
+    artifacts_destination: str
+    host: str
+    port: int
+    platform_port: int | None
+    workers: int
+    threads: int
+    auth: str
+    allowed_hosts: tuple[str, ...]
+    db_wait_s: int
+    data: Path
+
+    @property
+    def loopback(self) -> bool:
+        """The server can be reached from this machine only."""
+        return is_loopback(self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row of the table: `variables` in the order in which they win, below the flag."""
+
+    field: str
+    variables: tuple[str, ...]
+    flags: tuple[str, ...]
+    parse: Callable[[str], Any]
+    default: str
+    help: str
+    secret: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.variables[0]
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _port(value: str) -> int:
+    return _whole_number(value, 1, 65535)
+
+
+def _workers(value: str) -> int:
+    return _whole_number(value, 1, WORKERS_LIMIT)
+
+
+def _threads(value: str) -> int:
+    return _whole_number(value, 1, THREADS_LIMIT)
+
+
+def _seconds(value: str) -> int:
+    return _whole_number(value, 0, 3600)
+
+
+def _optional_port(value: str) -> int | None:
+    return _port(value) if value else None
+
+
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def _auth(value: str) -> str:
+    if value not in ("auto", "on", "off"):
+        raise ValueError("is not one of auto, on, off")
+    return value
+
+
+def _whole_number(value: str, least: int, most: int) -> int:
+    if not value.isascii() or not value.isdigit() or not least <= int(value[:9]) <= most:
+        raise ValueError(f"is not a whole number from {least} to {most}")
+    return int(value)
+
+
+SETTINGS = (
+    Setting(
+        "backend_store_uri",
+        ("MLFLOW_BACKEND_STORE_URI", "DATABASE_URL"),
+        ("--backend-store-uri",),
+        _text,
+        "",
+        "The database: `postgresql://user:password@host:5432/name`, or `sqlite:///file.db`. "
+        "Default: SQLite in the data folder.",
+        secret=True,
+    ),
+    Setting(
+        "default_artifact_root",
+        ("MLFLOW_DEFAULT_ARTIFACT_ROOT",),
+        ("--default-artifact-root",),
+        _text,
+        "mlflow-artifacts:/",
+        "What the artifact location of a new experiment starts with. `mlflow-artifacts:/`: clients send their "
+        "artifacts through the server and need no keys.",
+    ),
+    Setting(
+        "artifacts_destination",
+        ("MLFLOW_ARTIFACTS_DESTINATION",),
+        ("--artifacts-destination",),
+        _text,
+        "",
+        "Where `mlflow-artifacts:` lives: a folder. Default: `mlartifacts` in the data folder.",
+    ),
+    Setting(
+        "host",
+        ("MLFLOW_HOST",),
+        ("--host", "-h"),
+        _text,
+        "127.0.0.1",
+        "The address to listen on. `0.0.0.0` also listens on `[::]` where the machine has IPv6.",
+    ),
+    Setting("port", ("MLFLOW_PORT",), ("--port", "-p"), _port, "5000", "The port to listen on."),
+    Setting(
+        "platform_port",
+        ("PORT",),
+        (),
+        _optional_port,
+        "",
+        "The port that a platform injects; listened on as well where it differs from `MLFLOW_PORT`.",
+    ),
+    Setting("workers", ("GUNICORN_WORKERS",), ("--workers", "-w"), _workers, "2", "Worker processes."),
+    Setting(
+        "threads",
+        ("GUNICORN_THREADS",),
+        ("--threads",),
+        _threads,
+        "4",
+        "Requests of one worker that may be at the database at once: the size of its connection pool.",
+    ),
+    Setting(
+        "auth",
+        ("RAILTRACK_AUTH",),
+        ("--auth",),
+        _auth,
+        "auto",
+        "Login comes in a later version: until then the server is open, whatever this says except `on`, "
+        "which is refused.",
+    ),
+    Setting(
+        "allowed_hosts",
+        ("MLFLOW_SERVER_ALLOWED_HOSTS",),
+        ("--allowed-hosts",),
+        _names,
+        "",
+        "Further Host names, separated by commas, that a server on a loopback address answers to; `*` for any.",
+    ),
+    Setting(
+        "db_wait_s",
+        ("RAILTRACK_DB_WAIT_S",),
+        ("--db-wait",),
+        _seconds,
+        "60",
+        "Seconds that the start waits for PostgreSQL to accept connections; a refused login ends the wait at once.",
+    ),
+    Setting(
+        "data",
+        ("RAILTRACK_DATA",),
+        ("--data",),
+        Path,
+        "./railtrack-data",
+        "The folder for SQLite and local artifacts.",
+    ),
+)
+
+
+def load(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from flags (by field name; they win) and variables. Raises ConfigError for the first wrong one."""
+    values = {setting.field: _value(setting, flags, environ) for setting in SETTINGS}
+    values["data"] = data = values["data"].absolute()
+    values["backend_store_uri"] = values["backend_store_uri"] or f"sqlite:///{data / 'mlflow.db'}"
+    values["artifacts_destination"] = values["artifacts_destination"] or str(data / "mlartifacts")
+    assert {field.name for field in fields(Settings)} == set(values)
+    return Settings(**values)
+
+
+def _value(setting: Setting, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Any:
+    source, text = _given(setting, flags, environ)
+    try:
+        return setting.parse(text)
+    except ValueError as error:
+        shown = "its value" if setting.secret else repr(text)
+        raise ConfigError(f"{source}: {shown} {error}. {setting.help}") from None
+
+
+def _given(setting: Setting, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> tuple[str, str]:
+    """Where the value comes from, and its text; an empty variable counts as unset."""
+    if flag := flags.get(setting.field):
+        return setting.flags[0], flag
+    for variable in setting.variables:
+        if text := environ.get(variable, ""):
+            return variable, text
+        if path := environ.get(f"{variable}_FILE", ""):
+            return f"{variable}_FILE", _file_text(variable, path)
+    return setting.name, setting.default
+
+
+def _file_text(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{variable}_FILE: cannot read {path!r} ({error}). Point it to a readable file.") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reachable from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,73 @@
+"""The database as endpoints see it: statements in PostgreSQL's spelling, two engines behind one protocol.
+
+postgres.py and sqlite.py implement Db; open.py chooses, creates and recognises; drivers appear nowhere else.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Literal, Protocol
+
+from railtrack.errors import ApiError, unavailable
+
+Engine = Literal["postgresql", "sqlite"]
+Row = Sequence[Any]
+"""A result row, read by position: a tuple or something that unpacks like one."""
+
+
+class Tx(Protocol):
+    """Statements of one transaction. Parameters are `$1`, `$2`, ...; a list goes to `= ANY($n)`."""
+
+    engine: Engine
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]: ...
+
+    async def fetchrow(self, sql: str, *args: Any) -> Row | None: ...
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        """The first column of the first row, None when there is none."""
+
+    async def execute(self, sql: str, *args: Any) -> int:
+        """Run a statement and return the number of rows it changed."""
+
+    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None: ...
+
+    def pick(self, *, postgresql: str, sqlite: str) -> str:
+        """The text for this engine, where one text cannot serve both; the reason stands beside the call."""
+
+
+class Db(Tx, Protocol):
+    """A bounded pool of connections. A statement sent to the Db itself is one committed statement that only reads."""
+
+    def read(self) -> AbstractAsyncContextManager[Tx]:
+        """Several reading statements that see one state of the database."""
+
+    def write(self) -> AbstractAsyncContextManager[Tx]:
+        """One transaction: committed at the end of the block, undone when the block raises."""
+
+    async def close(self) -> None: ...
+
+
+class UniqueViolation(Exception):
+    """A row with this key is there already. `constraint`: its name on PostgreSQL, `table.column` words on SQLite."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
+
+
+class ForeignKeyViolation(Exception):
+    """The row refers to one that does not exist (any more)."""
+
+
+class Conflict(Exception):
+    """Two transactions were in each other's way and this one was undone whole; running it again is right."""
+
+
+def database_gone(detail: str) -> ApiError:
+    """The connection was lost or could not be made. Whether a commit in flight took effect is not known."""
+    return unavailable(f"The database is not reachable at the moment ({detail}). Please retry.")
+
+
+def database_refuses(detail: str) -> ApiError:
+    """A value that the database cannot hold: a number out of range, a NUL character, a text too long."""
+    return ApiError("INVALID_PARAMETER_VALUE", f"The database does not accept a value of this request: {detail}")

@@ -1,0 +1,233 @@
+"""SQLite behind the Db protocol: one writing connection, a few reading ones, each in a thread of its own. No SQL of ours.
+
+WAL lets readers go on beside the writer; synchronous FULL makes a commit durable before it is acknowledged.
+"""
+
+import asyncio
+import math
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from railtrack.db import (
+    Conflict,
+    Engine,
+    ForeignKeyViolation,
+    Row,
+    Tx,
+    UniqueViolation,
+    database_gone,
+    database_refuses,
+)
+
+T = TypeVar("T")
+
+BUSY_MS = 10_000
+"""How long a writer waits for one of another process; BEGIN IMMEDIATE makes that wait enough."""
+CACHE_KIB = 4096
+
+_ANY = re.compile(r"= ANY\((\$\d+)\)")
+_LOCKS = re.compile(r" FOR (?:NO KEY )?(?:UPDATE|KEY SHARE)\b(?: OF \w+)?")
+
+
+@lru_cache(maxsize=1024)
+def spelled(sql: str) -> str:
+    """PostgreSQL's spelling in SQLite's: the closed list of two rewrites (architecture.md)."""
+    return _LOCKS.sub("", _ANY.sub(r"IN (SELECT value FROM json_each(\1))", sql))
+
+
+def _bind(args: Sequence[Any]) -> dict[str, Any]:
+    """`$1` is a named parameter to SQLite; lists travel as JSON (see `spelled`)."""
+    return {str(number): _value(value) for number, value in enumerate(args, 1)}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return msgspec.json.encode(value).decode()
+    if isinstance(value, float) and math.isnan(value):
+        raise ValueError("NaN would be stored as NULL; MLflow's columns hold 0 and is_nan")
+    return value
+
+
+class _Connection:
+    """One sqlite3 connection in one thread: sqlite3 blocks, and the event loop must not."""
+
+    def __init__(self, path: str, *, writer: bool) -> None:
+        self._path = path
+        self._writer = writer
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._sqlite: sqlite3.Connection | None = None
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work` in the connection's thread, to its end even when the request is cancelled meanwhile."""
+        future = asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            raise
+
+    def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            if self._sqlite is None:
+                self._sqlite = self._open()
+            return work(self._sqlite)
+        except (sqlite3.Error, OverflowError) as error:
+            raise translated(error) from error
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        # Both engines distinguish case in LIKE then; SQLite's own default does not.
+        connection.execute("PRAGMA case_sensitive_like = ON")
+        if not self._writer:
+            connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    async def close(self) -> None:
+        if self._sqlite is not None:
+            await self.run(sqlite3.Connection.close)
+            self._sqlite = None
+        self._thread.shutdown(wait=False)
+
+
+class SqliteTx:
+    """Statements on one connection, whose transaction the caller holds."""
+
+    engine: Engine = "sqlite"
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        return await self._connection.run(lambda db: _fetch(db, sql, args))
+
+    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
+        rows = await self.fetch(sql, *args)
+        return rows[0] if rows else None
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        row = await self.fetchrow(sql, *args)
+        return row[0] if row else None
+
+    async def execute(self, sql: str, *args: Any) -> int:
+        return await self._connection.run(lambda db: db.execute(spelled(sql), _bind(args)).rowcount)
+
+    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        bound = [_bind(row) for row in rows]
+        await self._connection.run(lambda db: db.executemany(spelled(sql), bound))
+
+    def pick(self, *, postgresql: str, sqlite: str) -> str:
+        return sqlite
+
+
+def _fetch(db: sqlite3.Connection, sql: str, args: Sequence[Any]) -> list[Row]:
+    return db.execute(spelled(sql), _bind(args)).fetchall()
+
+
+class SqliteDb:
+    """One writer and at most `size` readers on the file `path`."""
+
+    engine: Engine = "sqlite"
+
+    def __init__(self, path: str, size: int) -> None:
+        self._writer = _Connection(path, writer=True)
+        self._readers = [_Connection(path, writer=False) for _ in range(size)]
+        self._idle: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
+        for reader in self._readers:
+            self._idle.put_nowait(reader)
+        self._writing = asyncio.Lock()
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        async with self._reader() as reader:
+            return await SqliteTx(reader).fetch(sql, *args)
+
+    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
+        rows = await self.fetch(sql, *args)
+        return rows[0] if rows else None
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        row = await self.fetchrow(sql, *args)
+        return row[0] if row else None
+
+    async def execute(self, sql: str, *args: Any) -> int:
+        async with self.write() as tx:
+            return await tx.execute(sql, *args)
+
+    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        async with self.write() as tx:
+            await tx.executemany(sql, rows)
+
+    def pick(self, *, postgresql: str, sqlite: str) -> str:
+        return sqlite
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Tx]:
+        async with self._reader() as reader, _transaction(reader, "BEGIN"):
+            yield SqliteTx(reader)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Tx]:
+        # IMMEDIATE: a transaction that reads first and writes later can't wait for the lock, it fails at once.
+        async with self._writing, _transaction(self._writer, "BEGIN IMMEDIATE"):
+            yield SqliteTx(self._writer)
+
+    @asynccontextmanager
+    async def _reader(self) -> AsyncIterator[_Connection]:
+        reader = await self._idle.get()
+        try:
+            yield reader
+        finally:
+            self._idle.put_nowait(reader)
+
+    async def close(self) -> None:
+        for connection in (self._writer, *self._readers):
+            await connection.close()
+
+
+@asynccontextmanager
+async def _transaction(connection: _Connection, begin: str) -> AsyncIterator[None]:
+    try:
+        await connection.run(lambda db: db.execute(begin))
+        yield
+        await connection.run(lambda db: db.execute("COMMIT"))
+    except BaseException:
+        await connection.run(_roll_back)
+        raise
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    if db.in_transaction:
+        db.execute("ROLLBACK")
+
+
+def translated(error: Exception) -> Exception:
+    """The driver's error as one of ours."""
+    text = str(error)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    match error:
+        case sqlite3.IntegrityError() if "UNIQUE" in text:
+            return UniqueViolation(text.partition(": ")[2])
+        case sqlite3.IntegrityError() if "FOREIGN KEY" in text:
+            return ForeignKeyViolation(text)
+        case sqlite3.IntegrityError() | sqlite3.DataError() | OverflowError():
+            return database_refuses(text)
+        case sqlite3.OperationalError() if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return Conflict(text)
+        case sqlite3.OperationalError() if code in (
+            sqlite3.SQLITE_FULL,
+            sqlite3.SQLITE_IOERR,
+            sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_READONLY,
+        ):
+            return database_gone(text)
+    return error

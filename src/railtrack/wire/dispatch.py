@@ -1,0 +1,80 @@
+"""One request through the house: route, guard, decode, permission, handler, answer. The only catcher of ApiError."""
+
+import asyncio
+import logging
+import os
+import random
+import re
+from collections.abc import Callable
+from typing import Any
+
+from railtrack.db import Conflict
+from railtrack.errors import ApiError, unavailable
+from railtrack.wire.compression import compress
+from railtrack.wire.guard import BrowserGuard
+from railtrack.wire.request import ClientGone, HttpRequest, Receive, Scope
+from railtrack.wire.response import Header, Reply, Send, error_reply, send_reply
+from railtrack.wire.routing import Route, Routes
+
+log = logging.getLogger("railtrack")
+
+ATTEMPTS = 8
+"""Runs of a handler whose transaction lost against another one, before the client is asked to retry."""
+FIRST_PAUSE_S = 0.005
+
+SECURITY_HEADERS: tuple[Header, ...] = ((b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"SAMEORIGIN"))
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+MakeContext = Callable[[HttpRequest, Route], Any]
+
+
+class Dispatcher:
+    """Answers every HTTP request; `make_context` gives a handler what it may use."""
+
+    def __init__(self, routes: Routes, guard: BrowserGuard, make_context: MakeContext) -> None:
+        self._routes = routes
+        self._guard = guard
+        self._make_context = make_context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        http = HttpRequest(scope, receive)
+        request_id = _request_id(http)
+        try:
+            reply = await self._answer(http, request_id)
+            reply = await compress(reply, http.header(b"accept-encoding"))
+            headers = (*SECURITY_HEADERS, (b"x-request-id", request_id.encode()))
+            await send_reply(reply, send, receive, headers, head=http.method == "HEAD")
+        except ClientGone:
+            log.debug("request %s: the client has gone", request_id)
+
+    async def _answer(self, http: HttpRequest, request_id: str) -> Reply:
+        try:
+            self._guard.check(http)
+            route = self._routes.find(http)
+            context = self._make_context(http, route)
+            if route.decoder is None:
+                return await route.handler(context, http)
+            return await _run(route, context, await route.decoder.decode(http))
+        except ApiError as error:
+            return error_reply(error)
+        except ClientGone:
+            raise
+        except Exception:
+            log.exception("request %s: %s %s failed", request_id, http.method, http.path[:500])
+            return error_reply(ApiError("INTERNAL_ERROR", f"Internal error; the server's log tells more of request {request_id}."))
+
+
+async def _run(route: Route, context: Any, request: Any) -> Reply:
+    """Run the handler, again when its transaction was undone because of another's."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return await route.handler(context, request)
+        except Conflict:
+            await asyncio.sleep(FIRST_PAUSE_S * 2**attempt * (0.5 + random.random()))  # noqa: S311 (jitter, not a secret)
+    raise unavailable("The database was busy with other changes of the same rows. Please retry.")
+
+
+def _request_id(http: HttpRequest) -> str:
+    """The client's or proxy's own id where it is harmless to log, else a new one."""
+    given = http.header(b"x-request-id")
+    return given if given and REQUEST_ID.fullmatch(given) else os.urandom(8).hex()

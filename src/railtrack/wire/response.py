@@ -1,0 +1,91 @@
+"""What a handler may answer with, and how it is put on the wire: JSON from a struct, given bytes, or a stream."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+
+from railtrack.errors import ApiError
+from railtrack.wire.request import ClientGone, Receive
+
+Header = tuple[bytes, bytes]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+JSON = "application/json"
+_encode = msgspec.json.Encoder().encode
+
+
+class Raw(msgspec.Struct):
+    """An answer whose bytes are ready."""
+
+    body: bytes
+    media_type: str = JSON
+    status: int = 200
+    headers: tuple[Header, ...] = ()
+
+
+class Stream(msgspec.Struct):
+    """An answer made piece by piece; `length` in bytes where it is known beforehand.
+
+    What the generator opens it opens when first asked for a piece: a HEAD request never asks.
+    """
+
+    chunks: AsyncGenerator[bytes, None]
+    media_type: str = JSON
+    length: int | None = None
+    status: int = 200
+    headers: tuple[Header, ...] = ()
+
+
+Reply = msgspec.Struct | Raw | Stream
+EMPTY = Raw(b"{}")
+"""The answer of calls that return nothing."""
+
+
+def error_reply(error: ApiError) -> Raw:
+    """The error in MLflow's form."""
+    headers = ((b"retry-after", str(error.retry_after).encode()),) if error.retry_after is not None else ()
+    body = _encode({"error_code": error.code, "message": error.message})
+    return Raw(body, status=error.status, headers=headers)
+
+
+def to_raw(reply: Reply) -> Raw | Stream:
+    """The reply with its struct, if it is one, encoded."""
+    return reply if isinstance(reply, (Raw, Stream)) else Raw(_encode(reply))
+
+
+async def send_reply(
+    reply: Raw | Stream, send: Send, receive: Receive, headers: tuple[Header, ...], *, head: bool
+) -> None:
+    """Send the answer with `headers` besides its own; `head`: without its body."""
+    length = reply.length if isinstance(reply, Stream) else len(reply.body)
+    sent = [(b"content-type", reply.media_type.encode()), *headers, *reply.headers]
+    if length is not None:
+        sent.append((b"content-length", str(length).encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": sent})
+    if isinstance(reply, Stream) and not head:
+        await _send_chunks(reply.chunks, send, receive)
+    else:
+        await send({"type": "http.response.body", "body": b"" if head or isinstance(reply, Stream) else reply.body})
+
+
+async def _send_chunks(chunks: AsyncGenerator[bytes, None], send: Send, receive: Receive) -> None:
+    """Send the pieces as they come, and stop reading the source when the client has gone."""
+    gone = asyncio.ensure_future(_disconnected(receive))
+    try:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                if gone.done():
+                    raise ClientGone
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Return when the client hangs up: the server's send() never says so itself (gunicorn 27)."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
