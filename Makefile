@@ -1,0 +1,84 @@
+# Everything that is installed, downloaded or built stays inside this folder: .venv, .cache, src/railtrack/_ui.
+# Needs python3 >= 3.11 and make. Another interpreter: make PYTHON=python3.13 serve
+
+PYTHON ?= python3
+UV := .cache/uv-0.13.9/uv
+UI := src/railtrack/_ui/files.json
+
+CLIENTS := 3.17.2 3.1.0 2.22.0 2.9.2
+VENVS := $(CLIENTS:%=.cache/client-%/.ready) .cache/mlflow/.ready
+
+export UV_CACHE_DIR := $(CURDIR)/.cache/uv
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
+export UV_PYTHON := $(PYTHON)
+export UV_PYTHON_DOWNLOADS := never
+export UV_COMPILE_BYTECODE := 1
+# The certificates that this machine trusts, as its other programs do, not a list of uv's own.
+export UV_SYSTEM_CERTS ?= 1
+unexport VIRTUAL_ENV
+
+.PHONY: help serve install test lint format compat-record lock clean
+.DEFAULT_GOAL := help
+
+help: ## Show the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+serve: install ## Install what is needed; run the server on SQLite in ./railtrack-data, http://127.0.0.1:5000
+	@exec .venv/bin/railtrack server
+
+install: .venv/.installed $(UI) ## Make .venv/bin/railtrack
+
+test: lint $(VENVS) .cache/.browser ## Run all tests, the linter and the type checker
+	.venv/bin/pytest
+
+lint: .venv/.installed-dev $(UI) ## Check style and types
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check --quiet
+	.venv/bin/mypy
+
+format: .venv/.installed-dev ## Put the code into the one form that `make lint` accepts
+	.venv/bin/ruff check --fix --quiet
+	.venv/bin/ruff format --quiet
+
+lock: $(UV) ## Take newer versions of what we depend on, of MLflow's clients' dependencies too
+	$(UV) lock --upgrade
+	for venv in tools/venvs/*.in; do \
+	    $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-header \
+	        "$$venv" --output-file "$${venv%.in}.txt" || exit; done
+
+clean: ## Remove all that make has made, but not ./railtrack-data
+	rm -rf .venv .cache dist src/railtrack/_ui
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(UV): tools/get_uv.py
+	@$(PYTHON) -I tools/get_uv.py $(@D)
+	@touch $@
+
+# gunicorn's parser in C has to be compiled; where nothing can compile it, gunicorn has one in Python.
+CAN_COMPILE := command -v cc >/dev/null && $(PYTHON) -c \
+    'import os, sysconfig; os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null
+SYNC = $(UV) sync --frozen --inexact --quiet $$($(CAN_COMPILE) && echo --extra fast)
+
+.venv/.installed: $(UV) uv.lock pyproject.toml build_ui.py
+	@echo "Installing Railtrack into .venv; the first time, this takes about half a minute besides the downloads."
+	@$(SYNC) --no-dev
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed
+	@$(SYNC)
+	@touch $@
+
+# The build hook writes it with the package; only a folder that somebody removed has to be made again.
+$(UI): .venv/.installed
+	@test -f $@ || $(SYNC) --no-dev --reinstall-package railtrack
+	@touch $@
+
+# MLflow itself and its clients, each in an environment of its own: what the tests compare and drive us with.
+.cache/%/.ready: tools/venvs/%.txt $(UV)
+	$(UV) venv --quiet --clear $(@D)
+	$(UV) pip install --quiet --python $(@D)/bin/python --requirement $<
+	@touch $@
+
+.cache/.browser:
+	@tools/get_chromium
+	@touch $@

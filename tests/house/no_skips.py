@@ -1,0 +1,22 @@
+"""A pytest plugin: a run in which a test was skipped, or expected to fail, has failed. Loaded by pyproject.toml."""
+
+import pytest
+
+EXCUSED = ("skipped", "xfailed", "xpassed")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Turn a pass into a failure; the terminal's summary, which comes after this, shows which tests they were."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus == pytest.ExitCode.OK and reporter and any(reporter.stats.get(kind) for kind in EXCUSED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name every test that did not run."""
+    for kind in EXCUSED:
+        for report in terminalreporter.stats.get(kind, []):
+            terminalreporter.write_line(
+                f"{kind.upper()} {report.nodeid}: no test may be skipped here", red=True
+            )

@@ -1,0 +1,105 @@
+"""Puts uv into the folder given as argument, with nothing but Python's standard library; `make` calls it once.
+
+Debian's python3 comes without pip and venv, so neither is asked for. The package index is the one that pip would use.
+"""
+
+import configparser
+import hashlib
+import io
+import os
+import platform
+import re
+import ssl
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+
+VERSION = "0.13.9"
+WHEELS = {
+    # The static musl build runs on any Linux.
+    "linux-x86_64": (
+        "musllinux_1_1_x86_64",
+        "2c45530751517d6c3bbc69a19473f6effe47cce047bede01ffd8af7ea7b36b25",
+    ),
+    "linux-aarch64": (
+        "manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64",
+        "5435c5ce14a56431208ca0996416d310f1598e8c2c8ba707688985a16bb82dbe",
+    ),
+    "darwin-arm64": (
+        "macosx_11_0_arm64",
+        "66c512266d633bef48384a1f53003f41f2a8e7b36fe6e7fbfd3e0fd52d96fa63",
+    ),
+    "darwin-x86_64": (
+        "macosx_10_12_x86_64",
+        "c16ed11e013557536b3e60065f1b912f6407bd6518e041b961e23ef9e6b4fbf5",
+    ),
+}
+"""By system and machine: the platform tag of uv's wheel, and the SHA-256 of the file."""
+
+PIP_FILES = (
+    "/etc/pip.conf",
+    "~/.pip/pip.conf",
+    "~/.config/pip/pip.conf",
+    os.environ.get("PIP_CONFIG_FILE", ""),
+)
+
+
+def main(folder):
+    """Leaves the executable at `folder`/uv; exits with one line that says what is in the way."""
+    if sys.version_info < (3, 11):
+        sys.exit(
+            f"Railtrack needs Python 3.11 or newer, and {sys.executable} is {platform.python_version()}. "
+            "Name another one: make PYTHON=python3.12 serve"
+        )
+    here = f"{platform.system()}-{platform.machine()}".lower()
+    if here not in WHEELS:
+        sys.exit(f"No uv is known for {here}: put uv {VERSION} at {folder}/uv by hand.")
+    tag, digest = WHEELS[here]
+    wheel = download(f"uv-{VERSION}-py3-none-{tag}.whl")
+    if hashlib.sha256(wheel).hexdigest() != digest:
+        sys.exit(f"The package index sent a uv {VERSION} whose SHA-256 is not {digest}; it was thrown away.")
+    install(wheel, folder)
+
+
+def download(filename):
+    """The file's bytes, found on the index's page of the project."""
+    page_url = f"{pip_setting('index-url', 'https://pypi.org/simple').rstrip('/')}/uv/"
+    certificates = pip_setting("cert", "")
+    context = ssl.create_default_context(cafile=os.path.expanduser(certificates) or None)
+    if certificates:
+        context.load_default_certs()
+    try:
+        with urllib.request.urlopen(page_url, context=context, timeout=60) as page:
+            link = re.search(rf'href="([^"#]*{re.escape(filename)})[#"]', page.read().decode())
+        if not link:
+            sys.exit(f"{page_url} has no {filename}.")
+        with urllib.request.urlopen(
+            urllib.parse.urljoin(page_url, link[1]), context=context, timeout=60
+        ) as file:
+            return file.read()
+    except OSError as error:
+        sys.exit(f"Could not fetch uv from {page_url}: {error}. PIP_INDEX_URL names another index.")
+
+
+def pip_setting(name, default):
+    """A setting as pip reads it: its variable, else the last of its files that has it."""
+    files = configparser.ConfigParser(strict=False, interpolation=None)
+    files.read(os.path.expanduser(path) for path in PIP_FILES)
+    in_files = files.get("global", name, fallback=default)
+    return os.environ.get(f"PIP_{name.upper().replace('-', '_')}") or in_files
+
+
+def install(wheel, folder):
+    """Takes the executable out of the wheel; it appears under its name only when it is whole."""
+    os.makedirs(folder, exist_ok=True)
+    part = os.path.join(folder, f"uv.{os.getpid()}.part")
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive, open(part, "wb") as executable:
+        executable.write(archive.read(f"uv-{VERSION}.data/scripts/uv"))
+    os.chmod(part, 0o755)
+    os.replace(part, os.path.join(folder, "uv"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
