@@ -5,15 +5,11 @@ TCP port and opens up the permissions of every folder above the data.
 """
 
 import contextlib
-import ctypes
 import importlib.util
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -22,6 +18,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
+from tests.servers.processes import end_with_the_tests, free_port
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 """A second major version, used by a few tests where it is installed."""
@@ -65,7 +62,7 @@ class PostgresCluster(PostgresServer):
         self._user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
         self._binaries = _runnable(binaries, folder, self._user)
         self._fsync = fsync
-        self._port = _free_port()
+        self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._initialise(password)
         secret = f":{quote(password, safe='')}" if password else ""
@@ -78,7 +75,7 @@ class PostgresCluster(PostgresServer):
         arguments += ["-c", f"fsync={'on' if self._fsync else 'off'}"]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                arguments, stdout=log, stderr=log, user=self._user, cwd="/", preexec_fn=_end_with_the_tests
+                arguments, stdout=log, stderr=log, user=self._user, cwd="/", preexec_fn=end_with_the_tests
             )
         self._wait_until_ready(self._process)
 
@@ -168,24 +165,3 @@ def _runnable(binaries: Path, folder: Path, user: str | None) -> Path:
         for part in (package, libraries):
             shutil.copytree(part, folder / part.name, symlinks=True)
         return folder / package.name / "pginstall" / "bin"
-
-
-def _free_port() -> int:
-    """A free port below the range that the system hands out to clients.
-
-    Within that range a client that keeps dialling a stopped server can be given the very port it dials, and
-    connects to itself, after which the server cannot start again.
-    """
-    for _ in range(100):
-        port = random.randint(20_000, 29_999)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no free port between 20000 and 29999")
-
-
-def _end_with_the_tests() -> None:
-    """Have the kernel stop the server when the test process dies, however it dies."""
-    if sys.platform == "linux":
-        parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
-        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGQUIT)

@@ -1,0 +1,88 @@
+"""The unmodified MLflow client, in four versions, against a real server on both engines."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.servers.databases import ENGINES, scratch_database
+from tests.servers.postgres import postgres_server
+from tests.servers.railtrack import RailtrackServer, railtrack_server
+
+HERE = Path(__file__).parent
+CLIENTS = Path(os.environ.get("RAILTRACK_TEST_CLIENTS", HERE.parents[1] / ".cache" / "clients"))
+"""A folder with an environment for each version, made by `make test`: <version>/bin/python."""
+
+STEPS_AT_LEAST = 47
+LEFT_OUT = {
+    "3.17.2": set(),
+    "3.1.0": {"a_stream_becomes_a_file", "an_experiment_tag_is_deleted"},
+    "2.22.0": {
+        "a_stream_becomes_a_file",
+        "an_experiment_tag_is_deleted",
+        "several_datasets_are_logged_at_once",
+    },
+    "2.9.2": {
+        "a_stream_becomes_a_file",
+        "an_experiment_tag_is_deleted",
+        "several_datasets_are_logged_at_once",
+        "images_are_logged_under_a_key_at_steps",
+        "async_logging_is_switched_on_and_flushed",
+        "a_metric_is_logged_to_a_run_by_its_id",
+        "a_run_is_nested_by_the_id_of_its_parent",
+    },
+}
+"""What a version does not have; everything else it must do."""
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RailtrackServer]:
+    folder = tmp_path_factory.mktemp("clients")
+    with (
+        postgres_server() as postgres,
+        scratch_database(request.param, folder, postgres) as database,
+        railtrack_server(folder, database) as server,
+    ):
+        yield server
+
+
+@pytest.mark.parametrize("version", LEFT_OUT)
+def test_an_unmodified_client_does_all_it_can(version: str, server: RailtrackServer, tmp_path: Path) -> None:
+    report = _run_scenario(version, server.url, tmp_path)
+    assert report["failed"] == {}, "\n\n".join(f"{name}\n{trace}" for name, trace in report["failed"].items())
+    assert report["client"] == version
+    assert set(report["left_out"]) == LEFT_OUT[version]
+    assert len(report["passed"]) + len(report["left_out"]) >= STEPS_AT_LEAST
+    assert server.troubles() == []
+
+
+def _run_scenario(version: str, url: str, folder: Path) -> dict[str, dict[str, str]]:
+    interpreter = CLIENTS / version / "bin" / "python"
+    assert interpreter.exists(), f"no client {version} in {CLIENTS}: `make test` prepares it"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "MLFLOW_TRACKING_URI": url,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "GIT_PYTHON_REFRESH": "quiet",
+        "PYTHONPATH": str(HERE),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        [str(interpreter), "-m", "scenario"],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    try:
+        return json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        raise AssertionError(f"the scenario ended without a report:\n{done.stdout}\n{done.stderr}") from None

@@ -1,0 +1,169 @@
+"""A real `railtrack server` for tests: master and workers on a loopback port, its log in a file."""
+
+import contextlib
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tests.servers.processes import end_with_the_tests, free_port
+
+START_SECONDS = 30
+STOP_SECONDS = 30
+
+
+class RailtrackServer:
+    """`url` is where it answers; `folder` holds its data and log. It can be stopped and started again."""
+
+    def __init__(self, folder: Path, database: str | None, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.started_in = 0.0
+        self._log = folder / "server.log"
+        self._environment = {
+            # Nothing of the machine itself: a stray MLFLOW_ or AWS_ variable would change what is tested.
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            "MLFLOW_HOST": "127.0.0.1",
+            "MLFLOW_PORT": str(self.port),
+            "RAILTRACK_DATA": str(folder / "data"),
+            **({"MLFLOW_BACKEND_STORE_URI": database} if database else {}),
+            **environment,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The master's process id."""
+        assert self._process is not None, "the server was not started"
+        return self._process.pid
+
+    def launch(self) -> None:
+        """Start the processes without waiting for an answer."""
+        program = Path(sys.executable).with_name("railtrack")
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(program), "server"],
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=self._environment,
+                preexec_fn=end_with_the_tests,
+            )
+
+    def start(self) -> None:
+        """Start and return at the first healthy answer; `started_in` tells how long that took."""
+        began = time.monotonic()
+        self.launch()
+        self.wait_until_healthy()
+        self.started_in = time.monotonic() - began
+
+    def wait_until_healthy(self, seconds: float = START_SECONDS, path: str = "/health") -> None:
+        """Return when `path` answers 200. Raises with the server's log when it ends or the time is over."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self._process is None or self._process.poll() is not None:
+                raise RuntimeError(f"railtrack ended:\n{self.log()}")
+            if self._answers(path):
+                return
+            time.sleep(0.01)
+        raise RuntimeError(f"railtrack did not answer {path} within {seconds} s:\n{self.log()}")
+
+    def _answers(self, path: str) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def workers(self) -> list[int]:
+        """The process ids of the living workers."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [int(pid) for pid in children if _is_running(int(pid))]
+
+    def pss_mb(self) -> float:
+        """Memory of master and workers together, each shared page counted once (the kernel's Pss)."""
+        return sum(_pss_kb(pid) for pid in [self.pid, *self.workers()]) / 1024
+
+    def terminate(self) -> None:
+        """Ask the master to end, without waiting for it."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait_ended(self, seconds: float = STOP_SECONDS) -> int:
+        """Wait for the master's end and return its exit code."""
+        assert self._process is not None
+        code = self._process.wait(seconds)
+        self._process = None
+        return code
+
+    def stop(self) -> None:
+        """End it as a platform would: SIGTERM, and SIGKILL when that takes too long, which is an error."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            self.wait_ended()
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise RuntimeError(f"railtrack did not end within {STOP_SECONDS} s:\n{self.log()}") from None
+
+    def kill(self) -> None:
+        """SIGKILL for master and workers."""
+        assert self._process is not None
+        for pid in self.workers():
+            os.kill(pid, signal.SIGKILL)
+        self._process.kill()
+        self.wait_ended()
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def troubles(self) -> list[str]:
+        """Lines of the log that nobody should have to read: errors and tracebacks."""
+        return [
+            line
+            for line in self.log().splitlines()
+            if re.search(r"\[(ERROR|CRITICAL)\]|Traceback|\bERROR\b", line)
+        ]
+
+
+@contextlib.contextmanager
+def railtrack_server(
+    folder: Path,
+    database: str | None = None,
+    *,
+    workers: int = 2,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[RailtrackServer]:
+    """A running server with its data below `folder`; `database` is a URL, else it is SQLite there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    server = RailtrackServer(folder, database, {"GUNICORN_WORKERS": str(workers), **(environment or {})})
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _pss_kb(pid: int) -> int:
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.findall(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)[0])
