@@ -1,6 +1,6 @@
 """Build hook: takes MLflow's web interface out of MLflow's own wheel and puts it, compressed, into ours.
 
-The result stays in src/railtrack/_ui (ignored by git), so that only the first build on a machine fetches anything.
+The result stays in src/railtrack/_ui (ignored by git), so that only a clone's first build fetches anything.
 How it is served is the business of src/railtrack/api/ui.py.
 """
 
@@ -33,10 +33,10 @@ BROTLI_QUALITY = 10
 """On two cores: 8 s for 6.3 MB. 11 takes 18 s for 6.2 MB, 9 takes 2 s for 6.8 MB."""
 
 WORTH_IT = 0.9
-"""A file is kept compressed only if that leaves less than this part of it; images and fonts stay as they are."""
+"""A file is kept compressed only if that leaves less than this part of it; images stay as they are."""
 
 
-class UiBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # its parameter is hatchling's own business
+class UiBuildHook(BuildHookInterface):  # type: ignore[misc, type-arg, unused-ignore]
     """Runs before a wheel is packed, the editable one of `uv sync` included."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
@@ -69,31 +69,27 @@ def build(folder: Path) -> None:
 
 
 def fetch_wheel(scratch: Path) -> Path:
-    """MLflow's wheel, by pip and thus with the user's own index, proxy and certificates; pip checks the digest."""
+    """MLflow's wheel, by pip and thus with the user's own index, proxy and certificates."""
     pinned = scratch / "requirements.txt"
     pinned.write_text(f"mlflow=={MLFLOW} --hash=sha256:{SHA256}\n")
-    command = [
+    options = (
+        "--quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: --require-hashes"
+    )
+    command: list[str | Path] = [
         sys.executable,
         "-m",
         "pip",
         "download",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-cache-dir",
-    ]
-    command += [
-        "--no-deps",
-        "--only-binary=:all:",
-        "--require-hashes",
+        *options.split(),
         "--dest",
         scratch,
-        "--requirement",
+        "-r",
         pinned,
     ]
-    if subprocess.run(command, env=with_index(os.environ)).returncode:
+    if subprocess.run(command, env=with_index(os.environ)).returncode:  # noqa: S603 (no word of it is foreign)
         raise SystemExit(
-            f"The web interface could not be fetched: it is in mlflow {MLFLOW}'s wheel, which pip takes from the "
-            "package index (PIP_INDEX_URL) or from a folder (PIP_FIND_LINKS). "
+            f"The web interface could not be fetched: it is in the wheel of mlflow {MLFLOW}, which pip takes "
+            "from the package index (PIP_INDEX_URL) or from a folder (PIP_FIND_LINKS). "
             "To build without it, set RAILTRACK_UI=skip."
         )
     return next(scratch.glob("mlflow-*.whl"))
@@ -107,7 +103,7 @@ def with_index(environ: Any) -> dict[str, str]:
 
 def write(wheel: zipfile.ZipFile, folder: Path) -> None:
     """Write the interface's files and, in files.json, what the server must know of each."""
-    # Threads do: zlib and brotli let go of the interpreter while they work. The largest first, for an even end.
+    # Threads will do: zlib and brotli let go of the interpreter while they work. The largest goes first.
     entries = sorted(wheel.infolist(), key=lambda entry: -entry.file_size)
     bodies = {e.filename.removeprefix(INSIDE): wheel.read(e) for e in entries if is_served(e.filename)}
     with ThreadPoolExecutor(os.cpu_count()) as threads:

@@ -1,6 +1,6 @@
-"""Puts uv into the folder given as argument, with nothing but Python's standard library; `make` calls it once.
+"""Puts uv into the folder given as argument, with nothing but the standard library; `make` calls it once.
 
-Debian's python3 comes without pip and venv, so neither is asked for. The package index is the one that pip would use.
+Debian's python3 comes without pip and venv, so neither is asked for. The index is the one that pip would use.
 """
 
 import configparser
@@ -11,10 +11,10 @@ import platform
 import re
 import ssl
 import sys
-import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
+from pathlib import Path
 
 VERSION = "0.13.9"
 WHEELS = {
@@ -38,17 +38,12 @@ WHEELS = {
 }
 """By system and machine: the platform tag of uv's wheel, and the SHA-256 of the file."""
 
-PIP_FILES = (
-    "/etc/pip.conf",
-    "~/.pip/pip.conf",
-    "~/.config/pip/pip.conf",
-    os.environ.get("PIP_CONFIG_FILE", ""),
-)
+PIP_FILES = ("/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf", os.environ.get("PIP_CONFIG_FILE"))
 
 
-def main(folder):
+def main(folder: Path) -> None:
     """Leaves the executable at `folder`/uv; exits with one line that says what is in the way."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 (the one script that an older Python comes to run)
         sys.exit(
             f"Railtrack needs Python 3.11 or newer, and {sys.executable} is {platform.python_version()}. "
             "Name another one: make PYTHON=python3.12 serve"
@@ -63,43 +58,41 @@ def main(folder):
     install(wheel, folder)
 
 
-def download(filename):
-    """The file's bytes, found on the index's page of the project."""
+def download(filename: str) -> bytes:
+    """The file, found on the index's page of the project."""
     page_url = f"{pip_setting('index-url', 'https://pypi.org/simple').rstrip('/')}/uv/"
-    certificates = pip_setting("cert", "")
-    context = ssl.create_default_context(cafile=os.path.expanduser(certificates) or None)
-    if certificates:
-        context.load_default_certs()
+    context = ssl.create_default_context()
+    if certificates := pip_setting("cert", ""):
+        context.load_verify_locations(Path(certificates).expanduser())
+    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
     try:
-        with urllib.request.urlopen(page_url, context=context, timeout=60) as page:
+        with opener.open(page_url, timeout=60) as page:
             link = re.search(rf'href="([^"#]*{re.escape(filename)})[#"]', page.read().decode())
         if not link:
             sys.exit(f"{page_url} has no {filename}.")
-        with urllib.request.urlopen(
-            urllib.parse.urljoin(page_url, link[1]), context=context, timeout=60
-        ) as file:
-            return file.read()
+        with opener.open(urllib.parse.urljoin(page_url, link[1]), timeout=60) as file:
+            return bytes(file.read())
     except OSError as error:
         sys.exit(f"Could not fetch uv from {page_url}: {error}. PIP_INDEX_URL names another index.")
 
 
-def pip_setting(name, default):
+def pip_setting(name: str, default: str) -> str:
     """A setting as pip reads it: its variable, else the last of its files that has it."""
     files = configparser.ConfigParser(strict=False, interpolation=None)
-    files.read(os.path.expanduser(path) for path in PIP_FILES)
+    files.read(Path(path).expanduser() for path in PIP_FILES if path)
     in_files = files.get("global", name, fallback=default)
     return os.environ.get(f"PIP_{name.upper().replace('-', '_')}") or in_files
 
 
-def install(wheel, folder):
+def install(wheel: bytes, folder: Path) -> None:
     """Takes the executable out of the wheel; it appears under its name only when it is whole."""
-    os.makedirs(folder, exist_ok=True)
-    part = os.path.join(folder, f"uv.{os.getpid()}.part")
-    with zipfile.ZipFile(io.BytesIO(wheel)) as archive, open(part, "wb") as executable:
-        executable.write(archive.read(f"uv-{VERSION}.data/scripts/uv"))
-    os.chmod(part, 0o755)
-    os.replace(part, os.path.join(folder, "uv"))
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"uv.{os.getpid()}.part"
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        part.write_bytes(archive.read(f"uv-{VERSION}.data/scripts/uv"))
+    part.chmod(0o755)
+    part.replace(folder / "uv")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""A pytest plugin: a run in which a test was skipped, or expected to fail, has failed. Loaded by pyproject.toml."""
+"""A pytest plugin, loaded by pyproject.toml: a run with a test skipped, or expected to fail, has failed."""
 
 import pytest
 
@@ -7,7 +7,7 @@ EXCUSED = ("skipped", "xfailed", "xpassed")
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Turn a pass into a failure; the terminal's summary, which comes after this, shows which tests they were."""
+    """Turn a pass into a failure; the terminal's summary comes after this."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if exitstatus == pytest.ExitCode.OK and reporter and any(reporter.stats.get(kind) for kind in EXCUSED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
