@@ -12,8 +12,8 @@ from tests.servers.postgres import postgres_server
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 HERE = Path(__file__).parent
-CLIENTS = Path(os.environ.get("RAILTRACK_TEST_CLIENTS", HERE.parents[1] / ".cache" / "clients"))
-"""A folder with an environment for each version, made by `make test`: <version>/bin/python."""
+CLIENTS = Path(os.environ.get("RAILTRACK_TEST_CLIENTS", HERE.parents[1] / ".cache"))
+"""A folder with an environment for each version, made by `make test`: client-<version>/bin/python."""
 
 STEPS_AT_LEAST = 47
 LEFT_OUT = {
@@ -61,7 +61,7 @@ def test_an_unmodified_client_does_all_it_can(version: str, server: RailtrackSer
 
 
 def _run_scenario(version: str, url: str, folder: Path) -> dict[str, dict[str, str]]:
-    interpreter = CLIENTS / version / "bin" / "python"
+    interpreter = CLIENTS / f"client-{version}" / "bin" / "python"
     assert interpreter.exists(), f"no client {version} in {CLIENTS}: `make test` prepares it"
     environment = {
         "PATH": os.environ["PATH"],
