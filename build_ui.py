@@ -24,7 +24,7 @@ MLFLOW = "3.17.2"
 SHA256 = "4e44c03791beb518d8b0a40b0982d958c2634d902f46d67d7907c82107f21fac"
 """Of mlflow-3.17.2-py3-none-any.whl."""
 
-LAYOUT = 1
+LAYOUT = 2
 """Of the folder that is written; a folder of another layout is made anew."""
 
 INSIDE = "mlflow/server/js/build/"
@@ -120,15 +120,15 @@ def is_served(filename: str) -> bool:
 
 
 def write_file(folder: Path, name: str, body: bytes) -> dict[str, Any]:
-    """Write one file, compressed twice or as it is; returns its digest and the sizes of what was written."""
+    """Write one file, as it is or compressed in both ways; returns its digest, its size, and theirs."""
     target = folder / "files" / name
     target.parent.mkdir(parents=True, exist_ok=True)
     fact = {"digest": hashlib.sha256(body).hexdigest()[:20], "size": len(body)}
     zipped = gzip.compress(body, 9, mtime=0)
-    if len(zipped) > WORTH_IT * len(body) or name == "index.html":
+    if name == "index.html" or len(zipped) > WORTH_IT * len(body):
         target.write_bytes(body)
         return fact
     squeezed = brotli.compress(body, quality=BROTLI_QUALITY)
-    target.with_name(target.name + ".gz").write_bytes(zipped)
-    target.with_name(target.name + ".br").write_bytes(squeezed)
+    target.with_name(f"{target.name}.gzip").write_bytes(zipped)
+    target.with_name(f"{target.name}.br").write_bytes(squeezed)
     return {**fact, "gzip": len(zipped), "br": len(squeezed)}
