@@ -1,3 +1,5 @@
+-- Evaluation datasets, scorers, issues, and the queues in which people review traces.
+
 CREATE TABLE evaluation_datasets (
     dataset_id       VARCHAR(36) NOT NULL,
     name             VARCHAR(255) NOT NULL,
@@ -129,7 +131,8 @@ CREATE TABLE label_schemas (
     created_by       VARCHAR(255),
     created_time     BIGINT NOT NULL,
     last_update_time BIGINT NOT NULL,
-    is_default       BOOLEAN DEFAULT 0 NOT NULL,
+    is_default       BOOLEAN DEFAULT false NOT NULL,  -- postgresql only
+    is_default       BOOLEAN DEFAULT 0 NOT NULL,      -- sqlite only
     CONSTRAINT label_schemas_pk PRIMARY KEY (schema_id),
     CONSTRAINT uq_label_schemas_exp_name UNIQUE (experiment_id, name),
     CONSTRAINT fk_label_schemas_experiment_id FOREIGN KEY (experiment_id)

@@ -1,8 +1,12 @@
+-- The AI gateway: secrets, models and the endpoints that offer them, guardrails and budgets.
+
 CREATE TABLE secrets (
     secret_id       VARCHAR(36) NOT NULL,
     secret_name     VARCHAR(255) NOT NULL,
-    encrypted_value BLOB NOT NULL,
-    wrapped_dek     BLOB NOT NULL,
+    encrypted_value BYTEA NOT NULL,  -- postgresql only
+    wrapped_dek     BYTEA NOT NULL,  -- postgresql only
+    encrypted_value BLOB NOT NULL,   -- sqlite only
+    wrapped_dek     BLOB NOT NULL,   -- sqlite only
     kek_version     INTEGER NOT NULL,
     masked_value    VARCHAR(500) NOT NULL,
     provider        VARCHAR(64),

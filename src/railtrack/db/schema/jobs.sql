@@ -1,3 +1,5 @@
+-- Background jobs of MLflow's own server. Railtrack runs none.
+
 CREATE TABLE jobs (
     id                  VARCHAR(36) NOT NULL,
     creation_time       BIGINT NOT NULL,

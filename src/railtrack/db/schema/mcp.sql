@@ -1,3 +1,5 @@
+-- The registry of MCP servers.
+
 CREATE TABLE mcp_servers (
     workspace       VARCHAR(63) DEFAULT 'default' NOT NULL,
     name            VARCHAR(256) NOT NULL,
@@ -33,7 +35,9 @@ CREATE TABLE mcp_server_versions (
         REFERENCES mcp_servers (workspace, name) ON DELETE CASCADE ON UPDATE CASCADE
 );
 CREATE INDEX idx_mcp_server_versions_latest
-    ON mcp_server_versions (workspace, name, status, version_major DESC, version_minor DESC, version_patch DESC);
+    ON mcp_server_versions (
+        workspace, name, status, version_major DESC, version_minor DESC, version_patch DESC
+    );
 
 CREATE TABLE mcp_server_tags (
     workspace VARCHAR(63) DEFAULT 'default' NOT NULL,

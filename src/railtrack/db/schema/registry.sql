@@ -1,3 +1,5 @@
+-- The model registry and its webhooks.
+
 CREATE TABLE registered_models (
     name              VARCHAR(256) NOT NULL,
     creation_time     BIGINT,

@@ -1,3 +1,6 @@
+-- Experiments and their runs with what is logged to them, the inputs and outputs of runs, logged models.
+-- A run is `run_uuid` here and `run_id` on the wire.
+
 CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL,
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)

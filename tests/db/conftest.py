@@ -1,0 +1,22 @@
+"""Databases for the tests of the database kernel."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.databases import ENGINES, scratch_database
+from tests.servers.postgres import PostgresServer, postgres_server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=ENGINES)
+def url(request: pytest.FixtureRequest, postgres: PostgresServer, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database, on each engine."""
+    with scratch_database(request.param, tmp_path, postgres) as url:
+        yield url
