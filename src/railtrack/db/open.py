@@ -1,0 +1,217 @@
+"""Opening the database at start: choose the engine, wait for it, create MLflow's tables or recognise them.
+
+Whatever is wrong leaves as a StartError. The tables are in schema/, the engines in postgres.py and sqlite.py.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import NoReturn
+
+from railtrack.db import Conflict, Db, Row, Tx, UniqueViolation, schema
+from railtrack.db.url import SETTING, DatabaseUrl
+from railtrack.errors import ApiError, StartError
+
+log = logging.getLogger("railtrack")
+
+RETRY_S = 0.5
+ATTEMPTS = 3
+
+CREATION_LOCK = 0x7261696C
+"""The key of the PostgreSQL advisory lock that starters take in turn ("rail" in ASCII)."""
+
+FINAL = {
+    "28P01": "Correct the user and the password.",
+    "28000": "Correct the user, or let it in (pg_hba.conf).",
+    "3D000": "Create that database, or correct its name.",
+    "42501": "Connect as the owner of the database, or grant this role USAGE and CREATE on the schema.",
+    "25006": "This server only reads: give the address of the primary.",
+}
+"""The SQLSTATEs that no waiting cures, each with the next step."""
+
+OWN_DATABASE = "Give MLflow's tables a database of their own: CREATE DATABASE mlflow, and name it in the URL."
+
+Found = Mapping[str, Mapping[str, bool]]
+"""Of MLflow's tables those that are there: table -> column -> whether an INSERT has to give it a value."""
+
+
+def open_database(url: DatabaseUrl, *, connections: int) -> Db:
+    """The database at `url`, not connected yet; safe to call before a fork, while using it is not."""
+    if url.engine == "sqlite":
+        from railtrack.db.sqlite import SqliteDb
+
+        return SqliteDb(url.path, connections)
+    from railtrack.db.postgres import PostgresDb
+
+    return PostgresDb(url.driver_arguments(), connections, pooler=url.pooler)
+
+
+async def wait_for_database(db: Db, url: DatabaseUrl, seconds: float) -> None:
+    """Return as soon as the database answers; a refused login or a missing database ends the wait at once."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            await db.fetchval("SELECT 1")
+            return
+        except ApiError as error:
+            cause = error.__cause__ or error
+        # A ValueError is a fault of the settings: a certificate that doesn't match, a name that is none.
+        if _sqlstate(cause) in FINAL or isinstance(cause, ValueError) or url.engine == "sqlite":
+            _give_up(url, cause)
+        if time.monotonic() >= deadline:
+            raise StartError(
+                f"Could not connect to backend store {url.masked} within {seconds:g} s ({_words(cause)}). "
+                f"Check {SETTING}, and that PostgreSQL runs there and can be reached from here."
+            )
+        await asyncio.sleep(RETRY_S)
+
+
+async def prepare(db: Db, url: DatabaseUrl, *, default_location: str) -> None:
+    """Create MLflow's tables in an empty database; recognise or refuse any other.
+
+    Any number of starters may do this at once and be killed at any step: it is one transaction, under a lock.
+    Where there is no experiment at all, Default is made, with the id 0, as MLflow does; `default_location` is
+    its artifact location.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            async with db.write() as tx:
+                await _prepare(tx, url, default_location)
+            return
+        except (Conflict, UniqueViolation) as error:
+            # MLflow starts on the same database at the same time, and takes no lock.
+            if attempt == ATTEMPTS:
+                _give_up(url, error)
+        except StartError:
+            raise
+        except Exception as error:
+            if isinstance(error, ApiError) or _sqlstate(error) in FINAL:
+                _give_up(url, error.__cause__ or error)
+            raise
+
+
+async def _prepare(tx: Tx, url: DatabaseUrl, default_location: str) -> None:
+    if tx.engine == "postgresql":  # on SQLite the writer is alone anyway
+        await tx.execute("SELECT pg_advisory_xact_lock($1)", CREATION_LOCK)
+    if not await _is_mlflows(tx, url):
+        await _create(tx)
+        log.info("Created MLflow's tables in %s", url.masked)
+    now = int(time.time() * 1000)
+    await tx.execute(
+        """
+        INSERT INTO experiments (
+            experiment_id, name, artifact_location, lifecycle_stage, creation_time, last_update_time,
+            workspace
+        )
+        SELECT 0, 'Default', $1, 'active', CAST($2 AS BIGINT), CAST($2 AS BIGINT), 'default'
+        WHERE NOT EXISTS (SELECT 1 FROM experiments)
+        """,
+        default_location,
+        now,
+    )
+
+
+async def _create(tx: Tx) -> None:
+    for statement in schema.create_statements(tx.engine):
+        await tx.execute(statement)
+    await tx.execute("INSERT INTO alembic_version (version_num) VALUES ($1)", schema.REVISION)
+    await tx.execute(
+        """
+        INSERT INTO workspaces (name, description)
+        VALUES ('default', 'Default workspace for legacy resources')
+        """
+    )
+
+
+async def _is_mlflows(tx: Tx, url: DatabaseUrl) -> bool:
+    """Whether MLflow's tables are there, such that we can serve them. False: none of their names is taken."""
+    found = await _tables(tx)
+    revisions = await _revisions(tx) if "version_num" in found.get("alembic_version", {}) else []
+    if revisions == [schema.REVISION]:
+        return True
+    if not found:
+        return False
+    if not found.keys() >= {"experiments", "runs", "metrics"}:
+        _refuse_foreign(found, url)
+    if len(revisions) != 1 or schema.is_older(revisions[0]):
+        raise StartError(
+            f"{SETTING}: the database was made by an older MLflow. "
+            f"Make a backup, then upgrade it with MLflow 3.17.2: mlflow db upgrade {url.masked}"
+        )
+    _refuse_unfit(found, revisions[0], url)
+    log.info("The database is of MLflow's newer revision %s, and has all we need", revisions[0])
+    return True
+
+
+async def _tables(tx: Tx) -> Found:
+    """What there is of MLflow's tables. The two catalogues have nothing in common."""
+    rows: list[Row] = await tx.fetch(
+        tx.pick(
+            postgresql="""
+                SELECT CAST(c.relname AS text), CAST(a.attname AS text),
+                       a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''
+                FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+                WHERE c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)
+                  AND a.attnum > 0 AND NOT a.attisdropped AND CAST(c.relname AS text) = ANY($1)
+            """,
+            sqlite="""
+                SELECT t.name, c.name, c."notnull" AND c.dflt_value IS NULL
+                FROM sqlite_master t JOIN pragma_table_info(t.name) c
+                WHERE t.type = 'table' AND t.name = ANY($1)
+            """,
+        ),
+        schema.tables(),
+    )
+    found: dict[str, dict[str, bool]] = {}
+    for table, column, must_be_given in rows:
+        found.setdefault(table, {})[column] = bool(must_be_given)
+    return found
+
+
+async def _revisions(tx: Tx) -> list[str]:
+    return [revision for (revision,) in await tx.fetch("SELECT version_num FROM alembic_version")]
+
+
+def _refuse_foreign(found: Found, url: DatabaseUrl) -> NoReturn:
+    """Tables of another application bear MLflow's names. (Tables of other names are no hindrance.)"""
+    if "alembic_version" in found:
+        use = "is in use by another application, which keeps an alembic_version of its own there"
+    else:
+        use = f"has another application's tables under names that MLflow uses: {', '.join(sorted(found))}"
+    raise StartError(f"{SETTING}: {url.masked} {use}. {OWN_DATABASE}")
+
+
+def _refuse_unfit(found: Found, revision: str, url: DatabaseUrl) -> None:
+    """A newer revision serves if it has all columns that we use and no new one that we would have to fill."""
+    lacks, wants = [], []
+    for table, needed in schema.used_columns().items():
+        present = found.get(table, {})
+        lacks += [f"{table}.{column}" for column in sorted(needed - present.keys())]
+        wants += [f"{table}.{column}" for column in present if present[column] and column not in needed]
+    if lacks or wants:
+        faults = [f"lacks {', '.join(lacks)}"] if lacks else []
+        faults += [f"wants values for {', '.join(wants)}"] if wants else []
+        raise StartError(
+            f"{SETTING}: {url.masked} was made by a newer MLflow (revision {revision}). "
+            f"It {' and '.join(faults)}. "
+            "Use a newer Railtrack, or another database."
+        )
+
+
+def _give_up(url: DatabaseUrl, cause: BaseException) -> NoReturn:
+    state = _sqlstate(cause)
+    # A pooler has words of its own for this one; people and platforms look for PostgreSQL's.
+    fault = f'password authentication failed for user "{url.user}"' if state == "28P01" else _words(cause)
+    file = "It has to be a SQLite file, in a folder that this user may write to."
+    advice = FINAL.get(state, file if url.engine == "sqlite" else "Correct the URL.")
+    raise StartError(f"{SETTING}: {fault} ({url.masked}). {advice}") from None
+
+
+def _sqlstate(error: BaseException) -> str:
+    return str(getattr(error, "sqlstate", None) or "")
+
+
+def _words(error: BaseException) -> str:
+    """The driver's words in one line; some of its errors have none."""
+    return str(error).partition("\n")[0] or type(error).__name__
