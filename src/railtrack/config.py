@@ -1,4 +1,4 @@
-"""The settings: one table of variables and flags, parsed once into a frozen Settings. The only place that names them."""
+"""The settings: one table of variables and flags, parsed once into a frozen Settings; named nowhere else."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -7,12 +7,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from railtrack.errors import StartError
+
 WORKERS_LIMIT = 64
 THREADS_LIMIT = 64
-
-
-class ConfigError(Exception):
-    """A setting that cannot be used: one line that names it, the value's fault and the next step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +34,10 @@ class Settings:
     def loopback(self) -> bool:
         """The server can be reached from this machine only."""
         return is_loopback(self.host)
+
+    def artifact_location(self, experiment_id: int) -> str:
+        """Where a new experiment keeps its artifacts unless it says otherwise."""
+        return f"{self.default_artifact_root.rstrip('/')}/{experiment_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ SETTINGS = (
 
 
 def load(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from flags (by field name; they win) and variables. Raises ConfigError for the first wrong one."""
+    """Settings from flags (by field name; they win) and variables. Raises StartError for the first wrong one."""
     values = {setting.field: _value(setting, flags, environ) for setting in SETTINGS}
     values["data"] = data = values["data"].absolute()
     values["backend_store_uri"] = values["backend_store_uri"] or f"sqlite:///{data / 'mlflow.db'}"
@@ -201,7 +203,7 @@ def _value(setting: Setting, flags: Mapping[str, str | None], environ: Mapping[s
         return setting.parse(text)
     except ValueError as error:
         shown = "its value" if setting.secret else repr(text)
-        raise ConfigError(f"{source}: {shown} {error}. {setting.help}") from None
+        raise StartError(f"{source}: {shown} {error}. {setting.help}") from None
 
 
 def _given(setting: Setting, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> tuple[str, str]:
@@ -220,7 +222,7 @@ def _file_text(variable: str, path: str) -> str:
     try:
         return Path(path).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{variable}_FILE: cannot read {path!r} ({error}). Point it to a readable file.") from None
+        raise StartError(f"{variable}_FILE: cannot read {path!r} ({error}). Point it to a readable file.") from None
 
 
 def is_loopback(host: str) -> bool:

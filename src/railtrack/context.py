@@ -1,18 +1,21 @@
 """What a handler may use: the database, the artifact stores, the settings, and the request as it came."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from railtrack.artifacts import ArtifactStores
 from railtrack.config import Settings
 from railtrack.db import Db
+from railtrack.db.group import GroupCommit
 from railtrack.wire.request import HttpRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Made anew for every request."""
+    """Made anew for every request. `log_writes` commits the writes of many requests at once."""
 
     db: Db
+    log_writes: GroupCommit[Any]
     artifacts: ArtifactStores
     settings: Settings
     http: HttpRequest

@@ -3,6 +3,7 @@
 Any module may raise an ApiError; only wire/dispatch catches it. This module imports nothing of ours.
 """
 
+import json
 from typing import Any
 
 STATUS = {
@@ -21,6 +22,7 @@ STATUS = {
 }
 """MLflow's error codes and the HTTP status each is sent with."""
 
+SHOWN_LIMIT = 1000
 SEE_DOCS = "See the API docs for more information about request parameters."
 
 
@@ -44,11 +46,15 @@ def missing(parameter: str) -> ApiError:
 
 
 def invalid_value(parameter: str, value: Any) -> ApiError:
-    """A value of the wrong type, named as Python names types, which is what MLflow tells its users."""
-    shown = str(value)
-    shown = shown if len(shown) <= 1000 else shown[:1000] + "..."
-    kind = type(value).__name__
-    return invalid(f"Invalid value {shown} for parameter '{parameter}' supplied:  Hint: Value was of type '{kind}'. {SEE_DOCS}")
+    """A value of the wrong type, shown as JSON, its type named as Python does, which is what MLflow tells its users."""
+    hint = f" Hint: Value was of type '{type(value).__name__}'. {SEE_DOCS}"
+    return invalid(f"Invalid value {shown(value)} for parameter '{parameter}' supplied: {hint}")
+
+
+def shown(value: Any) -> str:
+    """A value from a request, fit for a message: as compact JSON, cut where it is very long."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return text if len(text) <= SHOWN_LIMIT else text[:SHOWN_LIMIT] + "..."
 
 
 def bad_request(message: str) -> ApiError:
@@ -83,3 +89,7 @@ def too_many(message: str, retry_after: int = 1) -> ApiError:
 def unavailable(message: str, retry_after: int = 1) -> ApiError:
     """The database or the store is away for a moment; MLflow's clients retry a 503 by themselves."""
     return ApiError("TEMPORARILY_UNAVAILABLE", message, retry_after=retry_after)
+
+
+class StartError(Exception):
+    """Why the server cannot start: one line for people that names the setting at fault and the next step."""

@@ -3,7 +3,7 @@
 postgres.py and sqlite.py implement Db; open.py chooses, creates and recognises; drivers appear nowhere else.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
@@ -29,7 +29,12 @@ class Tx(Protocol):
     async def execute(self, sql: str, *args: Any) -> int:
         """Run a statement and return the number of rows it changed."""
 
-    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None: ...
+    async def execute_rows(self, sql: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> int:
+        """Run a statement over many rows and return the number it changed.
+
+        `sql` reads them from the table `{rows}`, named r: `INSERT INTO t (a) SELECT a FROM {rows} WHERE true`.
+        `columns`: name -> PostgreSQL type, in the order of the values.
+        """
 
     def pick(self, *, postgresql: str, sqlite: str) -> str:
         """The text for this engine, where one text cannot serve both; the reason stands beside the call."""

@@ -1,4 +1,4 @@
-"""SQLite behind the Db protocol: one writing connection, a few reading ones, each in a thread of its own. No SQL of ours.
+"""SQLite behind the Db protocol: one writing connection, a few reading ones, each in a thread of its own.
 
 WAL lets readers go on beside the writer; synchronous FULL makes a commit durable before it is acknowledged.
 """
@@ -7,7 +7,7 @@ import asyncio
 import math
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -122,9 +122,12 @@ class SqliteTx:
     async def execute(self, sql: str, *args: Any) -> int:
         return await self._connection.run(lambda db: db.execute(spelled(sql), _bind(args)).rowcount)
 
-    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+    async def execute_rows(self, sql: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> int:
+        """Row by row with bound values: SQLite's own reading of numbers from JSON text is not exact to the last bit."""
+        values = ", ".join(f"${number} AS {name}" for number, name in enumerate(columns, 1))
+        text = spelled(sql.format(rows=f"(SELECT {values}) AS r"))
         bound = [_bind(row) for row in rows]
-        await self._connection.run(lambda db: db.executemany(spelled(sql), bound))
+        return await self._connection.run(lambda db: db.executemany(text, bound).rowcount)
 
     def pick(self, *, postgresql: str, sqlite: str) -> str:
         return sqlite
@@ -163,9 +166,9 @@ class SqliteDb:
         async with self.write() as tx:
             return await tx.execute(sql, *args)
 
-    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+    async def execute_rows(self, sql: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> int:
         async with self.write() as tx:
-            await tx.executemany(sql, rows)
+            return await tx.execute_rows(sql, columns, rows)
 
     def pick(self, *, postgresql: str, sqlite: str) -> str:
         return sqlite

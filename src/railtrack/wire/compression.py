@@ -1,4 +1,4 @@
-"""gzip for large JSON answers, where the client takes it. Static files come compressed; artifacts are left as they are."""
+"""gzip for large JSON answers, where the client takes it. Static files come compressed; artifacts stay as they are."""
 
 import asyncio
 import gzip
@@ -23,4 +23,9 @@ async def compress(reply: Reply, accept_encoding: str) -> Raw | Stream:
         body = gzip.compress(raw.body, LEVEL, mtime=0)
     else:
         body = await asyncio.to_thread(gzip.compress, raw.body, LEVEL, mtime=0)
-    return Raw(body, raw.media_type, raw.status, (*raw.headers, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")))
+    return Raw(
+        body,
+        raw.media_type,
+        raw.status,
+        (*raw.headers, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")),
+    )

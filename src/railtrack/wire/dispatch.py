@@ -22,7 +22,10 @@ ATTEMPTS = 8
 """Runs of a handler whose transaction lost against another one, before the client is asked to retry."""
 FIRST_PAUSE_S = 0.005
 
-SECURITY_HEADERS: tuple[Header, ...] = ((b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"SAMEORIGIN"))
+SECURITY_HEADERS: tuple[Header, ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"SAMEORIGIN"),
+)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 MakeContext = Callable[[HttpRequest, Route], Any]
@@ -61,7 +64,9 @@ class Dispatcher:
             raise
         except Exception:
             log.exception("request %s: %s %s failed", request_id, http.method, http.path[:500])
-            return error_reply(ApiError("INTERNAL_ERROR", f"Internal error; the server's log tells more of request {request_id}."))
+            return error_reply(
+                ApiError("INTERNAL_ERROR", f"Internal error; the server's log tells more of request {request_id}.")
+            )
 
 
 async def _run(route: Route, context: Any, request: Any) -> Reply:

@@ -24,7 +24,8 @@ DEPTH_LIMIT = 100
 """Nested arrays and objects; protobuf's own limit."""
 
 T = TypeVar("T", bound=msgspec.Struct)
-Rule = Callable[[Any], Any]
+Rule = Callable[[Any, str], Any]
+"""From a JSON value and its place in the request (`metrics[0].key`) to the field's value."""
 
 
 class _Mismatch(Exception):
@@ -66,41 +67,48 @@ def refuse_nul(value: Any) -> None:
 
 def convert(data: Mapping[str, Any], struct: type[T]) -> T:
     """The struct from decoded JSON. Raises MLflow's complaint about the first wrong field, in the struct's order."""
-    return cast(T, _struct_rule(struct)(data, False))
+    return cast(T, _struct_rule(struct)(data, ""))
 
 
 def convert_query(query: Mapping[str, list[str]], struct: type[T]) -> T:
     """The struct from a query string: lists by repetition, everything else by its last value."""
-    return cast(T, _struct_rule(struct)(query, True))
+    kinds = {name: kind for _, names, _, kind in _fields(struct) for name in names}
+    return convert({name: _from_text(query[name], kind) for name, kind in kinds.items() if name in query}, struct)
 
 
 @cache
-def _struct_rule(struct: type[msgspec.Struct]) -> Callable[[Mapping[str, Any], bool], msgspec.Struct]:
+def _fields(struct: type[msgspec.Struct]) -> list[tuple[str, list[str], bool, inspect.Type]]:
+    """A struct's fields in order: name, wire names (the first is the one complaints use), required, type."""
     names: dict[str, list[str]] = {}
     for other, field in getattr(struct, "ALIASES", {}).items():
         names.setdefault(field, []).append(other)
     described = inspect.type_info(struct)
     assert isinstance(described, inspect.StructType)
-    fields = [
+    return [
         (field.name, [field.encode_name, *names.get(field.name, [])], field.required, _plain(field.type))
         for field in described.fields
     ]
-    rules = [_rule(kind) for *_, kind in fields]
 
-    def build(data: Mapping[str, Any], from_query: bool) -> msgspec.Struct:
+
+@cache
+def _struct_rule(struct: type[msgspec.Struct]) -> Rule:
+    fields = [(name, wire, required, kind, _rule(kind)) for name, wire, required, kind in _fields(struct)]
+
+    def build(data: Any, place: str) -> msgspec.Struct:
+        if not isinstance(data, Mapping):
+            raise _Mismatch
         values: dict[str, Any] = {}
-        for (field, wire_names, required, kind), rule in zip(fields, rules, strict=True):
-            value = next((data[name] for name in wire_names if data.get(name) is not None), None)
-            if from_query and value is not None:
-                value = _from_text(value, kind)
+        for name, wire_names, required, kind, rule in fields:
+            value = next((data[wire] for wire in wire_names if data.get(wire) is not None), None)
+            here = f"{place}.{wire_names[0]}" if place else wire_names[0]
             if value is None or (required and value == "" and isinstance(kind, inspect.StrType)):
                 if required:
-                    raise missing(wire_names[0])
+                    raise missing(here)
                 continue
             try:
-                values[field] = rule(value)
+                values[name] = rule(value, here)
             except _Mismatch:
-                raise invalid_value(wire_names[0], value) from None
+                raise invalid_value(here, value) from None
         return struct(**values)
 
     return build
@@ -115,22 +123,30 @@ def _plain(kind: inspect.Type) -> inspect.Type:
 
 def _rule(kind: inspect.Type) -> Rule:
     match kind:
+        case inspect.ListType(item_type=item):
+            return _list_rule(_rule(_plain(item)))
+        case inspect.StructType(cls=cls):
+            return lambda value, place: _struct_rule(cls)(value, place)
+        case inspect.DictType(value_type=item):
+            return _map_rule(_rule(_plain(item)))
+    scalar = _scalar(kind)
+    return lambda value, place: scalar(value)
+
+
+def _scalar(kind: inspect.Type) -> Callable[[Any], Any]:
+    match kind:
         case inspect.StrType():
             return _text
-        case inspect.IntType(ge=ge):
-            return _int32 if ge == INT32.start else _int64
+        case inspect.IntType(ge=ge) if ge == INT32.start:
+            return _int32
+        case inspect.IntType():
+            return _int64
         case inspect.FloatType():
             return _double
         case inspect.BoolType():
             return _bool
         case inspect.EnumType(cls=cls):
             return lambda value: _enum(cls, value)
-        case inspect.ListType(item_type=item):
-            return _list_rule(_rule(_plain(item)))
-        case inspect.StructType(cls=cls):
-            return lambda value: _nested(cls, value)
-        case inspect.DictType(value_type=item):
-            return _map_rule(_rule(_plain(item)))
         case inspect.AnyType():
             return lambda value: value
     raise TypeError(f"no JSON rule for {kind}")
@@ -170,10 +186,10 @@ def _integer(value: Any, bounds: range) -> int:
 
 
 def _double(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise _Mismatch
     if isinstance(value, str):
         return _double_from_text(value)
+    if not isinstance(value, (int, float)):  # true is 1.0 to protobuf, and here
+        raise _Mismatch
     try:
         return float(value)
     except OverflowError:
@@ -208,27 +224,21 @@ def _enum(cls: type[Enum], value: Any) -> Enum:
 
 
 def _list_rule(item: Rule) -> Rule:
-    def rule(value: Any) -> list[Any]:
+    def rule(value: Any, place: str) -> list[Any]:
         if not isinstance(value, list):
             raise _Mismatch
-        return [item(one) for one in value]
+        return [item(one, f"{place}[{index}]") for index, one in enumerate(value)]
 
     return rule
 
 
 def _map_rule(item: Rule) -> Rule:
-    def rule(value: Any) -> dict[str, Any]:
+    def rule(value: Any, place: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise _Mismatch
-        return {_text(key): item(one) for key, one in value.items()}
+        return {_text(key): item(one, f"{place}.{key}") for key, one in value.items()}
 
     return rule
-
-
-def _nested(cls: type[msgspec.Struct], value: Any) -> msgspec.Struct:
-    if not isinstance(value, dict):
-        raise _Mismatch
-    return _struct_rule(cls)(value, False)
 
 
 def _from_text(values: list[str], kind: inspect.Type) -> Any:

@@ -33,9 +33,7 @@ ROUTES: dict[tuple[str, str], Route] = {}
 """Every declared endpoint, by method and path."""
 
 
-def endpoint(
-    method: str, path: str, *, access: Access, api: str = "2.0", ajax_only: bool = False
-) -> Callable[[F], F]:
+def endpoint(method: str, path: str, *, access: Access, api: str = "2.0", ajax_only: bool = False) -> Callable[[F], F]:
     """Declare an endpoint of MLflow's API: `path` below /api/<api>/mlflow/ and /ajax-api/<api>/mlflow/.
 
     `ajax_only` leaves the first out; a leading slash makes the path absolute. The handler's second parameter
@@ -94,7 +92,9 @@ class Routes:
         if by_method is None or method not in by_method:
             by_method = self._match(http, method) or by_method
         if by_method is None:
-            raise endpoint_not_found(f"The endpoint {http.path[:500]} does not exist, or this version does not serve it.")
+            raise endpoint_not_found(
+                f"The endpoint {http.path[:500]} does not exist, or this version does not serve it."
+            )
         route = by_method.get(method)
         if route is None:
             allowed = ", ".join(sorted(by_method))

@@ -1,0 +1,84 @@
+"""`railtrack server`: read the settings, prepare the database, say what runs, and hand over to gunicorn."""
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from railtrack.config import SETTINGS, Settings, load
+from railtrack.db.open import open_database, prepare, wait_for_database
+from railtrack.db.url import DatabaseUrl, parse_database_url
+from railtrack.errors import StartError
+
+RULE = "=" * 40
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """One flag for every setting that has one."""
+    for setting in SETTINGS:
+        if setting.flags:
+            names = ", ".join(setting.variables)
+            parser.add_argument(
+                *setting.flags,
+                dest=setting.field,
+                metavar="VALUE",
+                help=f"{setting.help} [{names}; default: {setting.default or 'none'}]".replace("%", "%%"),
+            )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until a signal ends it. Returns 1 when it cannot start, having said why in one line."""
+    try:
+        settings = load(vars(options))
+        url = parse_database_url(settings.backend_store_uri)
+        announce(settings, url)
+        if url.engine == "sqlite":
+            Path(url.path).absolute().parent.mkdir(parents=True, exist_ok=True)
+        asyncio.run(prepare_database(settings, url))
+        serve(settings)
+    except StartError as error:
+        say(f"Error: {error}")
+        return 1
+    return 0
+
+
+def announce(settings: Settings, url: DatabaseUrl) -> None:
+    """What the container's log begins with (docs/deploy.md quotes it)."""
+    lines = [
+        RULE,
+        "Starting MLflow Tracking Server",
+        RULE,
+        f"Backend Store URI: {url.masked}",
+        f"Artifact Root: {settings.default_artifact_root}",
+        f"Host: {settings.host}",
+        f"Port: {settings.port}",
+        f"Workers: {settings.workers}",
+        f"Threads: {settings.threads}",
+    ]
+    say(*lines)
+
+
+async def prepare_database(settings: Settings, url: DatabaseUrl) -> None:
+    """Wait for the database, and create or recognise MLflow's tables; before the fork, on a connection of its own."""
+    db = open_database(url, connections=1)
+    try:
+        if url.engine == "postgresql":
+            say("Waiting for PostgreSQL to be ready...")
+            await wait_for_database(db, url, settings.db_wait_s)
+            say("PostgreSQL is ready!")
+        await prepare(db, url, default_location=settings.artifact_location(0))
+    finally:
+        await db.close()
+
+
+def serve(settings: Settings) -> None:
+    # Imported this late so that a wrong setting is told at once.
+    from railtrack.app import preloaded
+    from railtrack.serving import Server
+
+    say("Starting MLflow server...")
+    Server(settings, lambda: preloaded(settings)).run()
+
+
+def say(*lines: str) -> None:
+    """Lines of the start, in order with gunicorn's own, which go to the same place."""
+    print("\n".join(lines), flush=True)

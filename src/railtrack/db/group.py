@@ -1,0 +1,104 @@
+"""Many requests, one commit: a bounded queue in front of one transaction that serves all that wait.
+
+Knows nothing of what is written; the writing function comes from the resource (api/runs/write.py).
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from railtrack.db import Conflict, Db, ForeignKeyViolation, Tx, UniqueViolation
+from railtrack.errors import ApiError, too_many, unavailable
+
+GROUP_WEIGHT = 4_000
+"""Rows of one transaction, about: a few requests of 1,000 metrics, or all single metrics that wait."""
+QUEUE_WEIGHT = 40_000
+"""Rows that may wait in one worker (some 20 MB at the worst); beyond it requests are told to come again."""
+ATTEMPTS = 8
+FIRST_PAUSE_S = 0.005
+
+
+class Weighed(Protocol):
+    @property
+    def weight(self) -> int:
+        """How much of a group this takes, in rows."""
+
+
+E = TypeVar("E", bound=Weighed)
+Write = Callable[[Tx, Sequence[E]], Awaitable[Sequence[ApiError | None]]]
+"""Writes the entries, all but those it refuses, of which it leaves nothing; returns each one's refusal or None."""
+
+
+class GroupCommit(Generic[E]):
+    """Entries in, each answered after the commit that holds it. One transaction at a time per worker."""
+
+    def __init__(self, db: Db, write: Write[E]) -> None:
+        self._db = db
+        self._write = write
+        self._waiting: deque[tuple[E, asyncio.Future[None]]] = deque()
+        self._weight = 0
+        self._writer: asyncio.Task[None] | None = None
+
+    async def submit(self, entry: E) -> None:
+        """Return once the entry is committed. Raises its refusal, 429 when too much waits, 503 without a database."""
+        if self._weight + entry.weight > QUEUE_WEIGHT and self._waiting:
+            raise too_many("Too many writes are waiting for the database. Please retry.")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entry, done))
+        self._weight += entry.weight
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all())
+        await done
+
+    async def _write_all(self) -> None:
+        """Groups, one after the other, until nobody waits."""
+        try:
+            while self._waiting:
+                await self._write_group(self._next_group())
+        finally:
+            self._writer = None
+
+    def _next_group(self) -> list[tuple[E, asyncio.Future[None]]]:
+        group = [self._waiting.popleft()]
+        weight = group[0][0].weight
+        while self._waiting and weight + self._waiting[0][0].weight <= GROUP_WEIGHT:
+            group.append(self._waiting.popleft())
+            weight += group[-1][0].weight
+        self._weight -= weight
+        return group
+
+    async def _write_group(self, group: list[tuple[E, asyncio.Future[None]]]) -> None:
+        try:
+            refusals = await self._commit([entry for entry, _ in group])
+        except (ApiError, UniqueViolation, ForeignKeyViolation) as error:
+            if len(group) > 1 and not (isinstance(error, ApiError) and error.status == 503):
+                # One of them holds what the database does not take; alone, each fails or succeeds for itself.
+                for one in group:
+                    await self._write_group([one])
+                return
+            _answer(group, [error] * len(group))
+        except Exception as error:
+            _answer(group, [error] * len(group))
+        else:
+            _answer(group, refusals)
+
+    async def _commit(self, entries: list[E]) -> Sequence[ApiError | None]:
+        for attempt in range(ATTEMPTS):
+            try:
+                async with self._db.write() as tx:
+                    return await self._write(tx, entries)
+            except Conflict:
+                await asyncio.sleep(FIRST_PAUSE_S * 2**attempt * (0.5 + random.random()))  # noqa: S311 (jitter)
+        raise unavailable("The database was busy with other changes of the same rows. Please retry.")
+
+
+def _answer(group: Sequence[tuple[E, asyncio.Future[None]]], refusals: Sequence[Exception | None]) -> None:
+    for (_, done), refusal in zip(group, refusals, strict=True):
+        if done.done():  # the client has gone meanwhile
+            continue
+        if refusal is None:
+            done.set_result(None)
+        else:
+            done.set_exception(refusal)

@@ -1,0 +1,145 @@
+"""The processes: gunicorn's master and its ASGI workers, the sockets they share, and how they end.
+
+Nothing of the application is in here but its import; cli/server.py starts it. The worker uses a few private names
+of gunicorn 27 (pinned below 28; tests/test_serving.py holds each of them to what is expected here).
+"""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.workers import gasgi
+
+from railtrack.config import Settings
+from railtrack.errors import StartError
+
+CONNECTIONS_LIMIT = 1000
+"""Open connections of one worker; gunicorn's ASGI worker itself sets no bound."""
+FIRST_REQUEST_LIMIT_S = 30
+"""How long a new connection may take to send the head of its first request."""
+KEEP_ALIVE_S = 65
+"""Longer than proxies keep their idle connections (nginx, AWS: 60 s), so that they close first."""
+GRACE_S = 30
+STUCK_LIMIT_S = 60
+
+
+class _Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type hints
+    """A connection that the worker can find when it ends, and that doesn't wait for ever for a request."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.worker.connections.add(self)
+        if len(self.worker.connections) > CONNECTIONS_LIMIT:
+            self._close_transport()
+            return
+        self._first_request_timer = self.worker.loop.call_later(FIRST_REQUEST_LIMIT_S, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.req_count <= 1:
+            self.close_if_idle()
+
+    def close_if_idle(self) -> None:
+        """Close the connection unless a request is under way."""
+        if self._awaiting_request:
+            self._close_transport()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.worker.connections.discard(self)
+        if timer := getattr(self, "_first_request_timer", None):
+            timer.cancel()
+        super().connection_lost(exc)
+
+
+class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hints
+    """gunicorn's ASGI worker, which at its end closes idle connections instead of waiting for them."""
+
+    def init_process(self) -> None:
+        self.connections: set[_Protocol] = set()
+        gasgi.ASGIProtocol = _Protocol  # the worker makes its connections of this name
+        super().init_process()
+
+    async def _shutdown(self) -> None:
+        for connection in list(self.connections):
+            connection.close_if_idle()
+        await super()._shutdown()
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hints
+    """The master: loads the application once, before it forks the workers."""
+
+    def __init__(self, settings: Settings, load: Callable[[], Any]) -> None:
+        self._settings = settings
+        self._load = load
+        super().__init__()
+
+    def load_config(self) -> None:
+        listeners = [listen(host, port, asked) for host, port, asked in addresses(self._settings)]
+        shared_memory = Path("/dev/shm")  # noqa: S108 (a directory, in which gunicorn makes a file of its own)
+        options = {
+            "bind": [f"fd://{listener.detach()}" for listener in listeners],
+            "workers": self._settings.workers,
+            "worker_class": Worker,
+            "preload_app": True,
+            "timeout": STUCK_LIMIT_S,
+            "graceful_timeout": GRACE_S,
+            "keepalive": KEEP_ALIVE_S,
+            "limit_request_line": 0,  # the parser's own bound; the UI sends hundreds of run ids in a query
+            "asgi_loop": "uvloop",
+            "asgi_lifespan": "on",
+            "asgi_disconnect_grace_period": 1,
+            "control_socket_disable": True,
+            "proc_name": "railtrack",
+            # The workers' heartbeat files: on a disk that is busy, writing them would block.
+            "worker_tmp_dir": str(shared_memory)
+            if shared_memory.is_dir() and os.access(shared_memory, os.W_OK)
+            else None,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return self._load()
+
+
+def addresses(settings: Settings) -> list[tuple[str, int, str]]:
+    """(host, port, the setting that asked for it) of every socket to listen on."""
+    ports = {settings.port: "MLFLOW_PORT"}
+    if settings.platform_port is not None:
+        ports.setdefault(settings.platform_port, "PORT")
+    hosts = [settings.host]
+    if settings.host == "0.0.0.0" and socket.has_ipv6:  # noqa: S104 (asked for)
+        hosts.append("::")
+    return [(host, port, asked) for port, asked in ports.items() for host in hosts if host != "::" or _ipv6_works()]
+
+
+def _ipv6_works() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def listen(host: str, port: int, asked: str) -> socket.socket:
+    """A bound socket. Raises StartError that names the port and the setting that asked for it."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        bound = socket.socket(family)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # Its twin on IPv4 is a socket of its own, so that the log shows the address that was asked for.
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((host, port))
+        bound.listen(2048)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StartError(
+            f"{asked}: cannot listen on {host} port {port} ({reason}). "
+            f"Stop what uses the port, or set {asked} to another one."
+        ) from None
+    return bound

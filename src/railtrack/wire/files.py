@@ -1,0 +1,124 @@
+"""A stored file as an HTTP answer: media type, disposition, conditional requests and ranges.
+
+The file is something a user uploaded: it always leaves as a download, and sandboxed for whoever renders it anyway.
+"""
+
+import mimetypes
+import re
+from collections.abc import AsyncGenerator
+from datetime import timezone
+from email.utils import formatdate, parsedate_to_datetime
+from typing import Protocol
+from urllib.parse import quote
+
+from railtrack.errors import ApiError
+from railtrack.wire.request import HttpRequest
+from railtrack.wire.response import Header, Raw, Reply, Stream, error_reply
+
+OCTETS = "application/octet-stream"
+TEXT_ENDINGS = frozenset(
+    "cfg conf csv err ini ipynb js json log md properties py rst srt text toml tsv txt xml yaml yml".split()
+)
+"""What MLflow serves as text/plain, as observed; so are files named MLmodel."""
+
+RANGE = re.compile(r"bytes=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
+
+_types = mimetypes.MimeTypes(filenames=())
+"""Python's own table only: what the machine has installed must not change our answers."""
+for _type, _ending in (("application/geo+json", ".geojson"), ("image/webp", ".webp")):
+    _types.add_type(_type, _ending)
+
+
+class File(Protocol):
+    """An open file. chunks() closes it at its end; close() is for a file of which nothing is sent."""
+
+    size: int
+    modified: float
+    etag: str
+
+    def chunks(self, start: int, stop: int) -> AsyncGenerator[bytes, None]: ...
+
+    def close(self) -> None: ...
+
+
+def file_reply(http: HttpRequest, name: str, file: File) -> Reply:
+    """All of `file` (200), the range asked for (206, 416 where there is no such range), or 304 Not Modified."""
+    if _is_fresh(http, file):
+        file.close()
+        return Raw(b"", media_type(name), 304, _headers(name, file))
+    wanted = _wanted(http, file)
+    if wanted is None:
+        file.close()
+        return _unsatisfiable(file)
+    start, stop = wanted
+    headers = _headers(name, file)
+    status = 200
+    if stop - start < file.size:
+        status = 206
+        headers = (*headers, (b"content-range", f"bytes {start}-{stop - 1}/{file.size}".encode()))
+    if http.method == "HEAD":
+        file.close()
+    return Stream(file.chunks(start, stop), media_type(name), stop - start, status, headers)
+
+
+def media_type(name: str) -> str:
+    ending = name.rpartition(".")[2]
+    if name == "MLmodel" or ending == "MLmodel" or ending.lower() in TEXT_ENDINGS and ending != name:
+        return "text/plain"
+    return _types.guess_type(f"/{name}")[0] or OCTETS
+
+
+def _headers(name: str, file: File) -> tuple[Header, ...]:
+    return (
+        (b"content-disposition", _disposition(name)),
+        (b"etag", file.etag.encode()),
+        (b"last-modified", formatdate(file.modified, usegmt=True).encode()),
+        (b"accept-ranges", b"bytes"),
+        (b"cache-control", b"no-cache"),
+        (b"content-security-policy", b"sandbox; default-src 'none'"),
+    )
+
+
+def _disposition(name: str) -> bytes:
+    """RFC 6266: a plain ASCII name for everybody, and the true one where that is not it."""
+    plain = re.sub(r'[^ -~]|["\\]', "_", name)
+    true = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'attachment; filename="{plain}"{true}'.encode()
+
+
+def _is_fresh(http: HttpRequest, file: File) -> bool:
+    """The client has this version: by If-None-Match, or by If-Modified-Since where that is not sent."""
+    if tags := http.header(b"if-none-match"):
+        return tags.strip() == "*" or file.etag in [tag.strip().removeprefix("W/") for tag in tags.split(",")]
+    since = http.header(b"if-modified-since")
+    return bool(since) and _is_unchanged_since(file, since)
+
+
+def _is_unchanged_since(file: File, date: str) -> bool:
+    try:
+        moment = parsedate_to_datetime(date)
+    except ValueError:
+        return False
+    return int(file.modified) <= moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp()
+
+
+def _wanted(http: HttpRequest, file: File) -> tuple[int, int] | None:
+    """The first byte and the one after the last; None where the range asked for has nothing of the file.
+
+    Several ranges at once and units other than bytes get the whole file, which RFC 9110 leaves open.
+    """
+    whole = (0, file.size)
+    match = RANGE.fullmatch(http.header(b"range"))
+    condition = http.header(b"if-range")
+    if http.method != "GET" or not match or not file.size or condition not in ("", file.etag):
+        return whole
+    first, last = match.groups()
+    if not first:
+        return (max(0, file.size - int(last)), file.size) if last and int(last) else None
+    start, stop = int(first), min(int(last) + 1 if last else file.size, file.size)
+    return (start, stop) if start < stop else None
+
+
+def _unsatisfiable(file: File) -> Raw:
+    reply = error_reply(ApiError("INVALID_PARAMETER_VALUE", "The requested range is not in the file.", status=416))
+    return Raw(reply.body, reply.media_type, 416, ((b"content-range", f"bytes */{file.size}".encode()),))

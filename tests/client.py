@@ -1,0 +1,115 @@
+"""A client of the ASGI application in this process: requests as dictionaries, answers with what tests look at."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes, urlencode
+
+from railtrack.app import App
+from railtrack.config import Settings
+
+API = "/api/2.0/mlflow/"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+class Client:
+    """A path without a leading slash is below /api/2.0/mlflow/."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def get(self, path: str, query: Mapping[str, Any] | None = None, **options: Any) -> Answer:
+        """`query`: a list is sent by repetition."""
+        return await self.send("GET", path, query=query, **options)
+
+    async def post(self, path: str, json: Any = None, **options: Any) -> Answer:
+        return await self.send("POST", path, json=json, **options)
+
+    async def ok(self, method: str, path: str, json: Any = None, query: Mapping[str, Any] | None = None) -> Any:
+        """The JSON answer of a request that is to succeed."""
+        answer = await self.send(method, path, json=json, query=query)
+        assert answer.status == 200, answer.text
+        return answer.json
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        query: Mapping[str, Any] | None = None,
+        body: bytes | Sequence[bytes] = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """`json`: any value, sent as application/json; `body`: bytes instead, in pieces where it is a list."""
+        given = {name.lower(): value for name, value in (headers or {}).items()}
+        if json is not None:
+            body = dumps(json)
+            given.setdefault("content-type", "application/json")
+        path, _, text = path.partition("?")
+        text = text or urlencode(query or {}, doseq=True, quote_via=quote)
+        full = path if path.startswith("/") else API + path
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": unquote_to_bytes(full).decode(errors="replace"),
+            "raw_path": full.encode(),
+            "query_string": text.encode(),
+            "headers": [
+                (name.encode(), value.encode("latin-1")) for name, value in {"host": "localhost", **given}.items()
+            ],
+        }
+        return await _exchange(self._app, scope, [body] if isinstance(body, bytes) else list(body))
+
+
+def dumps(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+async def _exchange(app: App, scope: dict[str, Any], pieces: list[bytes]) -> Answer:
+    messages = [
+        {"type": "http.request", "body": piece, "more_body": at < len(pieces)} for at, piece in enumerate(pieces, 1)
+    ]
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop(0)
+        await asyncio.Event().wait()  # a client that stays connected until it is answered
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    start, *parts = sent
+    headers = {name.decode().lower(): value.decode("latin-1") for name, value in start["headers"]}
+    return Answer(start["status"], headers, b"".join(part.get("body", b"") for part in parts))
+
+
+@contextlib.asynccontextmanager
+async def running_app(settings: Settings) -> AsyncIterator[Client]:
+    """The application with these settings, open as a worker has it."""
+    app = App(settings)
+    app.open()
+    try:
+        yield Client(app)
+    finally:
+        await app.close()
