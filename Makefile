@@ -54,10 +54,7 @@ $(UV): tools/get_uv.py
 	@$(PYTHON) -I tools/get_uv.py $(@D)
 	@touch $@
 
-# gunicorn's parser in C has to be compiled; where nothing can compile it, gunicorn has one in Python.
-CAN_COMPILE := command -v cc >/dev/null && $(PYTHON) -c \
-    'import os, sysconfig; os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null
-SYNC = $(UV) sync --frozen --inexact --quiet $$($(CAN_COMPILE) && echo --extra fast)
+SYNC := $(UV) sync --frozen --inexact --quiet
 
 .venv/.installed: $(UV) uv.lock pyproject.toml build_ui.py
 	@echo "Installing Railtrack into .venv; the first time, this takes about half a minute besides the downloads."
