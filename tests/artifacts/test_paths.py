@@ -1,0 +1,147 @@
+"""Which paths name an artifact, and which are refused in every spelling."""
+
+import string
+from urllib.parse import quote, quote_from_bytes
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from railtrack.artifacts.paths import KEY_BYTES, SEGMENTS, from_url, join, key_of
+from railtrack.errors import ApiError
+
+NAMES = st.text(
+    st.characters(exclude_characters="/\\\0%;?#:", exclude_categories=["Cs"]), min_size=1, max_size=60
+).filter(lambda name: name.strip() not in (".", "..", ""))
+
+
+def refusal(path: str) -> str:
+    with pytest.raises(ApiError) as caught:
+        key_of(path)
+    assert caught.value.status == 400
+    assert caught.value.code == "INVALID_PARAMETER_VALUE"
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "..", "../x", "a/..", "a/../b", "a/b/../../..", "..\\x", "a\\..\\b", "a/..\\b", " ../x", "\n../x", "a/.. /b",
+        "%2e%2e/x", "%2E%2e%2fx", "a/%2e%2e", "..%2fx", "%252e%252e/x", "%25252e%25252e%25252fx",
+        "%25%32%65%25%32%65/x",
+        "..%5cx", "..%255c..%255cx", "a/..;/b", "..;x/b", "a/..?b", "a/..#b", "#/../x", "a#/../x", "a?/../x",
+        "a;p/../x", "%23/../x", "a%3f/../x", "..%00/x", "..%0a/x",
+        "/", "/etc/passwd", "//proc/self/root", "///x", "%2fetc", "%252fetc/passwd", "\\\\host\\share", "\\x",
+        " /x", "%20/x",
+        "C:\\x", "c:/x", "C:%5cx", "c%3a/x",
+        "file:/etc/passwd", "file:x", "FILE:///etc", "file%3a//x", "http://host/x", "s3://bucket/x", ":/x", "://x",
+        "a\0b", "\0", "a%00b", "a%2500b",
+        "%2525252525252525252e",
+    ],
+)  # fmt: skip
+def test_a_path_that_climbs_or_is_absolute_or_names_a_drive_is_refused_however_it_is_spelled(path: str) -> None:
+    assert refusal(path) == "Invalid path"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a b", "a#b", "a%b", "100%", "5%ac.txt", "a+b", "a&b=c", "a;b", "a?b", "a:b", "C:x", "sub/C:", "...", "a..b",
+        "..a", "~/x", "$HOME", "*", "a\\b", "모델/결과.txt", "‥/x", "a'b\"c", "%", "%%", "a%20b", "a%25b", "-rf", "a\tb",
+    ],
+)  # fmt: skip
+def test_an_unusual_name_is_a_name(path: str) -> None:
+    assert key_of(path) == path
+
+
+def test_empty_and_dot_segments_are_dropped() -> None:
+    assert key_of("a//b/./c/") == "a/b/c"
+    assert key_of("") == key_of(".") == key_of("./") == ""
+    assert join("run/artifacts", "./model/") == "run/artifacts/model"
+    assert join("run/artifacts", "") == "run/artifacts"
+    assert join("", "model") == "model"
+
+
+def test_paths_too_long_or_deep_or_with_a_name_too_long_are_refused_saying_so() -> None:
+    assert "longer than" in refusal("n" * 256)
+    assert "longer than" in refusal("모" * 86)
+    assert "longer than" in refusal("a/" * 20 + "n" * KEY_BYTES)
+    assert "deeper than" in refusal("d/" * SEGMENTS + "f")
+    assert key_of("n" * 255) == "n" * 255
+
+
+def test_half_a_surrogate_pair_is_refused() -> None:
+    assert refusal("a\ud800") == "Invalid path"
+
+
+@given(st.lists(NAMES, min_size=1, max_size=6))
+def test_a_path_of_plain_names_is_its_own_key(names: list[str]) -> None:
+    path = "/".join(names)
+    if path.startswith((" ", "\\")) or path[0].isspace():
+        path = f"x{path}"
+    assert key_of(path) == path
+
+
+def key_or_none(path: str) -> str | None:
+    try:
+        return key_of(path)
+    except ApiError:
+        return None
+
+
+DANGEROUS = [
+    "..",
+    ".",
+    "/",
+    "\\",
+    "%2e",
+    "%2f",
+    "%5c",
+    "%25",
+    "25",
+    "2e",
+    "%",
+    ":",
+    ";",
+    "?",
+    "#",
+    " ",
+    "a",
+    "C:",
+    "file:",
+]
+
+
+@given(st.lists(st.sampled_from(DANGEROUS), max_size=12).map("".join))
+def test_a_key_never_leaves_its_root_however_often_it_is_decoded(path: str) -> None:
+    key = key_or_none(path)
+    assume(key is not None)
+    assert key is not None
+    assert key_of(key) == key
+    assert not key.startswith("/")
+    assert ".." not in [segment.strip() for segment in key.replace("\\", "/").split("/")]
+    assert ".." not in from_url(from_url(key.encode()).encode()).replace("\\", "/").split("/")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_name_quoted_into_a_url_comes_out_as_it_was(name: str) -> None:
+    assert from_url(quote(name, safe="").encode()) == name
+
+
+@given(st.text(string.printable.replace("%", "") + "한글é"))
+def test_a_name_without_percent_signs_needs_no_quoting(name: str) -> None:
+    assert from_url(name.encode()) == name
+
+
+@given(st.binary(max_size=20).filter(lambda data: b"%" not in data))
+def test_the_name_made_of_any_bytes_is_the_same_when_a_client_sends_it_back_unquoted(data: bytes) -> None:
+    name = from_url(quote_from_bytes(data).encode())
+    assert from_url(name.encode()) == name
+
+
+def test_an_escape_that_is_no_text_stands_for_itself() -> None:
+    assert from_url(b"5%ac.txt") == "5%ac.txt"
+    assert from_url(b"a%20b%ff") == "a b%ff"
+    assert from_url(b"100%") == "100%"
+    with pytest.raises(ApiError, match="Invalid path"):
+        from_url(b"\xff")
