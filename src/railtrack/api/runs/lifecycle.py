@@ -7,7 +7,7 @@ from uuid import uuid4
 import msgspec
 
 from railtrack.api.ids import experiment_number
-from railtrack.api.runs.names import KEY_LIMIT, TAG_VALUE_LIMIT, check_run_name
+from railtrack.api.names import KEY_LIMIT, TAG_VALUE_LIMIT, check_run_name
 from railtrack.api.runs.rows import INFO_COLUMNS, check_active, load_info, load_runs, no_such_run
 from railtrack.api.runs.shapes import Run, RunData, RunInfo, RunInputs, RunStatus, RunTag
 from railtrack.api.runs.word_names import word_name

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import msgspec
 
-from railtrack.api.runs.names import (
+from railtrack.api.names import (
     PARAM_VALUE_LIMIT,
     TAG_VALUE_LIMIT,
     check_metric_key,

@@ -1,4 +1,4 @@
-"""What a metric, param or tag may be called, and how long it may be; MLflow's rules and words."""
+"""What a metric, param, tag or run may be called, and how long it may be; MLflow's rules and words."""
 
 import posixpath
 import re
