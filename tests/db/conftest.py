@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.servers.databases import ENGINES, scratch_database
 from tests.servers.postgres import PostgresServer, postgres_server
 

@@ -4,14 +4,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
-
-from railtrack.db import schema
-from railtrack.db.open import open_database, prepare
-from railtrack.db.url import parse_database_url
 from tests.db.catalogue import catalogue, rows
 from tests.db.record_catalogue import recorded
 from tests.servers.databases import scratch_database
 from tests.servers.postgres import DEBIAN_15, postgres_cluster
+
+from railtrack.db import schema
+from railtrack.db.open import open_database, prepare
+from railtrack.db.url import parse_database_url
 
 
 def _prepare(url: str, location: str = "mlflow-artifacts:/0") -> None:

@@ -4,6 +4,7 @@ Whatever is wrong leaves as a StartError. The tables are in schema/, the engines
 """
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from railtrack.errors import ApiError, StartError
 
 log = logging.getLogger("railtrack")
 
-RETRY_S = 0.5
+RETRY_S, RETRY_MOST_S = 0.25, 2
 ATTEMPTS = 3
 
 CREATION_LOCK = 0x7261696C
@@ -50,7 +51,7 @@ def open_database(url: DatabaseUrl, *, connections: int) -> Db:
 async def wait_for_database(db: Db, url: DatabaseUrl, seconds: float) -> None:
     """Return as soon as the database answers; a refused login or a missing database ends the wait at once."""
     deadline = time.monotonic() + seconds
-    while True:
+    for attempt in itertools.count():
         try:
             await db.fetchval("SELECT 1")
             return
@@ -64,7 +65,7 @@ async def wait_for_database(db: Db, url: DatabaseUrl, seconds: float) -> None:
                 f"Could not connect to backend store {url.masked} within {seconds:g} s ({_words(cause)}). "
                 f"Check {SETTING}, and that PostgreSQL runs there and can be reached from here."
             )
-        await asyncio.sleep(RETRY_S)
+        await asyncio.sleep(min(RETRY_S * 2**attempt, RETRY_MOST_S))
 
 
 async def prepare(db: Db, url: DatabaseUrl, *, default_location: str) -> None:

@@ -1,0 +1,302 @@
+"""Opening a database at start: waiting, creating, recognising, refusing, and several starters at once."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from tests.db.catalogue import catalogue, rows
+from tests.db.record_catalogue import recorded
+from tests.db.with_mlflow import mlflow_store
+from tests.servers import databases
+from tests.servers.databases import scratch_database
+from tests.servers.postgres import PostgresCluster, PostgresServer, postgres_cluster
+from tests.servers.processes import free_port
+
+from railtrack.db import Engine, schema
+from railtrack.db.open import open_database, prepare, wait_for_database
+from railtrack.db.url import parse_database_url
+from railtrack.errors import StartError
+
+LOCATION = "mlflow-artifacts:/0"
+
+
+def start(url: str, *, wait: float = 0) -> None:
+    """What the server's start does with the database."""
+
+    async def started() -> None:
+        address = parse_database_url(url)
+        db = open_database(address, connections=1)
+        try:
+            await wait_for_database(db, address, wait)
+            await prepare(db, address, default_location=LOCATION)
+        finally:
+            await db.close()
+
+    asyncio.run(started())
+
+
+def refusal(url: str, *, wait: float = 0) -> str:
+    """The one line with which a start on this database ends."""
+    with pytest.raises(StartError) as error:
+        start(url, wait=wait)
+    line = str(error.value)
+    assert "\n" not in line
+    assert "MLFLOW_BACKEND_STORE_URI" in line
+    return line
+
+
+def run_sql(url: str, *statements: str) -> None:
+    if url.startswith("sqlite:"):
+        with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+            for statement in statements:
+                connection.execute(statement)
+        connection.close()
+    else:
+        asyncio.run(_run_on_postgres(url, statements))
+
+
+async def _run_on_postgres(url: str, statements: tuple[str, ...]) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def is_complete(url: str) -> bool:
+    engine = url.partition(":")[0]
+    return catalogue(url) == recorded(engine)["catalogue"] and rows(url) == recorded(engine)["rows"]
+
+
+# Waiting
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[PostgresCluster]:
+    with postgres_cluster(fsync=False, password="pä ss@/#?%") as cluster:
+        yield cluster
+
+
+def test_a_password_of_special_characters_opens_the_door(cluster: PostgresCluster) -> None:
+    start(cluster.url)
+
+
+def test_a_wrong_password_ends_the_wait_at_once(cluster: PostgresCluster) -> None:
+    url = f"postgresql://postgres:wrong@{cluster.url.rpartition('@')[2]}"
+    began = time.monotonic()
+    line = refusal(url, wait=30)
+    assert time.monotonic() - began < 5
+    assert 'password authentication failed for user "postgres"' in line
+    assert "wrong" not in line
+    assert "postgresql://postgres:***@127.0.0.1" in line
+
+
+def test_a_missing_database_ends_the_wait_at_once(cluster: PostgresCluster) -> None:
+    began = time.monotonic()
+    line = refusal(cluster.database_url("nowhere"), wait=30)
+    assert time.monotonic() - began < 5
+    assert 'database "nowhere" does not exist' in line
+    assert "Create that database" in line
+
+
+def test_an_address_where_nothing_listens_is_given_up_after_the_wait() -> None:
+    began = time.monotonic()
+    line = refusal(f"postgresql://user:secret@127.0.0.1:{free_port()}/railway", wait=1)
+    assert 1 <= time.monotonic() - began < 5
+    assert line.startswith("Could not connect to backend store postgresql://user:***@127.0.0.1")
+    assert "secret" not in line
+
+
+def test_a_host_that_has_no_address_is_given_up_after_the_wait() -> None:
+    assert "Could not connect to backend store" in refusal("postgresql://user@no.such.host.invalid/railway", wait=0)
+
+
+def test_a_server_without_tls_is_not_taken_where_it_is_required(cluster: PostgresCluster) -> None:
+    assert "rejected SSL upgrade" in refusal(f"{cluster.url}?sslmode=require")
+
+
+def test_the_start_waits_for_a_server_that_comes_later(cluster: PostgresCluster) -> None:
+    cluster.stop()
+    with ThreadPoolExecutor() as pool:
+        starter = pool.submit(start, cluster.url, wait=30)
+        time.sleep(1)
+        assert not starter.done()
+        cluster.start()
+        starter.result(timeout=10)
+
+
+def test_a_sqlite_file_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    assert "unable to open database file" in refusal(f"sqlite:///{tmp_path}/missing/mlflow.db")
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    path.write_text("This is no SQLite file, and long enough to be looked at as if it were one. " * 20)
+    assert "file is not a database" in refusal(f"sqlite:///{path}")
+    assert path.read_text().startswith("This is no")
+
+
+# Creating, recognising, refusing
+
+
+def test_a_database_that_mlflow_made_is_taken_as_it_is(url: str) -> None:
+    mlflow_store("create", url)
+    before = rows(url)
+    start(url)
+    assert is_complete(url)
+    assert rows(url) == before
+
+
+def test_a_database_without_any_experiment_gets_the_default_one(url: str) -> None:
+    # `mlflow db upgrade` on an empty database makes the tables but no experiment.
+    start(url)
+    run_sql(url, "DELETE FROM experiments")
+    start(url)
+    assert is_complete(url)
+
+
+def test_the_default_experiment_stays_away_where_another_one_is(url: str) -> None:
+    start(url)
+    run_sql(url, "UPDATE experiments SET experiment_id = 7, name = 'mine'")
+    start(url)
+    assert [row[:2] for row in rows(url)["experiments"]] == [[7, "mine"]]
+
+
+def test_tables_are_created_beside_those_of_another_application(url: str) -> None:
+    run_sql(url, "CREATE TABLE customers (id INTEGER)", "INSERT INTO customers VALUES (1)")
+    start(url)
+    assert rows(url)["customers"] == [[1]]
+    run_sql(url, "DROP TABLE customers")
+    assert is_complete(url)
+
+
+def test_tables_of_another_application_under_names_of_mlflow_are_refused(url: str) -> None:
+    run_sql(url, "CREATE TABLE jobs (id INTEGER)", "CREATE TABLE tags (id INTEGER)")
+    line = refusal(url)
+    assert "names that MLflow uses: jobs, tags" in line
+    assert "CREATE DATABASE mlflow" in line
+    assert set(catalogue(url)["tables"]) == {"jobs", "tags"}
+
+
+def test_the_alembic_version_of_another_application_is_refused(url: str) -> None:
+    run_sql(url, "CREATE TABLE alembic_version (version_num VARCHAR(32))")
+    run_sql(url, "INSERT INTO alembic_version VALUES ('0123456789ab')")
+    assert "another application, which keeps an alembic_version of its own" in refusal(url)
+    assert rows(url) == {"alembic_version": [["0123456789ab"]]}
+
+
+@pytest.mark.parametrize(
+    "revision",
+    ["UPDATE alembic_version SET version_num = '75868b020152'", "DELETE FROM alembic_version"],
+    ids=["the revision before", "no revision"],
+)
+def test_an_older_database_is_refused_with_the_command_that_upgrades_it(url: str, revision: str) -> None:
+    start(url)
+    run_sql(url, revision)
+    before = rows(url)
+    assert f"mlflow db upgrade {parse_database_url(url).masked}" in refusal(url)
+    assert rows(url) == before
+
+
+def test_a_newer_database_is_served_when_all_is_there_that_we_need(url: str) -> None:
+    start(url)
+    run_sql(
+        url,
+        "UPDATE alembic_version SET version_num = 'ffffffffffff'",
+        "ALTER TABLE runs ADD COLUMN novelty VARCHAR(20)",
+        "ALTER TABLE params ADD COLUMN kind INTEGER NOT NULL DEFAULT 0",
+        "DROP TABLE scheduler_leases",
+    )
+    start(url)
+    assert rows(url)["alembic_version"] == [["ffffffffffff"]]
+
+
+def test_a_newer_database_is_refused_by_what_it_lacks(url: str) -> None:
+    start(url)
+    run_sql(
+        url,
+        "UPDATE alembic_version SET version_num = 'ffffffffffff'",
+        "ALTER TABLE metrics RENAME COLUMN step TO stride",
+        "DROP TABLE input_tags",
+    )
+    line = refusal(url)
+    assert "It lacks metrics.step, input_tags.input_uuid, input_tags.name, input_tags.value." in line
+    assert "newer MLflow (revision ffffffffffff)" in line
+
+
+def test_a_newer_database_is_refused_by_what_we_could_not_fill(postgres: PostgresServer, tmp_path: Path) -> None:
+    # SQLite can't add such a column to a table that is there.
+    with scratch_database("postgresql", tmp_path, postgres) as url:
+        start(url)
+        run_sql(
+            url,
+            "UPDATE alembic_version SET version_num = 'ffffffffffff'",
+            "ALTER TABLE runs ADD COLUMN owner TEXT NOT NULL",
+        )
+        assert "It wants values for runs.owner." in refusal(url)
+
+
+def test_another_schema_of_the_same_database_is_empty(postgres: PostgresServer, tmp_path: Path) -> None:
+    with scratch_database("postgresql", tmp_path, postgres) as url:
+        run_sql(url, "CREATE TABLE jobs (id INTEGER)", "CREATE SCHEMA mlflow")
+        start(f"{url}?options=-csearch_path%3Dmlflow")
+        assert databases.rows(url, "SELECT version_num FROM mlflow.alembic_version") == [(schema.REVISION,)]
+
+
+def test_a_role_that_may_not_create_tables_is_told_so(postgres: PostgresServer, tmp_path: Path) -> None:
+    with scratch_database("postgresql", tmp_path, postgres) as url:
+        run_sql(url, "DROP ROLE IF EXISTS reader", "CREATE ROLE reader LOGIN")
+        run_sql(url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        line = refusal(f"postgresql://reader@{url.rpartition('@')[2]}")
+        assert "permission denied for schema public" in line
+        assert "grant this role USAGE and CREATE" in line
+
+
+# Several starters
+
+
+def in_a_process(work: Callable[..., None], *args: Any) -> BaseProcess:
+    process = multiprocessing.get_context("spawn").Process(target=work, args=args)
+    process.start()
+    return process
+
+
+def start_and_die(url: str, after: int) -> None:
+    """A start that is killed when `after` statements of the creation are done, and nothing is committed yet."""
+    create_statements = schema.create_statements
+
+    def deadly(engine: Engine) -> Iterator[str]:
+        yield from create_statements(engine)[:after]
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    schema.create_statements = deadly  # type: ignore[assignment]
+    start(url)
+
+
+def test_several_starters_at_once_make_one_database(url: str) -> None:
+    starters = [in_a_process(start, url) for _ in range(6)]
+    for starter in starters:
+        starter.join(60)
+    assert [starter.exitcode for starter in starters] == [0] * 6
+    assert is_complete(url)
+
+
+def test_a_starter_may_be_killed_at_any_step(url: str) -> None:
+    for after in (0, 1, 70, len(schema.create_statements("sqlite"))):
+        starter = in_a_process(start_and_die, url, after)
+        starter.join(60)
+        assert starter.exitcode == -signal.SIGKILL
+        assert catalogue(url)["tables"] == {}
+    start(url)
+    assert is_complete(url)
