@@ -233,4 +233,6 @@ def translated(error: Exception) -> Exception:
             sqlite3.SQLITE_READONLY,
         ):
             return database_gone(text)
+        case sqlite3.DatabaseError() if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            return database_gone(text)
     return error
