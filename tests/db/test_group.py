@@ -1,0 +1,120 @@
+"""Many requests, one commit: who is answered when, what a failure takes with it, and where the queue ends."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from railtrack.db import Conflict, Db, Tx
+from railtrack.db.group import GROUP_WEIGHT, QUEUE_WEIGHT, GroupCommit
+from railtrack.errors import ApiError, invalid
+
+
+@dataclass(frozen=True)
+class Note:
+    """A run of this name; `refused` by the writer, or `poison` to the database."""
+
+    name: str
+    weight: int = 1
+    refused: bool = False
+    poison: bool = False
+
+
+class Writer:
+    """Writes notes as runs, and remembers the groups it was given."""
+
+    def __init__(self, *, conflicts: int = 0) -> None:
+        self.groups: list[list[str]] = []
+        self._conflicts = conflicts
+
+    async def write(self, tx: Tx, notes: Sequence[Note]) -> list[ApiError | None]:
+        self.groups.append([note.name for note in notes])
+        for note in notes:
+            if not note.refused:
+                start = 2**63 if note.poison else 1
+                sql = "INSERT INTO runs (run_uuid, start_time, experiment_id) VALUES ($1, $2, 0)"
+                await tx.execute(sql, note.name, start)
+        if self._conflicts:
+            self._conflicts -= 1
+            raise Conflict("as if another transaction had won")
+        return [invalid(f"no {note.name}") if note.refused else None for note in notes]
+
+
+async def stored(db: Db) -> list[str]:
+    return [name for (name,) in await db.fetch("SELECT run_uuid FROM runs ORDER BY run_uuid")]
+
+
+async def test_what_waits_is_committed_together(db: Db) -> None:
+    writer = Writer()
+    group = GroupCommit(db, writer.write)
+    await asyncio.gather(*(group.submit(Note(name)) for name in "abcdef"))
+    assert await stored(db) == list("abcdef")
+    assert sorted(name for names in writer.groups for name in names) == list("abcdef")
+    assert len(writer.groups) <= 2
+
+
+async def test_an_answer_comes_after_the_commit(db: Db) -> None:
+    group = GroupCommit(db, Writer().write)
+    await group.submit(Note("a"))
+    assert await stored(db) == ["a"]
+
+
+async def test_a_refused_entry_fails_alone(db: Db) -> None:
+    group = GroupCommit(db, Writer().write)
+    notes = [Note("a"), Note("b", refused=True), Note("c")]
+    answers = await asyncio.gather(*(group.submit(note) for note in notes), return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["None", "no b", "None"]
+    assert await stored(db) == ["a", "c"]
+
+
+async def test_what_the_database_refuses_fails_alone(db: Db) -> None:
+    group = GroupCommit(db, Writer().write)
+    notes = [Note("a"), Note("b", poison=True), Note("c")]
+    answers = await asyncio.gather(*(group.submit(note) for note in notes), return_exceptions=True)
+    assert [getattr(answer, "status", None) for answer in answers] == [None, 400, None]
+    assert await stored(db) == ["a", "c"]
+
+
+async def test_a_group_that_lost_against_another_transaction_is_written_again(db: Db) -> None:
+    writer = Writer(conflicts=2)
+    group = GroupCommit(db, writer.write)
+    await group.submit(Note("a"))
+    assert writer.groups == [["a"]] * 3
+    assert await stored(db) == ["a"]
+
+
+async def test_a_conflict_without_end_is_told_as_503(db: Db) -> None:
+    group = GroupCommit(db, Writer(conflicts=1000).write)
+    with pytest.raises(ApiError) as caught:
+        await group.submit(Note("a"))
+    assert (caught.value.status, caught.value.retry_after) == (503, 1)
+    assert await stored(db) == []
+
+
+async def test_a_group_holds_no_more_than_its_bound(db: Db) -> None:
+    writer = Writer()
+    group = GroupCommit(db, writer.write)
+    await asyncio.gather(*(group.submit(Note(name, weight=GROUP_WEIGHT // 2)) for name in "abcdef"))
+    assert max(len(names) for names in writer.groups) == 2
+    assert await stored(db) == list("abcdef")
+
+
+async def test_a_full_queue_refuses_with_a_time_to_come_again(db: Db) -> None:
+    group = GroupCommit(db, Writer().write)
+    half = QUEUE_WEIGHT // 2
+    answers = await asyncio.gather(*(group.submit(Note(name, weight=half)) for name in "abc"), return_exceptions=True)
+    refusals = [answer for answer in answers if isinstance(answer, ApiError)]
+    assert [(refusal.status, refusal.retry_after) for refusal in refusals] == [(429, 1)]
+    assert await stored(db) == ["a", "b"]
+    await group.submit(Note("d"))
+    assert await stored(db) == ["a", "b", "d"]
+
+
+async def test_a_client_that_goes_away_does_not_hold_up_the_others(db: Db) -> None:
+    group = GroupCommit(db, Writer().write)
+    gone = asyncio.create_task(group.submit(Note("a")))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await group.submit(Note("b"))
+    assert await stored(db) == ["a", "b"]

@@ -1,0 +1,107 @@
+"""What every request goes through: routes, methods, bodies, the guard, headers, and the error form."""
+
+import gzip
+import json
+
+import pytest
+from tests.client import Client
+
+
+async def test_an_unknown_path_is_told_in_mlflows_error_form(client: Client) -> None:
+    answer = await client.post("experiments/frobnicate", {})
+    assert answer.status == 404
+    assert answer.json["error_code"] == "ENDPOINT_NOT_FOUND"
+    assert "experiments/frobnicate" in answer.json["message"]
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_a_wrong_method_is_told_with_the_right_ones(client: Client) -> None:
+    answer = await client.get("runs/create")
+    assert (answer.status, answer.json["error_code"]) == (405, "BAD_REQUEST")
+    assert "POST" in answer.json["message"]
+
+
+async def test_a_body_of_another_content_type_is_refused(client: Client) -> None:
+    answer = await client.send("POST", "runs/create", body=b"{}", headers={"Content-Type": "text/plain"})
+    assert (answer.status, answer.json["error_code"]) == (400, "BAD_REQUEST")
+    assert answer.json["message"] == "Bad Request. Content-Type must be one of ['application/json']."
+
+
+async def test_a_charset_beside_the_content_type_is_fine(client: Client) -> None:
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    answer = await client.send("POST", "runs/create", body=b'{"experiment_id": "0"}', headers=headers)
+    assert answer.status == 200
+
+
+async def test_a_nul_in_a_body_is_refused_before_the_database_sees_it(client: Client) -> None:
+    answer = await client.post("runs/create", {"experiment_id": "0", "run_name": "a\0b"})
+    assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert "NUL" in answer.json["message"]
+
+
+async def test_a_giant_body_is_refused_before_it_is_held(client: Client) -> None:
+    pieces = [b"x" * 1024 * 1024] * 9
+    answer = await client.send("POST", "runs/create", body=pieces, headers={"Content-Type": "application/json"})
+    assert answer.status == 413
+    assert answer.json["error_code"] == "BAD_REQUEST"
+
+
+async def test_a_query_that_is_not_utf_8_is_refused(client: Client) -> None:
+    answer = await client.get("runs/get?run_id=%ff")
+    assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
+async def test_every_answer_has_a_request_id_and_safe_headers(client: Client) -> None:
+    answer = await client.get("runs/get", {"run_id": "x"}, headers={"X-Request-ID": "abc-1"})
+    assert answer.headers["x-request-id"] == "abc-1"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-frame-options"] == "SAMEORIGIN"
+    other = await client.get("runs/get", {"run_id": "x"}, headers={"X-Request-ID": "a\r\nb"})
+    assert other.headers["x-request-id"] not in ("", "a\r\nb")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+async def test_a_change_that_another_site_asks_for_is_blocked(client: Client, headers: dict[str, str]) -> None:
+    answer = await client.post("runs/create", {"experiment_id": "0"}, headers=headers)
+    assert (answer.status, answer.json["error_code"]) == (403, "PERMISSION_DENIED")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "http://localhost"}, {"Sec-Fetch-Site": "same-origin"}])
+async def test_our_own_pages_and_programs_may_change_things(client: Client, headers: dict[str, str]) -> None:
+    assert (await client.post("runs/create", {"experiment_id": "0"}, headers=headers)).status == 200
+
+
+async def test_a_foreign_host_name_on_a_loopback_server_is_refused(client: Client) -> None:
+    answer = await client.get("runs/get", {"run_id": "x"}, headers={"Host": "evil.example:5000"})
+    assert (answer.status, answer.json["error_code"]) == (403, "PERMISSION_DENIED")
+
+
+@pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1", "[::1]:5000", "app.localhost"])
+async def test_the_names_of_this_machine_are_answered(client: Client, host: str) -> None:
+    assert (await client.get("runs/get", {"run_id": "x"}, headers={"Host": host})).status == 404
+
+
+async def test_a_large_answer_is_compressed_for_who_takes_it(client: Client) -> None:
+    tags = [{"key": f"tag{number}", "value": "x" * 1000} for number in range(60)]
+    created = await client.ok("POST", "runs/create", {"experiment_id": "0", "tags": tags})
+    query = {"run_id": created["run"]["info"]["run_id"]}
+    plain = await client.get("runs/get", query)
+    packed = await client.get("runs/get", query, headers={"Accept-Encoding": "gzip, deflate"})
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert len(packed.body) < len(plain.body) / 5
+    assert json.loads(gzip.decompress(packed.body)) == plain.json
+    assert int(packed.headers["content-length"]) == len(packed.body)
+
+
+async def test_head_answers_as_get_does_without_the_body(client: Client) -> None:
+    answer = await client.send("HEAD", "runs/get", query={"run_id": "x"})
+    assert (answer.status, answer.body) == (404, b"")
+    assert int(answer.headers["content-length"]) > 0
