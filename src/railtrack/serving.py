@@ -6,7 +6,7 @@ of gunicorn 27 (pinned below 28; tests/test_serving.py holds each of them to wha
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +71,16 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hi
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hints
     """The master: loads the application once, before it forks the workers."""
 
-    def __init__(self, settings: Settings, load: Callable[[], Any]) -> None:
+    def __init__(self, settings: Settings, listeners: Sequence[socket.socket], load: Callable[[], Any]) -> None:
         self._settings = settings
+        self._listeners = listeners
         self._load = load
         super().__init__()
 
     def load_config(self) -> None:
-        listeners = [listen(host, port, asked) for host, port, asked in addresses(self._settings)]
         shared_memory = Path("/dev/shm")  # noqa: S108 (a directory, in which gunicorn makes a file of its own)
         options = {
-            "bind": [f"fd://{listener.detach()}" for listener in listeners],
+            "bind": [f"fd://{listener.detach()}" for listener in self._listeners],
             "workers": self._settings.workers,
             "worker_class": Worker,
             "preload_app": True,
@@ -105,6 +105,11 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
         return self._load()
 
 
+def listeners(settings: Settings) -> list[socket.socket]:
+    """The bound sockets. Raises StartError that names the port and the setting that asked for it."""
+    return [_listen(host, port, asked) for host, port, asked in addresses(settings)]
+
+
 def addresses(settings: Settings) -> list[tuple[str, int, str]]:
     """(host, port, the setting that asked for it) of every socket to listen on."""
     ports = {settings.port: "MLFLOW_PORT"}
@@ -125,8 +130,7 @@ def _ipv6_works() -> bool:
     return True
 
 
-def listen(host: str, port: int, asked: str) -> socket.socket:
-    """A bound socket. Raises StartError that names the port and the setting that asked for it."""
+def _listen(host: str, port: int, asked: str) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         bound = socket.socket(family)

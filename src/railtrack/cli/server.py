@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import logging
+import sys
 from pathlib import Path
 
 from railtrack.config import SETTINGS, Settings, load
@@ -9,6 +11,10 @@ from railtrack.db.open import open_database, prepare, wait_for_database
 from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import StartError
 
+log = logging.getLogger("railtrack")
+
+LOG_FORMAT = "[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s"
+"""gunicorn's own, so that all lines look alike."""
 RULE = "=" * 40
 
 
@@ -27,8 +33,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal ends it. Returns 1 when it cannot start, having said why in one line."""
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%Y-%m-%d %H:%M:%S %z")
     try:
         settings = load(vars(options))
+        check_login(settings)
         url = parse_database_url(settings.backend_store_uri)
         announce(settings, url)
         if url.engine == "sqlite":
@@ -36,9 +44,21 @@ def run(options: argparse.Namespace) -> int:
         asyncio.run(prepare_database(settings, url))
         serve(settings)
     except StartError as error:
-        say(f"Error: {error}")
+        print(f"Error: {error}", file=sys.stderr, flush=True)
         return 1
     return 0
+
+
+def check_login(settings: Settings) -> None:
+    """Who asks for a login must not get a server without one."""
+    if settings.auth == "on":
+        raise StartError("RAILTRACK_AUTH: this version has no login yet. Set it to off, or wait for a later version.")
+    if not settings.loopback:
+        log.warning(
+            "This server has no login: whoever can reach %s can read, change and delete everything. "
+            "Keep it in a private network.",
+            settings.host,
+        )
 
 
 def announce(settings: Settings, url: DatabaseUrl) -> None:
@@ -73,10 +93,11 @@ async def prepare_database(settings: Settings, url: DatabaseUrl) -> None:
 def serve(settings: Settings) -> None:
     # Imported this late so that a wrong setting is told at once.
     from railtrack.app import preloaded
-    from railtrack.serving import Server
+    from railtrack.serving import Server, listeners
 
+    sockets = listeners(settings)
     say("Starting MLflow server...")
-    Server(settings, lambda: preloaded(settings)).run()
+    Server(settings, sockets, lambda: preloaded(settings)).run()
 
 
 def say(*lines: str) -> None:

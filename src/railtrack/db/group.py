@@ -72,8 +72,8 @@ class GroupCommit(Generic[E]):
     async def _write_group(self, group: list[tuple[E, asyncio.Future[None]]]) -> None:
         try:
             refusals = await self._commit([entry for entry, _ in group])
-        except (ApiError, UniqueViolation, ForeignKeyViolation) as error:
-            if len(group) > 1 and not (isinstance(error, ApiError) and error.status == 503):
+        except ApiError as error:
+            if len(group) > 1 and error.status != 503:
                 # One of them holds what the database does not take; alone, each fails or succeeds for itself.
                 for one in group:
                     await self._write_group([one])
@@ -89,7 +89,7 @@ class GroupCommit(Generic[E]):
             try:
                 async with self._db.write() as tx:
                     return await self._write(tx, entries)
-            except Conflict:
+            except (Conflict, UniqueViolation, ForeignKeyViolation):  # a row came or went since we looked
                 await asyncio.sleep(FIRST_PAUSE_S * 2**attempt * (0.5 + random.random()))  # noqa: S311 (jitter)
         raise unavailable("The database was busy with other changes of the same rows. Please retry.")
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from railtrack.db import Conflict
+from railtrack.db import Conflict, ForeignKeyViolation, UniqueViolation
 from railtrack.errors import ApiError, unavailable
 from railtrack.wire.compression import compress
 from railtrack.wire.guard import BrowserGuard
@@ -74,7 +74,7 @@ async def _run(route: Route, context: Any, request: Any) -> Reply:
     for attempt in range(ATTEMPTS):
         try:
             return await route.handler(context, request)
-        except Conflict:
+        except (Conflict, UniqueViolation, ForeignKeyViolation):  # a row came or went since the handler looked
             await asyncio.sleep(FIRST_PAUSE_S * 2**attempt * (0.5 + random.random()))  # noqa: S311 (jitter, not a secret)
     raise unavailable("The database was busy with other changes of the same rows. Please retry.")
 

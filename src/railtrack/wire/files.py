@@ -6,8 +6,9 @@ The file is something a user uploaded: it always leaves as a download, and sandb
 import mimetypes
 import re
 from collections.abc import AsyncGenerator
-from datetime import timezone
+from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
+from posixpath import splitext
 from typing import Protocol
 from urllib.parse import quote
 
@@ -16,9 +17,12 @@ from railtrack.wire.request import HttpRequest
 from railtrack.wire.response import Header, Raw, Reply, Stream, error_reply
 
 OCTETS = "application/octet-stream"
-TEXT_ENDINGS = frozenset(
-    "cfg conf csv err ini ipynb js json log md properties py rst srt text toml tsv txt xml yaml yml".split()
-)
+# fmt: off
+TEXT_ENDINGS = frozenset((
+    ".cfg", ".conf", ".csv", ".err", ".ini", ".ipynb", ".js", ".json", ".log", ".md", ".properties", ".py", ".rst",
+    ".srt", ".text", ".toml", ".tsv", ".txt", ".xml", ".yaml", ".yml",
+))
+# fmt: on
 """What MLflow serves as text/plain, as observed; so are files named MLmodel."""
 
 RANGE = re.compile(r"bytes=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
@@ -62,8 +66,8 @@ def file_reply(http: HttpRequest, name: str, file: File) -> Reply:
 
 
 def media_type(name: str) -> str:
-    ending = name.rpartition(".")[2]
-    if name == "MLmodel" or ending == "MLmodel" or ending.lower() in TEXT_ENDINGS and ending != name:
+    ending = splitext(name)[1]
+    if name == "MLmodel" or ending == ".MLmodel" or ending.lower() in TEXT_ENDINGS:
         return "text/plain"
     return _types.guess_type(f"/{name}")[0] or OCTETS
 
@@ -97,9 +101,9 @@ def _is_fresh(http: HttpRequest, file: File) -> bool:
 def _is_unchanged_since(file: File, date: str) -> bool:
     try:
         moment = parsedate_to_datetime(date)
-    except ValueError:
+        return int(file.modified) <= moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    except (ValueError, OverflowError):
         return False
-    return int(file.modified) <= moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp()
 
 
 def _wanted(http: HttpRequest, file: File) -> tuple[int, int] | None:
