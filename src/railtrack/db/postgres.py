@@ -214,7 +214,6 @@ def translated(error: Exception) -> Exception:
         case pg.DataError() | pg.ProgramLimitExceededError() | pg.CheckViolationError() | pg.NotNullViolationError():
             return database_refuses(str(error))
         case _ if _is_gone(error):
-            log.warning("database: %s: %s", type(error).__name__, error)
             return database_gone(type(error).__name__)
     return error
 

@@ -59,6 +59,8 @@ class Dispatcher:
                 return await route.handler(context, http)
             return await _run(route, context, await route.decoder.decode(http))
         except ApiError as error:
+            if error.status >= 500:
+                log.warning("request %s: %s (%r)", request_id, error, error.__cause__)
             return error_reply(error)
         except ClientGone:
             raise

@@ -1,0 +1,90 @@
+"""Settings: which source wins, what is refused and how it is told."""
+
+from pathlib import Path
+
+import pytest
+
+from railtrack.config import SETTINGS, is_loopback, load
+from railtrack.errors import StartError
+
+
+def test_without_anything_it_is_sqlite_and_a_folder_on_this_machine_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load({}, {})
+    assert settings.backend_store_uri == f"sqlite:///{tmp_path}/railtrack-data/mlflow.db"
+    assert settings.artifacts_destination == f"{tmp_path}/railtrack-data/mlartifacts"
+    assert settings.default_artifact_root == "mlflow-artifacts:/"
+    assert (settings.host, settings.port, settings.workers, settings.threads) == ("127.0.0.1", 5000, 2, 4)
+    assert settings.loopback
+
+
+def test_a_flag_wins_over_its_variable_and_the_first_variable_over_the_second() -> None:
+    environ = {"MLFLOW_BACKEND_STORE_URI": "sqlite:///a.db", "DATABASE_URL": "sqlite:///b.db", "MLFLOW_PORT": "5001"}
+    assert load({}, environ).backend_store_uri == "sqlite:///a.db"
+    assert load({}, {"DATABASE_URL": "sqlite:///b.db"}).backend_store_uri == "sqlite:///b.db"
+    settings = load({"backend_store_uri": "sqlite:///c.db", "port": "5002"}, environ)
+    assert (settings.backend_store_uri, settings.port) == ("sqlite:///c.db", 5002)
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    settings = load({}, {"MLFLOW_PORT": "", "MLFLOW_BACKEND_STORE_URI": "", "DATABASE_URL": "sqlite:///b.db"})
+    assert (settings.port, settings.backend_store_uri) == (5000, "sqlite:///b.db")
+
+
+def test_a_variable_can_be_read_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "url"
+    secret.write_text("postgresql://me:secret@host/db\n")
+    settings = load({}, {"MLFLOW_BACKEND_STORE_URI_FILE": str(secret)})
+    assert settings.backend_store_uri == "postgresql://me:secret@host/db"
+    with pytest.raises(StartError, match="MLFLOW_BACKEND_STORE_URI_FILE: cannot read"):
+        load({}, {"MLFLOW_BACKEND_STORE_URI_FILE": str(tmp_path / "nope")})
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({"MLFLOW_PORT": "http"}, "MLFLOW_PORT: 'http' is not a whole number from 1 to 65535"),
+        ({"MLFLOW_PORT": "65536"}, "MLFLOW_PORT: '65536' is not a whole number"),
+        ({"MLFLOW_PORT": "-1"}, "MLFLOW_PORT: '-1' is not a whole number"),
+        ({"PORT": "x"}, "PORT: 'x' is not a whole number"),
+        ({"GUNICORN_WORKERS": "0"}, "GUNICORN_WORKERS: '0' is not a whole number from 1 to 64"),
+        ({"GUNICORN_THREADS": "1.5"}, "GUNICORN_THREADS: '1.5' is not a whole number"),
+        ({"RAILTRACK_DB_WAIT_S": "soon"}, "RAILTRACK_DB_WAIT_S: 'soon' is not a whole number"),
+        ({"RAILTRACK_AUTH": "maybe"}, "RAILTRACK_AUTH: 'maybe' is not one of auto, on, off"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_its_variable(environ: dict[str, str], told: str) -> None:
+    with pytest.raises(StartError) as caught:
+        load({}, environ)
+    assert str(caught.value).startswith(told)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_flag_is_told_as_the_flag() -> None:
+    with pytest.raises(StartError, match=r"^--port: 'x' is not"):
+        load({"port": "x"}, {})
+
+
+def test_no_two_settings_share_a_variable_or_a_flag() -> None:
+    variables = [name for setting in SETTINGS for name in setting.variables]
+    flags = [name for setting in SETTINGS for name in setting.flags]
+    assert len(set(variables)) == len(variables)
+    assert len(set(flags)) == len(flags)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("10.0.0.1", False), ("db", False)],
+)
+def test_what_counts_as_this_machine_only(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize(
+    ("root", "location"),
+    [("mlflow-artifacts:/", "mlflow-artifacts:/7"), ("s3://bucket/prefix", "s3://bucket/prefix/7")],
+)
+def test_an_experiments_artifacts_lie_below_the_root(root: str, location: str) -> None:
+    assert load({"default_artifact_root": root}, {}).artifact_location(7) == location

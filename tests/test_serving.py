@@ -1,0 +1,84 @@
+"""The processes: sockets, what gunicorn is told, and the private names of gunicorn that our worker stands on."""
+
+import inspect
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.workers import gasgi
+from tests.servers.processes import free_port
+
+from railtrack.config import load
+from railtrack.errors import StartError
+from railtrack.serving import Worker, addresses, listeners
+
+
+def test_the_platforms_port_is_listened_on_beside_ours() -> None:
+    settings = load({}, {"MLFLOW_PORT": "5000", "PORT": "8080"})
+    assert addresses(settings) == [("127.0.0.1", 5000, "MLFLOW_PORT"), ("127.0.0.1", 8080, "PORT")]
+    assert addresses(load({}, {"MLFLOW_PORT": "5000", "PORT": "5000"})) == [("127.0.0.1", 5000, "MLFLOW_PORT")]
+
+
+def test_all_addresses_means_ipv6_too_where_there_is_any() -> None:
+    port = free_port()
+    sockets = listeners(load({"host": "0.0.0.0", "port": str(port)}, {}))
+    try:
+        assert sockets[0].getsockname() == ("0.0.0.0", port)
+        assert [one.family for one in sockets[1:]] in ([], [socket.AF_INET6])
+        for address in ["127.0.0.1", "::1"][: len(sockets)]:
+            socket.create_connection((address, port), timeout=5).close()
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def test_a_port_that_is_taken_is_told_with_who_asked_for_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StartError) as caught:
+            listeners(load({}, {"MLFLOW_PORT": str(port)}))
+    assert str(caught.value).startswith(f"MLFLOW_PORT: cannot listen on 127.0.0.1 port {port} (Address already in use)")
+
+
+def test_gunicorn_has_the_private_names_that_the_worker_uses() -> None:
+    """If one of these fails with a newer gunicorn, serving.py has to be read again before the pin moves."""
+    assert "ASGIProtocol(self)" in inspect.getsource(gasgi.ASGIWorker._serve)
+    handling = inspect.getsource(ASGIProtocol._handle_connection)
+    assert "self._awaiting_request = True" in handling
+    assert "self.req_count += 1" in handling
+    assert "self._shutdown()" in inspect.getsource(gasgi.ASGIWorker._serve)
+    assert callable(ASGIProtocol._close_transport)
+    assert Worker.__mro__[1] is gasgi.ASGIWorker
+
+
+def start(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """A start that is to fail: its exit code and what it says."""
+    command = [str(Path(sys.executable).with_name("railtrack")), "server", *arguments]
+    clean = {"PATH": os.environ["PATH"], "HOME": str(folder), **environ}
+    return subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_start_that_fails_says_why_in_one_line_and_exits_with_1(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = start(tmp_path, "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: MLFLOW_PORT: cannot listen on 127.0.0.1 port")
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_database_that_is_not_there_ends_the_start_after_the_wait(tmp_path: Path) -> None:
+    uri = f"postgresql://me:secret@127.0.0.1:{free_port()}/db"
+    done = start(tmp_path, MLFLOW_BACKEND_STORE_URI=uri, RAILTRACK_DB_WAIT_S="1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Could not connect to backend store postgresql://me:***@127.0.0.1:")
+    assert "secret" not in done.stderr + done.stdout
+
+
+def test_who_asks_for_a_login_does_not_get_an_open_server(tmp_path: Path) -> None:
+    done = start(tmp_path, RAILTRACK_AUTH="on")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: RAILTRACK_AUTH:")
