@@ -17,7 +17,7 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
-.PHONY: help serve install test lint format compat-record lock clean
+.PHONY: help serve install test lint format docs compat-record lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -39,6 +39,12 @@ lint: .venv/.installed-dev $(UI) ## Check style and types
 format: .venv/.installed-dev ## Put the code into the one form that `make lint` accepts
 	.venv/bin/ruff check --fix --quiet
 	.venv/bin/ruff format --quiet
+
+docs: .venv/.installed ## Write the pages of docs/ that follow from the code
+	.venv/bin/python -m tools.write_docs
+
+compat-record: .venv/.installed-dev .cache/mlflow/.ready ## Ask MLflow itself again what tests/compat compares us with
+	.venv/bin/python -m tests.compat.record --mlflow .cache/mlflow/bin/python
 
 lock: $(UV) ## Take newer versions of what we depend on, of MLflow's clients' dependencies too
 	$(UV) lock --upgrade

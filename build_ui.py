@@ -72,9 +72,7 @@ def fetch_wheel(scratch: Path) -> Path:
     """MLflow's wheel, by pip and thus with the user's own index, proxy and certificates."""
     pinned = scratch / "requirements.txt"
     pinned.write_text(f"mlflow=={MLFLOW} --hash=sha256:{SHA256}\n")
-    options = (
-        "--quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: --require-hashes"
-    )
+    options = "--quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: --require-hashes"
     command: list[str | Path] = [
         sys.executable,
         "-m",

@@ -17,6 +17,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name every test that did not run."""
     for kind in EXCUSED:
         for report in terminalreporter.stats.get(kind, []):
-            terminalreporter.write_line(
-                f"{kind.upper()} {report.nodeid}: no test may be skipped here", red=True
-            )
+            terminalreporter.write_line(f"{kind.upper()} {report.nodeid}: no test may be skipped here", red=True)

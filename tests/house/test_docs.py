@@ -1,0 +1,85 @@
+"""What README, CONTRIBUTING and docs/ say of the project is so, as far as a test can tell."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import build_ui
+
+import railtrack
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
+MAKEFILE = (ROOT / "Makefile").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def code(page: Path) -> str:
+    """What stands in code blocks and between backticks."""
+    text = page.read_text()
+    return "\n".join([*re.findall(r"^```.*?^```", text, re.M | re.S), *re.findall(r"`([^`\n]+)`", text)])
+
+
+def test_every_make_command_on_a_page_is_a_target() -> None:
+    commands = "\n".join(code(page) for page in PAGES)
+    named = set(re.findall(r"\bmake(?: [A-Z_]+=\S+)* ([a-z-]+)", commands))
+    assert "serve" in named
+    assert named <= set(re.findall(r"^([a-z-]+):", MAKEFILE, re.M))
+
+
+def test_every_link_of_a_page_leads_somewhere() -> None:
+    links = [(page, link) for page in PAGES for link in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())]
+    assert len(links) > 10
+    assert not [(page.name, link) for page, link in links if not (page.parent / link).exists()]
+
+
+def test_the_first_commands_are_on_the_front_page() -> None:
+    assert {"serve", "test"} <= set(re.findall(r"^make ([a-z-]+)$", (ROOT / "README.md").read_text(), re.M))
+
+
+def test_continuous_integration_runs_the_test_command_of_the_front_page() -> None:
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1].endswith("exec make test")
+
+
+def test_every_target_that_is_meant_for_people_is_explained() -> None:
+    phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.M)
+    assert phony
+    assert set(phony[1].split()) == set(re.findall(r"^([a-z-]+):.* ## \S", MAKEFILE, re.M))
+
+
+def test_every_dependency_has_its_line_in_the_record_and_no_other_has() -> None:
+    required = [*PROJECT["project"]["dependencies"], *PROJECT["build-system"]["requires"]]
+    required += [name for group in PROJECT["dependency-groups"].values() for name in group]
+    names = {re.split(r"[^\w.-]", requirement)[0] for requirement in required}
+    record = (ROOT / "docs" / "adr" / "0007-dependencies.md").read_text()
+    assert set(re.findall(r"^\| ([\w.-]+) \|", record, re.M)) - {"dependency", "---"} == names
+
+
+def test_the_lock_file_names_no_index_but_the_public_one() -> None:
+    lock = tomllib.loads((ROOT / "uv.lock").read_text())
+    sources = {package["source"].get("registry", "here") for package in lock["package"]}
+    assert sources == {"https://pypi.org/simple", "here"}
+
+
+def test_the_decision_records_are_numbered_without_a_gap() -> None:
+    numbers = [int(path.name[:4]) for path in sorted((ROOT / "docs" / "adr").glob("*.md"))]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_map_shows_every_part_of_the_package() -> None:
+    parts = {path.name for path in (ROOT / "src" / "railtrack").iterdir() if not path.name.startswith("__")}
+    drawn = (ROOT / "docs" / "architecture.md").read_text()
+    assert not {part for part in parts if not re.search(rf"^  {re.escape(part)}/? ", drawn, re.M)}
+
+
+def test_the_changelog_has_a_place_for_the_next_version() -> None:
+    assert re.search(r"^## Unreleased$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+
+
+def test_one_version_of_mlflow_is_followed_everywhere() -> None:
+    oracle = (ROOT / "tools" / "venvs" / "mlflow.in").read_text()
+    assert build_ui.MLFLOW == railtrack.MLFLOW_VERSION
+    assert f"mlflow=={railtrack.MLFLOW_VERSION}\n" in oracle
+    assert f"MLflow {railtrack.MLFLOW_VERSION}" in (ROOT / "README.md").read_text()
+    assert f"MLflow {railtrack.MLFLOW_VERSION}" in (ROOT / "NOTICE").read_text()

@@ -1,0 +1,122 @@
+"""Imports point one way (docs/architecture.md), and what a module is called and how long it is stays bearable."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "railtrack"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+ALL_MODULES = [*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "tools").rglob("*.py"), ROOT / "build_ui.py"]
+
+KERNEL = {"artifacts", "auth", "db", "search", "wire"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": set(),
+    "errors": set(),
+    "config": {"errors"},
+    "artifacts": {"errors"},
+    "auth": {"errors"},
+    "db": {"errors"},
+    "search": {"errors"},
+    "wire": {"auth", "db", "errors"},
+    "context": KERNEL | {"config", "errors"},
+    "api": KERNEL | {"context", "errors"},
+    "app": KERNEL | {"api", "config", "context", "errors"},
+    "serving": {"config", "errors"},
+    "cli": KERNEL | {"app", "config", "errors", "serving"},
+}
+"""First-level parts of the package, and the others that each may import."""
+
+ONLY_IN = {"asyncpg": "db/postgres.py", "sqlite3": "db/sqlite.py", "gunicorn": "serving.py"}
+"""Drivers stay at the edge."""
+
+SHARED = {"rows", "shapes"}
+"""What one resource may import of another's folder."""
+
+VAGUE = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}
+LONGEST = 500
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The dotted names that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def file_of(name: str) -> Path | None:
+    """The file of a dotted name that is a module of ours."""
+    stem = ROOT / "src" / Path(*name.split("."))
+    return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.exists()), None)
+
+
+def own_imports(path: Path) -> set[Path]:
+    found = (file_of(name) for name in imports(path) if name.startswith("railtrack."))
+    return {module for module in found if module and module != path}
+
+
+def part(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def declares_endpoints(path: Path) -> bool:
+    tree = ast.parse(path.read_text())
+    decorators = (d for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef) for d in node.decorator_list)
+    return any(isinstance(d, ast.Call) and isinstance(d.func, ast.Name) and d.func.id == "endpoint" for d in decorators)
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(PACKAGE if path.is_relative_to(PACKAGE) else ROOT))
+
+
+def test_a_module_imports_only_what_lies_below_it() -> None:
+    upwards = {
+        short(path): short(module)
+        for path in MODULES
+        for module in own_imports(path)
+        if part(module) not in MAY_IMPORT[part(path)] | {part(path)}
+    }
+    assert not upwards
+
+
+def test_a_driver_is_imported_only_at_the_edge() -> None:
+    foreign = {(name.split(".")[0], short(path)) for path in MODULES for name in imports(path)}
+    assert not {(name, path) for name, path in foreign if name in ONLY_IN and path != ONLY_IN[name]}
+
+
+def test_no_module_imports_an_endpoint_module() -> None:
+    endpoint_modules = {path for path in MODULES if declares_endpoints(path)}
+    assert PACKAGE / "api" / "ui.py" in endpoint_modules
+    assert not {short(path) for path in MODULES if own_imports(path) & endpoint_modules}
+
+
+def test_a_resource_takes_only_shapes_and_rows_of_another() -> None:
+    api = PACKAGE / "api"
+    inside = [(path, module) for path in api.rglob("*.py") for module in own_imports(path) if part(module) == "api"]
+    foreign = [(path, module) for path, module in inside if module.parent not in (api, path.parent)]
+    assert not [(short(path), short(module)) for path, module in foreign if module.stem not in SHARED]
+
+
+def test_a_module_says_what_lives_in_it() -> None:
+    assert not [short(path) for path in ALL_MODULES if not ast.get_docstring(ast.parse(path.read_text()))]
+
+
+def test_a_module_has_a_telling_name() -> None:
+    assert not [short(path) for path in ALL_MODULES if set(path.with_suffix("").relative_to(ROOT).parts) & VAGUE]
+
+
+def test_a_module_has_a_bearable_length() -> None:
+    lengths = {short(path): len(path.read_text().splitlines()) for path in ALL_MODULES}
+    assert not {name: length for name, length in lengths.items() if length > LONGEST}
+
+
+def test_importing_the_command_starts_no_server_code() -> None:
+    script = "import sys, railtrack.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"asyncpg", "gunicorn", "railtrack.app", "sqlite3"} & set(loaded.stdout.split())
