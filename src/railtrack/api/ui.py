@@ -41,8 +41,8 @@ PRESET_SCRIPT = f"""<script>try {{
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
-        # Vega compiles its expressions with eval. HTML artifacts are shown in a sandboxed frame on a blob:
-        # URL, which inherits this policy, and nearly all of them (plotly's, bokeh's) have inline scripts.
+        # Plotly's parallel coordinates compile functions at run time. HTML artifacts are shown in a sandboxed
+        # frame on a blob: URL, which inherits this policy, and nearly all of them have inline scripts.
         "script-src 'self' blob: 'unsafe-inline' 'unsafe-eval'",
         "style-src 'self' blob: 'unsafe-inline'",
         "img-src 'self' blob: data:",
