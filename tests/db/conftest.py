@@ -5,13 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.servers.databases import ENGINES, scratch_database
-from tests.servers.postgres import PostgresServer, postgres_server
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
+from tests.servers.postgres import PostgresServer
 
 
 @pytest.fixture(params=ENGINES)
