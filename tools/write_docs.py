@@ -1,0 +1,62 @@
+"""Writes the pages of docs/ that follow from the code: the settings and the endpoints. `make docs` runs it."""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from railtrack.api import endpoints
+from railtrack.config import SETTINGS
+
+DOCS = Path(__file__).parents[1] / "docs"
+HEAD = "<!-- Written by `make docs` from the code: change it there. -->\n"
+
+
+def pages() -> dict[Path, str]:
+    """Each page's path and text."""
+    return {DOCS / "configuration.md": configuration(), DOCS / "endpoints.md": endpoint_list()}
+
+
+def configuration() -> str:
+    lines = [
+        "# Settings",
+        "",
+        HEAD,
+        "A flag of `railtrack server` wins over its variable; an empty variable counts as unset. Every variable can",
+        "also be read from a file named in the variable with `_FILE` added to its name, as secrets are often mounted.",
+        "",
+        "| variable | flag | default | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    for setting in SETTINGS:
+        variables = ", else ".join(f"`{name}`" for name in setting.variables)
+        flags = ", ".join(f"`{name}`" for name in setting.flags)
+        default = f"`{setting.default}`" if setting.default else ""
+        lines.append(f"| {variables} | {flags} | {default} | {setting.help} |")
+    return "\n".join(lines) + "\n"
+
+
+def endpoint_list() -> str:
+    """Twins under /api and /ajax-api share a line."""
+    prefixes: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for (method, path), route in endpoints().items():
+        prefix, rest = re.fullmatch(r"(/api|/ajax-api)?(.*)", path).groups()  # type: ignore[union-attr]
+        access = f"{route.access.permission.name.lower()} {route.access.target}".replace("_", " ").strip()
+        prefixes[rest, method, access].append(prefix or "")
+    lines = [
+        "# Endpoints",
+        "",
+        HEAD,
+        "`access`: what a caller will have to be allowed once there is a login.",
+        "",
+        "| method | under | path | access |",
+        "| --- | --- | --- | --- |",
+    ]
+    for path, method, access in sorted(prefixes):
+        under = " ".join(f"`{prefix}`" for prefix in sorted(prefixes[path, method, access]) if prefix)
+        lines.append(f"| {method} | {under} | `{path}` | {access} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    for page, text in pages().items():
+        page.write_text(text)
