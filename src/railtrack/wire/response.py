@@ -14,6 +14,7 @@ Header = tuple[bytes, bytes]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 JSON = "application/json"
+NOT_MODIFIED = 304
 _encode = msgspec.json.Encoder().encode
 
 
@@ -62,7 +63,7 @@ async def send_reply(
     """Send the answer with `headers` besides its own; `head`: without its body."""
     length = reply.length if isinstance(reply, Stream) else len(reply.body)
     sent = [(b"content-type", reply.media_type.encode()), *headers, *reply.headers]
-    if length is not None:
+    if length is not None and reply.status != NOT_MODIFIED:  # its length would be that of the answer left out
         sent.append((b"content-length", str(length).encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": sent})
     if isinstance(reply, Stream) and not head:
