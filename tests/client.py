@@ -65,43 +65,57 @@ class Client:
             given.setdefault("content-type", "application/json")
         path, _, text = path.partition("?")
         text = text or urlencode(query or {}, doseq=True, quote_via=quote)
-        full = path if path.startswith("/") else API + path
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": unquote_to_bytes(full).decode(errors="replace"),
-            "raw_path": full.encode(),
-            "query_string": text.encode(),
-            "headers": [
-                (name.encode(), value.encode("latin-1")) for name, value in {"host": "localhost", **given}.items()
-            ],
-        }
-        return await _exchange(self._app, scope, [body] if isinstance(body, bytes) else list(body))
+        scope = _scope(method, path, text, given)
+        sent = await _exchange(self._app, scope, [body] if isinstance(body, bytes) else list(body))
+        start, *parts = sent
+        answered = {name.decode().lower(): value.decode("latin-1") for name, value in start["headers"]}
+        return Answer(start["status"], answered, b"".join(part.get("body", b"") for part in parts))
+
+    async def hang_up(self, method: str, path: str, *, body: Sequence[bytes]) -> None:
+        """Send `body` as the first part of a longer one, and close the connection without waiting for an answer."""
+        await _exchange(self._app, _scope(method, path, "", {}), list(body), hang_up=True)
+
+
+def _scope(method: str, path: str, query: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    full = path if path.startswith("/") else API + path
+    return {
+        "type": "http",
+        "method": method,
+        "path": unquote_to_bytes(full).decode(errors="replace"),
+        "raw_path": full.encode(),
+        "query_string": query.encode(),
+        "headers": [
+            (name.encode(), value.encode("latin-1")) for name, value in {"host": "localhost", **headers}.items()
+        ],
+    }
 
 
 def dumps(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-async def _exchange(app: App, scope: dict[str, Any], pieces: list[bytes]) -> Answer:
-    messages = [
-        {"type": "http.request", "body": piece, "more_body": at < len(pieces)} for at, piece in enumerate(pieces, 1)
+async def _exchange(
+    app: App, scope: dict[str, Any], pieces: list[bytes], *, hang_up: bool = False
+) -> list[dict[str, Any]]:
+    """The messages that the application sends; `hang_up`: the body is cut off after `pieces`."""
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": piece, "more_body": hang_up or at < len(pieces)}
+        for at, piece in enumerate(pieces, 1)
     ]
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
         if messages:
             return messages.pop(0)
-        await asyncio.Event().wait()  # a client that stays connected until it is answered
+        if not hang_up:
+            await asyncio.Event().wait()  # a client that stays connected until it is answered
         return {"type": "http.disconnect"}
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
     await app(scope, receive, send)
-    start, *parts = sent
-    headers = {name.decode().lower(): value.decode("latin-1") for name, value in start["headers"]}
-    return Answer(start["status"], headers, b"".join(part.get("body", b"") for part in parts))
+    return sent
 
 
 @contextlib.asynccontextmanager

@@ -271,6 +271,14 @@ def small_files_only() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.fixture
+def no_writing() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 @pytest.mark.usefixtures("small_files_only")
 async def test_a_disk_that_takes_no_more_refuses_clearly_and_keeps_nothing(store: LocalStore) -> None:
     message = await refused(507, store.put("a", source(b"x" * 100_000)))
@@ -309,6 +317,11 @@ async def test_the_probe_tells_a_store_that_takes_files_from_one_that_does_not(
     assert everything_in(store) == []
     (tmp_path / "file").touch()
     assert "is a file" in await refused(400, LocalStore(str(tmp_path / "file"), threads).probe())
+
+
+@pytest.mark.usefixtures("no_writing")
+async def test_the_probe_says_why_a_store_takes_nothing(store: LocalStore) -> None:
+    assert await refused(507, store.probe()) == "The artifact store cannot take 'a probe': File too large."
 
 
 async def test_the_threads_serve_a_forked_process_too(store: LocalStore) -> None:

@@ -106,12 +106,12 @@ class LocalStore:
             raise _write_refusal(error, key) from error
 
     async def probe(self) -> None:
-        upload = _Upload(self.root, "probe")
+        upload = _Upload(self.root, secrets.token_hex(16))
         try:
             await self._threads.run(upload.begin)
             await self._threads.run(upload.write, b"probe")
         except OSError as error:
-            raise _write_refusal(error, "probe") from error
+            raise _write_refusal(error, "a probe") from error
         finally:
             await self._threads.run(upload.end)
 

@@ -28,9 +28,9 @@ TEXT_ENDINGS = frozenset((
 RANGE = re.compile(r"bytes=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
 
 _types = mimetypes.MimeTypes(filenames=())
-"""Python's own table only: what the machine has installed must not change our answers."""
-for _type, _ending in (("application/geo+json", ".geojson"), ("image/webp", ".webp")):
+for _type, _ending in (("application/geo+json", ".geojson"), ("image/webp", ".webp"), ("text/javascript", ".mjs")):
     _types.add_type(_type, _ending)
+"""Python's own table only, evened out over its versions: the machine must not change our answers."""
 
 
 class File(Protocol):
@@ -92,8 +92,8 @@ def _disposition(name: str) -> bytes:
 
 def _is_fresh(http: HttpRequest, file: File) -> bool:
     """The client has this version: by If-None-Match, or by If-Modified-Since where that is not sent."""
-    if tags := http.header(b"if-none-match"):
-        return tags.strip() == "*" or file.etag in [tag.strip().removeprefix("W/") for tag in tags.split(",")]
+    if http.header(b"if-none-match"):
+        return http.has_version(file.etag)
     since = http.header(b"if-modified-since")
     return bool(since) and _is_unchanged_since(file, since)
 

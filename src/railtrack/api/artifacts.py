@@ -1,0 +1,206 @@
+"""Artifacts over HTTP: those of a run (list, download, the UI's small uploads), and the artifact proxy that MLflow's
+clients store through (mlflow-artifacts). Where the bytes are is the business of railtrack.artifacts.
+
+Artifacts of logged models and of model versions are served by those resources' own modules.
+"""
+
+from collections.abc import AsyncGenerator
+from posixpath import basename
+
+import msgspec
+
+from railtrack.artifacts import Location
+from railtrack.artifacts.paths import from_url, key_of
+from railtrack.artifacts.store import Page
+from railtrack.auth import ARTIFACT_EDIT, ARTIFACT_READ, RUN_EDIT, RUN_READ
+from railtrack.context import Context
+from railtrack.db import Tx
+from railtrack.errors import invalid, not_found, not_implemented
+from railtrack.wire.files import file_reply
+from railtrack.wire.request import HttpRequest, Request, RequiredStr
+from railtrack.wire.response import EMPTY, JSON, Raw, Reply, Stream
+from railtrack.wire.routing import endpoint
+
+LISTED_AT_ONCE = 5000
+"""Entries of a folder in memory at a time; longer listings are sent piece by piece."""
+UI_UPLOAD_BYTES = 10 * 1024 * 1024
+
+
+class FileInfo(msgspec.Struct, omit_defaults=True):
+    """`path` relative to what the answer is about; `file_size` in bytes, left out for folders and empty files."""
+
+    path: str
+    is_dir: bool
+    file_size: int = 0
+
+
+class ListArtifacts(Request):
+    ALIASES = {"run_uuid": "run_id"}
+
+    run_id: RequiredStr
+    path: str = ""
+    page_token: str | None = None
+    """Ignored, as MLflow does with a local store: every answer is complete."""
+
+
+class ArtifactListing(msgspec.Struct, omit_defaults=True):
+    root_uri: str | None = None
+    files: list[FileInfo] = []
+
+
+@endpoint("GET", "artifacts/list", access=RUN_READ)
+async def list_artifacts(ctx: Context, req: ListArtifacts) -> Reply:
+    """The entries of one folder; none for a file, and none for what does not exist."""
+    uri = await _artifact_uri(ctx.db, req.run_id)
+    inside = key_of(req.path)
+    prefix = f"{inside}/" if inside else ""
+    return await _listing(ctx.artifacts.locate(uri, inside), prefix, uri)
+
+
+class GetArtifact(Request):
+    ALIASES = {"run_uuid": "run_id"}
+
+    run_id: RequiredStr
+    path: str | None = None
+
+
+@endpoint("GET", "/get-artifact", access=RUN_READ)
+async def get_artifact(ctx: Context, req: GetArtifact) -> Reply:
+    if req.path is None:
+        raise invalid("Request must specify path.")
+    uri = await _artifact_uri(ctx.db, req.run_id)
+    return await _download(ctx.http, ctx.artifacts.locate(uri, req.path))
+
+
+@endpoint("POST", "upload-artifact", access=RUN_EDIT, ajax_only=True)
+async def upload_artifact(ctx: Context, http: HttpRequest) -> Reply:
+    """The UI's own way to store a small file in a run."""
+    run_id, path = (http.query.get(name, [""])[-1] for name in ("run_uuid", "path"))
+    for name, value in (("run_uuid", run_id), ("path", path)):
+        if not value:
+            raise invalid(f"Request must specify {name}.")
+    inside = _file_key(path)
+    place = ctx.artifacts.locate(await _artifact_uri(ctx.db, run_id), inside)
+    await place.store.put(place.key, _small_body(http))
+    return Raw(b"")
+
+
+async def _small_body(http: HttpRequest) -> AsyncGenerator[bytes, None]:
+    length = 0
+    async for piece in http.stream():
+        length += len(piece)
+        if length > UI_UPLOAD_BYTES:
+            raise invalid("Artifact size is too large. Max size is 10MB.")
+        yield piece
+    if not length:
+        raise invalid("Request must specify data.")
+
+
+async def _artifact_uri(db: Tx, run_id: str) -> str:
+    """Where the run's artifacts are. Deleted runs keep theirs."""
+    row = await db.fetchrow("SELECT artifact_uri FROM runs WHERE run_uuid = $1", run_id)
+    if row is None:
+        raise not_found(f"Run with id={run_id} not found")
+    if not row[0]:
+        raise not_found(f"Run with id={run_id} has no artifact location")
+    uri: str = row[0]
+    return uri
+
+
+@endpoint("GET", "/api/2.0/mlflow-artifacts/artifacts/{path...}", access=ARTIFACT_READ)
+@endpoint("GET", "/ajax-api/2.0/mlflow-artifacts/artifacts/{path...}", access=ARTIFACT_READ)
+async def proxy_get(ctx: Context, http: HttpRequest) -> Reply:
+    return await _download(http, ctx.artifacts.proxied(_proxied_path(http)))
+
+
+@endpoint("PUT", "/api/2.0/mlflow-artifacts/artifacts/{path...}", access=ARTIFACT_EDIT)
+@endpoint("PUT", "/ajax-api/2.0/mlflow-artifacts/artifacts/{path...}", access=ARTIFACT_EDIT)
+async def proxy_put(ctx: Context, http: HttpRequest) -> Reply:
+    """Store the body, of any length, as it comes in; a client that goes away half-way leaves nothing."""
+    place = ctx.artifacts.proxied(_file_key(_proxied_path(http)))
+    await place.store.put(place.key, http.stream())
+    return Raw(b"")
+
+
+@endpoint("DELETE", "/api/2.0/mlflow-artifacts/artifacts/{path...}", access=ARTIFACT_EDIT)
+@endpoint("DELETE", "/ajax-api/2.0/mlflow-artifacts/artifacts/{path...}", access=ARTIFACT_EDIT)
+async def proxy_delete(ctx: Context, http: HttpRequest) -> Reply:
+    """Delete a file, or a folder with all that is in it. What is not there is deleted already."""
+    place = ctx.artifacts.proxied(_proxied_path(http))
+    await place.store.delete(place.key)
+    return EMPTY
+
+
+class ProxyList(Request):
+    path: str = ""
+
+
+@endpoint("GET", "/api/2.0/mlflow-artifacts/artifacts", access=ARTIFACT_READ)
+@endpoint("GET", "/ajax-api/2.0/mlflow-artifacts/artifacts", access=ARTIFACT_READ)
+async def proxy_list(ctx: Context, req: ProxyList) -> Reply:
+    """The entries of one folder by their bare names."""
+    reply = await _listing(ctx.artifacts.proxied(req.path), "")
+    if "%" in req.path and isinstance(reply, ArtifactListing) and not reply.files:
+        # Clients escape a query but not the path of a URL: what they put under /a%20b/ is in `a b` (see from_url).
+        return await _listing(ctx.artifacts.proxied(from_url(req.path.encode())), "")
+    return reply
+
+
+class MultipartUpload(Request):
+    path: RequiredStr
+
+
+@endpoint("POST", "/api/2.0/mlflow-artifacts/mpu/{step}/{folder...}", access=ARTIFACT_EDIT)
+@endpoint("POST", "/ajax-api/2.0/mlflow-artifacts/mpu/{step}/{folder...}", access=ARTIFACT_EDIT)
+async def multipart_upload(ctx: Context, req: MultipartUpload) -> Reply:
+    """Only stores that can presign URLs take parts; MLflow answers so for a local folder, and clients fall back."""
+    key_of(req.path)
+    ctx.artifacts.proxied(ctx.http.params["folder"])
+    raise not_implemented("Multipart upload is not supported for the current artifact repository")
+
+
+@endpoint("GET", "/api/2.0/mlflow-artifacts/presigned/{path...}", access=ARTIFACT_READ)
+@endpoint("GET", "/ajax-api/2.0/mlflow-artifacts/presigned/{path...}", access=ARTIFACT_READ)
+async def presigned_download(ctx: Context, http: HttpRequest) -> Reply:
+    """As for multipart uploads."""
+    ctx.artifacts.proxied(http.params["path"])
+    raise not_implemented("Multipart download is not supported for the current artifact repository")
+
+
+def _proxied_path(http: HttpRequest) -> str:
+    """From the URL as sent: the decoded one has lost what a literal `%` in a name looked like."""
+    return from_url(http.raw_path.partition(b"/mlflow-artifacts/artifacts/")[2])
+
+
+def _file_key(path: str) -> str:
+    key = key_of(path)
+    if not key or path.endswith("/"):
+        raise invalid("Artifact path must include a filename (cannot end with '/').")
+    return key
+
+
+async def _download(http: HttpRequest, place: Location) -> Reply:
+    return file_reply(http, basename(place.key), await place.store.open(place.key))
+
+
+async def _listing(place: Location, prefix: str, root_uri: str | None = None) -> Reply:
+    page = await place.store.list(place.key, None, LISTED_AT_ONCE)
+    if page.next_token is None:
+        return ArtifactListing(root_uri, _files(page, prefix))
+    return Stream(_long_listing(place, prefix, page, root_uri), JSON)
+
+
+def _files(page: Page, prefix: str) -> list[FileInfo]:
+    return [FileInfo(f"{prefix}{name}", is_dir, size) for name, is_dir, size in page.entries]
+
+
+async def _long_listing(place: Location, prefix: str, page: Page, root_uri: str | None) -> AsyncGenerator[bytes, None]:
+    """An ArtifactListing in pieces of a page each."""
+    encode = msgspec.json.encode
+    yield b'{"files":[' if root_uri is None else b'{"root_uri":' + encode(root_uri) + b',"files":['
+    yield encode(_files(page, prefix))[1:-1]
+    while page.next_token is not None:
+        page = await place.store.list(place.key, page.next_token, LISTED_AT_ONCE)
+        if page.entries:
+            yield b"," + encode(_files(page, prefix))[1:-1]
+    yield b"]}"
