@@ -1,0 +1,257 @@
+"""Clauses and a vocabulary, turned into SQL: conditions for WHERE, joins and terms for ORDER BY.
+
+Text is the same for both engines. Values of the request only ever travel as parameters.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from railtrack.errors import invalid
+from railtrack.search.parser import Clause, Kind, Name, Token, list_items, name_of, parse_filter, parse_order, unquoted
+from railtrack.search.vocabulary import (
+    LIST_COMPARATORS,
+    NUMBER_COMPARATORS,
+    Entity,
+    Field,
+    Sort,
+    Term,
+    Values,
+    Vocabulary,
+)
+
+COMPARISONS_LIMIT = 60
+"""MLflow itself stops at about as many on SQLite, and takes seconds on PostgreSQL."""
+ORDER_KEYS_LIMIT = 20
+PATTERN_LIMIT = 10_000
+"""Characters of a LIKE pattern; SQLite refuses more than 50,000 bytes."""
+
+SQL_OPERATORS = {"!=": "<>"}
+INT64 = range(-(2**63), 2**63)
+INT32 = range(-(2**31), 2**31)
+_WHOLE_NUMBER = re.compile(r"-?\d{1,30}", re.ASCII)
+
+
+class Parameters:
+    """The values of a statement, in the order of their `$n`."""
+
+    def __init__(self, *values: Any) -> None:
+        self.values: list[Any] = list(values)
+
+    def add(self, value: Any) -> str:
+        """The placeholder that stands for `value`."""
+        self.values.append(value)
+        return f"${len(self.values)}"
+
+
+class Comparison(NamedTuple):
+    """A clause whose name is resolved."""
+
+    subject: Field
+    entity: Entity
+    key: str
+    comparator: str
+    value: Token
+
+
+def conditions(filter_text: str, vocabulary: Vocabulary, parameters: Parameters) -> list[str]:
+    """The filter's comparisons as SQL conditions, all of which must hold. Raises MLflow's complaints."""
+    clauses = parse_filter(filter_text, quote_clauses=vocabulary.quote_clauses)
+    if len(clauses) > COMPARISONS_LIMIT:
+        raise invalid(f"Invalid filter: it has {len(clauses)} comparisons, more than {COMPARISONS_LIMIT}.")
+    return [_condition(clause, vocabulary, parameters) for clause in clauses]
+
+
+def _condition(clause: Clause, vocabulary: Vocabulary, parameters: Parameters) -> str:
+    name = name_of(clause.left)
+    entity = _entity(name, vocabulary)
+    subject = entity.any_field or entity.fields.get(name.key)
+    if subject is None:
+        raise invalid(_unknown_key(entity, name.key, entity.fields))
+    key = parameters.add(name.key) if entity.any_field else ""
+    if clause.right is None:
+        if clause.comparator not in entity.comparators:
+            raise invalid(vocabulary.no_null_test.format(entity=entity.name, key=name.key[:250]))
+        present = subject.rows.format(key=key, test=f"{subject.column} IS NOT NULL")
+        return present if clause.comparator == "IS NOT NULL" else f"NOT {present}"
+    comparison = Comparison(subject, entity, name.key, clause.comparator, clause.right)
+    test = _TESTS[subject.values](comparison, parameters)
+    return subject.rows.format(key=key, test=test)
+
+
+def _entity(name: Name, vocabulary: Vocabulary) -> Entity:
+    entity = vocabulary.entities.get(name.entity)
+    if entity is None:
+        raise invalid(vocabulary.unknown_entity.format(entity=name.entity[:250]))
+    return entity
+
+
+def _unknown_key(entity: Entity, key: str, known: Iterable[str]) -> str:
+    return entity.unknown_key.format(key=key[:250], valid=_set(known))
+
+
+def _set(names: Iterable[str]) -> str:
+    """As Python shows a set, which is how MLflow tells what would be valid; its order there changes by the day."""
+    return "{" + ", ".join(f"'{name}'" for name in names) + "}"
+
+
+def _bad_comparator(entity: Entity, comparator: str, valid: Sequence[str]) -> str:
+    return entity.bad_comparator.format(comparator=comparator[:50], valid=_set(valid))
+
+
+def _text_test(comparison: Comparison, parameters: Parameters) -> str:
+    subject, entity, _, comparator, value = comparison
+    if value.kind is Kind.LIST:
+        return _list_test(comparison, parameters)
+    text = _quoted_string(entity, value)
+    if comparator not in entity.comparators:
+        raise invalid(_bad_comparator(entity, comparator, entity.comparators))
+    if comparator in ("LIKE", "ILIKE"):
+        return _pattern_test(subject.column, comparator, text, parameters)
+    return f"{subject.column} {SQL_OPERATORS.get(comparator, comparator)} {parameters.add(text)}"
+
+
+def _list_test(comparison: Comparison, parameters: Parameters) -> str:
+    subject, entity, _, comparator, value = comparison
+    with_lists = [key for key, other in entity.fields.items() if other.lists]
+    if with_lists and not subject.lists:
+        raise invalid(f"Only {with_lists} attributes support comparison with a list of quoted string values.")
+    if not subject.lists or comparator not in LIST_COMPARATORS:
+        raise invalid(entity.text_wanted.format(value=value.text[:1000]))
+    return _membership(subject.column, comparator, list_items(value), parameters)
+
+
+def _quoted_string(entity: Entity, value: Token) -> str:
+    if value.kind is Kind.STRING:
+        return unquoted(value.text)
+    if value.kind is Kind.NAME and value.text.upper() != "NULL":
+        raise invalid(
+            "Parameter value is either not quoted or unidentified quote types used for string value "
+            f"{value.text[:1000]}. Use either single or double quotes."
+        )
+    raise invalid(entity.text_wanted.format(value=value.text[:1000]))
+
+
+def _membership(column: str, comparator: str, values: list[Any], parameters: Parameters) -> str:
+    test = f"{column} = ANY({parameters.add(values)})"
+    return f"NOT ({test})" if comparator in ("NOT IN", "!=") else test
+
+
+def _pattern_test(column: str, comparator: str, pattern: str, parameters: Parameters) -> str:
+    """% and _ with the backslash as escape on both engines: what MLflow does on PostgreSQL."""
+    if len(pattern) > PATTERN_LIMIT:
+        raise invalid(f"Invalid filter: a pattern has {len(pattern)} characters, more than {PATTERN_LIMIT}.")
+    backslashes = len(pattern) - len(pattern.rstrip("\\"))
+    # PostgreSQL fails on a pattern that ends within an escape; there the backslash stands for itself.
+    placeholder = parameters.add(pattern + "\\" if backslashes % 2 else pattern)
+    if comparator == "ILIKE":
+        return f"lower({column}) LIKE lower({placeholder}) ESCAPE '\\'"
+    return f"{column} LIKE {placeholder} ESCAPE '\\'"
+
+
+def _number_test(comparison: Comparison, parameters: Parameters) -> str:
+    subject, entity, key, comparator, value = comparison
+    if value.kind is not Kind.NUMBER:
+        raise invalid(entity.number_wanted.format(key=key, value=value.text[:1000]))
+    if comparator not in NUMBER_COMPARATORS:
+        raise invalid(_bad_comparator(entity, comparator, NUMBER_COMPARATORS))
+    whole = _WHOLE_NUMBER.fullmatch(value.text) is not None
+    if subject.values is Values.WHOLE and not whole:
+        raise invalid(f"Invalid value for numeric attribute '{key}': '{float(value.text)}'")
+    number = _number(subject, value.text, whole, parameters)
+    test = f"{subject.column} {SQL_OPERATORS.get(comparator, comparator)} {number}"
+    if not subject.is_nan:
+        return test
+    # Not a number: stored as 0, equal to nothing, and so different from everything.
+    return f"({test} OR {subject.is_nan})" if comparator == "!=" else f"{test} AND NOT {subject.is_nan}"
+
+
+def _number(subject: Field, text: str, whole: bool, parameters: Parameters) -> str:
+    if subject.values is Values.DOUBLE:
+        return parameters.add(float(text))
+    if whole and int(text) in INT64:
+        return parameters.add(int(text))
+    # PostgreSQL takes an untyped parameter beside a BIGINT for one, too.
+    return f"CAST({parameters.add(float(text))} AS DOUBLE PRECISION)"
+
+
+def _id_test(comparison: Comparison, parameters: Parameters) -> str:
+    subject, entity, key, comparator, value = comparison
+    if value.kind is Kind.LIST and comparator in LIST_COMPARATORS:
+        ids = list_items(value)
+    elif value.kind is not Kind.STRING:
+        raise invalid(entity.text_wanted.format(value=value.text[:1000]))
+    elif comparator not in ("=", "!="):
+        raise invalid(f"Invalid comparator for {key}: {comparator[:50]}")
+    else:
+        ids = [unquoted(value.text)]
+    for one in ids:
+        if not _WHOLE_NUMBER.fullmatch(one):
+            raise invalid(f"Invalid experiment ID '{one[:250]}'. Experiment ID must be a valid integer.")
+    known = [int(one) for one in ids if int(one) in INT32]
+    return _membership(subject.column, comparator, known, parameters)
+
+
+_TESTS = {
+    Values.TEXT: _text_test,
+    Values.DOUBLE: _number_test,
+    Values.BIGINT: _number_test,
+    Values.WHOLE: _number_test,
+    Values.ID: _id_test,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order of rows: the joins it needs, and its terms, which leave no two rows equal."""
+
+    joins: tuple[str, ...]
+    terms: tuple[Term, ...]
+
+    @property
+    def by(self) -> str:
+        return ", ".join(_spelled(term) for term in self.terms)
+
+
+def _spelled(term: Term) -> str:
+    return term.column + (" DESC" if term.descending else "") + (" NULLS LAST" if term.nullable else "")
+
+
+def order_of(order_by: Sequence[str], vocabulary: Vocabulary, parameters: Parameters) -> Order:
+    """The order that order_by asks for, and the vocabulary's own among equals. Raises MLflow's complaints."""
+    if len(order_by) > ORDER_KEYS_LIMIT:
+        raise invalid(f"Invalid order_by: it has {len(order_by)} clauses, more than {ORDER_KEYS_LIMIT}.")
+    joins: list[str] = []
+    terms: list[Term] = []
+    seen: set[tuple[Term, ...] | Name] = set()
+    for text in order_by:
+        name, descending = parse_order(text)
+        entity = _entity(name, vocabulary)
+        sort = _sort(entity, name.key, vocabulary)
+        identity = Name(entity.name, name.key) if entity.any_sort else sort.terms
+        if identity in seen:
+            if vocabulary.refuse_repeats:
+                raise invalid(f"`order_by` contains duplicate fields: {list(order_by)}"[:2000])
+            continue
+        seen.add(identity)
+        alias = f"o{len(joins) + 1}"
+        if sort.join:
+            joins.append(sort.join.format(alias=alias, key=parameters.add(name.key)))
+        terms += [_directed(term, descending, alias) for term in sort.terms]
+    named = {term.column for term in terms}
+    terms += [term for term in vocabulary.order if term.column not in named]
+    return Order(tuple(joins), tuple(terms))
+
+
+def _sort(entity: Entity, key: str, vocabulary: Vocabulary) -> Sort:
+    if not entity.sorts and not entity.any_sort:
+        raise invalid(vocabulary.no_sort.format(entity=entity.name))
+    sort = entity.any_sort or entity.sorts.get(key)
+    if sort is None:
+        raise invalid(_unknown_key(entity, key, entity.sorts))
+    return sort
+
+
+def _directed(term: Term, descending: bool, alias: str) -> Term:
+    return Term(term.column.format(alias=alias), term.values, descending and not term.fixed, term.nullable, term.fixed)
