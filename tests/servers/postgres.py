@@ -116,7 +116,7 @@ class PostgresCluster(PostgresServer):
             lines = (self._data / "postmaster.pid").read_text().split()
         except FileNotFoundError:
             return False
-        return lines[0] == str(pid) and lines[-1] == "ready"
+        return lines[:1] == [str(pid)] and lines[-1] == "ready"
 
 
 @contextlib.contextmanager
