@@ -62,7 +62,8 @@ def download(filename: str) -> bytes:
     """The file, found on the index's page of the project."""
     page_url = f"{pip_setting('index-url', 'https://pypi.org/simple').rstrip('/')}/uv/"
     context = ssl.create_default_context()
-    if certificates := pip_setting("cert", ""):
+    certificates = pip_setting("cert", "")
+    if certificates:
         context.load_verify_locations(Path(certificates).expanduser())
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
     try:
