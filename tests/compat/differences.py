@@ -1,0 +1,2 @@
+from typing import Any
+DIFFERENCES: dict[str, dict[str, Any]] = {}

@@ -1,0 +1,38 @@
+"""The scenarios by name: what is asked of MLflow and of Railtrack, in the same words. One module an area."""
+
+from tests.compat.play import Scenario
+from tests.compat.scenarios import (
+    artifacts,
+    columns,
+    datasets,
+    experiments,
+    graphql,
+    log,
+    log_batch,
+    metrics,
+    runs,
+    search_experiments,
+    search_runs,
+    server,
+    wire,
+)
+
+_MODULES = (
+    artifacts,
+    columns,
+    datasets,
+    experiments,
+    graphql,
+    log,
+    log_batch,
+    metrics,
+    runs,
+    search_experiments,
+    search_runs,
+    server,
+    wire,
+)
+
+SCENARIOS: dict[str, Scenario] = {
+    name: scenario for module in _MODULES for name, scenario in module.SCENARIOS.items()
+}

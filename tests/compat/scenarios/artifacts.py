@@ -1,0 +1,171 @@
+"""Artifacts: the proxied store's put, get, list and delete, artifacts/list, get-artifact, and every way to climb out."""
+
+from tests.compat.play import AJAX, Script, get, raw
+from tests.compat.scenarios.given import NOWHERE, experiment, run
+
+STORE = "/api/2.0/mlflow-artifacts/artifacts"
+KEPT = ("content-type", "content-disposition", "x-content-type-options")
+
+CLIMBS = [
+    "..",
+    "../",
+    "../x",
+    "a/../../x",
+    "a/..",
+    "a/../b",
+    "./x",
+    ".",
+    "%2e%2e/x",
+    "%2e%2e%2fx",
+    "%252e%252e%252fx",
+    "..%2fx",
+    "..%5cx",
+    "..\\x",
+    "a\\b",
+    "%2fetc/passwd",
+    "%252fetc/passwd",
+    "/etc/passwd",
+    "//etc/passwd",
+    "C:/x",
+    "C:%5cx",
+    "c%3a/x",
+    "file:///etc/passwd",
+    "file:%2f%2f%2fetc%2fpasswd",
+    "s3://bucket/x",
+    "~/x",
+    "a%00b",
+    "a%0ab",
+    "a//b",
+    "a/./b",
+    "x%23fragment",
+    "x%3fquery",
+    "x;params",
+    "%ff",
+    "%",
+    "a%2fb",
+    "%20",
+    "...",
+    "..a",
+    "%EF%BC%8E%EF%BC%8E/x",
+]
+
+
+def put(name: str, path: str, body: bytes, content_type: str | None = None, method: str = "PUT"):  # type: ignore[no-untyped-def]
+    return raw(name, path, body, content_type, method=method)
+
+
+def proxied(prefix: str) -> Script:
+    experiment_id = yield from experiment(prefix, "proxied")
+    run_id = yield from run(experiment_id, "proxied")
+    root = f"{STORE}/{experiment_id}/{run_id}/artifacts"
+    inside = f"{experiment_id}/{run_id}/artifacts"
+    yield get("list what is not there", STORE, {"path": inside})
+    yield put("put a text", f"{root}/notes/a.txt", b"hello\n")
+    yield put("put a JSON", f"{root}/notes/conf.json", b'{"a": 1}', "application/json")
+    yield put("put over it", f"{root}/notes/a.txt", b"hello again\n")
+    yield put("put nothing", f"{root}/empty.bin", b"")
+    yield put("put a page", f"{root}/page.html", b"<script>alert(1)</script>")
+    yield put("put a picture", f"{root}/p.png", b"\x89PNG\r\n\x1a\n")
+    yield put("put without an extension", f"{root}/MLmodel", b"flavors: {}\n")
+    yield put("put an unknown extension", f"{root}/x.weird", b"?")
+    yield put("put a Korean name", f"{root}/%ED%95%9C%EA%B8%80%20%F0%9F%9A%80.txt", b"hangul")
+    yield put("put a name with a plus and a percent", f"{root}/a+b%25c.txt", b"signs")
+    yield put("put a name with a hash and a question mark", f"{root}/a%23b%3Fc.txt", b"signs")
+    yield get("list", STORE, {"path": inside})
+    yield get("list a folder", STORE, {"path": inside + "/notes"})
+    yield get("list a folder with a slash", STORE, {"path": inside + "/notes/"})
+    yield get("list a file", STORE, {"path": inside + "/notes/a.txt"})
+    yield get("list a missing folder", STORE, {"path": inside + "/nothing"})
+    for name in (
+        "notes/a.txt",
+        "notes/conf.json",
+        "empty.bin",
+        "page.html",
+        "p.png",
+        "MLmodel",
+        "x.weird",
+        "%ED%95%9C%EA%B8%80%20%F0%9F%9A%80.txt",
+        "a+b%25c.txt",
+        "a%23b%3Fc.txt",
+        "notes",
+        "notes/",
+        "nothing.txt",
+        "notes/a.txt/b",
+    ):
+        yield get(f"get {name}", f"{root}/{name}", keep=KEPT)
+    yield put("put on a folder", f"{root}/notes", b"x")
+    yield put("put under a file", f"{root}/notes/a.txt/b", b"x")
+    yield put("put without a path", STORE, b"x")
+    yield put("put to a slash", STORE + "/", b"x")
+    yield put("put to a folder with a slash", f"{root}/newfolder/", b"x")
+    yield get("list without a path", STORE + "?path=nothing-here")
+    yield put("delete a file", f"{root}/notes/a.txt", b"", method="DELETE")
+    yield put("delete it again", f"{root}/notes/a.txt", b"", method="DELETE")
+    yield put("delete a folder", f"{root}/notes", b"", method="DELETE")
+    yield put("delete what never was", f"{root}/never", b"", method="DELETE")
+    yield put("delete without a path", STORE, b"", method="DELETE")
+    yield get("list at the end", STORE, {"path": inside})
+    yield raw("post to a file", f"{root}/x.txt", b"x", None)
+    pages = f"/ajax-api/2.0/mlflow-artifacts/artifacts/{inside}"
+    yield put("put through the pages' path", f"{pages}/ajax.txt", b"ajax")
+    yield get("get through the pages' path", f"{pages}/ajax.txt", keep=KEPT)
+    yield get("list through the pages' path", "/ajax-api/2.0/mlflow-artifacts/artifacts", {"path": inside})
+    yield get("the start of a multipart upload, by GET", "/api/2.0/mlflow-artifacts/mpu/create/x")
+
+
+def climbing(prefix: str) -> Script:
+    experiment_id = yield from experiment(prefix, "climbing")
+    run_id = yield from run(experiment_id, "climbing")
+    inside = f"{experiment_id}/{run_id}/artifacts"
+    for spelling in CLIMBS:
+        where = f"{STORE}/{inside}/{spelling}"
+        yield put(f"put {spelling}", where.replace("\\", "%5C"), b"x")
+        yield get(f"get {spelling}", where.replace("\\", "%5C"))
+        yield get(f"list {spelling}", STORE + f"?path={inside}/{spelling}".replace("\\", "%5C"))
+        yield put(f"delete {spelling}", where.replace("\\", "%5C"), b"", method="DELETE")
+        yield get(f"artifacts/list {spelling}", f"artifacts/list?run_id={run_id}&path={spelling}".replace("\\", "%5C"))
+        yield get(f"get-artifact {spelling}", f"/get-artifact?run_id={run_id}&path={spelling}".replace("\\", "%5C"))
+
+
+def of_runs(prefix: str) -> Script:
+    experiment_id = yield from experiment(prefix, "of-runs")
+    run_id = yield from run(experiment_id, "of runs")
+    root = f"{STORE}/{experiment_id}/{run_id}/artifacts"
+    path = "artifacts/list"
+    yield get("none yet", path, {"run_id": run_id})
+    yield put("given a text", f"{root}/notes/a.txt", b"hello\n")
+    yield put("given a deeper one", f"{root}/notes/deep/b.csv", b"a,b\n1,2\n")
+    yield put("given an empty file", f"{root}/empty.txt", b"")
+    yield put("given a Korean name", f"{root}/%ED%95%9C%EA%B8%80.txt", b"hangul")
+    yield put("given a page", f"{root}/page.html", b"<p>hi</p>")
+    yield put("given a script", f"{root}/code.py", b"print(1)\n")
+    yield put("given a picture", f"{root}/p.svg", b"<svg/>")
+    yield get("list", path, {"run_id": run_id})
+    yield get("list by the old name", path, {"run_uuid": run_id})
+    yield get("list a folder", path, {"run_id": run_id, "path": "notes"})
+    yield get("list a folder with a slash", path, {"run_id": run_id, "path": "notes/"})
+    yield get("list a deeper folder", path, {"run_id": run_id, "path": "notes/deep"})
+    yield get("list a file", path, {"run_id": run_id, "path": "notes/a.txt"})
+    yield get("list a missing folder", path, {"run_id": run_id, "path": "nothing"})
+    yield get("list an empty path", path, {"run_id": run_id, "path": ""})
+    yield get("list with a token", path, {"run_id": run_id, "page_token": "x"})
+    yield get("list of no run", path)
+    yield get("list of an empty run", path, {"run_id": ""})
+    yield get("list of a run that is not there", path, {"run_id": NOWHERE})
+    yield get("list through the pages' path", AJAX + path, {"run_id": run_id, "path": "notes"})
+    where = "/get-artifact"
+    for name in ("notes/a.txt", "notes/deep/b.csv", "empty.txt", "한글.txt", "page.html", "code.py", "p.svg"):
+        yield get(f"get {name}", where, {"run_id": run_id, "path": name}, keep=KEPT)
+    yield get("get by the old name", where, {"run_uuid": run_id, "path": "notes/a.txt"})
+    yield get("get by both names", where, {"run_uuid": run_id, "run_id": NOWHERE, "path": "notes/a.txt"})
+    yield get("get a folder", where, {"run_id": run_id, "path": "notes"})
+    yield get("get a missing file", where, {"run_id": run_id, "path": "missing.txt"})
+    yield get("get an empty path", where, {"run_id": run_id, "path": ""})
+    yield get("get no path", where, {"run_id": run_id})
+    yield get("get of no run", where, {"path": "notes/a.txt"})
+    yield get("get of an empty run", where, {"run_id": "", "path": "notes/a.txt"})
+    yield get("get of a run that is not there", where, {"run_id": NOWHERE, "path": "notes/a.txt"})
+    yield raw("get by POST", where, b"{}")
+
+
+SCENARIOS = {"artifacts_proxied": proxied, "artifacts_climbing": climbing, "artifacts_of_runs": of_runs}
