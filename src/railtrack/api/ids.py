@@ -1,5 +1,7 @@
 """Ids as requests spell them: text on the wire, numbers in the database."""
 
+from collections.abc import Sequence
+
 from railtrack.errors import invalid, not_found
 
 INT32_MOST = 2**31 - 1
@@ -7,9 +9,18 @@ INT32_MOST = 2**31 - 1
 
 def experiment_number(experiment_id: str) -> int:
     """The number of an experiment. Refuses what is none; one that no column holds names no experiment."""
-    if not experiment_id.isascii() or not experiment_id.isdigit():
-        raise invalid(f"Invalid experiment ID '{experiment_id[:250]}'. Experiment ID must be a valid integer.")
-    number = int(experiment_id[:20])
+    number = _number(experiment_id)
     if number > INT32_MOST:
         raise not_found(f"No Experiment with id={experiment_id[:250]} exists")
     return number
+
+
+def experiment_numbers(experiment_ids: Sequence[str]) -> list[int]:
+    """The numbers to search by, without those that no column holds. Refuses what is no number."""
+    return [number for number in map(_number, experiment_ids) if number <= INT32_MOST]
+
+
+def _number(experiment_id: str) -> int:
+    if not experiment_id.isascii() or not experiment_id.isdigit():
+        raise invalid(f"Invalid experiment ID '{experiment_id[:250]}'. Experiment ID must be a valid integer.")
+    return int(experiment_id[:20])

@@ -1,0 +1,77 @@
+"""What a client may give as the artifact location of a new experiment. Serving from it has checks of its own."""
+
+import re
+from pathlib import Path
+from urllib.parse import ParseResult, unquote, urlparse
+
+from railtrack.errors import ApiError, invalid
+
+LENGTH_LIMIT = 2048
+DECODINGS = 5
+"""Rounds of percent-decoding in which a climb is looked for; no honest location is escaped that often."""
+
+HOST_ADDRESSED = frozenset({"http", "https", "ftp", "sftp", "hdfs", "viewfs", "abfss", "b2", "r2"})
+"""Schemes that MLflow refuses, because its server would connect to the host that they name."""
+
+_CLIMB = re.compile(r"(?:^|[/\\:?&=;])\s*\.\.\s*(?:$|[/\\?&;#])")
+
+
+def checked_location(location: str) -> str:
+    """The location, made absolute where it is a local path. Raises ApiError, mostly in MLflow's words."""
+    if len(location) > LENGTH_LIMIT:
+        raise invalid(
+            "Invalid artifact path length. The length of the artifact path cannot be greater than "
+            f"{LENGTH_LIMIT} characters."
+        )
+    parts = _parsed(location)
+    if parts.fragment or parts.params:
+        raise invalid("'artifact_location' URL can't include fragments or params.")
+    if ".." in parts.query:
+        raise invalid("Invalid query string")
+    _refuse_climbs(location)
+    if parts.scheme in HOST_ADDRESSED or (parts.scheme == "mlflow-artifacts" and parts.netloc):
+        raise invalid(
+            f"'artifact_location' cannot use the '{parts.scheme}' scheme: the '{parts.scheme}' scheme addresses a host "
+            "other than the tracking server's configured artifact storage, so the server would connect to the host "
+            "named in the URI."
+        )
+    if parts.scheme == "runs":
+        raise invalid(f"Artifact location cannot be a runs:/ URI. Given: '{location}'")
+    return _absolute(location, parts)
+
+
+def _parsed(location: str) -> ParseResult:
+    try:
+        return urlparse(location)
+    except ValueError:
+        raise invalid(f"'artifact_location' is not a valid URI: '{location}'") from None
+
+
+def _refuse_climbs(location: str) -> None:
+    """MLflow takes `..` here, and guards only what reads from there later."""
+    for _ in range(DECODINGS):
+        if _CLIMB.search(location):
+            raise _climb()
+        decoded = unquote(location)
+        if decoded == location:
+            return
+        location = decoded
+    raise _climb()
+
+
+def _climb() -> ApiError:
+    return invalid("'artifact_location' URL can't include '..' segments.")
+
+
+def _absolute(location: str, parts: ParseResult) -> str:
+    if parts.scheme not in ("", "file"):
+        return location
+    if parts.netloc not in ("", "localhost"):
+        raise invalid(
+            f"{location} is not a valid remote uri. For remote access on windows, please consider using a different "
+            "scheme such as SMB (e.g. smb://<hostname>/<path>)."
+        )
+    if parts.path.startswith("/"):
+        return location
+    folder = str(Path.cwd() / parts.path)
+    return f"file://{folder}" if parts.scheme else folder

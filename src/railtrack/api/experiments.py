@@ -1,0 +1,360 @@
+"""Experiments: create, get, search, update, delete, restore, and their tags."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from railtrack.api.artifact_location import checked_location
+from railtrack.api.experiment_rows import (
+    EXPERIMENT_COLUMNS,
+    Experiment,
+    ExperimentTag,
+    load_experiment,
+    no_such_experiment,
+    with_tags,
+)
+from railtrack.api.ids import experiment_number
+from railtrack.api.names import check_tag_key
+from railtrack.api.paged import paged_reply
+from railtrack.api.view_type import stages
+from railtrack.auth import EXPERIMENT_CREATE, EXPERIMENT_EDIT, EXPERIMENT_READ, SIGNED_IN
+from railtrack.context import Context
+from railtrack.db import Row, Tx, UniqueViolation
+from railtrack.errors import ApiError, exists, invalid, invalid_state, not_found
+from railtrack.search.paging import Query, read_token
+from railtrack.search.sql import Parameters, conditions, order_of
+from railtrack.search.vocabulary import (
+    LIST_COMPARATORS,
+    NULL_COMPARATORS,
+    TEXT_COMPARATORS,
+    Entity,
+    Field,
+    Sort,
+    Term,
+    Values,
+    Vocabulary,
+)
+from railtrack.wire.request import Int32, Request, RequiredStr
+from railtrack.wire.response import EMPTY, Reply
+from railtrack.wire.routing import endpoint
+
+NAME_LIMIT = 500
+TAG_VALUE_LIMIT = 20_000
+TAGS_LIMIT = 1000
+MAX_RESULTS = 50_000
+WORKSPACE = "default"
+"""MLflow's workspace for those who have none."""
+
+EXPERIMENT_WIDTH = len(msgspec.structs.fields(Experiment)) - 1
+
+_encode = msgspec.json.Encoder().encode
+
+
+class CreateExperiment(Request):
+    name: RequiredStr
+    artifact_location: str = ""
+    tags: list[ExperimentTag] = []
+
+
+class CreateExperimentResponse(msgspec.Struct):
+    experiment_id: str
+
+
+@endpoint("POST", "experiments/create", access=EXPERIMENT_CREATE)
+async def create_experiment(ctx: Context, req: CreateExperiment) -> Reply:
+    """A new experiment. Deleted ones keep their names taken."""
+    location = checked_location(req.artifact_location) if req.artifact_location.strip() else ""
+    _check_name(req.name)
+    tags = _checked_tags(req.tags)
+    now = _now()
+    try:
+        async with ctx.db.write() as tx:
+            number = await tx.fetchval(
+                """
+                INSERT INTO experiments
+                    (name, artifact_location, lifecycle_stage, creation_time, last_update_time, workspace)
+                VALUES ($1, $2, 'active', $3, $3, $4) RETURNING experiment_id
+                """,
+                req.name,
+                location,
+                now,
+                WORKSPACE,
+            )
+            if not location:
+                await tx.execute(
+                    "UPDATE experiments SET artifact_location = $2 WHERE experiment_id = $1",
+                    number,
+                    checked_location(ctx.settings.artifact_location(number)),
+                )
+            await tx.execute_rows(
+                "INSERT INTO experiment_tags (experiment_id, key, value) SELECT experiment_id, key, value FROM {rows}",
+                {"experiment_id": "integer", "key": "text", "value": "text"},
+                [(number, key, value) for key, value in tags.items()],
+            )
+    except UniqueViolation as error:
+        raise _name_taken(error, req.name) from error
+    return CreateExperimentResponse(str(number))
+
+
+def _check_name(name: str) -> None:
+    if len(name) > NAME_LIMIT:
+        raise invalid(f"'name' exceeds the maximum length of {NAME_LIMIT} characters")
+
+
+def _checked_tags(tags: Sequence[ExperimentTag]) -> dict[str, str]:
+    if len(tags) > TAGS_LIMIT:
+        raise invalid(f"An experiment can be created with at most {TAGS_LIMIT} tags. Got {len(tags)}.")
+    checked: dict[str, str] = {}
+    for tag in tags:
+        _check_tag(tag.key, tag.value)
+        if tag.key in checked:
+            raise invalid(f"Duplicate tag key '{tag.key}': an experiment has one value for each tag.")
+        checked[tag.key] = tag.value
+    return checked
+
+
+def _check_tag(key: str, value: str) -> None:
+    check_tag_key(key, "key")
+    if len(value) > TAG_VALUE_LIMIT:
+        raise invalid(f"'value' exceeds the maximum length of {TAG_VALUE_LIMIT} characters")
+
+
+def _name_taken(error: UniqueViolation, name: str) -> Exception:
+    """The constraint is over workspace and name; any other one is a fault of ours."""
+    return exists(f"Experiment(name={name}) already exists.") if "name" in error.constraint else error
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+class GetExperiment(Request):
+    experiment_id: RequiredStr
+
+
+class GetExperimentResponse(msgspec.Struct):
+    experiment: Experiment
+
+
+@endpoint("GET", "experiments/get", access=EXPERIMENT_READ)
+async def get_experiment(ctx: Context, req: GetExperiment) -> Reply:
+    """An experiment with its tags; deleted ones too."""
+    return GetExperimentResponse(await load_experiment(ctx.db, experiment_number(req.experiment_id)))
+
+
+class GetExperimentByName(Request):
+    experiment_name: RequiredStr
+
+
+@endpoint("GET", "experiments/get-by-name", access=EXPERIMENT_READ)
+async def get_experiment_by_name(ctx: Context, req: GetExperimentByName) -> Reply:
+    """The same by name, in which case counts."""
+    number = await ctx.db.fetchval(
+        "SELECT experiment_id FROM experiments WHERE workspace = $1 AND name = $2", WORKSPACE, req.experiment_name
+    )
+    if number is None:
+        raise not_found(f"Could not find experiment with name '{req.experiment_name}'")
+    return GetExperimentResponse(await load_experiment(ctx.db, number))
+
+
+_CREATED = Term("experiments.creation_time", Values.BIGINT, descending=True, nullable=True)
+_ID = Term("experiments.experiment_id", Values.ID)
+_ATTRIBUTES = Entity(
+    name="attribute",
+    fields={
+        "name": Field("experiments.name"),
+        "experiment_id": Field("experiments.experiment_id", Values.ID, lists=True),
+        "creation_time": Field("experiments.creation_time", Values.WHOLE),
+        "last_update_time": Field("experiments.last_update_time", Values.WHOLE),
+    },
+    comparators=TEXT_COMPARATORS + LIST_COMPARATORS,
+    sorts={
+        "name": Sort((Term("experiments.name", Values.TEXT),)),
+        "experiment_id": Sort((_ID,)),
+        "creation_time": Sort((_CREATED,)),
+        "last_update_time": Sort((Term("experiments.last_update_time", Values.BIGINT, nullable=True),)),
+    },
+)
+_TAGS = Entity(
+    name="tag",
+    any_field=Field(
+        "x.value",
+        rows="EXISTS (SELECT 1 FROM experiment_tags x "
+        "WHERE x.experiment_id = experiments.experiment_id AND x.key = {key} AND {test})",
+    ),
+    comparators=TEXT_COMPARATORS + NULL_COMPARATORS,
+    text_wanted="Expected a quoted string value for tag (e.g. 'my-value'). Got value {value}",
+    bad_comparator="Invalid comparator for tag: {comparator}",
+)
+EXPERIMENTS = Vocabulary(
+    entities={"": _ATTRIBUTES, "attribute": _ATTRIBUTES, "tag": _TAGS, "tags": _TAGS},
+    order=(_CREATED, _ID),
+    unknown_entity="Invalid entity type '{entity}'. Valid entity types are ('attribute', 'tag', 'tags')",
+    no_null_test="IS NULL / IS NOT NULL is only supported for tags, not for attribute '{key}'",
+    no_sort="Invalid order_by entity: {entity}",
+    quote_clauses=False,
+    refuse_repeats=False,
+)
+
+
+class SearchExperiments(Request):
+    view_type: Any = None
+    max_results: Int32 = 0
+    order_by: list[str] = []
+    filter: str = ""
+    page_token: str = ""
+
+
+@endpoint("POST", "experiments/search", access=SIGNED_IN)
+@endpoint("GET", "experiments/search", access=SIGNED_IN)
+async def search_experiments(ctx: Context, req: SearchExperiments) -> Reply:
+    """A page of the experiments that a filter leaves. Unlike with runs, `max_results` must be given."""
+    if req.max_results < 1:
+        raise _bad_max_results(req.max_results, "a positive integer")
+    if req.max_results > MAX_RESULTS:
+        raise _bad_max_results(req.max_results, f"at most {MAX_RESULTS}")
+    parameters = Parameters()
+    where = conditions(req.filter, EXPERIMENTS, parameters)
+    order = order_of(req.order_by, EXPERIMENTS, parameters)
+    where.append(f"experiments.lifecycle_stage = ANY({parameters.add(stages(req.view_type))})")
+    query = Query(EXPERIMENT_COLUMNS, "experiments", where, order, parameters.values)
+    last = read_token(req.page_token, query.fingerprint, order.terms) if req.page_token else None
+
+    async def encode(rows: Sequence[Row]) -> bytes:
+        return _encode(await with_tags(ctx.db, [row[:EXPERIMENT_WIDTH] for row in rows]))
+
+    return await paged_reply(ctx.db, query, last, req.max_results, "experiments", encode)
+
+
+def _bad_max_results(max_results: int, wanted: str) -> ApiError:
+    return invalid(f"Invalid value {max_results} for parameter 'max_results' supplied. It must be {wanted}")
+
+
+class UpdateExperiment(Request):
+    experiment_id: RequiredStr
+    new_name: RequiredStr
+
+
+@endpoint("POST", "experiments/update", access=EXPERIMENT_EDIT)
+async def update_experiment(ctx: Context, req: UpdateExperiment) -> Reply:
+    """Rename an active experiment."""
+    _check_name(req.new_name)
+    number = experiment_number(req.experiment_id)
+    try:
+        async with ctx.db.write() as tx:
+            if await _stage(tx, number) != "active":
+                raise invalid_state("Cannot rename a non-active experiment.")
+            await tx.execute(
+                "UPDATE experiments SET name = $2, last_update_time = $3 WHERE experiment_id = $1",
+                number,
+                req.new_name,
+                _now(),
+            )
+    except UniqueViolation as error:
+        raise _name_taken(error, req.new_name) from error
+    return EMPTY
+
+
+async def _stage(tx: Tx, number: int) -> str:
+    """The experiment's lifecycle stage, which stays as it is until the transaction ends."""
+    stage: str | None = await tx.fetchval(
+        "SELECT lifecycle_stage FROM experiments WHERE experiment_id = $1 FOR NO KEY UPDATE", number
+    )
+    if stage is None:
+        raise no_such_experiment(str(number))
+    return stage
+
+
+class DeleteExperiment(Request):
+    experiment_id: RequiredStr
+
+
+@endpoint("POST", "experiments/delete", access=EXPERIMENT_EDIT)
+async def delete_experiment(ctx: Context, req: DeleteExperiment) -> Reply:
+    """Mark an experiment and all its runs deleted; nothing of them goes."""
+    return await _set_stage(ctx, req.experiment_id, "active", "deleted")
+
+
+class RestoreExperiment(Request):
+    experiment_id: RequiredStr
+
+
+@endpoint("POST", "experiments/restore", access=EXPERIMENT_EDIT)
+async def restore_experiment(ctx: Context, req: RestoreExperiment) -> Reply:
+    """Make a deleted experiment active again, and with it all its runs: those too that were deleted before it."""
+    return await _set_stage(ctx, req.experiment_id, "deleted", "active")
+
+
+async def _set_stage(ctx: Context, experiment_id: str, old: str, new: str) -> Reply:
+    """For MLflow an experiment that is not in the stage `old` does not exist here."""
+    number = experiment_number(experiment_id)
+    now = _now()
+    async with ctx.db.write() as tx:
+        changed = await tx.execute(
+            """
+            UPDATE experiments SET lifecycle_stage = $3, last_update_time = $4
+            WHERE experiment_id = $1 AND lifecycle_stage = $2
+            """,
+            number,
+            old,
+            new,
+            now,
+        )
+        if not changed:
+            raise no_such_experiment(str(number))
+        await tx.execute(
+            "UPDATE runs SET lifecycle_stage = $2, deleted_time = CAST($3 AS BIGINT) WHERE experiment_id = $1",
+            number,
+            new,
+            now if new == "deleted" else None,
+        )
+    return EMPTY
+
+
+class SetExperimentTag(Request):
+    experiment_id: RequiredStr
+    key: RequiredStr
+    value: str = ""
+
+
+@endpoint("POST", "experiments/set-experiment-tag", access=EXPERIMENT_EDIT)
+async def set_experiment_tag(ctx: Context, req: SetExperimentTag) -> Reply:
+    """Set a tag of an active experiment; this does not count as an update."""
+    _check_tag(req.key, req.value)
+    number = experiment_number(req.experiment_id)
+    async with ctx.db.write() as tx:
+        await _check_active(tx, number)
+        await tx.execute(
+            """
+            INSERT INTO experiment_tags (experiment_id, key, value) VALUES ($1, $2, $3)
+            ON CONFLICT (key, experiment_id) DO UPDATE SET value = excluded.value
+            """,
+            number,
+            req.key,
+            req.value,
+        )
+    return EMPTY
+
+
+async def _check_active(tx: Tx, number: int) -> None:
+    stage = await _stage(tx, number)
+    if stage != "active":
+        raise invalid(f"The experiment {number} must be in the 'active' state. Current state is {stage}.")
+
+
+class DeleteExperimentTag(Request):
+    experiment_id: RequiredStr
+    key: RequiredStr
+
+
+@endpoint("POST", "experiments/delete-experiment-tag", access=EXPERIMENT_EDIT)
+async def delete_experiment_tag(ctx: Context, req: DeleteExperimentTag) -> Reply:
+    """Take a tag off an active experiment."""
+    number = experiment_number(req.experiment_id)
+    async with ctx.db.write() as tx:
+        await _check_active(tx, number)
+        if not await tx.execute("DELETE FROM experiment_tags WHERE experiment_id = $1 AND key = $2", number, req.key):
+            raise not_found(f"No tag with name: {req.key} in experiment with id {number}")
+    return EMPTY
