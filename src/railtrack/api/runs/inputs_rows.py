@@ -15,13 +15,13 @@ from railtrack.db import Tx
 
 
 async def inputs_of(tx: Tx, run_ids: Sequence[str]) -> dict[str, RunInputs]:
-    """run_id -> its dataset and model inputs, in the order of logging; runs without any are left out."""
+    """run_id -> its dataset and model inputs, by name and by id; runs without any are left out."""
     found: dict[str, RunInputs] = {}
     tags = await _input_tags(tx, run_ids)
     for run_id, input_uuid, *dataset in await tx.fetch(
         """
         SELECT i.destination_id, i.input_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source,
-            d.dataset_schema, d.dataset_profile
+            NULLIF(d.dataset_schema, ''), NULLIF(d.dataset_profile, '')
         FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id
         WHERE i.destination_id = ANY($1) AND i.destination_type = 'RUN' AND i.source_type = 'DATASET'
         ORDER BY d.name, d.digest
@@ -58,13 +58,13 @@ async def _input_tags(tx: Tx, run_ids: Sequence[str]) -> dict[str, list[InputTag
 
 
 async def outputs_of(tx: Tx, run_ids: Sequence[str]) -> dict[str, RunOutputs]:
-    """run_id -> the models it made; runs without any are left out."""
+    """run_id -> the models it made, by id; runs without any are left out."""
     found: dict[str, RunOutputs] = {}
     for run_id, model_id, step in await tx.fetch(
         """
         SELECT source_id, destination_id, step FROM inputs
         WHERE source_id = ANY($1) AND source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'
-        ORDER BY step, destination_id
+        ORDER BY destination_id
         """,
         run_ids,
     ):
