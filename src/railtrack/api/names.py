@@ -24,7 +24,7 @@ def check_param_key(key: str, place: str) -> None:
 
 
 def check_tag_key(key: str, place: str) -> None:
-    _check(key, place, "key")
+    _check(key, place, place)
 
 
 def _check(key: str, place: str, noun: str) -> None:

@@ -45,6 +45,8 @@ def json_object(body: bytes) -> dict[str, Any]:
     if isinstance(found, str):
         # Some old clients send their JSON encoded twice; MLflow decodes it again.
         return json_object(found.encode("utf-8", "surrogatepass"))
+    if found is None:
+        return {}
     if not isinstance(found, dict):
         raise invalid(f"The request body must be a JSON object, not a {type(found).__name__}. {SEE_DOCS}")
     return found
@@ -71,7 +73,7 @@ def convert(data: Mapping[str, Any], struct: type[T]) -> T:
 
 
 def convert_query(query: Mapping[str, list[str]], struct: type[T]) -> T:
-    """The struct from a query string: lists by repetition, everything else by its last value."""
+    """The struct from a query string: lists by repetition, everything else by its first value."""
     kinds = {name: kind for _, names, _, kind in _fields(struct) for name in names}
     return convert({name: _from_text(query[name], kind) for name, kind in kinds.items() if name in query}, struct)
 
@@ -92,16 +94,16 @@ def _fields(struct: type[msgspec.Struct]) -> list[tuple[str, list[str], bool, in
 
 @cache
 def _struct_rule(struct: type[msgspec.Struct]) -> Rule:
-    fields = [(name, wire, required, kind, _rule(kind)) for name, wire, required, kind in _fields(struct)]
+    fields = [(name, wire, required, _rule(kind)) for name, wire, required, kind in _fields(struct)]
 
     def build(data: Any, place: str) -> msgspec.Struct:
         if not isinstance(data, Mapping):
             raise _Mismatch
         values: dict[str, Any] = {}
-        for name, wire_names, required, kind, rule in fields:
+        for name, wire_names, required, rule in fields:
             value = next((data[wire] for wire in wire_names if data.get(wire) is not None), None)
             here = f"{place}.{wire_names[0]}" if place else wire_names[0]
-            if value is None or (required and value == "" and isinstance(kind, inspect.StrType)):
+            if value is None or (required and value == ""):
                 if required:
                     raise missing(here)
                 continue
@@ -218,8 +220,9 @@ def _enum(cls: type[Enum], value: Any) -> Enum:
     """By name, or by protobuf's number: our enums list their members in its order, from 1."""
     if isinstance(value, str) and value in cls.__members__:
         return cls[value]
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= len(cls):
-        return list(cls)[value - 1]
+    number = _integer(value, INT32)
+    if 1 <= number <= len(cls):
+        return list(cls)[number - 1]
     raise _Mismatch
 
 
@@ -245,9 +248,7 @@ def _from_text(values: list[str], kind: inspect.Type) -> Any:
     """Query values in the shape their field's rule expects."""
     if isinstance(kind, inspect.ListType):
         return [_from_text([one], _plain(kind.item_type)) for one in values]
-    value = values[-1]
+    value = values[0]
     if isinstance(kind, inspect.BoolType):
         return {"true": True, "false": False}.get(value.lower(), value)
-    if isinstance(kind, inspect.EnumType) and value.isdecimal():
-        return int(value[:DIGITS_LIMIT])
     return value

@@ -164,5 +164,8 @@ class Decoder(Generic[T]):
 
 def _check_content_type(http: HttpRequest) -> None:
     """Browsers send other types across sites without asking first, so this is a guard as much as a courtesy."""
-    if http.header(b"content-type").split(";", 1)[0].strip().lower() != "application/json":
+    content_type = http.header(b"content-type")
+    if not content_type:
+        raise bad_request("Bad Request. Content-Type header is missing.")
+    if content_type.split(";", 1)[0].strip().lower() != "application/json":
         raise bad_request("Bad Request. Content-Type must be one of ['application/json'].")

@@ -134,13 +134,12 @@ def _check_batch_size(req: LogBatch) -> None:
 
 def _check_no_param_twice(params: list[Param]) -> None:
     keys = [param.key for param in params]
-    if len(set(keys)) == len(keys):
-        return
-    twice = list(dict.fromkeys(key for key in keys if keys.count(key) > 1))
-    raise invalid(
-        f"Duplicate parameter keys have been submitted: {twice}. "
-        "Please ensure the request contains only one param value per param key."
-    )
+    if len(set(keys)) < len(keys):
+        again = [key for at, key in enumerate(keys) if key in keys[:at]]
+        raise invalid(
+            f"Duplicate parameter keys have been submitted: {again}. "
+            "Please ensure the request contains only one param value per param key."
+        )
 
 
 def _metric_row(metric: LogMetric | Metric, place: str) -> MetricRow:
@@ -150,6 +149,8 @@ def _metric_row(metric: LogMetric | Metric, place: str) -> MetricRow:
             f"Invalid value {metric.timestamp} for parameter '{place}timestamp' supplied: metric '{metric.key}' "
             f"(value={metric.value}). Timestamp must be a nonnegative long (64-bit integer) "
         )
+    if bool(metric.dataset_name) != bool(metric.dataset_digest):
+        raise invalid("Both dataset_name and dataset_digest must be provided if one is provided")
     value = metric.value
     is_nan = value != value
     if is_nan:
