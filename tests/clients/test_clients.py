@@ -1,22 +1,19 @@
 """The unmodified MLflow client, in four versions, against a real server on both engines."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.clients.interpreters import client_environment, client_interpreter
 from tests.servers.databases import ENGINES, scratch_database
 from tests.servers.postgres import postgres_server
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 HERE = Path(__file__).parent
-CLIENTS = Path(os.environ.get("RAILTRACK_TEST_CLIENTS", HERE.parents[1] / ".cache"))
-"""A folder with an environment for each version, made by `make test`: client-<version>/bin/python."""
-
 STEPS_AT_LEAST = 47
-LEFT_OUT = {
+LEFT_OUT: dict[str, set[str]] = {
     "3.17.2": set(),
     "3.1.0": {"a_stream_becomes_a_file", "an_experiment_tag_is_deleted"},
     "2.22.0": {
@@ -38,9 +35,7 @@ LEFT_OUT = {
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RailtrackServer]:
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RailtrackServer]:
     folder = tmp_path_factory.mktemp("clients")
     with (
         postgres_server() as postgres,
@@ -61,22 +56,9 @@ def test_an_unmodified_client_does_all_it_can(version: str, server: RailtrackSer
 
 
 def _run_scenario(version: str, url: str, folder: Path) -> dict[str, dict[str, str]]:
-    interpreter = CLIENTS / f"client-{version}" / "bin" / "python"
-    assert interpreter.exists(), f"no client {version} in {CLIENTS}: `make test` prepares it"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "LANG": "C.UTF-8",
-        "MLFLOW_TRACKING_URI": url,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "GIT_PYTHON_REFRESH": "quiet",
-        "PYTHONPATH": str(HERE),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
     done = subprocess.run(
-        [str(interpreter), "-m", "scenario"],
-        env=environment,
+        [str(client_interpreter(version)), "-m", "scenario"],
+        env=client_environment(url, folder) | {"PYTHONPATH": str(HERE)},
         cwd=folder,
         capture_output=True,
         text=True,

@@ -133,9 +133,7 @@ class RailtrackServer:
     def troubles(self) -> list[str]:
         """Lines of the log that nobody should have to read: errors and tracebacks."""
         return [
-            line
-            for line in self.log().splitlines()
-            if re.search(r"\[(ERROR|CRITICAL)\]|Traceback|\bERROR\b", line)
+            line for line in self.log().splitlines() if re.search(r"\[(ERROR|CRITICAL)\]|Traceback|\bERROR\b", line)
         ]
 
 

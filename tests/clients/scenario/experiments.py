@@ -104,9 +104,7 @@ def experiments_are_searched_in_order_and_by_pages() -> None:
             break
     assert names == [f"{prefix}-{number}" for number in reversed(range(7))]
 
-    odd = mlflow.search_experiments(
-        filter_string=f"name LIKE '{prefix}%' AND tags.parity = '1'", order_by=["name ASC"]
-    )
+    odd = mlflow.search_experiments(filter_string=f"name LIKE '{prefix}%' AND tags.parity = '1'", order_by=["name ASC"])
     assert [experiment.name for experiment in odd] == [f"{prefix}-{number}" for number in (1, 3, 5)]
     upper = mlflow.search_experiments(filter_string=f"name ILIKE '{prefix.upper()}-_'")
     assert len(upper) == 7

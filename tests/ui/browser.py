@@ -1,0 +1,134 @@
+"""Chromium for the UI tests: one tab that notes every trouble a person would not see at once."""
+
+import contextlib
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
+
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+"""Written anew by every run, for people to look at; not in git."""
+
+WAIT_MS = 20_000
+QUIET_SECONDS = 0.4
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # Nothing leaves the machine: a page that asks another host fails its test instead.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+NOISE = (
+    # The browser's notice that a layout took more than one pass; the page is fine.
+    "ResizeObserver loop",
+    # The runs table's own notices about properties that its next version drops.
+    "AG Grid:",
+)
+
+
+class Tab:
+    """A browser tab on one server. `troubles` collects console errors, uncaught errors and failed requests."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.troubles: list[str] = []
+        self._url = url
+        self._asking: set[Request] = set()
+        self._last_asked = 0.0
+        page.set_default_timeout(WAIT_MS)
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self._note(f"uncaught: {error}"))
+        page.on("request", self._on_request)
+        page.on("requestfinished", lambda request: self._asking.discard(request))
+        page.on("response", self._on_response)
+        page.on("requestfailed", self._on_failure)
+
+    def open(self, route: str) -> None:
+        """Load the UI's route (what stands after `/#`) as from a bookmark."""
+        self.page.goto("about:blank")
+        self.page.goto(f"{self._url}/#{route}", wait_until="domcontentloaded")
+
+    def see(self, *texts: str) -> None:
+        """Wait until each text is visible somewhere."""
+        for text in texts:
+            expect(self.page.get_by_text(text).filter(visible=True).first).to_be_visible(timeout=WAIT_MS)
+
+    def keep_screenshot(self, name: str) -> None:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    def settle(self) -> None:
+        """Wait until the page has asked for nothing for a while."""
+        deadline = time.monotonic() + WAIT_MS / 1000
+        while self._asking or time.monotonic() - self._last_asked < QUIET_SECONDS:
+            assert time.monotonic() < deadline, f"still waiting for {[one.url for one in self._asking]}"
+            self.page.wait_for_timeout(50)
+
+    def check(self, *, allowed: tuple[str, ...] = ()) -> None:
+        """No trouble but the `allowed` (regular expressions), and no red notice on the page."""
+        self.settle()
+        left = [one for one in self.troubles if not any(re.search(pattern, one) for pattern in allowed)]
+        assert left == [], "\n".join(left)
+        for alert in self.page.locator("[role=alert], [class*=notification-notice-error]").all():
+            assert not alert.is_visible() or not alert.inner_text().strip(), alert.inner_text()
+
+    def _note(self, trouble: str) -> None:
+        if not any(noise in trouble for noise in NOISE):
+            self.troubles.append(trouble)
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        # A failed request is noted by its response, with more to read.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self._note(f"console: {message.text[:2000]}")
+
+    def _on_request(self, request: Request) -> None:
+        self._last_asked = time.monotonic()
+        # Of a worker's script the browser never tells the end.
+        if not request.url.endswith(".worker.js"):
+            self._asking.add(request)
+
+    def _on_response(self, response: Response) -> None:
+        if response.status >= 400:
+            self._note(f"{response.status} {response.request.method} {self._short(response.url)}")
+
+    def _on_failure(self, request: Request) -> None:
+        self._asking.discard(request)
+        # Leaving a page cancels what it was still asking for.
+        if request.failure != "net::ERR_ABORTED":
+            self._note(f"failed {request.method} {self._short(request.url)}: {request.failure}")
+
+    def _short(self, url: str) -> str:
+        parts = urlsplit(url)
+        return parts.path if url.startswith(self._url) else f"{parts.netloc}{parts.path}"
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium, headless."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next((found for name in names if (found := shutil.which(name))), None)
+    assert program, "no Chromium on the PATH: `make test` tells how to get it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextlib.contextmanager
+def new_tab(browser: Browser, url: str) -> Iterator[Tab]:
+    """A tab in a fresh profile, as of somebody who comes for the first time."""
+    context = browser.new_context(viewport={"width": 1500, "height": 1000}, accept_downloads=True)
+    try:
+        yield Tab(context.new_page(), url)
+    finally:
+        context.close()

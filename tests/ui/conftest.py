@@ -1,0 +1,66 @@
+"""One server with seeded data and one browser for all UI tests; a fresh profile and a check for each of them."""
+
+import json
+import os
+import subprocess
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+from tests.clients.interpreters import client_environment, client_interpreter
+from tests.servers.railtrack import railtrack_server
+from tests.ui.browser import Tab, chromium, new_tab
+
+SEED = Path(__file__).with_name("seed.py")
+
+
+@pytest.fixture(scope="session")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the UI is. RAILTRACK_TEST_UI_URL names another server, MLflow's own say, to see what it does there."""
+    if other := os.environ.get("RAILTRACK_TEST_UI_URL"):
+        yield other
+        return
+    with railtrack_server(tmp_path_factory.mktemp("ui")) as server:
+        yield server.url
+        assert server.troubles() == []
+
+
+@pytest.fixture(scope="session")
+def seeded(url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The ids of what seed.py has logged: experiments vision and audio, runs plain, showcase, parent, failed."""
+    done = subprocess.run(
+        [str(client_interpreter("3.17.2")), str(SEED)],
+        env=client_environment(url, tmp_path_factory.mktemp("seed")),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def tab(request: pytest.FixtureRequest, browser: Browser, url: str, seeded: dict[str, Any]) -> Iterator[Tab]:
+    with new_tab(browser, url) as tab:
+        yield tab
+        if request.node.stash[FAILED]:
+            tab.keep_screenshot(f"failed-{request.node.name.replace('/', '-')}")
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell the fixture `tab` whether its test failed."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
