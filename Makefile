@@ -45,6 +45,7 @@ docs: .venv/.installed ## Write the pages of docs/ that follow from the code
 
 compat-record: .venv/.installed-dev .cache/mlflow/.ready ## Ask MLflow itself again what tests/compat compares us with
 	.venv/bin/python -m tests.compat.record --mlflow .cache/mlflow/bin/python
+	.venv/bin/python -m tests.db.record_catalogue
 
 lock: $(UV) ## Take newer versions of what we depend on, of MLflow's clients' dependencies too
 	$(UV) lock --upgrade
