@@ -10,23 +10,25 @@ from hypothesis import strategies as st
 from railtrack.errors import ApiError
 from railtrack.search.parser import TEXT_LIMIT, Name, list_items, name_of, parse_filter, parse_order, tokenize, unquoted
 
+QUOTED = "Invalid clause(s) in filter string: {quoted}"
+
 
 def clauses(text: str) -> list[tuple[str, ...]]:
     return [
         (clause.left.text, clause.comparator, *([clause.right.text] if clause.right else []))
-        for clause in parse_filter(text, quote_clauses=True)
+        for clause in parse_filter(text, QUOTED)
     ]
 
 
-def refusal(text: str, *, quote_clauses: bool = True) -> str:
+def refusal(text: str, stray_clauses: str = QUOTED) -> str:
     with pytest.raises(ApiError) as caught:
-        names(text, quote_clauses=quote_clauses)
+        names(text, stray_clauses)
     assert (caught.value.code, caught.value.status) == ("INVALID_PARAMETER_VALUE", 400)
     return caught.value.message
 
 
-def names(text: str, *, quote_clauses: bool = True) -> list[Name]:
-    return [name_of(clause.left) for clause in parse_filter(text, quote_clauses=quote_clauses)]
+def names(text: str, stray_clauses: str = QUOTED) -> list[Name]:
+    return [name_of(clause.left) for clause in parse_filter(text, stray_clauses)]
 
 
 @pytest.mark.parametrize(
@@ -103,8 +105,10 @@ def test_what_is_no_comparison_is_named(text: str, stray: str) -> None:
     assert refusal(text) == f"Invalid clause(s) in filter string: {stray}"
 
 
-def test_some_resources_name_it_without_quotes() -> None:
-    assert refusal("name = 'a' OR name = 'b'", quote_clauses=False) == "Invalid clause(s) in filter string: OR"
+def test_each_resource_names_it_in_its_own_words() -> None:
+    text = "name = 'a' OR {b} name"
+    assert refusal(text, "No clause: {clauses}") == "No clause: OR, {b}, name"
+    assert refusal(text, "No filter: {filter!r}") == f"No filter: {text!r}"
 
 
 def test_a_filter_of_spaces_only_is_refused() -> None:
@@ -218,7 +222,7 @@ def test_nothing_but_space_is_lost_and_a_text_is_read_or_refused(text: str) -> N
 def test_a_string_means_what_is_between_its_quotes(text: str) -> None:
     quote = next((quote for quote in "'\"" if quote not in text), None)
     if quote and not text.endswith("\\"):
-        [clause] = parse_filter(f"params.p = {quote}{text}{quote}", quote_clauses=True)
+        [clause] = parse_filter(f"params.p = {quote}{text}{quote}", QUOTED)
         assert clause.right is not None
         assert unquoted(clause.right.text) == text
 

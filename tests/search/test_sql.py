@@ -58,11 +58,24 @@ PRICE = Entity(
     number_wanted="A price is a number, not {value}",
     bad_comparator="Prices know no {comparator}",
 )
+NOTE = Entity(
+    name="note",
+    any_field=Field("n.value", rows="EXISTS (SELECT 1 FROM notes n WHERE n.key = {key} AND {test})", lists=True),
+    comparators=TEXT_COMPARATORS + LIST_COMPARATORS,
+    bare_text=True,
+    bad_comparator="Notes know no {comparator} for {key}, but {ordered}",
+)
+LOAN = Entity(
+    name="loan",
+    fields={"days": Field("l.days", Values.WHOLE, quoted=True)},
+    sorts={"days": Sort((Term("l.days", Values.BIGINT),))},
+    unknown_sort="Loans go by {valid}, not by {key}",
+)
 BOOKS = Vocabulary(
-    entities={"": BOOK, "book": BOOK, "mark": MARK, "marks": MARK, "price": PRICE},
+    entities={"": BOOK, "book": BOOK, "mark": MARK, "marks": MARK, "price": PRICE, "note": NOTE, "loan": LOAN},
     order=(Term("b.printed", Values.BIGINT, descending=True), Term("b.id", Values.ID)),
     unknown_entity="No such thing as a {entity}",
-    no_null_test="No IS NULL for {entity} {key}",
+    no_null_test="No {comparator} for {entity} {key}",
     no_sort="No order by {entity}",
 )
 
@@ -129,6 +142,12 @@ def refusal(text: str) -> str:
             "EXISTS (SELECT 1 FROM prices p WHERE p.id = b.id AND p.key = $1 AND p.value < $2 AND NOT p.is_nan)",
             ["p", float("inf")],
         ),
+        ("note.n = abc", "EXISTS (SELECT 1 FROM notes n WHERE n.key = $1 AND n.value = $2)", ["n", "abc"]),
+        ("note.n != 1.50", "EXISTS (SELECT 1 FROM notes n WHERE n.key = $1 AND n.value <> $2)", ["n", "1.50"]),
+        ("note.n IN ('a')", "EXISTS (SELECT 1 FROM notes n WHERE n.key = $1 AND n.value = ANY($2))", ["n", ["a"]]),
+        ("loan.days > '5'", "l.days > $1", [5]),
+        ('loan.days > "5"', "l.days > $1", [5]),
+        ("loan.days > 5", "l.days > $1", [5]),
     ],
 )
 def test_a_comparison_becomes_a_condition(text: str, sql: str, values: list[Any]) -> None:
@@ -185,7 +204,7 @@ def test_nothing_of_a_request_gets_into_the_text(value: str) -> None:
         ),
         ("title IS NULL", "No IS NULL for attribute title"),
         ("printed = '5'", "Expected numeric value type for numeric attribute: printed. Found '5'"),
-        ("printed LIKE 5", "Invalid comparator 'LIKE' not one of '{'=', '!=', '>', '>=', '<', '<='}'"),
+        ("printed LIKE 5", "Invalid comparator 'LIKE' not one of '{'<', '<=', '>', '>=', '=', '!='}'"),
         ("pages = 1.5", "Invalid value for numeric attribute 'pages': '1.5'"),
         ("shelf = 7", "Expected a quoted string value for attributes. Got value 7"),
         ("shelf = 'x'", "Invalid experiment ID 'x'. Experiment ID must be a valid integer."),
@@ -197,6 +216,10 @@ def test_nothing_of_a_request_gets_into_the_text(value: str) -> None:
         ("price.p = nan", "A price is a number, not nan"),
         ("price.p == 1", "Prices know no =="),
         ("price.p IS NULL", "No IS NULL for price p"),
+        ("price.p IS NOT NULL", "No IS NOT NULL for price p"),
+        ("note.n > a", "Notes know no > for n, but ('=', '!=', 'LIKE', 'ILIKE', 'IN', 'NOT IN')"),
+        ("loan.days > 'five'", "Expected numeric value type for numeric attribute: days. Found 'five'"),
+        ("loan.days > five", "Expected numeric value type for numeric attribute: days. Found five"),
     ],
 )
 def test_what_the_vocabulary_lacks_is_refused_in_its_words(text: str, told: str) -> None:
@@ -251,6 +274,7 @@ def test_ordering_twice_by_one_thing_is_refused(order_by: list[str]) -> None:
         ("film.title", "No such thing as a film"),
         ("price.p", "No order by price"),
         ("author", "Invalid attribute key 'author' specified. Valid keys are '{'title', 'printed', 'Printed'}'"),
+        ("loan.weeks", "Loans go by {'days'}, not by weeks"),
     ],
 )
 def test_an_order_by_what_has_none_is_refused(text: str, told: str) -> None:

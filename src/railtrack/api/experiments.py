@@ -194,7 +194,7 @@ EXPERIMENTS = Vocabulary(
     unknown_entity="Invalid entity type '{entity}'. Valid entity types are ('attribute', 'tag', 'tags')",
     no_null_test="IS NULL / IS NOT NULL is only supported for tags, not for attribute '{key}'",
     no_sort="Invalid order_by entity: {entity}",
-    quote_clauses=False,
+    stray_clauses="Invalid clause(s) in filter string: {clauses}",
     refuse_repeats=False,
 )
 

@@ -82,10 +82,11 @@ class Name(NamedTuple):
 WORD_COMPARATORS = frozenset({"LIKE", "ILIKE", "RLIKE", "REGEXP", "IN"})
 
 
-def parse_filter(text: str, *, quote_clauses: bool) -> list[Clause]:
+def parse_filter(text: str, stray_clauses: str) -> list[Clause]:
     """The comparisons of a filter. Raises MLflow's complaint about what is none.
 
-    `quote_clauses`: whether that complaint quotes the clauses, which differs between MLflow's resources.
+    `stray_clauses`: that complaint's words, which differ between MLflow's resources; `{clauses}` stands for what is no
+    comparison, `{quoted}` for the same in quotes, `{filter}` for the whole text.
     """
     if not text:
         return []
@@ -106,15 +107,14 @@ def parse_filter(text: str, *, quote_clauses: bool) -> list[Clause]:
                 stray.append(tokens[at].text)
             at += 1
     if stray:
-        raise _stray_clauses(stray, quote_clauses)
+        raise _stray_clauses(stray_clauses, stray, text)
     return clauses
 
 
-def _stray_clauses(stray: Sequence[str], quote_clauses: bool) -> ApiError:
-    shown = [text if len(text) <= 250 else text[:250] + "..." for text in stray[:20]]
-    return invalid(
-        "Invalid clause(s) in filter string: " + ", ".join(f"'{text}'" if quote_clauses else text for text in shown)
-    )
+def _stray_clauses(words: str, stray: Sequence[str], text: str) -> ApiError:
+    shown = [clause if len(clause) <= 250 else clause[:250] + "..." for clause in stray[:20]]
+    quoted = ", ".join(f"'{clause}'" for clause in shown)
+    return invalid(words.format(clauses=", ".join(shown), quoted=quoted, filter=text[:1000]))
 
 
 def _clause_at(tokens: Sequence[Token], at: int) -> tuple[Clause, int] | None:
@@ -230,8 +230,12 @@ def _tokens(text: str, closing: dict[int, int]) -> Iterator[Token]:
                 yield Token(Kind.STRAY, lexeme[0])
 
 
+def is_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text) is not None
+
+
 def _kind(text: str) -> Kind:
-    if _NUMBER.fullmatch(text):
+    if is_number(text):
         return Kind.NUMBER
     if _ONE_DOUBLE_QUOTED.fullmatch(text):
         return Kind.STRING

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from railtrack.errors import invalid
-from railtrack.search.parser import Clause, Kind, Name, Token, list_items, name_of, parse_filter, parse_order, unquoted
+from railtrack.search.parser import (
+    Clause,
+    Kind,
+    Name,
+    Token,
+    is_number,
+    list_items,
+    name_of,
+    parse_filter,
+    parse_order,
+    unquoted,
+)
 from railtrack.search.vocabulary import (
     LIST_COMPARATORS,
     NUMBER_COMPARATORS,
@@ -57,27 +68,37 @@ class Comparison(NamedTuple):
 
 def conditions(filter_text: str, vocabulary: Vocabulary, parameters: Parameters) -> list[str]:
     """The filter's comparisons as SQL conditions, all of which must hold. Raises MLflow's complaints."""
-    clauses = parse_filter(filter_text, quote_clauses=vocabulary.quote_clauses)
+    return [condition(clause, vocabulary, parameters) for clause in clauses_of(filter_text, vocabulary)]
+
+
+def clauses_of(filter_text: str, vocabulary: Vocabulary) -> list[Clause]:
+    """The filter's comparisons, their names and values not yet looked at."""
+    clauses = parse_filter(filter_text, vocabulary.stray_clauses)
     if len(clauses) > COMPARISONS_LIMIT:
         raise invalid(f"Invalid filter: it has {len(clauses)} comparisons, more than {COMPARISONS_LIMIT}.")
-    return [_condition(clause, vocabulary, parameters) for clause in clauses]
+    return clauses
 
 
-def _condition(clause: Clause, vocabulary: Vocabulary, parameters: Parameters) -> str:
+def condition(clause: Clause, vocabulary: Vocabulary, parameters: Parameters) -> str:
+    """One comparison as an SQL condition."""
     name = name_of(clause.left)
     entity = _entity(name, vocabulary)
     subject = entity.any_field or entity.fields.get(name.key)
     if subject is None:
-        raise invalid(_unknown_key(entity, name.key, entity.fields))
+        raise invalid(entity.unknown_key.format(key=name.key[:250], valid=_set(entity.fields)))
     key = parameters.add(name.key) if entity.any_field else ""
     if clause.right is None:
         if clause.comparator not in entity.comparators:
-            raise invalid(vocabulary.no_null_test.format(entity=entity.name, key=name.key[:250]))
+            raise invalid(_no_null_test(clause.comparator, entity, name.key, vocabulary))
         present = subject.rows.format(key=key, test=f"{subject.column} IS NOT NULL")
         return present if clause.comparator == "IS NOT NULL" else f"NOT {present}"
     comparison = Comparison(subject, entity, name.key, clause.comparator, clause.right)
     test = _TESTS[subject.values](comparison, parameters)
     return subject.rows.format(key=key, test=test)
+
+
+def _no_null_test(comparator: str, entity: Entity, key: str, vocabulary: Vocabulary) -> str:
+    return vocabulary.no_null_test.format(entity=entity.name, key=key[:250], comparator=comparator)
 
 
 def _entity(name: Name, vocabulary: Vocabulary) -> Entity:
@@ -87,17 +108,16 @@ def _entity(name: Name, vocabulary: Vocabulary) -> Entity:
     return entity
 
 
-def _unknown_key(entity: Entity, key: str, known: Iterable[str]) -> str:
-    return entity.unknown_key.format(key=key[:250], valid=_set(known))
-
-
 def _set(names: Iterable[str]) -> str:
     """As Python shows a set, which is how MLflow tells what would be valid; its order there changes by the day."""
     return "{" + ", ".join(f"'{name}'" for name in names) + "}"
 
 
-def _bad_comparator(entity: Entity, comparator: str, valid: Sequence[str]) -> str:
-    return entity.bad_comparator.format(comparator=comparator[:50], valid=_set(valid))
+def _bad_comparator(comparison: Comparison, valid: Sequence[str]) -> str:
+    _, entity, key, comparator, _ = comparison
+    return entity.bad_comparator.format(
+        key=key[:250], comparator=comparator[:50], valid=_set(valid), ordered=tuple(valid)
+    )
 
 
 def _text_test(comparison: Comparison, parameters: Parameters) -> str:
@@ -106,7 +126,7 @@ def _text_test(comparison: Comparison, parameters: Parameters) -> str:
         return _list_test(comparison, parameters)
     text = _quoted_string(entity, value)
     if comparator not in entity.comparators:
-        raise invalid(_bad_comparator(entity, comparator, entity.comparators))
+        raise invalid(_bad_comparator(comparison, entity.comparators))
     if comparator in ("LIKE", "ILIKE"):
         return _pattern_test(subject.column, comparator, text, parameters)
     return f"{subject.column} {SQL_OPERATORS.get(comparator, comparator)} {parameters.add(text)}"
@@ -125,6 +145,8 @@ def _list_test(comparison: Comparison, parameters: Parameters) -> str:
 def _quoted_string(entity: Entity, value: Token) -> str:
     if value.kind is Kind.STRING:
         return unquoted(value.text)
+    if entity.bare_text:
+        return value.text
     if value.kind is Kind.NAME and value.text.upper() != "NULL":
         raise invalid(
             "Parameter value is either not quoted or unidentified quote types used for string value "
@@ -152,14 +174,15 @@ def _pattern_test(column: str, comparator: str, pattern: str, parameters: Parame
 
 def _number_test(comparison: Comparison, parameters: Parameters) -> str:
     subject, entity, key, comparator, value = comparison
-    if value.kind is not Kind.NUMBER:
+    text = unquoted(value.text) if subject.quoted and value.kind is Kind.STRING else value.text
+    if not is_number(text):
         raise invalid(entity.number_wanted.format(key=key, value=value.text[:1000]))
     if comparator not in NUMBER_COMPARATORS:
-        raise invalid(_bad_comparator(entity, comparator, NUMBER_COMPARATORS))
-    whole = _WHOLE_NUMBER.fullmatch(value.text) is not None
+        raise invalid(_bad_comparator(comparison, NUMBER_COMPARATORS))
+    whole = _WHOLE_NUMBER.fullmatch(text) is not None
     if subject.values is Values.WHOLE and not whole:
-        raise invalid(f"Invalid value for numeric attribute '{key}': '{float(value.text)}'")
-    number = _number(subject, value.text, whole, parameters)
+        raise invalid(f"Invalid value for numeric attribute '{key}': '{float(text)}'")
+    number = _number(subject, text, whole, parameters)
     test = f"{subject.column} {SQL_OPERATORS.get(comparator, comparator)} {number}"
     if not subject.is_nan:
         return test
@@ -249,7 +272,7 @@ def _sort(entity: Entity, key: str, vocabulary: Vocabulary) -> Sort:
         raise invalid(vocabulary.no_sort.format(entity=entity.name))
     sort = entity.any_sort or entity.sorts.get(key)
     if sort is None:
-        raise invalid(_unknown_key(entity, key, entity.sorts))
+        raise invalid((entity.unknown_sort or entity.unknown_key).format(key=key[:250], valid=_set(entity.sorts)))
     return sort
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-NUMBER_COMPARATORS = ("=", "!=", ">", ">=", "<", "<=")
+NUMBER_COMPARATORS = ("<", "<=", ">", ">=", "=", "!=")
 TEXT_COMPARATORS = ("=", "!=", "LIKE", "ILIKE")
 LIST_COMPARATORS = ("IN", "NOT IN")
 NULL_COMPARATORS = ("IS NULL", "IS NOT NULL")
@@ -39,6 +39,8 @@ class Field:
     """The column that says that `column` is not a number, for those that hold such."""
     lists: bool = False
     """Whether it may be compared with a list of strings."""
+    quoted: bool = False
+    """Whether a number that it is compared with may be written in quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,16 @@ class Entity:
     any_sort: Sort | None = None
     comparators: tuple[str, ...] = TEXT_COMPARATORS
     """For fields of text; numbers have NUMBER_COMPARATORS, ids their own."""
+    bare_text: bool = False
+    """Whether a text may be written without quotes."""
 
     unknown_key: str = "Invalid attribute key '{key}' specified. Valid keys are '{valid}'"
+    unknown_sort: str = ""
+    """MLflow's words for a key that can't be ordered by, where they are not those of unknown_key."""
     text_wanted: str = "Expected a quoted string value for attributes. Got value {value}"
     number_wanted: str = "Expected numeric value type for numeric attribute: {key}. Found {value}"
     bad_comparator: str = "Invalid comparator '{comparator}' not one of '{valid}'"
+    """`{key}` is the field's name, `{valid}` the comparators as a set, `{ordered}` as a tuple."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +97,10 @@ class Vocabulary:
 
     unknown_entity: str
     no_null_test: str
-    """MLflow's words where IS NULL is not taken, with `{entity}` and `{key}`."""
+    """MLflow's words where IS NULL is not taken, with `{entity}`, `{key}` and `{comparator}`."""
     no_sort: str
     """MLflow's words where an entity can't be ordered by, with `{entity}`."""
-    quote_clauses: bool = True
-    """Whether the complaint about stray clauses quotes them."""
+    stray_clauses: str = "Invalid clause(s) in filter string: {quoted}"
+    """MLflow's words for what is no comparison: see parser.parse_filter."""
     refuse_repeats: bool = True
     """Whether ordering twice by one thing is refused; else the second is ignored."""
