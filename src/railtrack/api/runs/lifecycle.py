@@ -10,8 +10,8 @@ from railtrack.api.ids import experiment_number
 from railtrack.api.names import KEY_LIMIT, TAG_VALUE_LIMIT, check_run_name
 from railtrack.api.runs.rows import INFO_COLUMNS, check_active, load_info, load_runs, no_such_run
 from railtrack.api.runs.shapes import Run, RunData, RunInfo, RunInputs, RunStatus, RunTag
-from railtrack.api.runs.word_names import word_name
 from railtrack.api.runs.write import RUN_NAME
+from railtrack.api.word_names import word_name
 from railtrack.auth import RUN_CREATE, RUN_EDIT, RUN_READ
 from railtrack.context import Context
 from railtrack.db import Tx

@@ -1,4 +1,4 @@
-"""Names for runs that came without one: `adjective-animal-123`, as MLflow's look."""
+"""Names for runs and models that came without one: `adjective-animal-123`, as MLflow's look."""
 
 import secrets
 
@@ -289,5 +289,5 @@ ANIMALS = [
 
 
 def word_name() -> str:
-    """A random name; two runs may get the same one."""
+    """A random name; it may come twice."""
     return f"{secrets.choice(ADJECTIVES)}-{secrets.choice(ANIMALS)}-{secrets.randbelow(1000)}"
