@@ -23,7 +23,7 @@ async def test_a_wrong_method_is_told_with_the_right_ones(client: Client) -> Non
 
 async def test_a_body_of_another_content_type_is_refused(client: Client) -> None:
     answer = await client.send("POST", "runs/create", body=b"{}", headers={"Content-Type": "text/plain"})
-    assert (answer.status, answer.json["error_code"]) == (400, "BAD_REQUEST")
+    assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
     assert answer.json["message"] == "Bad Request. Content-Type must be one of ['application/json']."
 
 
@@ -105,3 +105,11 @@ async def test_head_answers_as_get_does_without_the_body(client: Client) -> None
     answer = await client.send("HEAD", "runs/get", query={"run_id": "x"})
     assert (answer.status, answer.body) == (404, b"")
     assert int(answer.headers["content-length"]) > 0
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"run_name": "\xff\xfe"}', b'{"a":' * 2000, b"[" * 100_000, b"\xef\xbb\xbf", b"{,}"]
+)
+async def test_a_body_that_is_no_json_is_refused(client: Client, body: bytes) -> None:
+    answer = await client.send("POST", "runs/create", body=body, headers={"Content-Type": "application/json"})
+    assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")

@@ -63,7 +63,8 @@ def test_int32_has_its_own_bounds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "number"), [(1, 1.0), ("1.5", 1.5), ("-2e3", -2000.0), ("Infinity", math.inf), ("-Infinity", -math.inf)]
+    ("given", "number"),
+    [(1, 1.0), ("1.5", 1.5), ("-2e3", -2000.0), ("Infinity", math.inf), ("-Infinity", -math.inf), ("-inf", -math.inf)],
 )
 def test_a_double_is_a_number_or_its_text(given: Any, number: float) -> None:
     assert made(ratio=given).ratio == number
@@ -73,7 +74,7 @@ def test_nan_is_written_as_a_word() -> None:
     assert math.isnan(made(ratio="NaN").ratio)
 
 
-@pytest.mark.parametrize("given", ["nan", "inf", "x", "", "1_000", "\u0661", [1], {"a": 1}])
+@pytest.mark.parametrize("given", ["x", "", "1_000", "\u0661", [1], {"a": 1}])
 def test_what_is_no_double_is_refused(given: Any) -> None:
     assert "for parameter 'ratio' supplied:" in complaint(ratio=given)
 
@@ -133,7 +134,7 @@ def test_query_values_take_the_type_of_their_field() -> None:
     assert thing.colour is Colour.BLUE
 
 
-@pytest.mark.parametrize("body", [b"[1]", b"3", b"{", b"\xff", b"nul", b'"x"', b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"[1]", b"3", b"{", b"\xff", b"nul", b'"x"', b"[" * 100_000, b'{"a":' * 2000])
 def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(ApiError) as caught:
         json_object(body)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from railtrack.errors import ApiError, bad_request, invalid
+from railtrack.errors import ApiError, invalid
 from railtrack.wire.lenient import convert, convert_query, json_object, refuse_nul
 
 BODY_LIMIT = 8 * 1024 * 1024
@@ -152,8 +152,8 @@ class Decoder(Generic[T]):
         if not http.params:
             try:
                 return self._fast.decode(body)
-            except (msgspec.ValidationError, msgspec.DecodeError):
-                pass
+            except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass  # the lenient way below takes it, or says what is wrong with it
         return convert(json_object(body) | http.params, self._struct)
 
     def _from_query(self, http: HttpRequest) -> T:
@@ -166,6 +166,6 @@ def _check_content_type(http: HttpRequest) -> None:
     """Browsers send other types across sites without asking first, so this is a guard as much as a courtesy."""
     content_type = http.header(b"content-type")
     if not content_type:
-        raise bad_request("Bad Request. Content-Type header is missing.")
+        raise invalid("Bad Request. Content-Type header is missing.")
     if content_type.split(";", 1)[0].strip().lower() != "application/json":
-        raise bad_request("Bad Request. Content-Type must be one of ['application/json'].")
+        raise invalid("Bad Request. Content-Type must be one of ['application/json'].")

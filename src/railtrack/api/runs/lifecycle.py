@@ -56,7 +56,7 @@ async def create_run(ctx: Context, req: CreateRun) -> Reply:
             tags[RUN_NAME],
             req.user_id,
             req.start_time,
-            f"{location.rstrip('/')}/{run_id}/artifacts",
+            _artifact_uri(location, run_id),
             number,
         )
         assert row is not None
@@ -104,6 +104,12 @@ async def _active_experiment(tx: Tx, number: int, experiment_id: str) -> str:
     if stage != "active":
         raise invalid(f"The experiment {number} must be in the 'active' state. Current state is {stage}.")
     return location or ""
+
+
+def _artifact_uri(location: str, run_id: str) -> str:
+    """Below the experiment's location, whose query (`s3://bucket/path?region=x`) stays at the end."""
+    path, mark, query = location.partition("?")
+    return f"{path.rstrip('/')}/{run_id}/artifacts{mark}{query}"
 
 
 class GetRun(Request):

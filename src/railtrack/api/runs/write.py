@@ -166,7 +166,7 @@ METRIC_COLUMNS = {
 
 async def _write_metrics(tx: Tx, entries: Iterable[Entry]) -> None:
     """All points, each stored once however often it is sent, and the latest of each metric."""
-    points = sorted({(entry.run_id, *metric[:5]) for entry in entries for metric in entry.metrics})
+    points = [(entry.run_id, *metric[:5]) for entry in entries for metric in entry.metrics]
     if not points:
         return
     await tx.execute_rows(
@@ -176,7 +176,7 @@ async def _write_metrics(tx: Tx, entries: Iterable[Entry]) -> None:
         ON CONFLICT (key, timestamp, step, run_uuid, value, is_nan) DO NOTHING
         """,
         METRIC_COLUMNS,
-        points,
+        sorted(set(points)),
     )
     await tx.execute_rows(
         """
@@ -197,14 +197,14 @@ Point = tuple[str, str, float, int, int, bool]
 
 
 def _latest(points: Iterable[Point]) -> list[Point]:
-    """The greatest (step, timestamp, value) of each run's metric, in the order of the points."""
+    """The greatest (step, timestamp, value) of each run's metric, sorted; among equal ones the first that came."""
     latest: dict[tuple[str, str], Point] = {}
     for point in points:
         run_id, key, value, timestamp, step, _ = point
         known = latest.get((run_id, key))
         if known is None or (step, timestamp, value) > (known[4], known[3], known[2]):
             latest[run_id, key] = point
-    return list(latest.values())
+    return [latest[name] for name in sorted(latest)]
 
 
 async def _known_models(tx: Tx, entries: Sequence[Entry]) -> frozenset[str]:
