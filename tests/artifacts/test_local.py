@@ -3,7 +3,7 @@
 import asyncio
 import os
 import resource
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -92,6 +92,8 @@ async def test_a_source_that_fails_leaves_the_old_content_and_nothing_else(store
     await store.put("folder/a", source(b"old"))
     with pytest.raises(ApiError):
         await store.put("folder/a", failing())
+    with pytest.raises(ApiError):
+        await store.put("folder/new/deeper/b", failing())
     assert await content(store, "folder/a") == b"old"
     assert everything_in(store) == ["folder", "folder/a"]
 
@@ -141,12 +143,12 @@ async def test_without_nameless_files_an_upload_has_a_hidden_name_until_it_is_wh
     hidden: list[str] = []
     monkeypatch.setattr("railtrack.artifacts.local.NAMELESS", 0)
     with pytest.raises(ApiError):
-        await store.put("a", failing())
+        await store.put("new/folder/a", failing())
     assert len(hidden) == 1
     assert await refused(400, store.open(hidden[0])) == "Invalid path"
     assert everything_in(store) == []
-    await store.put("a", source(b"whole"))
-    assert everything_in(store) == ["a"]
+    await store.put("new/a", source(b"whole"))
+    assert everything_in(store) == ["new", "new/a"]
 
 
 async def test_a_folder_and_a_file_are_not_mistaken_for_each_other(store: LocalStore) -> None:
@@ -283,6 +285,24 @@ def no_writing() -> Iterator[None]:
 async def test_a_disk_that_takes_no_more_refuses_clearly_and_keeps_nothing(store: LocalStore) -> None:
     message = await refused(507, store.put("a", source(b"x" * 100_000)))
     assert message == "The artifact store cannot take 'a': File too large."
+    assert everything_in(store) == []
+
+
+async def test_folders_that_appear_or_vanish_during_an_upload_do_no_harm(store: LocalStore) -> None:
+    async def meanwhile(action: Callable[[], Awaitable[None]]) -> AsyncIterator[bytes]:
+        yield b"first "
+        await action()
+        yield b"second"
+
+    await store.put("a/new/b", meanwhile(lambda: store.put("a/new/c", source(b"x"))))
+    assert await content(store, "a/new/b") == b"first second"
+    assert "a part of that path is a file" in await refused(
+        400, store.put("a/x/y", meanwhile(lambda: store.put("a/x", source(b"x"))))
+    )
+    assert "there is a folder" in await refused(
+        400, store.put("a/z", meanwhile(lambda: store.put("a/z/below", source(b"x"))))
+    )
+    assert "Please retry" in await refused(503, store.put("a/q", meanwhile(lambda: store.delete("a"))))
     assert everything_in(store) == []
 
 

@@ -145,3 +145,12 @@ def test_a_location_that_is_no_uri_is_refused(stores: ArtifactStores) -> None:
 def test_making_the_stores_touches_no_file(stores: ArtifactStores, destination: Path) -> None:
     stores.locate("mlflow-artifacts:/1")
     assert not destination.parent.exists()
+
+
+def test_a_file_is_served_when_a_served_folder_contains_it(tmp_path: Path, destination: Path) -> None:
+    stores = ArtifactStores(Locations(str(destination), f"file://{tmp_path}/mlruns"))
+    (tmp_path / "link").symlink_to(tmp_path / "mlruns")
+    assert stores.serves(str(destination / "deep" / "mlflow.db"))
+    assert stores.serves(str(tmp_path / "link" / "mlflow.db"))
+    assert not stores.serves(str(destination.parent / "mlflow.db"))
+    assert not stores.serves(f"{destination}-2/mlflow.db")

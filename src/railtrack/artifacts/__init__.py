@@ -59,6 +59,11 @@ class ArtifactStores:
         store, root = self._root(uri)
         return Location(store, join(key_of(root), path))
 
+    def serves(self, file: str) -> bool:
+        """Whether this local file, relative to the working folder or absolute, lies in a folder that is served."""
+        found = Path(file).resolve()
+        return any(found.is_relative_to(store.root) for store in self._local.values())
+
     async def probe(self) -> None:
         """Raise an ApiError that says why when the artifact proxy's store cannot take an artifact now."""
         await self._destination_store().probe()

@@ -64,6 +64,7 @@ class FileThreads:
             while not future.done():
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([future])
+            future.exception()  # seen: nobody is left to whom it could be told
             raise
 
     def close(self) -> None:
@@ -147,28 +148,30 @@ class LocalArtifact:
 
 
 class _Upload:
-    """A file that has no name until it is whole. Its methods do file work and run in threads, one at a
-    time.
+    """A file that has no name until it is whole. Its methods do file work and run in threads, one at a time.
 
-    On Linux the file has truly no name (O_TMPFILE), so that even a killed process leaves nothing;
-    elsewhere it has a RESERVED one.
+    On Linux the file has truly no name (O_TMPFILE), so that even a killed process leaves nothing; elsewhere it has a
+    RESERVED one. It lies in the last folder of its path that exists; the missing ones are made when it is whole.
     """
 
     def __init__(self, root: str, key: str) -> None:
         self._root = root
-        *self._folders, self._name = _segments(key)
+        *self._missing, self._name = _segments(key)
         self._temporary = f"{RESERVED}{secrets.token_hex(8)}"
         self._folder = -1
         self._file = -1
         self._named = False
 
     def begin(self) -> None:
-        """Open the file beside its future place, making the folders on the way; refuse where it could
-        never be.
-        """
+        """Open the file; refuse now what could never be put in its place."""
         Path(self._root).mkdir(parents=True, exist_ok=True)
-        self._folder = _open_folder(self._root, self._folders, create=True)
+        self._folder = os.open(self._root, FOLDER_FLAGS)
         with suppress(FileNotFoundError):
+            while self._missing:
+                inner = _enter(self._folder, self._missing[0])
+                os.close(self._folder)
+                self._folder = inner
+                del self._missing[0]
             if stat.S_ISDIR(os.lstat(self._name, dir_fd=self._folder).st_mode):
                 raise IsADirectoryError(errno.EISDIR, "a folder")
         if NAMELESS:
@@ -192,9 +195,13 @@ class _Upload:
             source = f"{OWN_DESCRIPTORS}/{self._file}"
             os.link(source, self._temporary, dst_dir_fd=self._folder, follow_symlinks=True)
             self._named = True
-        os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-        self._named = False
-        os.fsync(self._folder)
+        place = _descend(os.open(".", FOLDER_FLAGS, dir_fd=self._folder), self._missing, _make)
+        try:
+            os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=place)
+            self._named = False
+            os.fsync(place)
+        finally:
+            os.close(place)
 
     def end(self) -> None:
         """Close everything; what was not committed vanishes."""
@@ -231,40 +238,41 @@ def _segments(key: str) -> list[str]:
 
 @contextmanager
 def _folder_of(root: str, segments: list[str]) -> Iterator[int]:
-    descriptor = _open_folder(root, segments)
+    folder = _descend(os.open(root, FOLDER_FLAGS), segments, _enter)
     try:
-        yield descriptor
+        yield folder
     finally:
-        os.close(descriptor)
+        os.close(folder)
 
 
-def _open_folder(root: str, segments: list[str], *, create: bool = False) -> int:
-    descriptor = os.open(root, FOLDER_FLAGS)
+def _descend(folder: int, segments: list[str], step: Callable[[int, str], int]) -> int:
+    """The folder that `segments` lead to, opened; `folder`, where they begin, is closed."""
     try:
         for segment in segments:
-            inner = _enter(descriptor, segment, create)
-            os.close(descriptor)
-            descriptor = inner
+            inner = step(folder, segment)
+            os.close(folder)
+            folder = inner
     except BaseException:
-        os.close(descriptor)
+        os.close(folder)
         raise
-    return descriptor
+    return folder
 
 
-def _enter(folder: int, name: str, create: bool) -> int:
+def _enter(folder: int, name: str) -> int:
     try:
         return os.open(name, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=folder)
     except NotADirectoryError:
         if stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
             raise OSError(errno.ELOOP, "a symbolic link") from None
         raise
-    except FileNotFoundError:
-        if not create:
-            raise
+
+
+def _make(folder: int, name: str) -> int:
+    """As _enter, where the folder may be missing."""
     with suppress(FileExistsError):
         os.mkdir(name, dir_fd=folder)
         os.fsync(folder)
-    return os.open(name, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=folder)
+    return _enter(folder, name)
 
 
 def _open_file(root: str, key: str, threads: FileThreads) -> LocalArtifact:
