@@ -34,6 +34,7 @@ class App:
         self._guard = BrowserGuard(loopback=settings.loopback, hosts=settings.allowed_hosts)
         self._dispatch: Dispatcher | None = None
         self._db: Db | None = None
+        self._artifacts = ArtifactStores(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -58,15 +59,15 @@ class App:
         """Make what requests need; connections are made when they are first used."""
         url = parse_database_url(self._settings.backend_store_uri)
         self._db = db = open_database(url, connections=self._settings.threads)
-        artifacts = ArtifactStores(self._settings)
         log_writes = GroupCommit(db, write_entries)
 
         def make_context(http: HttpRequest, route: Route) -> Context:
-            return Context(db, log_writes, artifacts, self._settings, http)
+            return Context(db, log_writes, self._artifacts, self._settings, http)
 
         self._dispatch = Dispatcher(self._routes, self._guard, make_context)
 
     async def close(self) -> None:
+        self._artifacts.close()
         if self._db is not None:
             await self._db.close()
 

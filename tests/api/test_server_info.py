@@ -1,0 +1,67 @@
+"""What the server says of itself, to clients, to the UI and to the platform it runs on."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+from tests.client import Client, running_app
+
+from railtrack.config import Settings
+
+
+async def test_clients_and_the_ui_learn_what_this_server_offers(client: Client) -> None:
+    for prefix in ("/api", "/ajax-api"):
+        info = await client.ok("GET", f"{prefix}/3.0/mlflow/server-info")
+        assert info["store_type"] == "SqlStore"
+        assert info["features_enabled"] == {"gateway": False}
+        assert {value for value in info.values() if isinstance(value, bool)} == {False}
+
+
+async def test_the_version_is_that_of_the_mlflow_followed(client: Client) -> None:
+    answer = await client.get("/version")
+    assert (answer.status, answer.body) == (200, b"3.17.2")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+
+
+async def test_health_is_exactly_what_platforms_wait_for(client: Client) -> None:
+    answer = await client.get("/health", headers={"host": "anything.example"})
+    assert (answer.status, answer.body) == (200, b'{"status": "ok"}')
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_ready_says_so_of_database_and_artifact_store(client: Client) -> None:
+    answer = await client.get("/ready")
+    assert (answer.status, answer.json) == (200, {"database": "ok", "artifact_store": "ok"})
+
+
+async def test_a_server_without_its_database_is_alive_but_not_ready(settings: Settings, tmp_path: Path) -> None:
+    for uri in (f"sqlite:///{tmp_path}/no/such/folder/m.db", "postgresql://nobody@127.0.0.1:9/none"):
+        async with running_app(replace(settings, backend_store_uri=uri)) as client:
+            assert (await client.get("/health")).status == 200
+            answer = await client.get("/ready")
+            assert (answer.status, answer.json["artifact_store"]) == (503, "ok")
+            assert "database" in answer.json["database"]
+
+
+async def test_a_server_without_its_artifact_store_is_not_ready_and_says_why(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    stores = {str(tmp_path / "file"): "is a file", "s3://bucket/prefix": "S3 support is not in this version"}
+    for destination, reason in stores.items():
+        async with running_app(replace(settings, artifacts_destination=destination)) as client:
+            answer = await client.get("/ready")
+            assert (answer.status, answer.json["database"]) == (503, "ok")
+            assert reason in answer.json["artifact_store"]
+
+
+async def test_readiness_is_asked_once_in_a_few_seconds_however_often_it_is_polled(
+    settings: Settings, tmp_path: Path
+) -> None:
+    destination = tmp_path / "artifacts"
+    async with running_app(replace(settings, artifacts_destination=str(destination))) as client:
+        answers = await asyncio.gather(*(client.get("/ready") for _ in range(20)))
+        assert {answer.status for answer in answers} == {200}
+        destination.rmdir()
+        destination.touch()
+        assert (await client.get("/ready")).status == 200
