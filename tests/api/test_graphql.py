@@ -1,0 +1,324 @@
+"""POST /graphql: the UI's two queries as it sends them, and what is refused."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from tests.client import Client
+
+from railtrack.db import Db
+
+GET_EXPERIMENT = """
+query MlflowGetExperimentQuery($input: MlflowGetExperimentInput!) @component(name: "MLflow.ExperimentRunTracking") {
+  mlflowGetExperiment(input: $input) {
+    apiError { code message __typename }
+    experiment {
+      artifactLocation creationTime effectiveTraceArchivalRetention experimentId lastUpdateTime lifecycleStage name
+      tags { key value __typename }
+      __typename
+    }
+    __typename
+  }
+}
+"""
+GET_RUN = """
+query GetRun($data: MlflowGetRunInput!) @component(name: "MLflow.ExperimentRunTracking") {
+  mlflowGetRun(input: $data) {
+    apiError { helpUrl code message __typename }
+    run {
+      info {
+        runName status runUuid experimentId artifactUri endTime lifecycleStage startTime userId __typename
+      }
+      experiment {
+        experimentId name tags { key value __typename } artifactLocation lifecycleStage lastUpdateTime __typename
+      }
+      modelVersions { status version name source __typename }
+      data {
+        metrics { key value step timestamp __typename }
+        params { key value __typename }
+        tags { key value __typename }
+        __typename
+      }
+      inputs {
+        datasetInputs {
+          dataset { digest name profile schema source sourceType __typename }
+          tags { key value __typename }
+          __typename
+        }
+        modelInputs { modelId __typename }
+        __typename
+      }
+      outputs { modelOutputs { modelId step __typename } __typename }
+      __typename
+    }
+    __typename
+  }
+}
+"""
+
+
+async def ask(
+    client: Client, query: str, variables: Any = None, operation: str | None = None
+) -> tuple[Any, list[str] | None]:
+    answer = await client.post("/graphql", {"operationName": operation, "variables": variables or {}, "query": query})
+    assert answer.status == 200, answer.text
+    assert set(answer.json) == {"data", "errors"}
+    return answer.json["data"], answer.json["errors"]
+
+
+async def errors(client: Client, query: str, variables: Any = None, operation: str | None = None) -> list[str]:
+    data, found = await ask(client, query, variables, operation)
+    assert data is None or set(data.values()) == {None}
+    assert found
+    return found
+
+
+def without_typename(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_typename(inner) for key, inner in value.items() if key != "__typename"}
+    return [without_typename(inner) for inner in value] if isinstance(value, list) else value
+
+
+@pytest.fixture
+async def run(client: Client) -> str:
+    created = await client.ok(
+        "POST", "runs/create", {"experiment_id": "0", "run_name": "first", "start_time": 12, "user_id": "me"}
+    )
+    run_id: str = created["run"]["info"]["run_id"]
+    return run_id
+
+
+async def test_the_experiment_page_gets_its_experiment(client: Client, db: Db) -> None:
+    async with db.write() as tx:
+        await tx.execute("INSERT INTO experiment_tags (experiment_id, key, value) VALUES (0, 'team', 'vision')")
+    data, found = await ask(client, GET_EXPERIMENT, {"input": {"experimentId": "0"}}, "MlflowGetExperimentQuery")
+    assert found is None
+    answer = data["mlflowGetExperiment"]
+    assert answer["__typename"] == "MlflowGetExperimentResponse"
+    assert answer["apiError"] is None
+    experiment = answer["experiment"]
+    assert experiment.pop("creationTime").isdigit()
+    assert experiment.pop("lastUpdateTime").isdigit()
+    assert experiment == {
+        "__typename": "MlflowExperiment",
+        "experimentId": "0",
+        "name": "Default",
+        "artifactLocation": "mlflow-artifacts:/0",
+        "lifecycleStage": "active",
+        "effectiveTraceArchivalRetention": "",
+        "tags": [{"__typename": "MlflowExperimentTag", "key": "team", "value": "vision"}],
+    }
+
+
+async def test_the_run_page_gets_its_run_with_all_that_was_logged(client: Client, db: Db, run: str) -> None:
+    await client.ok(
+        "POST",
+        "runs/log-batch",
+        {
+            "run_id": run,
+            "metrics": [
+                {"key": "loss", "value": 0.5, "timestamp": 1795402610910, "step": 19},
+                {"key": "nan", "value": "NaN", "timestamp": 1, "step": 0},
+                {"key": "inf", "value": "-Infinity", "timestamp": 1, "step": 0},
+            ],
+            "params": [{"key": "lr", "value": "0.1"}],
+            "tags": [{"key": "note", "value": ""}],
+        },
+    )
+    async with db.write() as tx:
+        await tx.execute("INSERT INTO registered_models (name, creation_time, last_updated_time) VALUES ('m', 1, 1)")
+        for version, stage in ((1, "None"), (2, "Production"), (3, "Deleted_Internal")):
+            await tx.execute(
+                """
+                INSERT INTO model_versions (name, version, creation_time, last_updated_time, current_stage, source,
+                    run_id, status, workspace) VALUES ('m', $1, 1, $4, $2, 'models:/m-1', $3, 'READY', 'default')
+                """,
+                version,
+                stage,
+                run,
+                version,
+            )
+        for statement in (
+            """INSERT INTO datasets (dataset_uuid, experiment_id, name, digest, dataset_source_type, dataset_source)
+               VALUES ('d1', 0, 'train', 'abc', 'local', '{}')""",
+            f"""INSERT INTO inputs (input_uuid, source_type, source_id, destination_type, destination_id, step)
+                VALUES ('i1', 'DATASET', 'd1', 'RUN', '{run}', 0)""",
+            "INSERT INTO input_tags (input_uuid, name, value) VALUES ('i1', 'mlflow.data.context', 'training')",
+            f"""INSERT INTO inputs (input_uuid, source_type, source_id, destination_type, destination_id, step)
+                VALUES ('i2', 'RUN_OUTPUT', '{run}', 'MODEL_OUTPUT', 'm-1', 3)""",
+        ):
+            await tx.execute(statement)
+    try:
+        data, found = await ask(client, GET_RUN, {"data": {"runId": run}}, "GetRun")
+    finally:
+        async with db.write() as tx:
+            await tx.execute("DELETE FROM model_versions")
+            await tx.execute("DELETE FROM registered_models")
+    assert found is None
+    answer = data["mlflowGetRun"]
+    assert [answer["__typename"], answer["run"]["__typename"]] == ["MlflowGetRunResponse", "MlflowRunExtension"]
+    assert answer["run"]["data"]["metrics"][0]["__typename"] == "MlflowMetricExtension"
+    shown = without_typename(answer["run"])
+    assert shown.pop("experiment")["name"] == "Default"
+    assert shown == {
+        "info": {
+            "runName": "first",
+            "status": "RUNNING",
+            "runUuid": run,
+            "experimentId": "0",
+            "artifactUri": f"mlflow-artifacts:/0/{run}/artifacts",
+            "startTime": "12",
+            "endTime": "0",
+            "lifecycleStage": "active",
+            "userId": "me",
+        },
+        "modelVersions": [
+            {"status": "READY", "version": "2", "name": "m", "source": "models:/m-1"},
+            {"status": "READY", "version": "1", "name": "m", "source": "models:/m-1"},
+        ],
+        "data": {
+            "metrics": [
+                {"key": "inf", "value": -1.7976931348623157e308, "step": "0", "timestamp": "1"},
+                {"key": "loss", "value": 0.5, "step": "19", "timestamp": "1795402610910"},
+                {"key": "nan", "value": None, "step": "0", "timestamp": "1"},
+            ],
+            "params": [{"key": "lr", "value": "0.1"}],
+            "tags": [{"key": "mlflow.runName", "value": "first"}, {"key": "note", "value": ""}],
+        },
+        "inputs": {
+            "datasetInputs": [
+                {
+                    "dataset": {
+                        "digest": "abc",
+                        "name": "train",
+                        "profile": "",
+                        "schema": "",
+                        "source": "{}",
+                        "sourceType": "local",
+                    },
+                    "tags": [{"key": "mlflow.data.context", "value": "training"}],
+                }
+            ],
+            "modelInputs": [],
+        },
+        "outputs": {"modelOutputs": [{"modelId": "m-1", "step": "3"}]},
+    }
+
+
+async def test_a_runs_artifacts_are_listed_in_pages(client: Client, run: str) -> None:
+    for name in ("a/one", "a/two", "b"):
+        await client.send("PUT", f"/api/2.0/mlflow-artifacts/artifacts/0/{run}/artifacts/{name}", body=b"xx")
+    query = """query($i: MlflowListArtifactsInput!) {
+        mlflowListArtifacts(input: $i) { rootUri nextPageToken files { path isDir fileSize } }
+    }"""
+    data, found = await ask(client, query, {"i": {"runUuid": run, "path": "a"}})
+    assert found is None
+    assert data["mlflowListArtifacts"] == {
+        "rootUri": f"mlflow-artifacts:/0/{run}/artifacts",
+        "nextPageToken": "",
+        "files": [
+            {"path": "a/one", "isDir": False, "fileSize": "2"},
+            {"path": "a/two", "isDir": False, "fileSize": "2"},
+        ],
+    }
+    data, _ = await ask(client, query, {"i": {"runId": run, "pageToken": "a"}})
+    assert [file["path"] for file in data["mlflowListArtifacts"]["files"]] == ["b"]
+    assert await errors(client, query, {"i": {"runId": run, "path": "../x"}}) == ["Invalid path"]
+
+
+async def test_what_does_not_exist_is_an_error_text_beside_null_data(client: Client) -> None:
+    assert await ask(client, GET_RUN, {"data": {"runId": "nope"}}) == (
+        {"mlflowGetRun": None},
+        ["Run with id=nope not found"],
+    )
+    assert await errors(client, GET_EXPERIMENT, {"input": {"experimentId": "999"}}) == [
+        "No Experiment with id=999 exists"
+    ]
+    assert await errors(client, GET_EXPERIMENT, {"input": {"experimentId": "abc"}}) == [
+        "Invalid experiment ID 'abc'. Experiment ID must be a valid integer."
+    ]
+    assert await errors(client, "{ mlflowGetRun { run { info { runId } } } }") == ["Run with id= not found"]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("{ nope }", "Cannot query field 'nope' on type 'Query'."),
+        ("{ mlflowGetRun(x: 1) { run { info { runId } } } }", "Unknown argument 'x' on field 'Query.mlflowGetRun'."),
+        (
+            "query($d: MlflowGetRunInput!) { mlflowGetRun(input: $d) { apiError { code } } }",
+            "Variable '$d'",
+        ),
+        ("{ mlflowGetRun(", "Syntax Error"),
+        ("query A { __typename } query B { __typename }", "Must provide operation name"),
+        ("mutation { x }", ""),
+        ("subscription { x }", ""),
+        ("fragment F on Query { __typename }", ""),
+    ],
+)
+async def test_a_wrong_query_is_answered_with_what_is_wrong(client: Client, query: str, message: str) -> None:
+    assert (await errors(client, query))[0].startswith(message)
+
+
+async def test_of_several_operations_the_named_one_runs(client: Client) -> None:
+    query = "query A { __typename } query B { b: __typename }"
+    assert await ask(client, query, operation="B") == ({"b": "Query"}, None)
+    assert await errors(client, query, operation="C") == ["Unknown operation named 'C'."]
+
+
+DEEP = "{ __schema { types { fields { type" + " { ofType" * 8 + " { name }" + " }" * 12
+CIRCLE = "query { ...F } fragment F on Query { ...F }"
+TWENTY_TIMES = "fragment {0} on __Schema {{ " + "...{1} " * 20 + "}} "
+BOMB = (
+    "{ __schema { ...A } } "
+    + TWENTY_TIMES.format("A", "B")
+    + TWENTY_TIMES.format("B", "C")
+    + TWENTY_TIMES.format("C", "D")
+    + "fragment D on __Schema { description }"
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (f"{{ {' '.join(f'a{n}: __typename' for n in range(11))} }}", "at most 10 root fields, got 11"),
+        (DEEP, "Query exceeds maximum depth of 10"),
+        (CIRCLE, "Query exceeds maximum depth of 10"),
+        (BOMB, "Query exceeds maximum total selections"),
+        ("{ " + "__typename " * 3000 + "}", "longer than"),
+        ("{ " + "a " * 2500 + "}", "tokens"),
+        ("{" * 5000, ""),
+        ("#" * 15_000 + "\n{ nope }", "Cannot query field 'nope'"),
+    ],
+    ids=["aliases", "depth", "circle", "fragments", "length", "tokens", "braces", "comment"],
+)
+async def test_a_query_that_asks_too_much_is_refused(client: Client, query: str, message: str) -> None:
+    assert message in (await errors(client, query))[0]
+
+
+async def test_a_body_that_is_no_request_is_refused(client: Client) -> None:
+    async def refusal(body: bytes, content_type: str = "application/json") -> str:
+        answer = await client.send("POST", "/graphql", body=body, headers={"content-type": content_type})
+        assert answer.status == 400
+        message: str = answer.json["message"]
+        return message
+
+    assert "must be a JSON object" in await refusal(b'[{"query":"{__typename}"}]')
+    assert "'query'" in await refusal(b"{}")
+    assert "'query'" in await refusal(b'{"query":""}')
+    assert "'query'" in await refusal(b'{"query":3}')
+    assert "'variables'" in await refusal(b'{"query":"{__typename}","variables":[1]}')
+    assert "not valid JSON" in await refusal(b"nonsense")
+    assert "Content-Type" in await refusal(b'{"query":"{__typename}"}', "text/plain")
+    assert (await client.get("/graphql")).status == 405
+
+
+async def test_wrong_variables_are_refused_naming_them(client: Client) -> None:
+    for wrong in (3, {"zzz": 1}, {"runId": 1}, None):
+        assert "'$data'" in (await errors(client, GET_RUN, {"data": wrong}))[0]
+
+
+def test_a_process_without_queries_does_not_load_the_library() -> None:
+    program = "import sys; from railtrack.api import endpoints; endpoints(); sys.exit('graphql' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
