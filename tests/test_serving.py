@@ -82,3 +82,11 @@ def test_who_asks_for_a_login_does_not_get_an_open_server(tmp_path: Path) -> Non
     done = start(tmp_path, RAILTRACK_AUTH="on")
     assert done.returncode == 1
     assert done.stderr.startswith("Error: RAILTRACK_AUTH:")
+
+
+def test_a_database_in_a_folder_of_artifacts_is_not_served(tmp_path: Path) -> None:
+    for setting in ("MLFLOW_ARTIFACTS_DESTINATION", "MLFLOW_DEFAULT_ARTIFACT_ROOT"):
+        done = start(tmp_path, **{setting: "./railtrack-data"})
+        assert done.returncode == 1
+        assert setting in done.stderr
+        assert "contains the database" in done.stderr

@@ -6,6 +6,7 @@ import logging
 import sys
 from pathlib import Path
 
+from railtrack.artifacts import ArtifactStores
 from railtrack.config import SETTINGS, Settings, load
 from railtrack.db.open import open_database, prepare, wait_for_database
 from railtrack.db.url import DatabaseUrl, parse_database_url
@@ -38,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
         settings = load(vars(options))
         check_login(settings)
         url = parse_database_url(settings.backend_store_uri)
+        check_artifact_folders(settings, url)
         announce(settings, url)
         if url.engine == "sqlite":
             Path(url.path).absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +60,15 @@ def check_login(settings: Settings) -> None:
             "This server has no login: whoever can reach %s can read, change and delete everything. "
             "Keep it in a private network.",
             settings.host,
+        )
+
+
+def check_artifact_folders(settings: Settings, url: DatabaseUrl) -> None:
+    """A database among the artifacts could be downloaded, overwritten and deleted like one."""
+    if url.engine == "sqlite" and ArtifactStores(settings).serves(url.path):
+        raise StartError(
+            "MLFLOW_ARTIFACTS_DESTINATION, MLFLOW_DEFAULT_ARTIFACT_ROOT: one of them contains the database "
+            f"{url.path}. Give artifacts a folder of their own."
         )
 
 
