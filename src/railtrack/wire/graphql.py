@@ -18,6 +18,7 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
+    GraphQLObjectType,
     GraphQLOutputType,
     InlineFragmentNode,
     OperationDefinitionNode,
@@ -26,7 +27,6 @@ from graphql import (
     execute,
     get_named_type,
     is_list_type,
-    is_object_type,
     parse,
     validate,
 )
@@ -73,7 +73,7 @@ class Engine:
         self._schema = build_schema(sdl, no_location=True)
         self._checked = lru_cache(QUERIES_KEPT)(self._check)
         for type_name, type_ in self._schema.type_map.items():
-            if not is_object_type(type_) or type_name.startswith("__"):
+            if not isinstance(type_, GraphQLObjectType) or type_name.startswith("__"):
                 continue
             for field_name, field in type_.fields.items():
                 resolver = resolvers.get(f"{type_name}.{field_name}")
@@ -97,7 +97,7 @@ class Engine:
 
     def _check(self, query: str) -> _Checked:
         try:
-            document = parse(query, no_location=True, max_lexical_tokens=TOKENS, max_source_length=LONGEST_QUERY)
+            document = parse(query, no_location=True, max_tokens=TOKENS)
             _refuse_large(document)
         except GraphQLError as error:
             return _Checked(None, [error.message])
