@@ -278,6 +278,14 @@ async def test_the_destination_itself_is_not_deleted(client: Client, folder: str
     assert await listed(client, folder) == ["a"]
 
 
+async def test_a_change_spells_out_what_it_changes(client: Client, folder: str) -> None:
+    await stored(client, f"{folder}/a//b")
+    for path in (f"{folder}/a/.", f"{folder}/./a", f"{folder}/%2e/a"):
+        assert refused(await client.send("DELETE", f"{PROXY}/{path}"), 400) == "Invalid path"
+        assert refused(await put(client, path), 400) == "Invalid path"
+    assert (await client.get(f"{PROXY}/{folder}/./a/b")).body == b"x"
+
+
 async def test_the_destination_is_listed_without_a_path(client: Client, folder: str) -> None:
     await stored(client, f"{folder}/a")
     assert folder in await listed(client, "")

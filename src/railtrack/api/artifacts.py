@@ -10,7 +10,7 @@ from posixpath import basename
 import msgspec
 
 from railtrack.artifacts import Location
-from railtrack.artifacts.paths import from_url, key_of
+from railtrack.artifacts.paths import from_url, key_of, key_to_change
 from railtrack.artifacts.store import Page
 from railtrack.auth import ARTIFACT_EDIT, ARTIFACT_READ, RUN_EDIT, RUN_READ
 from railtrack.context import Context
@@ -126,7 +126,7 @@ async def proxy_put(ctx: Context, http: HttpRequest) -> Reply:
 @endpoint("DELETE", "/ajax-api/2.0/mlflow-artifacts/artifacts/{path...}", access=ARTIFACT_EDIT)
 async def proxy_delete(ctx: Context, http: HttpRequest) -> Reply:
     """Delete a file, or a folder with all that is in it. What is not there is deleted already."""
-    place = ctx.artifacts.proxied(_proxied_path(http))
+    place = ctx.artifacts.proxied(key_to_change(_proxied_path(http)))
     await place.store.delete(place.key)
     return EMPTY
 
@@ -173,7 +173,7 @@ def _proxied_path(http: HttpRequest) -> str:
 
 
 def _file_key(path: str) -> str:
-    key = key_of(path)
+    key = key_to_change(path)
     if not key or path.endswith("/"):
         raise invalid("Artifact path must include a filename (cannot end with '/').")
     return key

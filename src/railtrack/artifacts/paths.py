@@ -43,6 +43,13 @@ def key_of(path: str) -> str:
     return "/".join(segment for segment in path.split("/") if segment not in ("", "."))
 
 
+def key_to_change(path: str) -> str:
+    """As key_of, for a path to write or delete: it must spell its key out, `folder/.` does not mean `folder`."""
+    if "." in path.split("/"):
+        raise _invalid_path()
+    return key_of(path)
+
+
 def join(root: str, path: str) -> str:
     """The key of `path` (from a client, unchecked) below the key `root`."""
     return f"{root}/{key_of(path)}".strip("/")
