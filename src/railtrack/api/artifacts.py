@@ -6,11 +6,12 @@ Artifacts of logged models and of model versions are served by those resources' 
 
 from collections.abc import AsyncGenerator
 from posixpath import basename
+from urllib.parse import unquote
 
 import msgspec
 
 from railtrack.artifacts import Location
-from railtrack.artifacts.paths import from_url, key_of, key_to_change
+from railtrack.artifacts.paths import key_of, key_to_change
 from railtrack.artifacts.store import Page
 from railtrack.auth import ARTIFACT_EDIT, ARTIFACT_READ, RUN_EDIT, RUN_READ
 from railtrack.context import Context
@@ -110,14 +111,14 @@ async def _artifact_uri(db: Tx, run_id: str) -> str:
 @endpoint("GET", "/api/2.0/mlflow-artifacts/artifacts/{path...}", access=ARTIFACT_READ)
 @endpoint("GET", "/ajax-api/2.0/mlflow-artifacts/artifacts/{path...}", access=ARTIFACT_READ)
 async def proxy_get(ctx: Context, http: HttpRequest) -> Reply:
-    return await _download(http, ctx.artifacts.proxied(_proxied_path(http)))
+    return await _download(http, ctx.artifacts.proxied(http.params["path"]))
 
 
 @endpoint("PUT", "/api/2.0/mlflow-artifacts/artifacts/{path...}", access=ARTIFACT_EDIT)
 @endpoint("PUT", "/ajax-api/2.0/mlflow-artifacts/artifacts/{path...}", access=ARTIFACT_EDIT)
 async def proxy_put(ctx: Context, http: HttpRequest) -> Reply:
     """Store the body, of any length, as it comes in; a client that goes away half-way leaves nothing."""
-    place = ctx.artifacts.proxied(_file_key(_proxied_path(http)))
+    place = ctx.artifacts.proxied(_file_key(http.params["path"]))
     await place.store.put(place.key, http.stream())
     return Raw(b"")
 
@@ -126,7 +127,7 @@ async def proxy_put(ctx: Context, http: HttpRequest) -> Reply:
 @endpoint("DELETE", "/ajax-api/2.0/mlflow-artifacts/artifacts/{path...}", access=ARTIFACT_EDIT)
 async def proxy_delete(ctx: Context, http: HttpRequest) -> Reply:
     """Delete a file, or a folder with all that is in it. What is not there is deleted already."""
-    place = ctx.artifacts.proxied(key_to_change(_proxied_path(http)))
+    place = ctx.artifacts.proxied(key_to_change(http.params["path"]))
     await place.store.delete(place.key)
     return EMPTY
 
@@ -141,8 +142,8 @@ async def proxy_list(ctx: Context, req: ProxyList) -> Reply:
     """The entries of one folder by their bare names."""
     reply = await _listing(ctx.artifacts.proxied(req.path), "")
     if "%" in req.path and isinstance(reply, ArtifactListing) and not reply.files:
-        # Clients escape a query but not the path of a URL: what they put under /a%20b/ is in `a b` (see from_url).
-        return await _listing(ctx.artifacts.proxied(from_url(req.path.encode())), "")
+        # Clients escape a query but not the path of a URL: what they put under /a%20b/ is in `a b`.
+        return await _listing(ctx.artifacts.proxied(unquote(req.path)), "")
     return reply
 
 
@@ -165,11 +166,6 @@ async def presigned_download(ctx: Context, http: HttpRequest) -> Reply:
     """As for multipart uploads."""
     ctx.artifacts.proxied(http.params["path"])
     raise not_implemented("Multipart download is not supported for the current artifact repository")
-
-
-def _proxied_path(http: HttpRequest) -> str:
-    """From the URL as sent: the decoded one has lost what a literal `%` in a name looked like."""
-    return from_url(http.raw_path.partition(b"/mlflow-artifacts/artifacts/")[2])
 
 
 def _file_key(path: str) -> str:

@@ -7,10 +7,10 @@ folders that the server was told to serve, and no URI makes the server connect t
 
 from pathlib import Path
 from typing import NamedTuple, Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from railtrack.artifacts.local import FileThreads, LocalStore
-from railtrack.artifacts.paths import from_url, join, key_of
+from railtrack.artifacts.paths import join, key_of
 from railtrack.artifacts.store import Store
 from railtrack.errors import ApiError, invalid, not_implemented
 
@@ -75,9 +75,9 @@ class ArtifactStores:
         parts = _split(uri)
         match parts.scheme:
             case "mlflow-artifacts":
-                return self._destination_store(), from_url(parts.path.encode()).lstrip("/")
+                return self._destination_store(), unquote(parts.path).lstrip("/")
             case "http" | "https" if PROXY in parts.path:
-                return self._destination_store(), from_url(parts.path.partition(PROXY)[2].encode())
+                return self._destination_store(), unquote(parts.path.partition(PROXY)[2])
         folder = _local_folder(uri)
         if folder is None:
             raise _unsupported(uri)
@@ -110,7 +110,7 @@ def _local_folder(uri: str) -> str | None:
     if parts.scheme == "":
         return str(Path(uri).absolute())
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return str(Path(from_url(parts.path.encode())).absolute())
+        return str(Path(unquote(parts.path)).absolute())
     return None
 
 

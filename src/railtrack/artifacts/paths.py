@@ -5,7 +5,7 @@ A key reads `a/b/c`: no empty, `.` or `..` segment, no slash at either end; "" i
 """
 
 import re
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote
 
 from railtrack.errors import ApiError, invalid
 
@@ -28,7 +28,6 @@ FORBIDDEN = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-ESCAPES = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 
 
 def key_of(path: str) -> str:
@@ -53,28 +52,6 @@ def key_to_change(path: str) -> str:
 def join(root: str, path: str) -> str:
     """The key of `path` (from a client, unchecked) below the key `root`."""
     return f"{root}/{key_of(path)}".strip("/")
-
-
-def from_url(raw: bytes) -> str:
-    """The path in a URL, percent-decoded once.
-
-    MLflow's clients put file names into URLs unescaped, so a `%` may stand for itself: an escape that is
-    no UTF-8 (`5%ac.txt`) is left as it is, and the same name comes out of the listing and goes into the
-    next URL.
-    """
-    try:
-        return ESCAPES.sub(_decoded, raw).decode()
-    except UnicodeDecodeError:
-        raise _invalid_path() from None
-
-
-def _decoded(escapes: re.Match[bytes]) -> bytes:
-    plain = unquote_to_bytes(escapes[0])
-    try:
-        plain.decode()
-    except UnicodeDecodeError:
-        return escapes[0]
-    return plain
 
 
 def _refuse_long(path: str) -> None:
