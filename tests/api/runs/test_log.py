@@ -147,6 +147,13 @@ async def test_the_tag_of_the_run_name_renames_the_run(client: Client, run_id: s
     assert run["data"]["tags"] == [{"key": "mlflow.runName", "value": "second"}]
 
 
+async def test_an_empty_name_tag_changes_neither_the_name_nor_the_tag(client: Client, run_id: str) -> None:
+    await client.ok("POST", "runs/set-tag", {"run_id": run_id, "key": "mlflow.runName", "value": ""})
+    run = (await client.ok("GET", "runs/get", query={"run_id": run_id}))["run"]
+    assert run["info"]["run_name"] == "first"
+    assert run["data"]["tags"] == [{"key": "mlflow.runName", "value": "first"}]
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

@@ -261,8 +261,10 @@ async def _write_model_metrics(tx: Tx, entries: Iterable[Entry], runs: dict[str,
 
 
 async def _write_tags(tx: Tx, entries: Iterable[Entry]) -> None:
-    """The last value of each tag; a run's name follows its tag."""
-    tags = {(entry.run_id, key): value for entry in entries for key, value in entry.tags}
+    """The last value of each tag; a run's name follows its tag, and an empty one changes neither, as in MLflow."""
+    tags = {
+        (entry.run_id, key): value for entry in entries for key, value in entry.tags if value or key != RUN_NAME
+    }
     if not tags:
         return
     rows = [(run_id, key, tags[run_id, key]) for run_id, key in sorted(tags)]
@@ -274,7 +276,7 @@ async def _write_tags(tx: Tx, entries: Iterable[Entry]) -> None:
         TEXT_COLUMNS,
         rows,
     )
-    names = [row for row in rows if row[1] == RUN_NAME and row[2]]
+    names = [row for row in rows if row[1] == RUN_NAME]
     if names:
         await tx.execute_rows(
             "UPDATE runs SET name = r.value FROM {rows} WHERE runs.run_uuid = r.run_uuid", TEXT_COLUMNS, names
