@@ -23,6 +23,7 @@ BOOK = Entity(
     fields={
         "title": Field("b.title", lists=True),
         "author": Field("b.author"),
+        "cover": Field("b.cover", lists=True, spellings={"paper": "1", "linen": "2"}),
         "printed": Field("b.printed", Values.BIGINT),
         "pages": Field("b.pages", Values.WHOLE),
         "shelf": Field("b.shelf", Values.ID, lists=True),
@@ -104,6 +105,8 @@ def refusal(text: str) -> str:
         ("title LIKE 'C:\\\\'", "b.title LIKE $1 ESCAPE '\\'", ["C:\\\\"]),
         ("title IN ('a', \"b\")", "b.title = ANY($1)", [["a", "b"]]),
         ("title NOT IN ('a')", "NOT (b.title = ANY($1))", [["a"]]),
+        ("cover != 'linen'", "b.cover <> $1", ["2"]),
+        ("cover IN ('paper', '2', 'gold')", "b.cover = ANY($1)", [["1", "2", "gold"]]),
         ("printed > 5", "b.printed > $1", [5]),
         ("printed >= 5.5", "b.printed >= CAST($1 AS DOUBLE PRECISION)", [5.5]),
         ("printed < 1e3", "b.printed < CAST($1 AS DOUBLE PRECISION)", [1000.0]),
@@ -179,7 +182,7 @@ def test_nothing_of_a_request_gets_into_the_text(value: str) -> None:
         (
             "weight = 1",
             "Invalid attribute key 'weight' specified. "
-            "Valid keys are '{'title', 'author', 'printed', 'pages', 'shelf'}'",
+            "Valid keys are '{'title', 'author', 'cover', 'printed', 'pages', 'shelf'}'",
         ),
         ("title = 1", "Expected a quoted string value for attributes. Got value 1"),
         ("title = NULL", "Expected a quoted string value for attributes. Got value NULL"),
@@ -200,7 +203,7 @@ def test_nothing_of_a_request_gets_into_the_text(value: str) -> None:
         ("title = ('a')", "Expected a quoted string value for attributes. Got value ('a')"),
         (
             "author IN ('a')",
-            "Only ['title', 'shelf'] attributes support comparison with a list of quoted string values.",
+            "Only ['title', 'cover', 'shelf'] attributes support comparison with a list of quoted string values.",
         ),
         ("title IS NULL", "No IS NULL for attribute title"),
         ("printed = '5'", "Expected numeric value type for numeric attribute: printed. Found '5'"),

@@ -129,6 +129,7 @@ def _text_test(comparison: Comparison, parameters: Parameters) -> str:
         raise invalid(_bad_comparator(comparison, entity.comparators))
     if comparator in ("LIKE", "ILIKE"):
         return _pattern_test(subject.column, comparator, text, parameters)
+    text = subject.spellings.get(text, text)
     return f"{subject.column} {SQL_OPERATORS.get(comparator, comparator)} {parameters.add(text)}"
 
 
@@ -139,7 +140,8 @@ def _list_test(comparison: Comparison, parameters: Parameters) -> str:
         raise invalid(f"Only {with_lists} attributes support comparison with a list of quoted string values.")
     if not subject.lists or comparator not in LIST_COMPARATORS:
         raise invalid(entity.text_wanted.format(value=value.text[:1000]))
-    return _membership(subject.column, comparator, list_items(value), parameters)
+    items = [subject.spellings.get(item, item) for item in list_items(value)]
+    return _membership(subject.column, comparator, items, parameters)
 
 
 def _quoted_string(entity: Entity, value: Token) -> str:

@@ -39,6 +39,8 @@ class Field:
     """The column that says that `column` is not a number, for those that hold such."""
     lists: bool = False
     """Whether it may be compared with a list of strings."""
+    spellings: Mapping[str, str] = field(default_factory=dict)
+    """Other ways to write one of its texts: a name for a number."""
     quoted: bool = False
     """Whether a number that it is compared with may be written in quotes."""
 
