@@ -79,6 +79,8 @@ async def test_an_experiment_is_found_by_its_exact_name(client: Client) -> None:
         ("\0", 400, "NUL"),
         ("999999", 404, "No Experiment with id=999999 exists"),
         ("99999999999999999999", 404, "No Experiment with id=99999999999999999999 exists"),
+        ("-1", 404, "No Experiment with id=-1 exists"),
+        ("-99999999999", 404, "No Experiment with id=-99999999999 exists"),
     ],
 )
 async def test_an_id_that_names_no_experiment_is_refused_everywhere(
