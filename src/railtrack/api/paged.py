@@ -9,12 +9,12 @@ from railtrack.wire.response import Raw, Reply, Stream
 ROWS_AT_ONCE = 2000
 """Bare rows in memory at a time, unless a resource says otherwise; a longer page goes on by keyset."""
 COMPLETE_AT_ONCE = 250
-"""Rows that are made complete, and are in memory so, at a time."""
+"""Rows that are made complete, and are in memory so, at a time, unless a resource says otherwise."""
 WHOLE_BYTES = 4 * 1024 * 1024
 """Up to this size an answer is sent whole, and so compressed; a longer one leaves piece by piece."""
 
 Encode = Callable[[Sequence[Row]], Awaitable[bytes]]
-"""From rows of the query's columns, at most COMPLETE_AT_ONCE, to a JSON array of what they stand for."""
+"""From rows of the query's columns, at most `complete_at_once`, to a JSON array of what they stand for."""
 
 
 async def paged_reply(
@@ -26,12 +26,14 @@ async def paged_reply(
     encode: Encode,
     *,
     rows_at_once: int = ROWS_AT_ONCE,
+    complete_at_once: int = COMPLETE_AT_ONCE,
 ) -> Reply:
     """`{field: [...], "next_page_token": ...}`, with at most `max_results` rows after the one with the values `last`.
 
     Both are absent when empty. A refusal by the database leaves as an error, unless it comes after WHOLE_BYTES.
     """
-    return await whole_or_streamed(_pieces(db, query, last, max_results, field, encode, rows_at_once))
+    pieces = _pieces(db, query, last, max_results, field, encode, rows_at_once, complete_at_once)
+    return await whole_or_streamed(pieces)
 
 
 async def whole_or_streamed(pieces: AsyncGenerator[bytes, None]) -> Reply:
@@ -61,6 +63,7 @@ async def _pieces(
     field: str,
     encode: Encode,
     rows_at_once: int,
+    complete_at_once: int,
 ) -> AsyncGenerator[bytes, None]:
     """No connection is held while a piece is on its way, which with a slow client can take long."""
     opening = f'{{"{field}":['.encode()
@@ -70,8 +73,8 @@ async def _pieces(
         sql, values = query.page(last, length + 1)
         rows = await db.fetch(sql, *values)
         page = rows[:length]
-        for at in range(0, len(page), COMPLETE_AT_ONCE):
-            encoded = await encode(page[at : at + COMPLETE_AT_ONCE])
+        for at in range(0, len(page), complete_at_once):
+            encoded = await encode(page[at : at + complete_at_once])
             yield separator + encoded[1:-1]
             separator = b","
         if page:

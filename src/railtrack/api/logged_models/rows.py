@@ -1,0 +1,95 @@
+"""Logged models from the database: a page of them in a few statements, whatever its length. No endpoint, no filter."""
+
+from collections.abc import Sequence
+
+from railtrack.api.logged_models.shapes import (
+    STATUS_NAMES,
+    UNSPECIFIED,
+    LoggedModel,
+    LoggedModelData,
+    LoggedModelInfo,
+    LoggedModelMetric,
+    LoggedModelParam,
+    LoggedModelTag,
+)
+from railtrack.db import Row, Tx
+from railtrack.errors import ApiError, not_found
+
+INFO_COLUMNS = """
+    logged_models.model_id, CAST(logged_models.experiment_id AS TEXT), logged_models.name,
+    logged_models.creation_timestamp_ms, logged_models.last_updated_timestamp_ms, logged_models.artifact_location,
+    logged_models.status, logged_models.model_type, logged_models.source_run_id, logged_models.status_message
+"""
+"""The columns of a LoggedModelInfo, in its order, without its tags."""
+INFO_WIDTH = 10
+STATUS_AT = 6
+
+METRICS_SHOWN = 1000
+"""Points of one model's metrics in an answer. MLflow shows all, which may be the whole history of a training."""
+
+
+async def load_model(tx: Tx, model_id: str, *, deleted: bool = False) -> LoggedModel:
+    """Raises RESOURCE_DOES_NOT_EXIST, for a deleted one too unless `deleted`."""
+    row = await tx.fetchrow(
+        f"SELECT {INFO_COLUMNS} FROM logged_models WHERE model_id = $1 AND (lifecycle_stage <> 'deleted' OR $2)",  # noqa: S608
+        model_id,
+        deleted,
+    )
+    if row is None:
+        raise no_such_model(model_id)
+    [model] = await load_models(tx, [row])
+    return model
+
+
+def no_such_model(model_id: str) -> ApiError:
+    return not_found(f"Logged model with ID '{model_id[:250]}' not found.")
+
+
+async def load_models(tx: Tx, rows: Sequence[Row]) -> list[LoggedModel]:
+    """The models of rows of INFO_COLUMNS, complete, in their order. The caller bounds the page."""
+    models = {row[0]: LoggedModel(_info(row), LoggedModelData()) for row in rows}
+    ids = list(models)
+    for model_id, *tag in await tx.fetch(
+        "SELECT model_id, tag_key, tag_value FROM logged_model_tags WHERE model_id = ANY($1) ORDER BY tag_key", ids
+    ):
+        models[model_id].info.tags.append(LoggedModelTag(*tag))
+    for model_id, *param in await tx.fetch(
+        "SELECT model_id, param_key, param_value FROM logged_model_params WHERE model_id = ANY($1) ORDER BY param_key",
+        ids,
+    ):
+        models[model_id].data.params.append(LoggedModelParam(*param))
+    for metric in await _metrics(tx, ids):
+        models[metric.model_id].data.metrics.append(metric)
+    return list(models.values())
+
+
+def _info(row: Row) -> LoggedModelInfo:
+    values = [*row]
+    status = values[STATUS_AT]
+    values[STATUS_AT] = STATUS_NAMES[status] if status < len(STATUS_NAMES) else UNSPECIFIED
+    return LoggedModelInfo(*values)
+
+
+async def _metrics(tx: Tx, ids: Sequence[str]) -> list[LoggedModelMetric]:
+    """The points of the models' metrics; of a model with too many the last of each metric, then the last but one..."""
+    rows = await tx.fetch(
+        """
+        SELECT model_id, metric_name, metric_value, metric_timestamp_ms, metric_step, run_id, dataset_name,
+            dataset_digest
+        FROM (
+            SELECT aged.*, ROW_NUMBER() OVER (PARTITION BY model_id ORDER BY age, metric_name, run_id) AS place
+            FROM (
+                SELECT logged_model_metrics.*, ROW_NUMBER() OVER (
+                    PARTITION BY model_id, metric_name, dataset_name, dataset_digest, run_id
+                    ORDER BY metric_timestamp_ms DESC, metric_step DESC
+                ) AS age
+                FROM logged_model_metrics WHERE model_id = ANY($1)
+            ) AS aged
+        ) AS placed
+        WHERE place <= $2
+        ORDER BY metric_name, metric_timestamp_ms, metric_step, run_id
+        """,
+        ids,
+        METRICS_SHOWN,
+    )
+    return [LoggedModelMetric(*row) for row in rows]

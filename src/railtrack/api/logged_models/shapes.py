@@ -1,0 +1,75 @@
+"""A logged model as clients see it. Structs are built by position from rows of rows.py; absent fields are left out."""
+
+from enum import Enum
+
+import msgspec
+
+
+class LoggedModelStatus(Enum):
+    """In the order of the protocol's numbers, from 1; the database holds the numbers."""
+
+    LOGGED_MODEL_PENDING = "LOGGED_MODEL_PENDING"
+    LOGGED_MODEL_READY = "LOGGED_MODEL_READY"
+    LOGGED_MODEL_UPLOAD_FAILED = "LOGGED_MODEL_UPLOAD_FAILED"
+
+
+UNSPECIFIED = "LOGGED_MODEL_STATUS_UNSPECIFIED"
+STATUS_NAMES = (UNSPECIFIED, *(status.value for status in LoggedModelStatus))
+"""By number. MLflow stores 0 for a status that it doesn't know."""
+
+
+def status_number(status: LoggedModelStatus) -> int:
+    return STATUS_NAMES.index(status.value)
+
+
+class LoggedModelTag(msgspec.Struct, gc=False):
+    """Also as it comes in requests, where MLflow takes a key or value left out for an empty one."""
+
+    key: str = ""
+    value: str = ""
+
+
+class LoggedModelParam(msgspec.Struct, gc=False):
+    """Also as it comes in requests, where MLflow takes a key or value left out for an empty one."""
+
+    key: str = ""
+    value: str = ""
+
+
+class LoggedModelMetric(msgspec.Struct, omit_defaults=True, gc=False):
+    """A point that a run logged for the model. What is not a number is 0 here: MLflow's table cannot tell."""
+
+    model_id: str
+    key: str
+    value: float | None
+    timestamp: int
+    step: int
+    run_id: str
+    dataset_name: str | None = None
+    dataset_digest: str | None = None
+
+
+class LoggedModelInfo(msgspec.Struct, omit_defaults=True):
+    """Times in milliseconds since 1970."""
+
+    model_id: str
+    experiment_id: str
+    name: str
+    creation_timestamp_ms: int
+    last_updated_timestamp_ms: int
+    artifact_uri: str
+    status: str
+    model_type: str | None = None
+    source_run_id: str | None = None
+    status_message: str | None = None
+    tags: list[LoggedModelTag] = []
+
+
+class LoggedModelData(msgspec.Struct, omit_defaults=True):
+    params: list[LoggedModelParam] = []
+    metrics: list[LoggedModelMetric] = []
+
+
+class LoggedModel(msgspec.Struct):
+    info: LoggedModelInfo
+    data: LoggedModelData
