@@ -50,9 +50,41 @@ def test_gunicorn_has_the_private_names_that_the_worker_uses() -> None:
     handling = inspect.getsource(ASGIProtocol._handle_connection)
     assert "self._awaiting_request = True" in handling
     assert "self.req_count += 1" in handling
+    assert "self._serve()" in inspect.getsource(gasgi.ASGIWorker.run)
     assert "self._shutdown()" in inspect.getsource(gasgi.ASGIWorker._serve)
     assert callable(ASGIProtocol._close_transport)
     assert Worker.__mro__[1] is gasgi.ASGIWorker
+
+
+TOLD_TO_END_AT_BIRTH = """
+import os, signal, sys
+from railtrack.config import load
+from railtrack.serving import Server, listeners
+
+async def app(scope, receive, send):
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+class TellingServer(Server):
+    def load_config(self):
+        super().load_config()
+        self.cfg.set("post_fork", lambda master, worker: os.kill(os.getpid(), signal.SIGTERM))
+        self.cfg.set("worker_exit", lambda master, worker: os.kill(os.getppid(), signal.SIGTERM))
+
+settings = load({"port": sys.argv[1], "workers": "1"}, {})
+TellingServer(settings, listeners(settings), lambda: app).run()
+"""
+
+
+def test_a_worker_that_is_told_to_end_while_it_is_being_born_ends() -> None:
+    """Without care it takes the signal for its master's, and holds up the end for the whole grace period."""
+    command = [sys.executable, "-c", TOLD_TO_END_AT_BIRTH, str(free_port())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=15, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Worker shutting down" in done.stderr
 
 
 def start(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -5,6 +5,7 @@ of gunicorn 27 (pinned below 28; tests/test_serving.py holds each of them to wha
 """
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ KEEP_ALIVE_S = 65
 """Longer than proxies keep their idle connections (nginx, AWS: 60 s), so that they close first."""
 GRACE_S = 30
 STUCK_LIMIT_S = 60
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 class _Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type hints
@@ -62,10 +64,24 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hi
         gasgi.ASGIProtocol = _Protocol  # the worker makes its connections of this name
         super().init_process()
 
+    async def _serve(self) -> None:
+        release_signals()  # not before the loop runs: uvloop takes no notice of a signal until then
+        await super()._serve()
+
     async def _shutdown(self) -> None:
         for connection in list(self.connections):
             connection.close_if_idle()
         await super()._shutdown()
+
+
+def hold_signals(_master: Any, _worker: Any) -> None:
+    """Keep the signals to end pending while a worker is born: it would take them for its master's and lose them,
+    and the master would wait for it for the whole grace period."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+
+
+def release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hints
@@ -93,6 +109,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
             "asgi_disconnect_grace_period": 1,
             "control_socket_disable": True,
             "proc_name": "railtrack",
+            "pre_fork": hold_signals,
             # The workers' heartbeat files: on a disk that is busy, writing them would block.
             "worker_tmp_dir": str(shared_memory)
             if shared_memory.is_dir() and os.access(shared_memory, os.W_OK)
@@ -100,6 +117,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
         }
         for name, value in options.items():
             self.cfg.set(name, value)
+        os.register_at_fork(after_in_parent=release_signals)
 
     def load(self) -> Any:
         return self._load()
