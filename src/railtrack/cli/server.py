@@ -104,9 +104,10 @@ async def prepare_database(settings: Settings, url: DatabaseUrl) -> None:
 def serve(settings: Settings) -> None:
     # Imported this late so that a wrong setting is told at once.
     from railtrack.app import preloaded
-    from railtrack.serving import Server, listeners
+    from railtrack.serving import Server, give_memory_back, listeners
 
     sockets = listeners(settings)
+    give_memory_back()
     say("Starting MLflow server...")
     Server(settings, sockets, lambda: preloaded(settings)).run()
 
