@@ -105,16 +105,20 @@ def condition(*terms: Term, last: list[Value]) -> tuple[str, list[Any]]:
 
 def test_the_next_page_starts_after_the_last_row_in_each_direction() -> None:
     name, weight, number = TERMS
-    assert condition(number, last=[7]) == ("(t.id > CAST($1 AS BIGINT))", [7])
+    assert condition(number, last=[7]) == ("(t.id) > (CAST($1 AS BIGINT))", [7])
+    assert condition(Term("t.x", Values.TEXT), number, last=["a", 7]) == (
+        "(t.x, t.id) > ($1, CAST($2 AS BIGINT))",
+        ["a", 7],
+    )
     assert condition(weight, number, last=[0.5, 7]) == (
-        "(t.weight < $1 OR t.weight = $1 AND (t.id > CAST($2 AS BIGINT)))",
+        "(t.weight < $1 OR t.weight = $1 AND (t.id) > (CAST($2 AS BIGINT)))",
         [0.5, 7],
     )
     assert condition(name, number, last=["a", 7]) == (
-        "(t.name > $1 OR t.name IS NULL OR t.name = $1 AND (t.id > CAST($2 AS BIGINT)))",
+        "(t.name > $1 OR t.name IS NULL OR t.name = $1 AND (t.id) > (CAST($2 AS BIGINT)))",
         ["a", 7],
     )
-    assert condition(name, number, last=[None, 7]) == ("(t.name IS NULL AND (t.id > CAST($1 AS BIGINT)))", [7])
+    assert condition(name, number, last=[None, 7]) == ("(t.name IS NULL AND (t.id) > (CAST($1 AS BIGINT)))", [7])
     assert condition(name, last=[None]) == ("FALSE", [])
 
 
@@ -125,9 +129,21 @@ def test_a_page_is_one_statement() -> None:
     end = "ORDER BY t.weight DESC, t.id LIMIT"
     assert query.page(None, 10) == (f"{start} {end} $3", ["x", "k", 10])
     sql, values = query.page([0.5, 7], 10)
-    assert sql == f"{start} AND (t.weight < $3 OR t.weight = $3 AND (t.id > CAST($4 AS BIGINT))) {end} $5"
+    assert sql == f"{start} AND (t.weight < $3 OR t.weight = $3 AND (t.id) > (CAST($4 AS BIGINT))) {end} $5"
     assert values == ["x", "k", 0.5, 7, 10]
     assert query.values == ["x", "k"]
+
+
+def test_many_conditions_are_taken_in_steps() -> None:
+    query = Query("t.id", "t", [f"t.c{number} = 1" for number in range(13)], Order(("JOIN o",), TERMS[2:]), [])
+    sql, _ = query.page(None, 10)
+    assert sql == (
+        "WITH step1 AS MATERIALIZED "
+        "(SELECT t.* FROM t WHERE t.c0 = 1 AND t.c1 = 1 AND t.c2 = 1 AND t.c3 = 1 AND t.c4 = 1 AND t.c5 = 1), "
+        "step2 AS MATERIALIZED (SELECT t.* FROM step1 AS t "
+        "WHERE t.c6 = 1 AND t.c7 = 1 AND t.c8 = 1 AND t.c9 = 1 AND t.c10 = 1 AND t.c11 = 1) "
+        "SELECT t.id, t.id FROM step2 AS t JOIN o WHERE t.c12 = 1 ORDER BY t.id LIMIT $1"
+    )
 
 
 def test_queries_that_differ_have_other_fingerprints() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from railtrack.errors import ApiError
-from railtrack.search.sql import Parameters, conditions, order_of
+from railtrack.search.sql import Parameters, among, conditions, order_of
 from railtrack.search.vocabulary import (
     LIST_COMPARATORS,
     NULL_COMPARATORS,
@@ -232,6 +232,14 @@ def test_what_the_vocabulary_lacks_is_refused_in_its_words(text: str, told: str)
 def test_comparisons_and_patterns_are_bounded() -> None:
     assert "61 comparisons" in refusal(" AND ".join(["title = 'a'"] * 61))
     assert "10001 characters" in refusal(f"title LIKE '{'a' * 10_001}'")
+
+
+def test_a_column_is_held_to_one_value_or_to_several() -> None:
+    parameters = Parameters("first")
+    assert among("b.shelf", [7], parameters) == "b.shelf = $2"
+    assert among("b.shelf", [7, 8], parameters) == "b.shelf = ANY($3)"
+    assert among("b.shelf", [], parameters) == "b.shelf = ANY($4)"
+    assert parameters.values == ["first", 7, [7, 8], []]
 
 
 def ordered(*order_by: str) -> tuple[tuple[str, ...], str, list[Any]]:

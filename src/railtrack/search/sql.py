@@ -56,6 +56,13 @@ class Parameters:
         return f"${len(self.values)}"
 
 
+def among(column: str, values: Sequence[Any], parameters: Parameters) -> str:
+    """The condition that the column has one of the values; for one alone it lets an index give the order."""
+    if len(values) == 1:
+        return f"{column} = {parameters.add(values[0])}"
+    return f"{column} = ANY({parameters.add(list(values))})"
+
+
 class Comparison(NamedTuple):
     """A clause whose name is resolved."""
 
