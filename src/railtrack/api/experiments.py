@@ -24,7 +24,7 @@ from railtrack.context import Context
 from railtrack.db import Row, Tx, UniqueViolation
 from railtrack.errors import ApiError, exists, invalid, invalid_state, not_found
 from railtrack.search.paging import Query, read_token
-from railtrack.search.sql import Parameters, conditions, order_of
+from railtrack.search.sql import Parameters, among, conditions, order_of
 from railtrack.search.vocabulary import (
     LIST_COMPARATORS,
     NULL_COMPARATORS,
@@ -218,8 +218,8 @@ async def search_experiments(ctx: Context, req: SearchExperiments) -> Reply:
     parameters = Parameters()
     where = conditions(req.filter, EXPERIMENTS, parameters)
     order = order_of(req.order_by, EXPERIMENTS, parameters)
-    where.append(f"experiments.lifecycle_stage = ANY({parameters.add(stages(req.view_type))})")
-    query = Query(EXPERIMENT_COLUMNS, "experiments", where, order, parameters.values)
+    scope = among("experiments.lifecycle_stage", stages(req.view_type), parameters)
+    query = Query(EXPERIMENT_COLUMNS, "experiments", [scope, *where], order, parameters.values)
     last = read_token(req.page_token, query.fingerprint, order.terms) if req.page_token else None
 
     async def encode(rows: Sequence[Row]) -> bytes:

@@ -17,30 +17,19 @@ class RunStatus(Enum):
     KILLED = "KILLED"
 
 
-class ViewType(Enum):
-    """Which lifecycle stages a search returns; in the order of the protocol's numbers, from 1."""
-
-    ACTIVE_ONLY = "ACTIVE_ONLY"
-    DELETED_ONLY = "DELETED_ONLY"
-    ALL = "ALL"
-
-
 class RunInfo(msgspec.Struct, omit_defaults=True, gc=False):
-    """Times in milliseconds since 1970; `run_uuid` is the old name of `run_id`, and older clients read it.
-
-    The defaults are never the values of a stored run, but for the times: what is not known of them is left out.
-    """
+    """Times in milliseconds since 1970; `run_uuid` is the old name of `run_id`, and older clients read it."""
 
     run_uuid: str
+    run_id: str
     experiment_id: str
-    run_name: str
     user_id: str
-    status: str
+    run_name: str | None = None
+    status: str | None = None
     start_time: int | None = None
     end_time: int | None = None
-    artifact_uri: str = ""
-    lifecycle_stage: str = ""
-    run_id: str = ""
+    artifact_uri: str | None = None
+    lifecycle_stage: str | None = None
 
 
 class Metric(msgspec.Struct, gc=False):

@@ -1,0 +1,164 @@
+"""The pages of a search for runs: every run once, in order, whatever the order is and whatever happens meanwhile."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.api.runs.stored import store_run
+from tests.client import Client
+
+from railtrack.api.paged import COMPLETE_AT_ONCE, ROWS_AT_ONCE, WHOLE_BYTES
+from railtrack.db import Db
+
+LARGEST_DOUBLE = 1.7976931348623157e308
+
+
+@pytest.fixture
+async def runs(client: Client, db: Db) -> Client:
+    """Nine runs, of which two start at one time, and some lack metric, param and tag."""
+    values = [None, None, 1.0, 1.0, -2.5, LARGEST_DOUBLE]
+    for number in range(9):
+        what: dict[str, Any] = {"tags": {"t": f"{number % 2}"} if number % 3 else {}}
+        if number < len(values):
+            what |= {"metrics": {"m": values[number]}, "params": {"p": f"{number % 4}"}}
+        await store_run(db, f"r{number}", 1000 + number // 2, **what)
+    return client
+
+
+async def search(client: Client, **body: Any) -> list[str]:
+    answer = await client.ok("POST", "runs/search", {"experiment_ids": ["0"], **body})
+    return [run["info"]["run_name"] for run in answer.get("runs", [])]
+
+
+async def walk(client: Client, size: int, **body: Any) -> list[str]:
+    """The ids of all pages of `size` runs."""
+    ids: list[str] = []
+    body = {"experiment_ids": ["0"], "max_results": size, **body}
+    while True:
+        page = await client.ok("POST", "runs/search", body)
+        runs = page.get("runs", [])
+        ids += [run["info"]["run_id"] for run in runs]
+        if "next_page_token" not in page:
+            return ids
+        assert len(runs) == size
+        body["page_token"] = page["next_page_token"]
+
+
+RUN = st.fixed_dictionaries(
+    {
+        "start_time": st.sampled_from([None, 0, 1, 2]),
+        "end_time": st.sampled_from([None, 7, 8]),
+        "status": st.sampled_from(["RUNNING", "FAILED"]),
+        "metrics": st.dictionaries(
+            st.sampled_from("mn"), st.sampled_from([None, -LARGEST_DOUBLE, -1.5, 0.0, 0.1, LARGEST_DOUBLE])
+        ),
+        "params": st.dictionaries(st.sampled_from("pq"), st.sampled_from(["", "a", "B", "é", "a" * 300])),
+        "tags": st.dictionaries(st.just("t"), st.sampled_from(["", "x", "y"])),
+    }
+)
+KEYS = ["metrics.m", "metrics.n", "params.p", "params.q", "tags.t", "start_time", "end_time", "status", "run_id"]
+
+
+@given(
+    rows=st.lists(RUN, max_size=10),
+    keys=st.lists(st.sampled_from(KEYS), max_size=4, unique=True),
+    descending=st.lists(st.booleans(), min_size=4, max_size=4),
+    size=st.integers(1, 5),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_pages_of_any_size_and_order_give_every_run_once(
+    client: Client,
+    db: Db,
+    rows: Sequence[dict[str, Any]],
+    keys: Sequence[str],
+    descending: Sequence[bool],
+    size: int,
+) -> None:
+    await _delete_runs(db)
+    for number, row in enumerate(rows):
+        await store_run(db, f"{number}", **row)
+    order_by = [f"{key} {'DESC' if down else 'ASC'}" for key, down in zip(keys, descending, strict=False)]
+    whole = await walk(client, 1000, order_by=order_by)
+    assert sorted(whole) == sorted(f"{number}".zfill(32) for number in range(len(rows)))
+    assert await walk(client, size, order_by=order_by) == whole
+
+
+async def _delete_runs(db: Db) -> None:
+    async with db.write() as tx:
+        for table in ("latest_metrics", "params", "tags", "runs"):
+            await tx.execute(f"DELETE FROM {table}")
+
+
+@pytest.mark.parametrize("order_by", [[], ["metrics.m"], ["params.p DESC"], ["tags.t", "metrics.m DESC"]])
+async def test_runs_that_come_and_go_between_pages_shift_no_other(runs: Client, db: Db, order_by: list[str]) -> None:
+    whole = await search(runs, order_by=order_by)
+    body: dict[str, Any] = {"experiment_ids": ["0"], "max_results": 4, "order_by": order_by}
+    page = await runs.ok("POST", "runs/search", body)
+    names = [run["info"]["run_name"] for run in page["runs"]]
+    assert names == whole[:4]
+    for number, (value, text) in enumerate([(-LARGEST_DOUBLE, ""), (LARGEST_DOUBLE, "zzz"), (None, "m")]):
+        new = {"metrics": {"m": value}, "params": {"p": text}, "tags": {"t": text, "mlflow.runName": f"new{number}"}}
+        await store_run(db, f"new{number}", 5000 * number, **new)
+    await runs.ok("POST", "runs/delete", {"run_id": page["runs"][-1]["info"]["run_id"]})
+    later: list[str] = []
+    while "next_page_token" in page:
+        page = await runs.ok("POST", "runs/search", {**body, "page_token": page["next_page_token"]})
+        later += [run["info"]["run_name"] for run in page["runs"]]
+    assert [name for name in later if not name.startswith("new")] == whole[4:]
+    assert len(set(later)) == len(later)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"filter": "metrics.m > 0"},
+        {"order_by": ["start_time"]},
+        {"experiment_ids": ["0", "1"]},
+        {"run_view_type": "ALL"},
+    ],
+)
+async def test_a_token_of_another_search_is_refused(runs: Client, change: dict[str, Any]) -> None:
+    page = await runs.ok("POST", "runs/search", {"experiment_ids": ["0"], "max_results": 2})
+    body = {"experiment_ids": ["0"], "max_results": 2, "page_token": page["next_page_token"], **change}
+    answer = await runs.post("runs/search", body)
+    assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert answer.json["message"].startswith("Invalid page token, it was made for a search with other parameters")
+
+
+async def test_a_page_may_be_of_another_size_than_the_last(runs: Client) -> None:
+    page = await runs.ok("POST", "runs/search", {"experiment_ids": ["0"], "max_results": 2})
+    assert await search(runs, max_results=3, page_token=page["next_page_token"]) == (await search(runs))[2:5]
+
+
+async def test_the_last_page_has_no_token_even_when_it_is_full(runs: Client) -> None:
+    page = await runs.ok("POST", "runs/search", {"experiment_ids": ["0"], "max_results": 9})
+    assert len(page["runs"]) == 9
+    assert "next_page_token" not in page
+
+
+async def test_a_long_page_is_complete_and_in_order(client: Client, db: Db) -> None:
+    """Longer than what is in memory at a time, in rows and in bytes: it leaves piece by piece."""
+    count = ROWS_AT_ONCE + COMPLETE_AT_ONCE + 1
+    text = "x" * (WHOLE_BYTES // count)
+    async with db.write() as tx:
+        for number in range(count):
+            run_id = f"{number:032}"
+            await tx.execute(
+                "INSERT INTO runs (run_uuid, start_time, lifecycle_stage, experiment_id) VALUES ($1, $2, 'active', 0)",
+                run_id,
+                number // 3,
+            )
+            await tx.execute("INSERT INTO params (key, value, run_uuid) VALUES ('p', $1, $2)", text, run_id)
+    answer = await client.post("runs/search", {"experiment_ids": ["0"], "max_results": count - 1})
+    assert "content-length" not in answer.headers
+    found = json.loads(answer.body)
+    expected = sorted((f"{number:032}" for number in range(count)), key=lambda run_id: (-(int(run_id) // 3), run_id))
+    assert [run["info"]["run_id"] for run in found["runs"]] == expected[:-1]
+    assert all(run["data"] == {"params": [{"key": "p", "value": text}]} for run in found["runs"])
+    rest = {"experiment_ids": ["0"], "max_results": 5, "page_token": found["next_page_token"]}
+    page = await client.ok("POST", "runs/search", rest)
+    assert [run["info"]["run_id"] for run in page["runs"]] == expected[-1:]
+    assert "next_page_token" not in page
