@@ -17,7 +17,7 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
-.PHONY: help serve install test lint format docs compat-record lock clean
+.PHONY: help serve install test bench lint format docs compat-record lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -30,6 +30,9 @@ install: .venv/.installed $(UI) ## Make .venv/bin/railtrack
 
 test: lint $(VENVS) .cache/.browser ## Run all tests, the linter and the type checker
 	.venv/bin/pytest
+
+bench: .venv/.installed-dev $(UI) .cache/mlflow/.ready ## Measure start, memory and logging beside MLflow's
+	.venv/bin/python -m bench.quick --mlflow .cache/mlflow/bin/python
 
 lint: .venv/.installed-dev $(UI) ## Check style and types
 	.venv/bin/ruff check
