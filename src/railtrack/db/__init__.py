@@ -49,6 +49,9 @@ class Db(Tx, Protocol):
     def write(self) -> AbstractAsyncContextManager[Tx]:
         """One transaction: committed at the end of the block, undone when the block raises."""
 
+    async def execute_alone(self, sql: str) -> None:
+        """Run a statement that no transaction may hold (CREATE INDEX CONCURRENTLY), however long it takes."""
+
     async def close(self) -> None: ...
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from railtrack.db import Conflict, Db, Row, Tx, UniqueViolation, schema
+from railtrack.db.schema.indexes import add_indexes, create_indexes
 from railtrack.db.url import SETTING, DatabaseUrl
 from railtrack.errors import ApiError, StartError
 
@@ -92,6 +93,17 @@ async def prepare(db: Db, url: DatabaseUrl, *, default_location: str) -> None:
             raise
 
 
+async def complete(url: DatabaseUrl) -> None:
+    """Add the indexes that a database made by MLflow lacks, while others already use it. A failure is only logged."""
+    db = open_database(url, connections=2)
+    try:
+        await add_indexes(db)
+    except Exception as error:
+        log.warning("The database's indexes could not be completed; the next start tries again: %s", _words(error))
+    finally:
+        await db.close()
+
+
 async def _prepare(tx: Tx, url: DatabaseUrl, default_location: str) -> None:
     if tx.engine == "postgresql":  # on SQLite the writer is alone anyway
         await tx.execute("SELECT pg_advisory_xact_lock($1)", CREATION_LOCK)
@@ -116,6 +128,7 @@ async def _prepare(tx: Tx, url: DatabaseUrl, default_location: str) -> None:
 async def _create(tx: Tx) -> None:
     for statement in schema.create_statements(tx.engine):
         await tx.execute(statement)
+    await create_indexes(tx)
     await tx.execute("INSERT INTO alembic_version (version_num) VALUES ($1)", schema.REVISION)
     await tx.execute(
         """

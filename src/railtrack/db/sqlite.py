@@ -170,6 +170,9 @@ class SqliteDb:
         async with self.write() as tx:
             return await tx.execute_rows(sql, columns, rows)
 
+    async def execute_alone(self, sql: str) -> None:
+        await self.execute(sql)
+
     def pick(self, *, postgresql: str, sqlite: str) -> str:
         return sqlite
 
