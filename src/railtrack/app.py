@@ -3,6 +3,7 @@
 The only module that knows everyone.
 """
 
+import asyncio
 import gc
 import logging
 from typing import Any
@@ -14,7 +15,7 @@ from railtrack.config import Settings
 from railtrack.context import Context
 from railtrack.db import Db
 from railtrack.db.group import GroupCommit
-from railtrack.db.open import open_database
+from railtrack.db.open import complete, open_database
 from railtrack.db.url import parse_database_url
 from railtrack.wire.dispatch import Dispatcher
 from railtrack.wire.guard import BrowserGuard
@@ -44,13 +45,17 @@ class App:
             await self._live(receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        """Open at start-up, close at shutdown."""
+        """Open at start-up, close at shutdown; what the database lacks is added meanwhile."""
+        completing = None
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self.open()
+                completing = asyncio.create_task(complete(parse_database_url(self._settings.backend_store_uri)))
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
+                if completing is not None:
+                    completing.cancel()
                 await self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
