@@ -188,7 +188,22 @@ def test_an_order_is_a_name_and_a_direction(text: str, name: Name, descending: b
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", " a", "a ", "a ASC DESC", "a, b", "a DESC NULLS LAST", "a;", "(a)", "-a", "'a'", "1", "metrics.a/b DESC"],
+    [
+        "",
+        " ",
+        " a",
+        "a ",
+        "DESC",
+        "asc DESC",
+        "a ASC DESC",
+        "a, b",
+        "a DESC NULLS LAST",
+        "a;",
+        "(a)",
+        "-a",
+        "'a'",
+        "m.a/b",
+    ],
 )
 def test_an_order_that_is_none_cannot_be_parsed(text: str) -> None:
     with pytest.raises(ApiError) as caught:

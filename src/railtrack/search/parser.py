@@ -7,6 +7,7 @@ missing or repeated AND is forgiven, and quotes and backslashes inside a quoted 
 import re
 from collections.abc import Iterator, Sequence
 from enum import Enum, auto
+from itertools import pairwise
 from typing import NamedTuple
 
 from railtrack.errors import ApiError, invalid
@@ -79,6 +80,7 @@ class Name(NamedTuple):
     key: str
 
 
+DIRECTIONS = ("ASC", "DESC")
 WORD_COMPARATORS = frozenset({"LIKE", "ILIKE", "RLIKE", "REGEXP", "IN"})
 
 
@@ -94,7 +96,9 @@ def parse_filter(text: str, stray_clauses: str) -> list[Clause]:
         raise invalid(f"Invalid filter: it has {len(text)} characters, more than {TEXT_LIMIT}.")
     tokens = tokenize(text)
     if not tokens:
-        raise invalid(f"Invalid filter '{text}'. Could not be parsed.")
+        raise invalid(f"Invalid filter '{text[:1000]}'. Could not be parsed.")
+    if any(token.text == ";" and not after.text.startswith("--") for token, after in pairwise(tokens)):
+        raise invalid(f"Search filter contained multiple expression {text[:1000]!r}. Provide AND-ed expression list.")
     clauses: list[Clause] = []
     stray: list[str] = []
     at = 0
@@ -153,13 +157,12 @@ def _comparator_at(tokens: Sequence[Token], at: int) -> tuple[str, int]:
 def parse_order(text: str) -> tuple[Name, bool]:
     """The name of an order_by clause, and whether it goes down. Raises MLflow's complaints."""
     tokens = tokenize(text) if len(text) <= TEXT_LIMIT else []
-    # MLflow takes no space around a clause, only within.
-    if not tokens or len(tokens) > 2 or not tokens[0].is_name or text != text.strip():
-        raise invalid(f"Invalid order_by clause '{text[:1000]}'. Could not be parsed.")
     direction = tokens[1].text.upper() if len(tokens) == 2 else "ASC"
-    if direction not in ("ASC", "DESC"):
-        if tokens[1].kind is Kind.NAME:
-            raise invalid(f"Invalid ordering key in order_by clause '{text[:1000]}'.")
+    if direction not in DIRECTIONS and tokens[0].is_name and tokens[1].kind is Kind.NAME:
+        raise invalid(f"Invalid ordering key in order_by clause '{text[:1000]}'.")
+    # MLflow takes no space around a clause, only within.
+    readable = len(tokens) in (1, 2) and tokens[0].is_name and direction in DIRECTIONS and text == text.strip()
+    if not readable or tokens[0].text.upper() in DIRECTIONS:
         raise invalid(f"Invalid order_by clause '{text[:1000]}'. Could not be parsed.")
     return name_of(tokens[0]), direction == "DESC"
 

@@ -12,6 +12,9 @@ from railtrack.search.vocabulary import (
     Vocabulary,
 )
 
+_BAD_COMPARATOR = "Invalid comparator '{comparator}' not one of '{valid}"
+"""MLflow forgets the closing quote for some entities, and not for others."""
+
 _START_TIME = Sort((Term("runs.start_time", Values.BIGINT, nullable=True),))
 _RUN_NAME = Field(
     "x.value",
@@ -68,6 +71,7 @@ _METRICS = Entity(
         "LEFT JOIN latest_metrics {alias} ON {alias}.run_uuid = runs.run_uuid AND {alias}.key = {key}",
     ),
     number_wanted="Expected numeric value type for metric. Found {value}",
+    bad_comparator=_BAD_COMPARATOR,
 )
 _PARAMS = Entity(
     name="parameter",
@@ -94,6 +98,7 @@ _TAGS = Entity(
     ),
     comparators=TEXT_COMPARATORS + NULL_COMPARATORS,
     text_wanted="Expected a quoted string value for tag (e.g. 'my-value'). Got value {value}",
+    bad_comparator=_BAD_COMPARATOR,
 )
 
 _IN_DATASETS = (
@@ -116,6 +121,7 @@ _DATASETS = Entity(
     comparators=TEXT_COMPARATORS + LIST_COMPARATORS,
     unknown_key="Invalid dataset key '{key}' specified. Valid keys are '{valid}'",
     text_wanted="Expected a quoted string value for dataset attributes. Got value {value}",
+    bad_comparator=_BAD_COMPARATOR,
 )
 
 RUNS = Vocabulary(
