@@ -281,7 +281,7 @@ async def test_models_logged_at_once_are_all_listed(client: Client, run_id: str)
             "{}",
             "Model json is missing mandatory fields: {'artifact_path', 'flavors', 'run_id', 'utc_time_created'}",
         ),
-        ('{"run_id": 1, "artifact_path": 1, "utc_time_created": 1, "flavors": [1]}', "Malformed model info: 'flavors'"),
+        ('{"run_id": 1, "artifact_path": 1, "utc_time_created": 1, "flavors": []}', "Malformed model info: 'flavors'"),
         ("", "Missing value for required parameter 'model_json'."),
     ],
 )

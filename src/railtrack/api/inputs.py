@@ -278,7 +278,7 @@ def _model(text: str) -> dict[str, Any]:
 
 def _history_entry(model: dict[str, Any]) -> dict[str, Any]:
     """What MLflow keeps of a model: not its signature, and of its flavors not their configuration."""
-    flavors = model["flavors"] or {}
+    flavors = {} if model["flavors"] is None else model["flavors"]
     if not isinstance(flavors, dict):
         raise invalid("Malformed model info: 'flavors' is not a JSON object.")
     kept = {
