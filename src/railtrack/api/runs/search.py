@@ -11,7 +11,7 @@ from railtrack.api.runs.rows import INFO_COLUMNS, load_runs
 from railtrack.api.runs.shapes import RunInfo
 from railtrack.api.runs.vocabulary import RUNS
 from railtrack.api.view_type import stages
-from railtrack.auth import RUN_READ
+from railtrack.auth import EXPERIMENT_READ
 from railtrack.context import Context
 from railtrack.db import Row
 from railtrack.errors import invalid, invalid_value
@@ -36,7 +36,7 @@ class SearchRuns(Request):
     page_token: str = ""
 
 
-@endpoint("POST", "runs/search", access=RUN_READ)
+@endpoint("POST", "runs/search", access=EXPERIMENT_READ)
 async def search_runs(ctx: Context, req: SearchRuns) -> Reply:
     """A page of the runs that a filter leaves, complete with what was logged. No experiment ids: no runs."""
     if req.max_results > MAX_RESULTS:
