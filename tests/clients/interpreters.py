@@ -23,6 +23,8 @@ def client_environment(url: str, home: Path) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": url,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        # A client repeats what fails with 5xx; here it is to tell of it.
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "GIT_PYTHON_REFRESH": "quiet",
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -4,8 +4,9 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
@@ -15,6 +16,7 @@ SCREENSHOTS = Path(__file__).parent / "screenshots"
 
 WAIT_MS = 20_000
 QUIET_SECONDS = 0.4
+expect.set_options(timeout=WAIT_MS)
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -59,7 +61,14 @@ class Tab:
     def see(self, *texts: str) -> None:
         """Wait until each text is visible somewhere."""
         for text in texts:
-            expect(self.page.get_by_text(text).filter(visible=True).first).to_be_visible(timeout=WAIT_MS)
+            expect(self.page.get_by_text(text).filter(visible=True).first).to_be_visible()
+
+    def until(self, look: Callable[[], Any], expected: Any) -> None:
+        """Wait until what `look` returns is what is expected."""
+        deadline = time.monotonic() + WAIT_MS / 1000
+        while (found := look()) != expected and time.monotonic() < deadline:
+            self.page.wait_for_timeout(50)
+        assert found == expected
 
     def keep_screenshot(self, name: str) -> None:
         SCREENSHOTS.mkdir(exist_ok=True)
@@ -73,12 +82,13 @@ class Tab:
             self.page.wait_for_timeout(50)
 
     def check(self, *, allowed: tuple[str, ...] = ()) -> None:
-        """No trouble but the `allowed` (regular expressions), and no red notice on the page."""
+        """No trouble and no red notice on the page but the `allowed` (regular expressions)."""
         self.settle()
         left = [one for one in self.troubles if not any(re.search(pattern, one) for pattern in allowed)]
         assert left == [], "\n".join(left)
-        for alert in self.page.locator("[role=alert], [class*=notification-notice-error]").all():
-            assert not alert.is_visible() or not alert.inner_text().strip(), alert.inner_text()
+        alerts = self.page.locator("[role=alert], [class*=notification-notice-error]").filter(visible=True)
+        told = [text for alert in alerts.all() if (text := alert.inner_text().strip())]
+        assert [text for text in told if not any(re.search(pattern, text) for pattern in allowed)] == []
 
     def _note(self, trouble: str) -> None:
         if not any(noise in trouble for noise in NOISE):

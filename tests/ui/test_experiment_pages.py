@@ -73,7 +73,7 @@ def test_an_experiment_is_created_renamed_described_and_deleted(tab: Tab) -> Non
 def test_the_runs_table_shows_runs_with_status_dataset_and_children(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(f"/experiments/{seeded['vision']}/runs")
     tab.see("14 matching runs", "Finds", "pets")
-    assert run_names(tab) == RUNS
+    tab.until(lambda: run_names(tab), RUNS)
     expect(tab.page.locator(".ag-center-cols-container .ag-row").first).to_be_visible()
     tab.check()
     tab.keep_screenshot("runs")
@@ -81,7 +81,7 @@ def test_the_runs_table_shows_runs_with_status_dataset_and_children(tab: Tab, se
     sweep = tab.page.locator(".ag-pinned-left-cols-container .ag-row").filter(has_text="sweep")
     sweep.get_by_role("button").click()
     tab.see("trial-0", "trial-1", "trial-2")
-    assert len(run_names(tab)) == 14
+    tab.until(lambda: len(run_names(tab)), 14)
     tab.check()
     tab.keep_screenshot("runs-nested")
 
@@ -92,7 +92,7 @@ def test_runs_are_filtered_and_a_bad_filter_is_told(tab: Tab, seeded: dict[str, 
     search.fill("metrics.acc > 0.955 and params.optimizer = 'adam'")
     search.press("Enter")
     tab.see("1 matching run")
-    assert run_names(tab) == ["resnet-7"]
+    tab.until(lambda: run_names(tab), ["resnet-7"])
     tab.check()
 
     search.fill("metrics.acc >")
@@ -107,12 +107,10 @@ def test_runs_are_sorted_by_a_metric_with_missing_ones_last(tab: Tab, seeded: di
     column = "metrics.%60acc%60"
     tab.open(f"/experiments/{seeded['vision']}/runs?orderByKey={column}&orderByAsc=false")
     tab.see("14 matching runs")
-    names = run_names(tab)
-    assert names[:8] == [f"resnet-{number}" for number in range(7, -1, -1)]
+    tab.until(lambda: run_names(tab)[:8], [f"resnet-{number}" for number in range(7, -1, -1)])
     tab.open(f"/experiments/{seeded['vision']}/runs?orderByKey={column}&orderByAsc=true")
     tab.see("14 matching runs")
-    names = run_names(tab)
-    assert names[:8] == [f"resnet-{number}" for number in range(8)]
+    tab.until(lambda: run_names(tab)[:8], [f"resnet-{number}" for number in range(8)])
     tab.check()
 
 
@@ -160,4 +158,3 @@ def test_a_run_is_deleted_and_restored(tab: Tab, seeded: dict[str, Any]) -> None
 
 def _choose_first_run(tab: Tab) -> None:
     tab.page.get_by_label(re.compile("Press Space to toggle row selection")).first.check(force=True)
-
