@@ -37,7 +37,23 @@ def checked_location(location: str) -> str:
         )
     if parts.scheme == "runs":
         raise invalid(f"Artifact location cannot be a runs:/ URI. Given: '{location}'")
-    return _absolute(location, parts)
+    return absolute_location(location)
+
+
+def absolute_location(location: str) -> str:
+    """The location, a local path made absolute. Raises INVALID_PARAMETER_VALUE for a path on another machine."""
+    parts = _parsed(location)
+    if parts.scheme not in ("", "file"):
+        return location
+    if parts.netloc not in ("", "localhost"):
+        raise invalid(
+            f"{location} is not a valid remote uri. For remote access on windows, please consider using a different "
+            "scheme such as SMB (e.g. smb://<hostname>/<path>)."
+        )
+    if parts.path.startswith("/"):
+        return location
+    folder = str(Path.cwd() / parts.path)
+    return f"file://{folder}" if parts.scheme else folder
 
 
 def _parsed(location: str) -> ParseResult:
@@ -61,17 +77,3 @@ def _refuse_climbs(location: str) -> None:
 
 def _climb() -> ApiError:
     return invalid("'artifact_location' URL can't include '..' segments.")
-
-
-def _absolute(location: str, parts: ParseResult) -> str:
-    if parts.scheme not in ("", "file"):
-        return location
-    if parts.netloc not in ("", "localhost"):
-        raise invalid(
-            f"{location} is not a valid remote uri. For remote access on windows, please consider using a different "
-            "scheme such as SMB (e.g. smb://<hostname>/<path>)."
-        )
-    if parts.path.startswith("/"):
-        return location
-    folder = str(Path.cwd() / parts.path)
-    return f"file://{folder}" if parts.scheme else folder

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from railtrack.api.artifact_location import checked_location
+from railtrack.api.artifact_location import absolute_location, checked_location
 from railtrack.api.experiment_rows import (
     EXPERIMENT_COLUMNS,
     Experiment,
@@ -86,7 +86,7 @@ async def create_experiment(ctx: Context, req: CreateExperiment) -> Reply:
                 await tx.execute(
                     "UPDATE experiments SET artifact_location = $2 WHERE experiment_id = $1",
                     number,
-                    checked_location(ctx.settings.artifact_location(number)),
+                    absolute_location(ctx.settings.artifact_location(number)),
                 )
             await tx.execute_rows(
                 "INSERT INTO experiment_tags (experiment_id, key, value) SELECT experiment_id, key, value FROM {rows}",
