@@ -228,4 +228,4 @@ def _sqlstate(error: BaseException) -> str:
 
 def _words(error: BaseException) -> str:
     """The driver's words in one line; some of its errors have none."""
-    return str(error).partition("\n")[0] or type(error).__name__
+    return str(error).partition("\n")[0] or ("no answer" if isinstance(error, TimeoutError) else type(error).__name__)
