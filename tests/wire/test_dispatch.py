@@ -1,5 +1,6 @@
 """What every request goes through: routes, methods, bodies, the guard, headers, and the error form."""
 
+import asyncio
 import gzip
 import json
 
@@ -40,10 +41,26 @@ async def test_a_nul_in_a_body_is_refused_before_the_database_sees_it(client: Cl
 
 
 async def test_a_giant_body_is_refused_before_it_is_held(client: Client) -> None:
-    pieces = [b"x" * 1024 * 1024] * 9
+    pieces = [b"x" * 1024 * 1024] * 21
     answer = await client.send("POST", "runs/create", body=pieces, headers={"Content-Type": "application/json"})
     assert answer.status == 413
     assert answer.json["error_code"] == "BAD_REQUEST"
+
+
+async def test_large_bodies_are_taken_one_at_a_time_and_all_in_the_end(client: Client) -> None:
+    tags = [{"key": f"t{number}", "value": "x" * 3000} for number in range(900)]
+    body = json.dumps({"experiment_id": "0", "tags": tags}).encode()
+    pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)]
+    headers = {"Content-Type": "application/json"}
+    sent = [client.send("POST", "runs/create", body=pieces, headers=headers) for _ in range(4)]
+    assert [answer.status for answer in await asyncio.gather(*sent)] == [200] * 4
+
+
+async def test_a_large_body_must_be_strictly_right(client: Client) -> None:
+    body = json.dumps({"experiment_id": 0, "padding": "x" * 3_000_000}).encode()
+    answer = await client.send("POST", "runs/create", body=body, headers={"Content-Type": "application/json"})
+    assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert "experiment_id" in answer.json["message"]
 
 
 async def test_a_query_that_is_not_utf_8_is_refused(client: Client) -> None:

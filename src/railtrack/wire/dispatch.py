@@ -49,6 +49,8 @@ class Dispatcher:
             await send_reply(reply, send, receive, headers, head=http.method == "HEAD")
         except ClientGone:
             log.debug("request %s: the client has gone", request_id)
+        finally:
+            http.release()
 
     async def _answer(self, http: HttpRequest, request_id: str) -> Reply:
         try:

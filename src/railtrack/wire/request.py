@@ -4,17 +4,26 @@ A well-formed body takes the fast way (msgspec, straight into the struct). Whate
 lenient way, which knows the JSON rules of protobuf and MLflow's complaints (wire/lenient.py).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from railtrack.errors import ApiError, invalid
+from railtrack.errors import ApiError, bad_request, invalid
 from railtrack.wire.lenient import convert, convert_query, json_object, refuse_nul
 
-BODY_LIMIT = 8 * 1024 * 1024
-"""Bytes of a JSON body; MLflow's clients cut their batches at 1 MB."""
+BODY_LIMIT = 20 * 1024 * 1024
+"""Bytes of a JSON body. MLflow's clients cut their batches at 1 MB, but the profile of a dataset may have 16 MB."""
+LARGE_BODY = 1024 * 1024
+LARGE_AT_ONCE = 1
+"""Bodies above LARGE_BODY that a worker holds at a time, from reading one to answering it; the others wait."""
+BODY_LIMIT_S = 60
+LENIENT_LIMIT = 2 * 1024 * 1024
+"""Bytes up to which a body is read leniently; what that makes of it takes up to 20 times its size in memory."""
+DISCARD_LIMIT = 5 * BODY_LIMIT
+"""Bytes of a refused body that are taken off the wire, so that its sender gets to read the refusal."""
 
 QUERY_FIELDS_LIMIT = 10_000
 
@@ -44,11 +53,12 @@ class ClientGone(Exception):
 class HttpRequest:
     """One request as it came: method, path parameters, query, headers, and the body as bytes or as a stream."""
 
-    __slots__ = ("_receive", "_scope", "params")
+    __slots__ = ("_has_room", "_receive", "_scope", "params")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._scope = scope
         self._receive = receive
+        self._has_room = False
         self.params: dict[str, str] = {}
 
     @property
@@ -112,25 +122,38 @@ class HttpRequest:
 
     async def body(self, limit: int = BODY_LIMIT) -> bytes:
         """The whole body, refused when it is longer than `limit` bytes."""
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            _check_length(len(body), limit)
-            return body
-        pieces = [body]
-        length = len(body)
+        try:
+            async with asyncio.timeout(BODY_LIMIT_S):
+                return await self._whole_body(limit)
+        except TimeoutError:
+            raise bad_request(f"The request body did not arrive within {BODY_LIMIT_S} s.") from None
+
+    async def _whole_body(self, limit: int) -> bytes:
+        pieces: list[bytes] = []
+        length = 0
         async for piece in self.stream():
             length += len(piece)
-            _check_length(length, limit)
+            if length > DISCARD_LIMIT:
+                break
+            if length > limit:
+                pieces.clear()
+                continue
+            if length > LARGE_BODY and not self._has_room:
+                await _room.acquire()
+                self._has_room = True
             pieces.append(piece)
+        if length > limit:
+            raise ApiError("BAD_REQUEST", f"The request body is longer than {limit} bytes.", status=413)
         return b"".join(pieces)
 
+    def release(self) -> None:
+        """Let the next large body in; the dispatcher calls it once the request is answered."""
+        if self._has_room:
+            self._has_room = False
+            _room.release()
 
-def _check_length(length: int, limit: int) -> None:
-    if length > limit:
-        raise ApiError("BAD_REQUEST", f"The request body is longer than {limit} bytes.", status=413)
+
+_room = asyncio.Semaphore(LARGE_AT_ONCE)
 
 
 class Decoder(Generic[T]):
@@ -147,14 +170,19 @@ class Decoder(Generic[T]):
         body = await http.body()
         if body:
             _check_content_type(http)
-        if b"\\u0000" in body:
-            refuse_nul(json_object(body))
-        if not http.params:
-            try:
+        may_hold_nul = b"\\u0000" in body
+        try:
+            if not http.params and not may_hold_nul:
                 return self._fast.decode(body)
-            except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                pass  # the lenient way below takes it, or says what is wrong with it
-        return convert(json_object(body) | http.params, self._struct)
+        except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            if len(body) > LENIENT_LIMIT:
+                raise invalid(f"The request body is not as expected: {error}") from None
+        if len(body) > LENIENT_LIMIT:
+            raise invalid(f"A request body of this kind may have {LENIENT_LIMIT} bytes at the most.")
+        data = json_object(body)
+        if may_hold_nul:
+            refuse_nul(data)
+        return convert(data | http.params, self._struct)
 
     def _from_query(self, http: HttpRequest) -> T:
         query = {**http.query, **{name: [value] for name, value in http.params.items()}}
