@@ -91,14 +91,22 @@ class RailtrackServer:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [int(pid) for pid in children if _is_running(int(pid))]
 
+    def wait_for_workers(self, count: int, seconds: float = START_SECONDS) -> list[int]:
+        """The workers' process ids as soon as there are `count`."""
+        deadline = time.monotonic() + seconds
+        while len(found := self.workers()) < count:
+            assert time.monotonic() < deadline, f"{found} instead of {count} workers:\n{self.log()}"
+            time.sleep(0.01)
+        return found
+
     def pss_mb(self) -> float:
         """Memory of master and workers together, each shared page counted once (the kernel's Pss)."""
         return sum(_pss_kb(pid) for pid in [self.pid, *self.workers()]) / 1024
 
-    def terminate(self) -> None:
-        """Ask the master to end, without waiting for it."""
+    def send_signal(self, number: signal.Signals) -> None:
+        """Tell the master, without waiting for what it does."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(number)
 
     def wait_ended(self, seconds: float = STOP_SECONDS) -> int:
         """Wait for the master's end and return its exit code."""

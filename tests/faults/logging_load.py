@@ -1,0 +1,99 @@
+"""Logging under load for the fault tests, and whether the database holds what was acknowledged."""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tests.faults.http_load import Answer, Connection, Outcome, drive
+from tests.servers.databases import rows
+from tests.servers.railtrack import RailtrackServer
+
+KEYS = [f"metric {number}" for number in range(10)]
+MANY = 1_000_000
+
+
+class Point(NamedTuple):
+    """One metric value; its step makes it unique."""
+
+    key: str
+    value: float
+    timestamp: int
+    step: int
+
+
+def points(count: int) -> Iterator[Point]:
+    """Points of all keys in no order, so that writers meet on each key."""
+    chance = random.Random(7)
+    for step in range(count):
+        yield Point(chance.choice(KEYS), chance.random(), 1_700_000_000_000 + chance.randrange(100), step)
+
+
+async def new_run(port: int) -> str:
+    """The id of a new run in the experiment Default."""
+    connection = Connection(port)
+    answer = await connection.post("runs/create", {"experiment_id": "0"})
+    connection.close()
+    assert answer.status == 200, answer.body
+    return str(answer.json["run"]["info"]["run_id"])
+
+
+class Load:
+    """log-metric requests to one run by `connections` clients, for as long as the block lasts."""
+
+    def __init__(self, server: RailtrackServer, connections: int = 16) -> None:
+        self.outcome = Outcome()
+        self._port = server.port
+        self._connections = connections
+        self._ended = False
+
+    async def __aenter__(self) -> "Load":
+        self.run_id = await new_run(self._port)
+        self._task = asyncio.create_task(drive(self._port, self._connections, self._points(), self._send, self.outcome))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._ended = True
+        await self._task
+
+    def _points(self) -> Iterator[Point]:
+        for point in points(MANY):
+            if self._ended:
+                return
+            yield point
+
+    async def _send(self, connection: Connection, point: Point) -> Answer:
+        return await connection.post("runs/log-metric", {"run_id": self.run_id, **point._asdict()})
+
+    async def is_acknowledged_again(self, *, within: float, count: int = 100) -> None:
+        """Wait until `count` more requests were acknowledged; fail when that takes longer."""
+        goal = len(self.outcome.acknowledged) + count
+        async with asyncio.timeout(within):
+            while len(self.outcome.acknowledged) < goal:  # noqa: ASYNC110 (a counter of another module)
+                await asyncio.sleep(0.01)
+
+
+def check_stored(database: str, run_id: str, outcome: Outcome) -> None:
+    """All that was acknowledged is in the database, nothing that was never sent is, and the latest values are right."""
+    stored = stored_points(database, run_id)
+    assert outcome.acknowledged, "nothing was acknowledged"
+    assert set(outcome.acknowledged) - set(stored) == set(), "acknowledged, but not in the database"
+    sent = {*outcome.acknowledged, *(item for item, _ in outcome.lost), *(item for item, _ in outcome.refused)}
+    assert set(stored) - sent == set()
+    assert len(stored) == len(set(stored))
+    check_latest(database, run_id, stored)
+
+
+def stored_points(database: str, run_id: str) -> list[Point]:
+    found = rows(database, f"SELECT key, value, timestamp, step FROM metrics WHERE run_uuid = '{run_id}'")
+    return [Point(*row) for row in found]
+
+
+def check_latest(database: str, run_id: str, stored: list[Point]) -> None:
+    """Of each key, latest_metrics holds the point with the greatest (step, timestamp, value)."""
+    by_key = defaultdict(list)
+    for point in stored:
+        by_key[point.key].append((point.step, point.timestamp, point.value))
+    sql = f"SELECT key, step, timestamp, value FROM latest_metrics WHERE run_uuid = '{run_id}'"
+    assert {key: tuple(rest) for key, *rest in rows(database, sql)} == {key: max(all_) for key, all_ in by_key.items()}
