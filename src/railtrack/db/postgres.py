@@ -143,7 +143,7 @@ class PostgresDb:
             pool = self._pool or await self._open()
             async with pool.acquire(timeout=ACQUIRE_LIMIT_S) as connection:
                 yield connection
-        except (pg.PostgresError, pg.InterfaceError, OSError, TimeoutError) as error:
+        except (pg.PostgresError, pg.InterfaceError, pg.InternalClientError, OSError, TimeoutError) as error:
             if isinstance(error, (pg.InvalidSQLStatementNameError, pg.DuplicatePreparedStatementError)):
                 await self._behind_pooler(pool)
             raise translated(error) from error
@@ -232,6 +232,7 @@ def _is_gone(error: Exception) -> bool:
             OSError,
             TimeoutError,
             pg.PostgresConnectionError,
+            pg.InternalClientError,  # a statement on a connection that was just told of its end, and isn't closed yet
             pg.InsufficientResourcesError,
             pg.OperatorInterventionError,
             pg.InvalidAuthorizationSpecificationError,

@@ -1,0 +1,58 @@
+"""A TCP proxy in this process, to break connections where a test wants them broken."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Proxy:
+    """Passes bytes on between its port and another one until it is told otherwise."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._clients: list[asyncio.StreamWriter] = []
+        self._upstream: list[asyncio.StreamWriter] = []
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
+        self._clients.append(writer)
+        self._upstream.append(upstream)
+        await asyncio.gather(_pass_on(reader, upstream), _pass_on(upstream_reader, writer))
+
+    async def say_to_clients(self, message: bytes) -> None:
+        """Send all connected clients bytes that the target never sent."""
+        for writer in self._clients:
+            writer.write(message)
+            await writer.drain()
+
+    async def cut(self) -> None:
+        """Close all connections, on both sides, without a word, and give both sides the time to notice."""
+        for writer in (*self._clients, *self._upstream):
+            writer.transport.abort()
+        self._clients.clear()
+        self._upstream.clear()
+        await asyncio.sleep(0.05)
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while piece := await reader.read(65536):
+            writer.write(piece)
+            await writer.drain()
+    writer.close()
+
+
+@contextlib.asynccontextmanager
+async def proxy(target: int) -> AsyncIterator[Proxy]:
+    """A proxy on a port of its own in front of `target`, both on 127.0.0.1."""
+    made = Proxy(target)
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    made.port = server.sockets[0].getsockname()[1]
+    try:
+        yield made
+    finally:
+        await made.cut()
+        server.close()
