@@ -74,6 +74,11 @@ async def _empty(db: Db) -> None:
 
 
 USED_TABLES = (
+    "model_version_tags",
+    "model_versions",
+    "registered_model_aliases",
+    "registered_model_tags",
+    "registered_models",
     "logged_model_metrics",
     "logged_model_params",
     "logged_model_tags",

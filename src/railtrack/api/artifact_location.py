@@ -1,10 +1,13 @@
-"""What a client may give as the artifact location of a new experiment. Serving from it has checks of its own."""
+"""What a client may give as the artifact location of a new experiment. Serving from it has checks of its own.
+
+The sources of model versions (registry/sources.py) are held to some of the same.
+"""
 
 import re
 from pathlib import Path
-from urllib.parse import ParseResult, unquote, urlparse
+from urllib.parse import ParseResult, SplitResult, unquote, urlparse
 
-from railtrack.errors import ApiError, invalid
+from railtrack.errors import invalid
 
 LENGTH_LIMIT = 2048
 DECODINGS = 5
@@ -28,13 +31,9 @@ def checked_location(location: str) -> str:
         raise invalid("'artifact_location' URL can't include fragments or params.")
     if ".." in parts.query:
         raise invalid("Invalid query string")
-    _refuse_climbs(location)
-    if parts.scheme in HOST_ADDRESSED or (parts.scheme == "mlflow-artifacts" and parts.netloc):
-        raise invalid(
-            f"'artifact_location' cannot use the '{parts.scheme}' scheme: the '{parts.scheme}' scheme addresses a host "
-            "other than the tracking server's configured artifact storage, so the server would connect to the host "
-            "named in the URI."
-        )
+    if climbs(location):  # MLflow takes `..` here, and guards only what reads from there later
+        raise invalid("'artifact_location' URL can't include '..' segments.")
+    refuse_other_host(parts, "artifact_location")
     if parts.scheme == "runs":
         raise invalid(f"Artifact location cannot be a runs:/ URI. Given: '{location}'")
     return absolute_location(location)
@@ -63,17 +62,23 @@ def _parsed(location: str) -> ParseResult:
         raise invalid(f"'artifact_location' is not a valid URI: '{location}'") from None
 
 
-def _refuse_climbs(location: str) -> None:
-    """MLflow takes `..` here, and guards only what reads from there later."""
+def climbs(location: str) -> bool:
+    """Whether a `..` segment is in the location, in whatever disguise."""
     for _ in range(DECODINGS):
         if _CLIMB.search(location):
-            raise _climb()
+            return True
         decoded = unquote(location)
         if decoded == location:
-            return
+            return False
         location = decoded
-    raise _climb()
+    return True
 
 
-def _climb() -> ApiError:
-    return invalid("'artifact_location' URL can't include '..' segments.")
+def refuse_other_host(parts: ParseResult | SplitResult, parameter: str) -> None:
+    """`parameter`: the field that holds the location, as the complaint names it."""
+    if parts.scheme in HOST_ADDRESSED or (parts.scheme == "mlflow-artifacts" and parts.netloc):
+        raise invalid(
+            f"'{parameter}' cannot use the '{parts.scheme}' scheme: the '{parts.scheme}' scheme addresses a host other "
+            "than the tracking server's configured artifact storage, so the server would connect to the host named in "
+            "the URI."
+        )

@@ -2,6 +2,7 @@
 but where a test's name says otherwise.
 """
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -14,12 +15,13 @@ NOT_FILTERS = "Expected a list of comparisons separated by 'AND' (e.g. 'metrics.
 
 @pytest.fixture
 async def searched(client: Client) -> str:
-    """An experiment with the models alpha, Beta, gamma and delta, created in this order."""
+    """An experiment with the models alpha, Beta, gamma and delta, created in this order, no two in one millisecond."""
     experiment_id = await experiment(client)
     run_id = await run_in(client, experiment_id)
 
     async def model(name: str, status: int, metrics: list[tuple[str, float, int, int, str, str]], **more: Any) -> None:
         model_id = await create_id(client, experiment_id, name, **more)
+        await asyncio.sleep(0.002)
         await client.ok("PATCH", f"logged-models/{model_id}", {"status": status})
         for key, value, timestamp, step, dataset, digest in metrics:
             on = {"dataset_name": dataset, "dataset_digest": digest}

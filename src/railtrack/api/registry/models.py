@@ -1,0 +1,242 @@
+"""A registered model's life: create, get, rename, update, delete, and its tags. Its aliases are in aliases.py."""
+
+import time
+
+import msgspec
+
+from railtrack.api.registry.names import (
+    DESCRIPTION_LIMIT,
+    MODEL_TAG_VALUE_LIMIT,
+    check_length,
+    check_name,
+    check_tag,
+    checked_tags,
+)
+from railtrack.api.registry.rows import WORKSPACE, load_model, lock_model, no_such_model
+from railtrack.api.registry.shapes import RegisteredModel, RegistryTag
+from railtrack.api.registry.vocabulary import IS_PROMPT
+from railtrack.auth import (
+    REGISTERED_MODEL_CREATE,
+    REGISTERED_MODEL_EDIT,
+    REGISTERED_MODEL_MANAGE,
+    REGISTERED_MODEL_READ,
+)
+from railtrack.context import Context
+from railtrack.db import Tx, UniqueViolation
+from railtrack.errors import ApiError, exists
+from railtrack.wire.request import Request, RequiredStr
+from railtrack.wire.response import EMPTY, Reply
+from railtrack.wire.routing import endpoint
+
+
+class CreateRegisteredModel(Request):
+    name: RequiredStr
+    tags: list[RegistryTag] = []
+    description: str = ""
+
+
+class RegisteredModelResponse(msgspec.Struct):
+    registered_model: RegisteredModel
+
+
+@endpoint("POST", "registered-models/create", access=REGISTERED_MODEL_CREATE)
+async def create_registered_model(ctx: Context, req: CreateRegisteredModel) -> Reply:
+    """A new model without versions, or a new prompt: one with the tag that says so. They share their names."""
+    check_name(req.name)
+    tags = checked_tags(req.tags, MODEL_TAG_VALUE_LIMIT)
+    check_length("description", req.description, DESCRIPTION_LIMIT)
+    async with ctx.db.write() as tx:
+        await _check_free(tx, req.name, prompt=_says_prompt(tags.get(IS_PROMPT)))
+        await tx.execute(
+            """
+            INSERT INTO registered_models (name, creation_time, last_updated_time, description, workspace)
+            VALUES ($1, $2, $2, $3, $4)
+            """,
+            req.name,
+            _now(),
+            req.description,
+            WORKSPACE,
+        )
+        for key, value in sorted(tags.items()):
+            await _set_tag(tx, req.name, key, value)
+        return RegisteredModelResponse(await load_model(tx, req.name))
+
+
+async def _check_free(tx: Tx, name: str, *, prompt: bool) -> None:
+    row = await tx.fetchrow(
+        """
+        SELECT (
+            SELECT t.value FROM registered_model_tags t
+            WHERE t.workspace = m.workspace AND t.name = m.name AND t.key = $3
+        )
+        FROM registered_models m WHERE m.workspace = $1 AND m.name = $2
+        """,
+        WORKSPACE,
+        name,
+        IS_PROMPT,
+    )
+    if row is not None:
+        raise _taken(name, prompt=prompt, by_prompt=_says_prompt(row[0]))
+
+
+def _says_prompt(value: str | None) -> bool:
+    return (value or "").lower() == "true"
+
+
+def _taken(name: str, *, prompt: bool, by_prompt: bool) -> ApiError:
+    if prompt == by_prompt:
+        return exists(f"{'Prompt' if prompt else 'Registered Model'} (name={name}) already exists.")
+    wanted, there = ("prompt", "registered model") if prompt else ("registered model", "prompt")
+    return exists(
+        f"Tried to create a {wanted} with name '{name}', but the name is already taken by a {there}. "
+        "MLflow does not allow creating a model and a prompt with the same name."
+    )
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+class GetRegisteredModel(Request):
+    name: RequiredStr
+
+
+@endpoint("GET", "registered-models/get", access=REGISTERED_MODEL_READ)
+async def get_registered_model(ctx: Context, req: GetRegisteredModel) -> Reply:
+    """A model with its tags, its aliases and the latest version of each stage."""
+    check_name(req.name)
+    async with ctx.db.read() as tx:
+        return RegisteredModelResponse(await load_model(tx, req.name))
+
+
+class RenameRegisteredModel(Request):
+    name: RequiredStr
+    new_name: RequiredStr
+
+
+@endpoint("POST", "registered-models/rename", access=REGISTERED_MODEL_MANAGE)
+async def rename_registered_model(ctx: Context, req: RenameRegisteredModel) -> Reply:
+    """Rename a model with all that is its own. This counts as a change of each of its versions, as MLflow has it."""
+    check_name(req.name)
+    check_name(req.new_name)
+    now = _now()
+    try:
+        async with ctx.db.write() as tx:
+            changed = await tx.execute(
+                """
+                UPDATE registered_models SET name = $3, last_updated_time = $4
+                WHERE workspace = $1 AND name = $2
+                """,
+                WORKSPACE,
+                req.name,
+                req.new_name,
+                now,
+            )
+            if not changed:
+                raise no_such_model(req.name)
+            # What refers to the model follows by itself (ON UPDATE CASCADE).
+            await tx.execute(
+                "UPDATE model_versions SET last_updated_time = $3 WHERE workspace = $1 AND name = $2",
+                WORKSPACE,
+                req.new_name,
+                now,
+            )
+            return RegisteredModelResponse(await load_model(tx, req.new_name))
+    except UniqueViolation as error:
+        raise exists(f"Registered Model (name={req.new_name}) already exists.") from error
+
+
+class UpdateRegisteredModel(Request):
+    name: RequiredStr
+    description: str = ""
+
+
+@endpoint("PATCH", "registered-models/update", access=REGISTERED_MODEL_EDIT)
+async def update_registered_model(ctx: Context, req: UpdateRegisteredModel) -> Reply:
+    """Give a model another description; none is an empty one, as MLflow has it."""
+    check_name(req.name)
+    check_length("description", req.description, DESCRIPTION_LIMIT)
+    async with ctx.db.write() as tx:
+        await tx.execute(
+            """
+            UPDATE registered_models SET description = $3, last_updated_time = $4
+            WHERE workspace = $1 AND name = $2
+            """,
+            WORKSPACE,
+            req.name,
+            req.description,
+            _now(),
+        )
+        return RegisteredModelResponse(await load_model(tx, req.name))
+
+
+class DeleteRegisteredModel(Request):
+    name: RequiredStr
+
+
+@endpoint("DELETE", "registered-models/delete", access=REGISTERED_MODEL_MANAGE)
+async def delete_registered_model(ctx: Context, req: DeleteRegisteredModel) -> Reply:
+    """Delete a model and all its versions for good. What they were made of stays where it is."""
+    check_name(req.name)
+    async with ctx.db.write() as tx:
+        for table in ("model_version_tags", "model_versions", "registered_model_aliases", "registered_model_tags"):
+            await tx.execute(
+                f"DELETE FROM {table} WHERE workspace = $1 AND name = $2",  # noqa: S608 (names of ours)
+                WORKSPACE,
+                req.name,
+            )
+        if not await tx.execute(
+            "DELETE FROM registered_models WHERE workspace = $1 AND name = $2", WORKSPACE, req.name
+        ):
+            raise no_such_model(req.name)
+    return EMPTY
+
+
+class SetRegisteredModelTag(Request):
+    name: RequiredStr
+    key: RequiredStr
+    value: str = ""
+
+
+@endpoint("POST", "registered-models/set-tag", access=REGISTERED_MODEL_EDIT)
+async def set_registered_model_tag(ctx: Context, req: SetRegisteredModelTag) -> Reply:
+    """Set a tag of a model; this does not count as an update."""
+    check_name(req.name)
+    check_tag(req.key, req.value, MODEL_TAG_VALUE_LIMIT)
+    async with ctx.db.write() as tx:
+        await lock_model(tx, req.name)
+        await _set_tag(tx, req.name, req.key, req.value)
+    return EMPTY
+
+
+async def _set_tag(tx: Tx, name: str, key: str, value: str) -> None:
+    await tx.execute(
+        """
+        INSERT INTO registered_model_tags (workspace, name, key, value) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (workspace, key, name) DO UPDATE SET value = excluded.value
+        """,
+        WORKSPACE,
+        name,
+        key,
+        value,
+    )
+
+
+class DeleteRegisteredModelTag(Request):
+    name: RequiredStr
+    key: RequiredStr
+
+
+@endpoint("DELETE", "registered-models/delete-tag", access=REGISTERED_MODEL_EDIT)
+async def delete_registered_model_tag(ctx: Context, req: DeleteRegisteredModelTag) -> Reply:
+    """Take a tag off a model; one that it doesn't have is off already."""
+    check_name(req.name)
+    async with ctx.db.write() as tx:
+        await lock_model(tx, req.name)
+        await tx.execute(
+            "DELETE FROM registered_model_tags WHERE workspace = $1 AND name = $2 AND key = $3",
+            WORKSPACE,
+            req.name,
+            req.key,
+        )
+    return EMPTY

@@ -1,0 +1,217 @@
+"""A registered model's life: create, get, rename, update, delete, and its tags. The words are MLflow 3.17.2's."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.api.registry.models import (
+    PROMPT,
+    add_version,
+    assert_invalid,
+    assert_missing,
+    assert_refused,
+    create,
+    get,
+    get_version,
+    give_alias,
+    missing,
+    move,
+    pairs,
+)
+from tests.client import Client
+
+
+async def test_a_created_model_is_what_get_returns(client: Client) -> None:
+    made = await create(client, "detector é", description="Finds cats.", tags=pairs(team="vision", **{"a b": ""}))
+    assert await get(client, "detector é") == made
+    times = {name: made.pop(name) for name in ("creation_timestamp", "last_updated_timestamp")}
+    assert times["creation_timestamp"] == times["last_updated_timestamp"] > 1_700_000_000_000
+    assert made == {
+        "name": "detector é",
+        "description": "Finds cats.",
+        "tags": [{"key": "a b", "value": ""}, {"key": "team", "value": "vision"}],
+    }
+
+
+async def test_a_plain_model_has_a_name_and_times_only(client: Client) -> None:
+    await create(client, "plain", description="", tags=[])
+    assert set(await get(client, "plain")) == {"name", "creation_timestamp", "last_updated_timestamp"}
+
+
+@pytest.mark.parametrize("name", ["a.b", "a%b", "..", "a b", "한글", "it's", 'q"q', "a\\b", "a#b?c", "x" * 256])
+async def test_a_name_may_be_nearly_anything(client: Client, name: str) -> None:
+    await create(client, name)
+    assert (await get(client, name))["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({}, missing("name")),
+        ({"name": ""}, missing("name")),
+        ({"name": 3}, "Invalid value 3 for parameter 'name' supplied:"),
+        ({"name": "a/b"}, "Invalid model name 'a/b'. Names cannot contain '/' or ':'."),
+        ({"name": "a:b", "tags": pairs(**{"a$": ""})}, "Invalid model name 'a:b'."),
+        ({"name": "x" * 257}, "'name' exceeds the maximum length of 256 characters"),
+        ({"name": "nul\0"}, "NUL"),
+        ({"name": "n", "description": "x" * 5001}, "'description' exceeds the maximum length of 5000 characters"),
+        ({"name": "n", "tags": pairs(**{"": "x"})}, "This name would resolve to '.'"),
+        ({"name": "n", "tags": pairs(**{"a$": "x"})}, "Invalid value \"a$\" for parameter 'key' supplied: Names may"),
+        ({"name": "n", "tags": pairs(**{"k" * 251: "x"})}, "'key' exceeds the maximum length of 250 characters"),
+        ({"name": "n", "tags": pairs(k="x" * 5001)}, "'value' exceeds the maximum length of 5000 characters"),
+        ({"name": "n", "tags": pairs(**{f"k{n}": "" for n in range(1001)})}, "At most 1000 tags"),
+        ({"name": "n", "tags": "x"}, "Invalid value \"x\" for parameter 'tags' supplied:"),
+    ],
+)
+async def test_a_bad_creation_leaves_nothing_behind(client: Client, body: dict[str, Any], told: str) -> None:
+    assert_invalid(await client.post("registered-models/create", body), told)
+    assert await client.ok("GET", "registered-models/search") == {}
+
+
+async def test_a_name_is_given_once_and_case_counts(client: Client) -> None:
+    await create(client, "name", tags=pairs(kept="1"))
+    answer = await client.post("registered-models/create", {"name": "name", "tags": pairs(kept="2")})
+    assert_refused(answer, 400, "RESOURCE_ALREADY_EXISTS", "Registered Model (name=name) already exists.")
+    assert (await get(client, "name"))["tags"] == pairs(kept="1")
+    await create(client, "Name")
+
+
+async def test_models_and_prompts_share_their_names(client: Client) -> None:
+    await create(client, "model")
+    await create(client, "prompt", tags=PROMPT[:1])
+    for body, told in (
+        ({"name": "prompt"}, "Tried to create a registered model with name 'prompt', but the name is already taken by"),
+        (
+            {"name": "model", "tags": PROMPT},
+            "Tried to create a prompt with name 'model', but the name is already taken",
+        ),
+        ({"name": "prompt", "tags": PROMPT}, "Prompt (name=prompt) already exists."),
+    ):
+        answer = await client.post("registered-models/create", body)
+        assert_refused(answer, 400, "RESOURCE_ALREADY_EXISTS", told)
+
+
+async def test_of_many_who_create_one_name_at_once_one_succeeds(client: Client) -> None:
+    calls = [client.post("registered-models/create", {"name": "raced"}) for _ in range(8)]
+    answers = await asyncio.gather(*calls)
+    assert sorted(answer.status for answer in answers) == [200] + [400] * 7
+    assert {answer.json["error_code"] for answer in answers if answer.status == 400} == {"RESOURCE_ALREADY_EXISTS"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more"),
+    [
+        ("GET", "registered-models/get", {}),
+        ("POST", "registered-models/rename", {"new_name": "x"}),
+        ("PATCH", "registered-models/update", {"description": "x"}),
+        ("DELETE", "registered-models/delete", {}),
+        ("POST", "registered-models/set-tag", {"key": "k", "value": "v"}),
+        ("DELETE", "registered-models/delete-tag", {"key": "k"}),
+        ("DELETE", "registered-models/alias", {"alias": "a"}),
+        ("GET", "registered-models/alias", {"alias": "a"}),
+        ("GET", "registered-models/alias", {"alias": "latest"}),
+        ("GET", "registered-models/get-latest-versions", {}),
+        ("POST", "registered-models/get-latest-versions", {}),
+        ("POST", "model-versions/create", {"source": "s3://bucket/x"}),
+    ],
+)
+async def test_a_model_that_is_nowhere_is_refused_everywhere(
+    client: Client, method: str, path: str, more: dict[str, str]
+) -> None:
+    for name, status, told in (
+        ("nowhere", 404, "Registered Model with name=nowhere not found"),
+        ("a/b", 400, "Invalid model name 'a/b'. Names cannot contain '/' or ':'."),
+        ("", 400, missing("name")),
+    ):
+        sent: dict[str, Any] = {"query" if method == "GET" else "json": {"name": name, **more}}
+        code = "RESOURCE_DOES_NOT_EXIST" if status == 404 else "INVALID_PARAMETER_VALUE"
+        assert_refused(await client.send(method, path, **sent), status, code, told)
+
+
+async def test_renaming_takes_everything_along(client: Client) -> None:
+    await create(client, "old", tags=pairs(team="vision"))
+    await add_version(client, "old", tags=pairs(k="v"))
+    await give_alias(client, "old", "champion", 1)
+    before = await get(client, "old")
+    answer = await client.ok("POST", "registered-models/rename", {"name": "old", "new_name": "new"})
+    renamed = answer["registered_model"]
+    assert renamed == await get(client, "new")
+    assert renamed["last_updated_timestamp"] >= before["last_updated_timestamp"]
+    assert (renamed["tags"], renamed["aliases"]) == (before["tags"], before["aliases"])
+    version = await get_version(client, "new", 1)
+    assert (version["tags"], version["aliases"]) == (pairs(k="v"), ["champion"])
+    assert version["last_updated_timestamp"] == renamed["last_updated_timestamp"]
+    assert_missing(await client.get("registered-models/get", {"name": "old"}), "name=old not found")
+
+
+@pytest.mark.parametrize(
+    ("new_name", "code", "told"),
+    [
+        ("taken", "RESOURCE_ALREADY_EXISTS", "Registered Model (name=taken) already exists."),
+        ("", "INVALID_PARAMETER_VALUE", missing("new_name")),
+        ("a/b", "INVALID_PARAMETER_VALUE", "Invalid model name 'a/b'."),
+        ("x" * 257, "INVALID_PARAMETER_VALUE", "'name' exceeds the maximum length of 256 characters"),
+    ],
+)
+async def test_a_bad_new_name_changes_nothing(client: Client, new_name: str, code: str, told: str) -> None:
+    await create(client, "old")
+    await create(client, "taken")
+    before = await get(client, "old")
+    answer = await client.post("registered-models/rename", {"name": "old", "new_name": new_name})
+    assert_refused(answer, 400, code, told)
+    assert await get(client, "old") == before
+
+
+async def test_a_description_is_replaced_or_taken_away(client: Client) -> None:
+    made = await create(client, "model", description="one")
+    for body, described in (({"description": "two"}, "two"), ({}, None), ({"description": "three"}, "three")):
+        answer = await client.ok("PATCH", "registered-models/update", {"name": "model", **body})
+        assert answer["registered_model"].get("description") == described
+        assert answer["registered_model"] == await get(client, "model")
+    assert answer["registered_model"]["last_updated_timestamp"] >= made["last_updated_timestamp"]
+    answer = await client.send("PATCH", "registered-models/update", json={"name": "model", "description": "x" * 5001})
+    assert_invalid(answer, "'description' exceeds the maximum length of 5000 characters")
+
+
+async def test_tags_are_set_replaced_and_taken_off_without_an_update(client: Client) -> None:
+    made = await create(client, "model", tags=pairs(a="1"))
+    for key, value in (("a", "2"), ("b/c d", "é"), ("empty", "")):
+        body = {"name": "model", "key": key, "value": value}
+        assert await client.ok("POST", "registered-models/set-tag", body) == {}
+    assert (await get(client, "model"))["tags"] == pairs(a="2", **{"b/c d": "é"}, empty="")
+    for key in ("b/c d", "empty", "never"):
+        assert await client.ok("DELETE", "registered-models/delete-tag", {"name": "model", "key": key}) == {}
+    model = await get(client, "model")
+    assert model["tags"] == pairs(a="2")
+    assert model["last_updated_timestamp"] == made["last_updated_timestamp"]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({}, missing("key")),
+        ({"key": ""}, missing("key")),
+        ({"key": "a$", "value": "x"}, "Invalid value \"a$\" for parameter 'key' supplied:"),
+        ({"key": "k" * 251}, "'key' exceeds the maximum length of 250 characters"),
+        ({"key": "k", "value": "x" * 5001}, "'value' exceeds the maximum length of 5000 characters"),
+        ({"key": "k", "value": 3}, "Invalid value 3 for parameter 'value' supplied:"),
+    ],
+)
+async def test_a_bad_tag_is_refused(client: Client, body: dict[str, Any], told: str) -> None:
+    await create(client, "model")
+    assert_invalid(await client.post("registered-models/set-tag", {"name": "model", **body}), told)
+
+
+async def test_a_deleted_model_is_gone_with_all_its_own(client: Client) -> None:
+    await create(client, "model", tags=pairs(a="1"))
+    for stage in ("Staging", "Production", "Archived"):
+        version = await add_version(client, "model", tags=pairs(k="v"))
+        await move(client, "model", version["version"], stage)
+    await give_alias(client, "model", "champion", 2)
+    await client.ok("DELETE", "model-versions/delete", {"name": "model", "version": "1"})
+    assert await client.ok("DELETE", "registered-models/delete", {"name": "model"}) == {}
+    assert_missing(await client.get("registered-models/get", {"name": "model"}), "name=model not found")
+    assert await client.ok("GET", "model-versions/search") == {}
+    await create(client, "model")
+    assert set(await get(client, "model")) == {"name", "creation_timestamp", "last_updated_timestamp"}
+    assert (await add_version(client, "model"))["version"] == "1"
