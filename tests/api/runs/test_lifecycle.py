@@ -87,6 +87,13 @@ async def test_an_unknown_status_is_refused(client: Client, status: Any) -> None
     assert "for parameter 'status' supplied:" in answer.json["message"]
 
 
+async def test_an_end_time_of_zero_is_none(client: Client) -> None:
+    run_id = await new_run(client)
+    await client.ok("POST", "runs/update", {"run_id": run_id, "end_time": 7})
+    info = (await client.ok("POST", "runs/update", {"run_id": run_id, "end_time": 0}))["run_info"]
+    assert "end_time" not in info
+
+
 async def test_a_deleted_run_refuses_updates_until_it_is_restored(client: Client) -> None:
     run_id = await new_run(client)
     for _ in range(2):

@@ -13,9 +13,12 @@ INFO_COLUMNS = """
         NULLIF(runs.name, ''),
         (SELECT t.value FROM tags t WHERE t.run_uuid = runs.run_uuid AND t.key = 'mlflow.runName')
     ),
-    runs.status, runs.start_time, runs.end_time, runs.artifact_uri, runs.lifecycle_stage
+    runs.status, runs.start_time, NULLIF(runs.end_time, 0), runs.artifact_uri, runs.lifecycle_stage
 """
-"""The columns of a RunInfo, in its order. Runs of old versions of MLflow have their name in the tag only."""
+"""The columns of a RunInfo, in its order. Runs of old versions of MLflow have their name in the tag only.
+
+An end time of 0 is none, as in MLflow.
+"""
 
 
 async def load_info(tx: Tx, run_id: str) -> RunInfo:
