@@ -12,13 +12,15 @@ from operator import getitem
 from typing import Any
 from urllib.parse import quote_plus
 
-from tests.compat.play import Answer, Exchange, Played
+from tests.compat.play import Exchange, Played
 
 HEX_ID = re.compile(r"(?<![0-9a-fA-F])(?:m-)?[0-9a-fA-F]{32}(?![0-9a-fA-F])")
 ID_OR_NUMBER = re.compile(HEX_ID.pattern + r"|(?<![\w.-])\d+(?![\w.-])")
-BEFORE_AN_EXPERIMENT = re.compile(r"(?i)experiment|\bids?\b|artifacts?[:/ ]|path=|path: '|to '|s3://|file:")
+BEFORE_AN_EXPERIMENT = re.compile(r"(?i)experiment|\bids?\b|artifacts?[:/ ]|path=|path: '|to '|as '|s3://|file:")
 DATABASE_ERROR = re.compile(r"(\(raised as a result.*\n)?\((sqlite3|psycopg2)\..*\[SQL: .*", re.DOTALL)
 PRINTED_SET = re.compile(r"\{('[^'{}]*'(?:, '[^'{}]*')+)\}")
+QUOTED_NAME = re.compile(r"filename=\"([^\" ]*)\"")
+"""A file name in quotes that it doesn't need."""
 SERVER = re.compile(r"http://127\.0\.0\.1:\d+")
 GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,4}")
 REPEATED = re.compile(r"(.{1,12}?)\1{39,}", re.DOTALL)
@@ -67,13 +69,13 @@ class Normaliser:
 
     def answer(self, played: Played) -> Any:
         answer = played.answer
-        kept = {name: self._text(answer.headers.get(name, "")) for name in played.exchange.keep}
+        kept = {name: QUOTED_NAME.sub(r"filename=\1", answer.headers.get(name, "")) for name in played.exchange.keep}
         shown: dict[str, Any] = {"status": answer.status}
         if answer.media_type == "application/json" and answer.body:
             shown["json"] = _short(self._value(self._sorted(picked(answer.json, played.exchange.pick)), ""))
-        else:
+        elif answer.body:
             shown["media_type"] = answer.media_type
-            shown["text"] = _run_lengths(self._text(answer.body.decode("utf-8", "backslashreplace")))
+            shown["text"] = told_short(self._text(answer.body.decode("utf-8", "backslashreplace")))
         if kept:
             shown["headers"] = kept
         return shown
@@ -160,19 +162,19 @@ def _sort_key(item: Any) -> str:
     return HEX_ID.sub("", json.dumps(item, sort_keys=True))
 
 
-def _run_lengths(text: str) -> str:
+def told_short(text: str) -> str:
+    """The text with its long repetitions told as Python would: `<'x' * 500>`."""
     return REPEATED.sub(lambda m: f"<{m[1]!r} * {len(m[0]) // len(m[1])}>", text)
 
 
 def _short(value: Any) -> Any:
     """The same value with giant texts and lists told by their length and a digest."""
     if isinstance(value, dict):
-        return {_run_lengths(k): _short(v) for k, v in value.items()}
+        return {told_short(k): _short(v) for k, v in value.items()}
     if isinstance(value, list):
         items = [_short(item) for item in value]
         if len(items) <= LONGEST_LIST:
             return items
         digest = hashlib.sha256(json.dumps(items).encode()).hexdigest()[:12]
         return [*items[:2], f"<{len(items) - 3} more, sha256 {digest}>", items[-1]]
-    return _run_lengths(value) if isinstance(value, str) else value
-
+    return told_short(value) if isinstance(value, str) else value

@@ -11,6 +11,8 @@ from urllib.parse import urlencode
 
 API = "/api/2.0/mlflow/"
 AJAX = "/ajax-api/2.0/mlflow/"
+FIRST_EXPERIMENT = 1_000_000
+"""A play's experiments are numbered from here on: no other number in a text is mistaken for one of their ids."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Answer:
 
         A scenario goes on after a wrong answer, so that one play reports every difference.
         """
-        value = json.loads(self.body) if self.media_type == "application/json" else None
+        value: Any = json.loads(self.body) if self.media_type == "application/json" else None
         for key in keys:
             try:
                 value = value[key]

@@ -1,7 +1,7 @@
 """Plays the scenarios to the real MLflow and writes what it answers to tests/compat/recorded/.
 
-    python -m tests.compat.record --mlflow VENV/bin/python          starts `mlflow server` on SQLite and on PostgreSQL
-    python -m tests.compat.record --sqlite URL --postgresql URL     asks servers that are running already
+python -m tests.compat.record --mlflow VENV/bin/python          starts `mlflow server` on SQLite and on PostgreSQL
+python -m tests.compat.record --sqlite URL --postgresql URL     asks servers that are running already
 """
 
 import argparse
@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.compat.normalise import Normaliser
+from tests.compat.oracle import both_servers
 from tests.compat.play import Answer, Exchange, Scenario, Send, play
 from tests.compat.scenarios import SCENARIOS
 
@@ -77,14 +78,25 @@ async def record(names: list[str], sqlite: str, postgresql: str) -> None:
         print(f"{name}: {len(on_sqlite)} exchanges")
 
 
+async def record_a_fresh_server(names: list[str], python: str) -> None:
+    async with both_servers(python) as (sqlite, postgresql):
+        await record(names, sqlite, postgresql)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--sqlite", metavar="URL", help="an MLflow server on SQLite")
-    parser.add_argument("--postgresql", metavar="URL", help="an MLflow server on PostgreSQL")
+    parser = argparse.ArgumentParser(description="Record what MLflow answers to the scenarios of tests/compat.")
+    parser.add_argument("--mlflow", metavar="PYTHON", help="start the MLflow of this interpreter")
+    parser.add_argument("--sqlite", metavar="URL", help="or ask the server on SQLite that listens here")
+    parser.add_argument("--postgresql", metavar="URL", help="and the one on PostgreSQL that listens here")
     parser.add_argument("scenarios", nargs="*", help=f"of {', '.join(SCENARIOS)} (default: all)")
     options = parser.parse_args()
     names = options.scenarios or list(SCENARIOS)
-    asyncio.run(record(names, options.sqlite, options.postgresql))
+    if options.mlflow:
+        asyncio.run(record_a_fresh_server(names, str(Path(options.mlflow).absolute())))
+    elif options.sqlite and options.postgresql:
+        asyncio.run(record(names, options.sqlite, options.postgresql))
+    else:
+        parser.error("either --mlflow, or both --sqlite and --postgresql")
 
 
 if __name__ == "__main__":

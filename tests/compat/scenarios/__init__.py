@@ -33,6 +33,4 @@ _MODULES = (
     wire,
 )
 
-SCENARIOS: dict[str, Scenario] = {
-    name: scenario for module in _MODULES for name, scenario in module.SCENARIOS.items()
-}
+SCENARIOS: dict[str, Scenario] = {name: scenario for module in _MODULES for name, scenario in module.SCENARIOS.items()}

@@ -41,7 +41,10 @@ def nul(prefix: str) -> Script:
         ("runs/set-tag", {**of_run, "key": NUL, "value": "v"}),
         ("runs/delete-tag", {**of_run, "key": NUL}),
         ("runs/log-batch", {**of_run, "metrics": [metric]}),
-        ("runs/log-batch", {**of_run, "params": [{"key": "p", "value": NUL}], "tags": [{"key": "t", "value": "kept?"}]}),
+        (
+            "runs/log-batch",
+            {**of_run, "params": [{"key": "p", "value": NUL}], "tags": [{"key": "t", "value": "kept?"}]},
+        ),
         ("runs/log-batch", {**of_run, "tags": [pair]}),
         ("runs/log-inputs", {**of_run, "datasets": [{"dataset": dataset}]}),
         ("runs/log-inputs", {**of_run, "models": [{"model_id": NUL}]}),
@@ -54,7 +57,7 @@ def nul(prefix: str) -> Script:
     ):
         shown = {k: v for k, v in body.items() if k not in ("run_id", "experiment_id") or v == NUL}
         words = str(shown).replace(prefix, "").replace(experiment_id, "N")
-        yield post(f"{path} {words}", path, body, pick=("runs", "info", "experiment_id"))
+        yield post(f"{path} {words}", path, body, pick=("runs", "info", "status"))
     for path, query in (
         ("experiments/get", {"experiment_id": NUL}),
         ("experiments/get-by-name", {"experiment_name": NUL}),
@@ -77,8 +80,10 @@ def too_long(prefix: str) -> Script:
     yield post("an experiment name of 256 characters", "experiments/create", {"name": prefix.ljust(256, "o")})
     yield post("an experiment name of 257 characters", "experiments/create", {"name": prefix.ljust(257, "o")})
     location = "s3://bucket/".ljust(256, "x")
-    yield post("a location of 256 characters", "experiments/create", {"name": prefix + "l", "artifact_location": location})
-    body = {"name": prefix + "m", "artifact_location": location + "x"}
+    yield post(
+        "a location of 256 characters", "experiments/create", {"name": prefix + "l", "artifact_location": location}
+    )
+    body: dict[str, Any] = {"name": prefix + "m", "artifact_location": location + "x"}
     yield post("a location of 257 characters", "experiments/create", body)
     body = {"experiment_id": experiment_id, "new_name": prefix.ljust(257, "p")}
     yield post("a new experiment name of 257 characters", "experiments/update", body)

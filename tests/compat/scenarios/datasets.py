@@ -3,7 +3,16 @@
 from typing import Any
 
 from tests.compat.play import AJAX, Script, get, post
-from tests.compat.scenarios.given import NOT_A_LIST, NOT_A_STRING, NOWHERE, experiment, run, shows, with_each, without_each
+from tests.compat.scenarios.given import (
+    NOT_A_LIST,
+    NOT_A_STRING,
+    NOWHERE,
+    experiment,
+    run,
+    shows,
+    with_each,
+    without_each,
+)
 
 PATH = "runs/log-inputs"
 DATASET: dict[str, Any] = {"name": "coco", "digest": "abc", "source_type": "s3", "source": "s3://b/coco"}
@@ -57,9 +66,21 @@ def inputs(prefix: str) -> Script:
     }.items():
         items = [{"dataset": {**DATASET, "name": f"tagged {words}"}, "tags": [tag]}]
         yield post(f"a tag with {words}", PATH, {"run_id": run_id, "datasets": items})
-    lengths = [("name", 500), ("name", 501), ("digest", 36), ("digest", 37), ("source_type", 36),
-               ("source", 65535), ("source", 65536), ("schema", 65535), ("schema", 65536), ("schema", 1048575),
-               ("schema", 1048576), ("profile", 65536), ("profile", 16777215), ("profile", 16777216)]
+    lengths = [
+        ("name", 500),
+        ("name", 501),
+        ("digest", 36),
+        ("digest", 37),
+        ("source_type", 36),
+        ("source", 65535),
+        ("source", 65536),
+        ("schema", 65535),
+        ("schema", 65536),
+        ("schema", 1048575),
+        ("schema", 1048576),
+        ("profile", 65536),
+        ("profile", 16777216),
+    ]
     for field, length in lengths:
         item = {**DATASET, "name": f"l{length}", field: "x" * length}
         yield post(f"a {field} of {length} characters", PATH, {"run_id": run_id, "datasets": [{"dataset": item}]})
@@ -89,7 +110,6 @@ def models(prefix: str) -> Script:
         "no id": {"step": 1},
         "an empty id": {"model_id": "", "step": 1},
         "a number for id": {"model_id": 3, "step": 1},
-        "a wordy step": {"model_id": "m-c", "step": "x"},
         "a step in text": {"model_id": "m-d", "step": "7"},
         "a negative step": {"model_id": "m-e", "step": -7},
     }.items():
@@ -102,6 +122,9 @@ def models(prefix: str) -> Script:
         yield post(f"out: {words}", path, body)
     yield post("out of a run that is not there", path, {**whole, "run_id": NOWHERE})
     yield from shows(run_id, "with models out of it")
+    other = yield from run(experiment_id, "refused")
+    yield post("a model out with a wordy step", path, {"run_id": other, "models": [{"model_id": "m-c", "step": "x"}]})
+    yield from shows(other, "after the wordy step")
     yield post("delete the run", "runs/delete", {"run_id": run_id})
     yield post("out of a deleted run", path, {**whole, "models": [{"model_id": "m-late", "step": 1}]})
 

@@ -44,7 +44,7 @@ def contents(prefix: str) -> Script:
     yield post("nothing but the run", PATH, {"run_id": run_id})
     yield post("empty lists", PATH, {"run_id": run_id, "metrics": [], "params": [], "tags": []})
     yield post("null lists", PATH, {"run_id": run_id, "metrics": None, "params": None, "tags": None})
-    yield post("by the old name", PATH, {"run_uuid": run_id, "tags": [pair("old")]})
+    yield post("by the old name", PATH, {"run_uuid": run_id})
     for words, body in without_each(whole, "run_id"):
         yield post(words, PATH, body)
     for words, body in with_each(whole, "run_id", NOT_A_STRING):
@@ -57,6 +57,15 @@ def contents(prefix: str) -> Script:
 
     for words, item in without_each(metric("m", 2.0, step=3), "key", "value", "timestamp", "step"):
         yield post(f"a metric: {words}", PATH, {"run_id": run_id, "metrics": [item]})
+    for kind in ("params", "tags"):
+        for words, item in without_each(pair("p"), "key", "value"):
+            yield post(f"one of {kind}: {words}", PATH, {"run_id": run_id, kind: [item]})
+    yield from shows(run_id, "at the end")
+
+
+def types(prefix: str) -> Script:
+    experiment_id = yield from experiment(prefix, "types")
+    run_id = yield from run(experiment_id, "types")
     for field, wrong in (
         ("key", NOT_A_STRING),
         ("value", NOT_A_NUMBER),
@@ -66,12 +75,12 @@ def contents(prefix: str) -> Script:
         for words, item in with_each(metric("m", 2.0, step=3), field, wrong):
             yield post(f"a metric: {words}", PATH, {"run_id": run_id, "metrics": [metric("fine"), item]})
     for kind in ("params", "tags"):
-        for words, item in without_each(pair("p"), "key", "value"):
-            yield post(f"one of {kind}: {words}", PATH, {"run_id": run_id, kind: [item]})
         for field in ("key", "value"):
             for words, item in with_each(pair("p"), field, NOT_A_STRING):
                 yield post(f"one of {kind}: {words}", PATH, {"run_id": run_id, kind: [item]})
-    yield from shows(run_id, "at the end")
+    mixed = {"metrics": [metric("a", "x")], "params": [pair("b", "1")], "tags": [pair("c")]}
+    yield post("a bad metric before good params and tags", PATH, {"run_id": run_id, **mixed})
+    yield from shows(run_id, "after the wrong types")
 
 
 def conflicts(prefix: str) -> Script:
@@ -101,8 +110,6 @@ def conflicts(prefix: str) -> Script:
     bad = {"run_id": run_id, "tags": [pair("good"), pair("../bad")], "metrics": [metric("kept")]}
     yield post("a bad tag key", PATH, bad)
     yield from shows(run_id, "after the refusals")
-    bad = {"run_id": run_id, "metrics": [metric("a", "x")], "params": [pair("b!", "c")], "tags": [pair("d!")]}
-    yield post("everything bad", PATH, bad)
     bad = {"run_id": run_id, "params": [pair("b!")], "tags": [pair("d!")], "metrics": [metric("e!")]}
     yield post("every key bad", PATH, bad)
     names = {"run_id": run_id, "tags": [pair("mlflow.runName", "renamed in a batch")]}
@@ -151,7 +158,7 @@ def limits(prefix: str) -> Script:
 def latest(prefix: str) -> Script:
     experiment_id = yield from experiment(prefix, "latest")
     run_id = yield from run(experiment_id, "latest")
-    sets = {
+    sets: dict[str, list[tuple[str, Any, int, int]]] = {
         "a later step": [("step", 1.0, 5, 1), ("step", 2.0, 4, 9)],
         "a later time": [("time", 1.0, 1, 5), ("time", 2.0, 1, 4)],
         "a greater value": [("value", 1.0, 1, 1), ("value", 3.0, 1, 1), ("value", 2.0, 1, 1)],
@@ -166,7 +173,9 @@ def latest(prefix: str) -> Script:
     for words, rows in sets.items():
         metrics = [{"key": k, "value": v, "step": s, "timestamp": STARTED + t} for k, v, s, t in rows]
         yield post(words, PATH, {"run_id": run_id, "metrics": metrics})
-    yield post("an older step in a batch of its own", PATH, {"run_id": run_id, "metrics": [metric("step", 9.0, step=1)]})
+    yield post(
+        "an older step in a batch of its own", PATH, {"run_id": run_id, "metrics": [metric("step", 9.0, step=1)]}
+    )
     yield from shows(run_id, "with its latest metrics")
     for key in ("step", "value", "nan", "inf", "max"):
         yield get(f"the history of {key}", "metrics/get-history", {"run_id": run_id, "metric_key": key})
@@ -195,6 +204,7 @@ def models_and_data(prefix: str) -> Script:
 
 SCENARIOS = {
     "log_batch_contents": contents,
+    "log_batch_types": types,
     "log_batch_conflicts": conflicts,
     "log_batch_limits": limits,
     "log_batch_latest": latest,

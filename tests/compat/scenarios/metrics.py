@@ -49,7 +49,19 @@ def history(prefix: str) -> Script:
     yield get("a bad token", PATH, {**asked, "max_results": 4, "page_token": "nonsense"})
     yield get("an empty token", PATH, {**asked, "max_results": 4, "page_token": ""})
     yield get("exactly as many", PATH, {**asked, "max_results": 7})
-    for value in ("0", "-1", "", "x", "1.5", "25000", "25001", "50000", "1000000", "3000000000", "99999999999999999999"):
+    for value in (
+        "0",
+        "-1",
+        "",
+        "x",
+        "1.5",
+        "25000",
+        "25001",
+        "50000",
+        "1000000",
+        "3000000000",
+        "99999999999999999999",
+    ):
         yield get(f"max_results {value!r}", PATH, {**asked, "max_results": value})
     yield get("no run", PATH, {"metric_key": "loss"})
     yield get("an empty run", PATH, {"run_id": "", "metric_key": "loss"})
@@ -95,7 +107,9 @@ def interval(prefix: str) -> Script:
     empty = yield from run(experiment_id, "empty")
     yield from log("given values of one", one, [("loss", n / 8, n, n) for n in range(20)])
     rows: list[tuple[str, Any, int, int]] = [("loss", float(n), n * 10, n) for n in range(8)]
-    yield from log("given values of two", two, [*rows, ("loss", "NaN", 100, 1), ("loss", 5.5, 0, 5), ("loss", 7.0, 0, 6)])
+    yield from log(
+        "given values of two", two, [*rows, ("loss", "NaN", 100, 1), ("loss", 5.5, 0, 5), ("loss", 7.0, 0, 6)]
+    )
     asked: dict[str, Any] = {"run_ids": [one], "metric_key": "loss"}
     for number in (1, 2, 3, 5, 10, 19, 20, 320, 2500):
         yield get(f"one run, {number} results", INTERVAL, {**asked, "max_results": number})

@@ -143,13 +143,11 @@ def update(prefix: str) -> Script:
     yield post("by both names", path, {"run_id": run_id, "run_uuid": run_id, "status": "FAILED"})
     for number in range(7):
         yield post(f"the status number {number}", path, {**whole, "status": number})
-    for status in ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED", "finished", "DONE", "", "3", "UNFINISHED"):
+    for status in ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED", "3"):
         yield post(f"the status {status!r}", path, {**whole, "status": status})
-    odd = {"a fraction": 1.5, "a boolean": True, "a list": ["FINISHED"], "an object": {"a": 1}, "null": None}
-    for words, body in with_each(whole, "status", odd):
+    for words, body in with_each(whole, "end_time", {"text": "1700000000007", "null": None}):
         yield post(words, path, body)
-    for words, body in with_each(whole, "end_time", {**NOT_AN_INTEGER, "text": "1700000000007", "null": None}):
-        yield post(words, path, body)
+    yield post("status is null", path, {**whole, "status": None})
     yield post("end_time is zero", path, {**whole, "end_time": 0})
     yield post("end_time is negative", path, {**whole, "end_time": -1})
     yield post("a status without an end time", path, {**whole, "status": "RUNNING"})
@@ -166,6 +164,17 @@ def update(prefix: str) -> Script:
         yield post(words, path, body)
     yield post("an id that is not there", path, {"run_id": NOWHERE, "status": "FINISHED"})
     yield from shows(run_id, "after all updates")
+
+    refused = yield from run(experiment_id, "refused")
+    whole = {"run_id": refused}
+    for status in ("finished", "DONE", "", "UNFINISHED", " FINISHED", "6"):
+        yield post(f"the status {status!r}", path, {**whole, "status": status})
+    odd = {"a fraction": 1.5, "a boolean": True, "a list": ["FINISHED"], "an object": {"a": 1}}
+    for words, body in with_each(whole, "status", odd):
+        yield post(words, path, body)
+    for words, body in with_each(whole, "end_time", NOT_AN_INTEGER):
+        yield post(words, path, body)
+    yield from shows(refused, "after the refused updates")
 
 
 def delete_and_restore(prefix: str) -> Script:

@@ -1,5 +1,6 @@
 """experiments/search by POST and GET. Every question carries a filter on the play's own names."""
 
+import time
 from typing import Any
 
 from tests.compat.play import Script, get, post
@@ -12,11 +13,17 @@ NAMES = ("experiments", "name")
 
 def some_experiments(prefix: str) -> Script:
     ids = []
-    rows = [("alpha", {"team": "vision"}), ("Beta", {"team": "Speech", "a b": "x"}), ("gamma", {}), ("델타", {"한글": "값"})]
+    rows = [
+        ("alpha", {"team": "vision"}),
+        ("Beta", {"team": "Speech", "a b": "x"}),
+        ("gamma", {}),
+        ("델타", {"한글": "값"}),
+    ]
     for name, tags in rows:
         body = {"name": prefix + name, "tags": [{"key": k, "value": v} for k, v in tags.items()]}
         made = yield post(f"given {name}", "experiments/create", body)
         ids.append(made.at("experiment_id"))
+        time.sleep(0.002)  # so that the order of their times is the order of their making
     gone = yield from experiment(prefix, "zeta")
     yield post("given a deleted one", "experiments/delete", {"experiment_id": gone})
     return ids
@@ -81,7 +88,9 @@ FILTERS = [
 
 def filters(prefix: str) -> Script:
     yield from some_experiments(prefix)
-    yield post("everything of each", PATH, {"filter": f"name LIKE '{prefix}%'", "max_results": 50, "order_by": ["name"]})
+    yield post(
+        "everything of each", PATH, {"filter": f"name LIKE '{prefix}%'", "max_results": 50, "order_by": ["name"]}
+    )
     for text in FILTERS:
         asked = " AND ".join(part for part in (f"name LIKE '{prefix}%'", text.format(p=prefix)) if part)
         yield post(f"filter {text!r}", PATH, {"filter": asked, "max_results": 50, "order_by": ["name"]}, pick=NAMES)
@@ -132,9 +141,19 @@ def pages(prefix: str) -> Script:
     token = first.at("next_page_token")
     yield post("its token with another order", PATH, {**mine, "max_results": 1, "page_token": token}, pick=NAMES)
     for words, value in {"nonsense": "nonsense", "empty": "", "a number as text": "12", **NOT_A_STRING}.items():
-        yield post(f"a token: {words}", PATH, {**mine, "max_results": 1, "order_by": ["name"], "page_token": value}, pick=NAMES)
-    sizes = {"zero": 0, "negative": -1, "missing": None, "50000": 50000, "50001": 50001, "text": "3",
-             "a whole fraction": 2.0, **NOT_AN_INTEGER}
+        yield post(
+            f"a token: {words}", PATH, {**mine, "max_results": 1, "order_by": ["name"], "page_token": value}, pick=NAMES
+        )
+    sizes = {
+        "zero": 0,
+        "negative": -1,
+        "missing": None,
+        "50000": 50000,
+        "50001": 50001,
+        "text": "3",
+        "a whole fraction": 2.0,
+        **NOT_AN_INTEGER,
+    }
     for words, value in sizes.items():
         yield post(f"max_results: {words}", PATH, {**mine, "order_by": ["name"], "max_results": value}, pick=NAMES)
     views = ["ACTIVE_ONLY", "DELETED_ONLY", "ALL", 1, 2, 3, 0, 4, "active_only", "", "1", True, 1.5, None]
@@ -143,9 +162,21 @@ def pages(prefix: str) -> Script:
         yield post(f"view type {view!r}", PATH, body, pick=NAMES)
 
     yield get("by GET", PATH, {**mine, "max_results": 2, "order_by": "name DESC"}, pick=NAMES)
-    yield get("by GET with two orders", PATH, {**mine, "max_results": 2, "order_by": ["last_update_time", "name DESC"]}, pick=NAMES)
-    yield get("by GET with a view type", PATH, {**mine, "max_results": 9, "view_type": "ALL", "order_by": "name"}, pick=NAMES)
-    yield get("by GET with a view type's number", PATH, {**mine, "max_results": 9, "view_type": "3", "order_by": "name"}, pick=NAMES)
+    yield get(
+        "by GET with two orders",
+        PATH,
+        {**mine, "max_results": 2, "order_by": ["last_update_time", "name DESC"]},
+        pick=NAMES,
+    )
+    yield get(
+        "by GET with a view type", PATH, {**mine, "max_results": 9, "view_type": "ALL", "order_by": "name"}, pick=NAMES
+    )
+    yield get(
+        "by GET with a view type's number",
+        PATH,
+        {**mine, "max_results": 9, "view_type": "3", "order_by": "name"},
+        pick=NAMES,
+    )
     yield get("by GET with a bad view type", PATH, {**mine, "max_results": 9, "view_type": "SOME"}, pick=NAMES)
     yield get("by GET without max_results", PATH, mine, pick=NAMES)
     yield get("by GET with a bad max_results", PATH, {**mine, "max_results": "many"}, pick=NAMES)
@@ -156,8 +187,11 @@ def pages(prefix: str) -> Script:
     token = first.at("next_page_token")
     yield get("by GET, page 2", PATH, {**mine, "max_results": 3, "order_by": "name", "page_token": token}, pick=NAMES)
     yield get("by GET with a bad token", PATH, {**mine, "max_results": 3, "page_token": "nonsense"}, pick=NAMES)
-    yield get("by GET through the pages' path", "/ajax-api/2.0/mlflow/experiments/search",
-              {**mine, "max_results": 1, "order_by": "name"})
+    yield get(
+        "by GET through the pages' path",
+        "/ajax-api/2.0/mlflow/experiments/search",
+        {**mine, "max_results": 1, "order_by": "name"},
+    )
 
 
 SCENARIOS = {"search_experiments_filters": filters, "search_experiments_pages": pages}

@@ -1,2 +1,0 @@
-from typing import Any
-DIFFERENCES: dict[str, dict[str, Any]] = {}

@@ -1,0 +1,276 @@
+"""Requests that we understand otherwise than MLflow, or refuse for another reason or in other words."""
+
+from typing import Any
+
+from tests.compat.differences.listed import because
+from tests.compat.ours import Answer, Ours, accepted, edited, missing, recoded, refused
+
+NO_ID = accepted(
+    {
+        "data": {"mlflowGetExperiment": None},
+        "errors": ["Invalid experiment ID ''. Experiment ID must be a valid integer."],
+    }
+)
+UNKNOWN_MODEL = refused(
+    "Logged model with ID 'm-0123456789abcdef0123456789abcdef' not found.", "RESOURCE_DOES_NOT_EXIST", 404
+)
+CLIMBS = refused("'artifact_location' URL can't include '..' segments.")
+LARGEST = 1.7976931348623157e308
+
+
+def taken(name: str) -> Ours:
+    return refused(f"Experiment(name=<prefix>{name}) already exists.", "RESOURCE_ALREADY_EXISTS")
+
+
+def twice(key: str, owner: str) -> Ours:
+    return refused(f"Duplicate tag key '{key}': {owner} has one value for each tag.")
+
+
+def stray(*clauses: str) -> Ours:
+    return refused("Invalid clause(s) in filter string: " + ", ".join(f"'{clause}'" for clause in clauses))
+
+
+def no_model_info(text: str) -> Ours:
+    return refused(f"Malformed model info. \n {text} \n is not a JSON object.")
+
+
+def host_addressed(scheme: str) -> Ours:
+    return refused(
+        f"'artifact_location' cannot use the '{scheme}' scheme: the '{scheme}' scheme addresses a host other than the "
+        "tracking server's configured artifact storage, so the server would connect to the host named in the URI."
+    )
+
+
+def created(name: str) -> Ours:
+    """The answer to a creation of which MLflow makes a database error: a run of this name, with no other tag."""
+
+    def ours(request: dict[str, Any], theirs: Answer) -> Answer:
+        exchange = "a name and an empty tag" if name == "by field" else "an empty tag"
+        run_id, experiment_id = f"<id: {exchange}>", request["body"]["experiment_id"]
+        info = {
+            "run_uuid": run_id,
+            "run_id": run_id,
+            "experiment_id": experiment_id,
+            "run_name": name,
+            "user_id": "",
+            "status": "RUNNING",
+            "start_time": request["body"]["start_time"],
+            "artifact_uri": f"mlflow-artifacts:/{experiment_id}/{run_id}/artifacts",
+            "lifecycle_stage": "active",
+        }
+        tags = [{"key": "mlflow.runName", "value": name}]
+        return {"status": 200, "json": {"run": {"info": info, "data": {"tags": tags}, "inputs": {}}}}
+
+    return ours
+
+
+def as_sent(answer: Answer) -> None:
+    """The points as they were sent, of which MLflow has kept 0.0 at step and time 0."""
+    sent = {"literal NaN": "NaN", "literal Infinity": LARGEST, "literal -Infinity": -LARGEST, "literal 1e999": LARGEST}
+    for metric in answer["json"]["run"]["data"]["metrics"]:
+        if metric["key"] in sent:
+            metric.update(value=sent[metric["key"]], timestamp=1)
+        if metric["key"] == "value nan":
+            metric.update(value="NaN", timestamp=1_700_000_000_000, step=1)
+
+
+because(
+    "Bare NaN and infinities, and `nan` in small letters, make MLflow's parser drop the rest of the request; Python's "
+    "json module writes the former.",
+    {"log_metric": {"the run after the metrics": edited(as_sent)}},
+)
+
+because(
+    "The same refusal without the SQL that failed, and with one code in all endpoints.",
+    {
+        "experiments_create": {
+            "the same name again": taken("plain"),
+            "the same tag twice": twice("k", "an experiment"),
+        },
+        "experiments_update": {"a name that is taken": taken("second")},
+        "experiments_delete_and_restore": {"a new one by the deleted name": taken("gone")},
+        "log_metric_refused": {"a model id": UNKNOWN_MODEL},
+        "log_batch_models_and_data": {"a model that is not there": UNKNOWN_MODEL},
+        "runs_create": {
+            ("no experiment_id", "experiment_id is null", "experiment_id is empty"): missing("experiment_id"),
+        },
+        "runs_names_and_tags": {
+            ("the same tag twice", "the same tag twice with one value"): twice("k", "a run"),
+            "the name's tag twice": twice("mlflow.runName", "a run"),
+        },
+        "datasets_models": {
+            "it comes out at another step": refused(
+                'The model "m-0123456789abcdef0123456789abcdef" is an output of the run <id: given the run models> '
+                "already, of step 3.",
+                "BAD_REQUEST",
+            ),
+        },
+    },
+)
+
+because(
+    "MLflow runs into its own second tag of that name; an empty one means that there is none, as an empty name does.",
+    {
+        "runs_names_and_tags": {
+            "a name and an empty tag": created("by field"),
+            "an empty tag": created("<name: an empty tag>"),
+        },
+    },
+)
+
+because(
+    "Sent again, a request has the same outcome; clients retry.",
+    {"datasets_models": {("it comes out again", "a model out with an empty id"): accepted({})}},
+)
+
+because(
+    "The fault is in the request, not in the server.",
+    {
+        "experiments_delete_and_restore": {"rename the deleted one": recoded("INVALID_STATE", 400)},
+        "log_model": {
+            "a model_json a list": no_model_info("[]"),
+            "a model_json a number": no_model_info("3"),
+            "a model_json null": no_model_info("null"),
+            "a model_json with flavors that are a list": refused(
+                "Malformed model info: 'flavors' is not a JSON object."
+            ),
+        },
+        "search_runs_order": {
+            "order by ['attributes.status', 'attributes.run_name DESC']": recoded("INVALID_PARAMETER_VALUE", 400),
+            "order by ['metrics.loss', 'metrics.loss DESC']": recoded("INVALID_PARAMETER_VALUE", 400),
+        },
+    },
+)
+
+because(
+    "null is an absent field, here too.",
+    {
+        "log_batch_contents": {"null lists": accepted({})},
+        "search_runs_pages": {"max_results: null": accepted({"runs": ["100%", "Beta", "alpha", "gamma_1", "델타"]})},
+    },
+)
+
+because(
+    "The old name of the run's id is that id in every endpoint, or in none; MLflow takes it for present and looks "
+    "for a run without id.",
+    {
+        "log_batch_contents": {"by the old name": accepted({})},
+        "delete_tag": {
+            "by the old name of the run": refused(
+                "No tag with name: never in run with id <id: given the run tags>", "RESOURCE_DOES_NOT_EXIST", 404
+            ),
+        },
+        "runs_delete_and_restore": {
+            ("delete by the old name only", "restore by the old name only"): accepted({}),
+        },
+        "datasets_inputs": {"by the old name": missing("run_id")},
+    },
+)
+
+because(
+    "A missing parameter is said to be missing, not to be the run `None`.",
+    {"artifacts_of_runs": {("get of no run", "get of an empty run"): missing("run_id")}},
+)
+
+because(
+    "A key that ends in a line break slips through MLflow's check; no other control character does.",
+    {
+        "log_metric_refused": {
+            "a key with a line break at the end": refused(
+                "Invalid value \"a\\n\" for parameter 'name' supplied: Names may only contain alphanumerics, "
+                "underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and slashes (/)."
+            ),
+        },
+    },
+)
+
+because(
+    "A tag without a key cannot be set, searched or deleted.",
+    {"runs_names_and_tags": {("a tag without key", "a tag with an empty key"): missing("tags[0].key")}},
+)
+
+because(
+    "An id is written in digits.",
+    {
+        "experiments_read": {
+            "an id with spaces": refused(
+                "Invalid experiment ID ' <experiment: given the experiment read> '. "
+                "Experiment ID must be a valid integer."
+            ),
+        },
+    },
+)
+
+because(
+    "MLflow takes an empty id for that of the experiment Default.",
+    {
+        "graphql_pages": {
+            ("an experiment with an empty id", "an experiment without an id", "an experiment whose id is null"): NO_ID,
+        },
+    },
+)
+
+because(
+    "A field for MLflow's own tests.",
+    {
+        "graphql_refusals": {
+            "a short query": accepted({"data": None, "errors": ["Cannot query field 'test' on type 'Query'."]}),
+        },
+    },
+)
+
+because(
+    "MLflow keeps locations that climb and guards only what reads from them.",
+    {"experiments_locations": {"a location that climbs, *": CLIMBS}},
+)
+
+because(
+    "There is no setting to allow it.",
+    {
+        "experiments_locations": {
+            "a location in the proxied store with two slashes": host_addressed("mlflow-artifacts"),
+            "a location over http": host_addressed("https"),
+        },
+    },
+)
+
+because(
+    "A backslash escapes in PostgreSQL's LIKE and in ours on both engines; in MLflow's SQLite it doesn't.",
+    {"search_runs_filters": {"filter \"tags.note LIKE '50\\\\% %'\"": accepted({"runs": ["100%"]})}},
+)
+
+because(
+    "The same refusal in other words: our parser reads a filter into other pieces.",
+    {
+        "search_experiments_filters": {
+            "filter 'nonsense nonsense'": refused("Invalid clause(s) in filter string: nonsense, nonsense"),
+        },
+        "search_runs_bad_filters": {
+            "filter 'metrics.loss > 0.3 -- comment'": stray("--", "comment"),
+            "filter '.loss > 0.3'": refused("Invalid comparison clause. Expected 'Identifier' found '.loss'"),
+            "filter \"🚀 = '🚀'\"": refused("Invalid comparison clause. Expected 'Identifier' found '🚀'"),
+            "filter \"params.lr = 'a', params.opt = 'b'\"": stray(","),
+            "a giant filter": stray(*"(" * 20),
+        },
+    },
+)
+
+because(
+    "What we don't serve: the gateway, and uploads past the server.",
+    {
+        "server": {
+            "server-info*": edited(
+                lambda answer: answer["json"].update(
+                    presigned_upload_run_id_supported=False,
+                    presigned_upload_model_id_supported=False,
+                    features_enabled={"gateway": False},
+                )
+            ),
+        },
+    },
+)
+
+because(
+    "The pages ask at every step, and a 404 is a line in the browser's console each time.",
+    {"server": {"the signed-in user": accepted({})}},
+)
