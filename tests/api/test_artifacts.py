@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from tests.client import Answer, Client
 
-from railtrack.api import artifacts
+from railtrack.api import artifact_files
 from railtrack.config import Settings
 from railtrack.db import Db
 
@@ -366,7 +366,7 @@ async def test_uploads_at_once_of_one_name_leave_one_of_them(client: Client, fol
 async def test_a_listing_longer_than_memory_is_meant_to_hold_comes_complete(
     client: Client, db: Db, run: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifacts, "LISTED_AT_ONCE", 10)
+    monkeypatch.setattr(artifact_files, "LISTED_AT_ONCE", 10)
     root = await root_of(db, run)
     inside = Path(settings.artifacts_destination) / root / "many"
     inside.mkdir(parents=True)

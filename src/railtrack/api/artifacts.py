@@ -1,38 +1,24 @@
 """Artifacts over HTTP: those of a run (list, download, the UI's small uploads), and the artifact proxy that MLflow's
 clients store through (mlflow-artifacts). Where the bytes are is the business of railtrack.artifacts.
 
-Artifacts of logged models and of model versions are served by those resources' own modules.
+Artifacts of logged models and of model versions are served by those resources' own modules; what all have in common
+is in artifact_files.py.
 """
 
 from collections.abc import AsyncGenerator
-from posixpath import basename
 from urllib.parse import unquote
 
-import msgspec
-
-from railtrack.artifacts import Location
+from railtrack.api.artifact_files import ArtifactListing, download, folder_listing, listing
 from railtrack.artifacts.paths import key_of, key_to_change
-from railtrack.artifacts.store import Page
 from railtrack.auth import ARTIFACT_EDIT, ARTIFACT_READ, RUN_EDIT, RUN_READ
 from railtrack.context import Context
 from railtrack.db import Tx
 from railtrack.errors import invalid, not_found, not_implemented
-from railtrack.wire.files import file_reply
 from railtrack.wire.request import HttpRequest, Request, RequiredStr
-from railtrack.wire.response import EMPTY, JSON, Raw, Reply, Stream
+from railtrack.wire.response import EMPTY, Raw, Reply
 from railtrack.wire.routing import endpoint
 
-LISTED_AT_ONCE = 5000
-"""Entries of a folder in memory at a time; longer listings are sent piece by piece."""
 UI_UPLOAD_BYTES = 10 * 1024 * 1024
-
-
-class FileInfo(msgspec.Struct, omit_defaults=True):
-    """`path` relative to what the answer is about; `file_size` in bytes, left out for folders and empty files."""
-
-    path: str
-    is_dir: bool
-    file_size: int = 0
 
 
 class ListArtifacts(Request):
@@ -44,18 +30,11 @@ class ListArtifacts(Request):
     """Ignored, as MLflow does with a local store: every answer is complete."""
 
 
-class ArtifactListing(msgspec.Struct, omit_defaults=True):
-    root_uri: str | None = None
-    files: list[FileInfo] = []
-
-
 @endpoint("GET", "artifacts/list", access=RUN_READ)
 async def list_artifacts(ctx: Context, req: ListArtifacts) -> Reply:
     """The entries of one folder; none for a file, and none for what does not exist."""
     uri = await _artifact_uri(ctx.db, req.run_id)
-    inside = key_of(req.path)
-    prefix = f"{inside}/" if inside else ""
-    return await _listing(ctx.artifacts.locate(uri, inside), prefix, uri)
+    return await folder_listing(ctx.artifacts, uri, req.path)
 
 
 class GetArtifact(Request):
@@ -70,7 +49,7 @@ async def get_artifact(ctx: Context, req: GetArtifact) -> Reply:
     if req.path is None:
         raise invalid("Request must specify path.")
     uri = await _artifact_uri(ctx.db, req.run_id)
-    return await _download(ctx.http, ctx.artifacts.locate(uri, req.path))
+    return await download(ctx.http, ctx.artifacts.locate(uri, req.path))
 
 
 @endpoint("POST", "upload-artifact", access=RUN_EDIT, ajax_only=True)
@@ -111,7 +90,7 @@ async def _artifact_uri(db: Tx, run_id: str) -> str:
 @endpoint("GET", "/api/2.0/mlflow-artifacts/artifacts/{path...}", access=ARTIFACT_READ)
 @endpoint("GET", "/ajax-api/2.0/mlflow-artifacts/artifacts/{path...}", access=ARTIFACT_READ)
 async def proxy_get(ctx: Context, http: HttpRequest) -> Reply:
-    return await _download(http, ctx.artifacts.proxied(http.params["path"]))
+    return await download(http, ctx.artifacts.proxied(http.params["path"]))
 
 
 @endpoint("PUT", "/api/2.0/mlflow-artifacts/artifacts/{path...}", access=ARTIFACT_EDIT)
@@ -140,10 +119,10 @@ class ProxyList(Request):
 @endpoint("GET", "/ajax-api/2.0/mlflow-artifacts/artifacts", access=ARTIFACT_READ)
 async def proxy_list(ctx: Context, req: ProxyList) -> Reply:
     """The entries of one folder by their bare names."""
-    reply = await _listing(ctx.artifacts.proxied(req.path), "")
+    reply = await listing(ctx.artifacts.proxied(req.path), "")
     if "%" in req.path and isinstance(reply, ArtifactListing) and not reply.files:
         # Clients escape a query but not the path of a URL: what they put under /a%20b/ is in `a b`.
-        return await _listing(ctx.artifacts.proxied(unquote(req.path)), "")
+        return await listing(ctx.artifacts.proxied(unquote(req.path)), "")
     return reply
 
 
@@ -162,7 +141,7 @@ async def multipart_upload(ctx: Context, req: MultipartUpload) -> Reply:
 
 @endpoint("GET", "/api/2.0/mlflow-artifacts/presigned/{path...}", access=ARTIFACT_READ)
 @endpoint("GET", "/ajax-api/2.0/mlflow-artifacts/presigned/{path...}", access=ARTIFACT_READ)
-async def presigned_download(ctx: Context, http: HttpRequest) -> Reply:
+async def presigneddownload(ctx: Context, http: HttpRequest) -> Reply:
     """As for multipart uploads."""
     ctx.artifacts.proxied(http.params["path"])
     raise not_implemented("Multipart download is not supported for the current artifact repository")
@@ -173,30 +152,3 @@ def _file_key(path: str) -> str:
     if not key or path.endswith("/"):
         raise invalid("Artifact path must include a filename (cannot end with '/').")
     return key
-
-
-async def _download(http: HttpRequest, place: Location) -> Reply:
-    return file_reply(http, basename(place.key), await place.store.open(place.key))
-
-
-async def _listing(place: Location, prefix: str, root_uri: str | None = None) -> Reply:
-    page = await place.store.list(place.key, None, LISTED_AT_ONCE)
-    if page.next_token is None:
-        return ArtifactListing(root_uri, _files(page, prefix))
-    return Stream(_long_listing(place, prefix, page, root_uri), JSON)
-
-
-def _files(page: Page, prefix: str) -> list[FileInfo]:
-    return [FileInfo(f"{prefix}{name}", is_dir, size) for name, is_dir, size in page.entries]
-
-
-async def _long_listing(place: Location, prefix: str, page: Page, root_uri: str | None) -> AsyncGenerator[bytes, None]:
-    """An ArtifactListing in pieces of a page each."""
-    encode = msgspec.json.encode
-    yield b'{"files":[' if root_uri is None else b'{"root_uri":' + encode(root_uri) + b',"files":['
-    yield encode(_files(page, prefix))[1:-1]
-    while page.next_token is not None:
-        page = await place.store.list(place.key, page.next_token, LISTED_AT_ONCE)
-        if page.entries:
-            yield b"," + encode(_files(page, prefix))[1:-1]
-    yield b"]}"

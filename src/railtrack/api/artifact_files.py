@@ -1,0 +1,67 @@
+"""Answers about stored artifacts, whatever they belong to: the listing of a folder, the download of a file."""
+
+from collections.abc import AsyncGenerator
+from posixpath import basename
+
+import msgspec
+
+from railtrack.artifacts import ArtifactStores, Location
+from railtrack.artifacts.paths import key_of
+from railtrack.artifacts.store import Page
+from railtrack.wire.files import file_reply
+from railtrack.wire.request import HttpRequest
+from railtrack.wire.response import JSON, Reply, Stream
+
+LISTED_AT_ONCE = 5000
+"""Entries of a folder in memory at a time; longer listings are sent piece by piece."""
+
+
+class FileInfo(msgspec.Struct, omit_defaults=True):
+    """`path` relative to what the answer is about; `file_size` in bytes, left out for folders and empty files."""
+
+    path: str
+    is_dir: bool
+    file_size: int = 0
+
+
+class ArtifactListing(msgspec.Struct, omit_defaults=True):
+    root_uri: str | None = None
+    files: list[FileInfo] = []
+
+
+async def folder_listing(stores: ArtifactStores, root_uri: str, path: str) -> Reply:
+    """The entries of the folder `path`, from a client, below an artifact location, by their paths from there.
+
+    None for a file, and none for what does not exist.
+    """
+    inside = key_of(path)
+    return await listing(stores.locate(root_uri, inside), f"{inside}/" if inside else "", root_uri)
+
+
+async def download(http: HttpRequest, place: Location) -> Reply:
+    """The file, all of it or the range that the request asks for."""
+    return file_reply(http, basename(place.key), await place.store.open(place.key))
+
+
+async def listing(place: Location, prefix: str, root_uri: str | None = None) -> Reply:
+    """The entries of a folder, each with `prefix` before its name."""
+    page = await place.store.list(place.key, None, LISTED_AT_ONCE)
+    if page.next_token is None:
+        return ArtifactListing(root_uri, _files(page, prefix))
+    return Stream(_long_listing(place, prefix, page, root_uri), JSON)
+
+
+def _files(page: Page, prefix: str) -> list[FileInfo]:
+    return [FileInfo(f"{prefix}{name}", is_dir, size) for name, is_dir, size in page.entries]
+
+
+async def _long_listing(place: Location, prefix: str, page: Page, root_uri: str | None) -> AsyncGenerator[bytes, None]:
+    """An ArtifactListing in pieces of a page each."""
+    encode = msgspec.json.encode
+    yield b'{"files":[' if root_uri is None else b'{"root_uri":' + encode(root_uri) + b',"files":['
+    yield encode(_files(page, prefix))[1:-1]
+    while page.next_token is not None:
+        page = await place.store.list(place.key, page.next_token, LISTED_AT_ONCE)
+        if page.entries:
+            yield b"," + encode(_files(page, prefix))[1:-1]
+    yield b"]}"
