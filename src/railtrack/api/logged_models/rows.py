@@ -41,6 +41,16 @@ async def load_model(tx: Tx, model_id: str, *, deleted: bool = False) -> LoggedM
     return model
 
 
+async def artifact_location(tx: Tx, model_id: str) -> str:
+    """Where the model's files are. Raises RESOURCE_DOES_NOT_EXIST, also for a deleted one."""
+    uri: str | None = await tx.fetchval(
+        "SELECT artifact_location FROM logged_models WHERE model_id = $1 AND lifecycle_stage <> 'deleted'", model_id
+    )
+    if uri is None:
+        raise no_such_model(model_id)
+    return uri
+
+
 def no_such_model(model_id: str) -> ApiError:
     return not_found(f"Logged model with ID '{model_id[:250]}' not found.")
 
