@@ -23,10 +23,10 @@ class Proxy:
         await asyncio.gather(_pass_on(reader, upstream), _pass_on(upstream_reader, writer))
 
     async def say_to_clients(self, message: bytes) -> None:
-        """Send all connected clients bytes that the target never sent."""
+        """Send all connected clients bytes that the target never sent, and give them the time to read."""
         for writer in self._clients:
             writer.write(message)
-            await writer.drain()
+        await asyncio.sleep(0.05)
 
     async def cut(self) -> None:
         """Close all connections, on both sides, without a word, and give both sides the time to notice."""
