@@ -28,7 +28,7 @@ serve: install ## Install what is needed; run the server on SQLite in ./railtrac
 
 install: .venv/.installed $(UI) ## Make .venv/bin/railtrack
 
-test: lint $(VENVS) .cache/.browser ## Run all tests, the linter and the type checker
+test: lint $(VENVS) .cache/.programs ## Run all tests, the linter and the type checker
 	.venv/bin/pytest
 
 bench: .venv/.installed-dev $(UI) .cache/mlflow/.ready ## Measure start, memory and logging beside MLflow's
@@ -86,6 +86,6 @@ $(UI): .venv/.installed
 	$(UV) pip install --quiet --python $(@D)/bin/python --requirement $<
 	@touch $@
 
-.cache/.browser:
-	@tools/get_chromium
+.cache/.programs:
+	@tools/get_programs
 	@touch $@
