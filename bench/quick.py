@@ -92,7 +92,8 @@ def mlflow(postgres: PostgresServer, folder: Path, python: str) -> Figures:
 def _mlflow_server(python: str, database: str, folder: Path) -> Iterator[tuple[str, int, float]]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [python, "-m", "mlflow", "server", "--backend-store-uri", database, "--port", str(port)]
+    with_driver = database.replace("postgresql:", "postgresql+psycopg2:")  # SQLAlchemy would look for psycopg 3
+    command = [python, "-m", "mlflow", "server", "--backend-store-uri", with_driver, "--port", str(port)]
     command += ["--workers", "2", "--gunicorn-opts", "--threads 4 --timeout 120"]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     environment["PATH"] = f"{Path(python).parent}:{environment['PATH']}"
