@@ -150,7 +150,7 @@ def main() -> None:
         postgres = stack.enter_context(postgres_cluster(fsync=True))
         rows = {"Railtrack": railtrack(postgres, folder)}
         if options.mlflow:
-            rows["MLflow 3.17.2"] = mlflow(postgres, folder, options.mlflow)
+            rows["MLflow 3.17.2"] = mlflow(postgres, folder, str(Path(options.mlflow).absolute()))
     print(table(rows))
 
 
