@@ -63,7 +63,7 @@ def _showcase(client: MlflowClient, experiment_id: str) -> str:
     mlflow.set_experiment(experiment_id=experiment_id)
     with mlflow.start_run(run_name="showcase", description="## Everything\nthat a run can hold") as run:
         run_id = run.info.run_id
-        mlflow.log_params({"epochs": 3, "긴 이름/a.b": "값", "long": "x" * 3000})
+        mlflow.log_params({"epochs": 3, "긴 이름/a.b": "값"})
         mlflow.set_tag("reviewed by", "an")
         points = [Metric("loss", math.exp(-step / 10), START + step * 1000, step) for step in range(STEPS)]
         points += [Metric("val/f1", math.nan if step == 5 else step / 10, START + step, step) for step in range(10)]
@@ -103,6 +103,7 @@ def _nested(client: MlflowClient, experiment_id: str) -> str:
     mlflow.set_experiment(experiment_id=experiment_id)
     with mlflow.start_run(run_name="sweep") as parent:
         mlflow.log_metric("best", 0.5)
+        mlflow.log_param("long", "x" * 3000)
         for number in range(3):
             with mlflow.start_run(run_name=f"trial-{number}", nested=True):
                 mlflow.log_param("width", 2**number)
