@@ -262,9 +262,7 @@ async def _write_model_metrics(tx: Tx, entries: Iterable[Entry], runs: dict[str,
 
 async def _write_tags(tx: Tx, entries: Iterable[Entry]) -> None:
     """The last value of each tag; a run's name follows its tag, and an empty one changes neither, as in MLflow."""
-    tags = {
-        (entry.run_id, key): value for entry in entries for key, value in entry.tags if value or key != RUN_NAME
-    }
+    tags = {(entry.run_id, key): value for entry in entries for key, value in entry.tags if value or key != RUN_NAME}
     if not tags:
         return
     rows = [(run_id, key, tags[run_id, key]) for run_id, key in sorted(tags)]
