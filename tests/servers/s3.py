@@ -2,23 +2,17 @@
 
 import contextlib
 import json
-import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
 from tests.servers.processes import end_with_the_tests, free_port
 
-START_SECONDS = 60
-UNSIGNED_ACTIONS = 3
-"""What moto takes before it looks at signatures: the calls that make the user whose keys the tests have."""
-PROGRAM = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
-ALLOW_ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+PROGRAM = Path(__file__).with_name("s3_moto.py")
 REGION = "us-east-1"
 
 
@@ -66,37 +60,16 @@ class S3Server:
 def s3_server() -> Iterator[S3Server]:
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(port)],
-        env={**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": str(UNSIGNED_ACTIONS)},
-        stdout=subprocess.DEVNULL,
+        [sys.executable, str(PROGRAM), str(port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         preexec_fn=end_with_the_tests,
     )
     try:
-        _wait_for(port)
-        yield _with_user(f"http://127.0.0.1:{port}")
+        assert process.stdout is not None
+        keys = json.loads(process.stdout.readline())
+        yield S3Server(f"http://127.0.0.1:{port}", keys["AccessKeyId"], keys["SecretAccessKey"])
     finally:
         process.kill()
-        process.wait()
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-
-
-def _with_user(url: str) -> S3Server:
-    iam = boto3.client(
-        "iam", endpoint_url=url, aws_access_key_id="first", aws_secret_access_key="first", region_name=REGION
-    )
-    iam.create_user(UserName="tests")
-    iam.put_user_policy(UserName="tests", PolicyName="all", PolicyDocument=json.dumps(ALLOW_ALL))
-    key = iam.create_access_key(UserName="tests")["AccessKey"]
-    return S3Server(url, key["AccessKeyId"], key["SecretAccessKey"])
+        process.communicate()

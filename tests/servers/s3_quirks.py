@@ -1,0 +1,215 @@
+"""A small S3 store in memory with the quirks of real ones, each switched on by a test: what it refuses, when it is
+busy, where it breaks off. It runs on the test's own loop and does not verify signatures; moto's does.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http import HTTPStatus
+from urllib.parse import parse_qsl, quote, unquote
+
+BUCKET = "quirky"
+PAGE = 1000
+
+
+@dataclass
+class Call:
+    method: str
+    key: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Reply:
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def error(status: int, code: str, message: str = "") -> Reply:
+    return Reply(status, f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode())
+
+
+@dataclass
+class QuirkyS3:
+    """Set the quirks before or between calls; `calls` are those that came, in their order."""
+
+    port: int = 0
+    busy: int = 0
+    """So many calls are answered with SlowDown."""
+    hang_ups: int = 0
+    """So many calls are not answered at all."""
+    break_off: list[int] = field(default_factory=list)
+    """After how many bytes of an object each of the next answers breaks off."""
+    region: str = "auto"
+    no_bulk_delete: bool = False
+    refused: dict[str, Reply] = field(default_factory=dict)
+    """What is answered to "METHOD kind" ("PUT part", "POST complete") instead of doing it."""
+    objects: dict[str, bytes] = field(default_factory=dict)
+    uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
+            "AWS_REGION": self.region,
+        }
+
+    def kinds(self) -> list[str]:
+        return [f"{call.method} {kind_of(call)}".strip() for call in self.calls]
+
+    def answer(self, call: Call) -> Reply | None:
+        """None: the connection is closed without a word."""
+        self.calls.append(call)
+        if self.hang_ups:
+            self.hang_ups -= 1
+            return None
+        if self.busy:
+            self.busy -= 1
+            return error(503, "SlowDown", "Please reduce your request rate.")
+        return self._refusal(call) or getattr(self, f"_{call.method.lower()}")(call)
+
+    def _refusal(self, call: Call) -> Reply | None:
+        if any("checksum" in name for name in call.headers) or "aws-chunked" in call.headers.get(
+            "content-encoding", ""
+        ):
+            return error(501, "NotImplemented", "A header you provided implies functionality that is not implemented")
+        signed = call.headers.get("authorization") or call.query.get("X-Amz-Credential", "")
+        if f"/{self.region}/s3/aws4_request" not in signed:
+            return error(400, "AuthorizationHeaderMalformed", f"the region is wrong; expecting '{self.region}'")
+        is_presigned = "X-Amz-Signature" in call.query
+        if not is_presigned and call.headers["x-amz-content-sha256"] != hashlib.sha256(call.body).hexdigest():
+            return error(400, "XAmzContentSHA256Mismatch")
+        return self.refused.get(f"{call.method} {kind_of(call)}".strip())
+
+    def _get(self, call: Call) -> Reply:
+        if not call.key:
+            return self._list(call.query)
+        if call.key not in self.objects:
+            return error(404, "NoSuchKey")
+        content = self.objects[call.key]
+        headers = {"etag": etag(content), "last-modified": formatdate(1_700_000_000, usegmt=True)}
+        if wanted := re.fullmatch(r"bytes=(\d+)-(\d+)", call.headers.get("range", "")):
+            return Reply(206, content[int(wanted[1]) : int(wanted[2]) + 1], headers)
+        return Reply(200, content, headers)
+
+    def _put(self, call: Call) -> Reply:
+        if upload := call.query.get("uploadId"):
+            self.uploads[upload][int(call.query["partNumber"])] = call.body
+        else:
+            self.objects[call.key] = call.body
+        return Reply(200, b"", {"etag": etag(call.body)})
+
+    def _post(self, call: Call) -> Reply:
+        if "delete" in call.query:
+            return self._delete_many(call)
+        if "uploads" in call.query:
+            upload = f"upload-{len(self.calls)}"
+            self.uploads[upload] = {}
+            return Reply(200, f"<R><UploadId>{upload}</UploadId></R>".encode())
+        parts = self.uploads[call.query["uploadId"]]
+        sizes = {len(part) for number, part in parts.items() if number < len(parts)}
+        if len(sizes) > 1:
+            return error(400, "InvalidPart", "All non-trailing parts must have the same length.")
+        self.objects[call.key] = b"".join(parts[number] for number in sorted(parts))
+        del self.uploads[call.query["uploadId"]]
+        return Reply(200, b"<R><ETag>x</ETag></R>")
+
+    def _delete(self, call: Call) -> Reply:
+        if upload := call.query.get("uploadId"):
+            return Reply(204) if self.uploads.pop(upload, None) is not None else error(404, "NoSuchUpload")
+        self.objects.pop(call.key, None)
+        return Reply(204)
+
+    def _delete_many(self, call: Call) -> Reply:
+        if self.no_bulk_delete:
+            return error(501, "NotImplemented")
+        if "content-md5" not in call.headers:
+            return error(400, "InvalidRequest", "Missing required header for this request: Content-MD5")
+        keys = [key.text or "" for key in ElementTree.fromstring(call.body).iter("Key")]
+        assert len(keys) <= PAGE
+        for key in keys:
+            self.objects.pop(key, None)
+        return Reply(200, b"<DeleteResult/>")
+
+    def _list(self, query: dict[str, str]) -> Reply:
+        prefix, delimiter = query["prefix"], query.get("delimiter")
+        limit, after = min(int(query["max-keys"]), PAGE), query.get("continuation-token", "")
+        shown: dict[str, int | None] = {}
+        for key in sorted(self.objects):
+            folder, slash, _ = key[len(prefix) :].partition("/")
+            if key.startswith(prefix):
+                shown.setdefault(f"{prefix}{folder}/", None) if delimiter and slash else shown.setdefault(
+                    key, len(self.objects[key])
+                )
+        rest = [name for name in sorted(shown) if name > after]
+        lines = [_listed(name, shown[name]) for name in rest[:limit]]
+        if len(rest) > limit:
+            token = quote(rest[limit - 1])
+            lines.append(f"<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>")
+        body = f"<ListBucketResult><EncodingType>url</EncodingType>{''.join(lines)}</ListBucketResult>"
+        return Reply(200, body.encode())
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while (reply := self.answer(await _read(reader))) is not None:
+                head = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
+                head += [f"{name}: {value}" for name, value in reply.headers.items()]
+                head += [f"Content-Length: {len(reply.body)}", "", ""]
+                cut = self.break_off.pop(0) if self.break_off and reply.status in (200, 206) else None
+                writer.write("\r\n".join(head).encode() + reply.body[:cut])
+                await writer.drain()
+                if cut is not None:
+                    break
+        writer.close()
+
+
+def _listed(name: str, size: int | None) -> str:
+    shown = quote(name, safe="/").replace("%20", "+")  # as Amazon encodes it
+    if size is None:
+        return f"<CommonPrefixes><Prefix>{shown}</Prefix></CommonPrefixes>"
+    return f"<Contents><Key>{shown}</Key><Size>{size}</Size></Contents>"
+
+
+def etag(content: bytes) -> str:
+    return f'"{hashlib.md5(content).hexdigest()}"'
+
+
+def kind_of(call: Call) -> str:
+    if not call.key:
+        return "delete" if "delete" in call.query else "list"
+    if "partNumber" in call.query:
+        return "part"
+    return "upload" if "uploads" in call.query else "complete" if "uploadId" in call.query else ""
+
+
+async def _read(reader: asyncio.StreamReader) -> Call:
+    first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+    method, target, _ = first.split(" ")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    path, _, query = target.partition("?")
+    bucket, _, key = unquote(path).removeprefix("/").partition("/")
+    assert bucket == BUCKET
+    return Call(method, key, dict(parse_qsl(query, keep_blank_values=True)), headers, body)
+
+
+@contextlib.asynccontextmanager
+async def quirky_s3() -> AsyncIterator[QuirkyS3]:
+    store = QuirkyS3()
+    server = await asyncio.start_server(store.serve, "127.0.0.1", 0)
+    store.port = server.sockets[0].getsockname()[1]
+    try:
+        yield store
+    finally:
+        server.close()
