@@ -1,11 +1,12 @@
 """The settings: one table of variables and flags, parsed once into a frozen Settings; named nowhere else."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from railtrack.errors import StartError
 
@@ -20,6 +21,15 @@ class Settings:
     backend_store_uri: str
     default_artifact_root: str
     artifacts_destination: str
+    artifact_locations: tuple[str, ...]
+    aws_access_key_id: str
+    aws_secret_access_key: str
+    aws_session_token: str
+    aws_profile: str
+    aws_shared_credentials_file: str
+    s3_endpoint: str
+    s3_region: str
+    s3_addressing: str
     host: str
     port: int
     platform_port: int | None
@@ -51,6 +61,8 @@ class Setting:
     default: str
     help: str
     secret: bool = False
+    one_value: bool = False
+    """Two variables with different values are refused, rather than one of them passed over."""
 
     @property
     def name(self) -> str:
@@ -91,6 +103,24 @@ def _auth(value: str) -> str:
     return value
 
 
+def _addressing(value: str) -> str:
+    if value not in ("auto", "path", "virtual"):
+        raise ValueError("is not one of auto, path, virtual")
+    return value
+
+
+def _endpoint(value: str) -> str:
+    """The URL without a slash at its end."""
+    if not value:
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.port == 0:
+        raise ValueError("is not a URL of a store, such as https://s3.eu-west-1.amazonaws.com")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("has more than a host and a port; the bucket belongs into the s3:// location")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def _whole_number(value: str, least: int, most: int) -> int:
     if not value.isascii() or not value.isdigit() or not least <= int(value[:9]) <= most:
         raise ValueError(f"is not a whole number from {least} to {most}")
@@ -123,7 +153,63 @@ SETTINGS = (
         ("--artifacts-destination",),
         _text,
         "",
-        "Where `mlflow-artifacts:` lives: a folder. Default: `mlartifacts` in the data folder.",
+        "Where `mlflow-artifacts:` lives: a folder, or `s3://bucket/prefix`. "
+        "Default: `mlartifacts` in the data folder.",
+    ),
+    Setting(
+        "artifact_locations",
+        ("RAILTRACK_ARTIFACT_LOCATIONS",),
+        ("--artifact-locations",),
+        _names,
+        "",
+        "Further folders and `s3://bucket/prefix` locations, separated by commas, whose artifacts the server may "
+        "show: for experiments that keep theirs elsewhere than the two settings above say.",
+    ),
+    Setting(
+        "aws_access_key_id",
+        ("AWS_ACCESS_KEY_ID",),
+        (),
+        _text,
+        "",
+        "The key of an S3-compatible store. With an `s3://` location, keys or a profile are needed.",
+        secret=True,
+    ),
+    Setting("aws_secret_access_key", ("AWS_SECRET_ACCESS_KEY",), (), _text, "", "The key's secret.", secret=True),
+    Setting("aws_session_token", ("AWS_SESSION_TOKEN",), (), _text, "", "What temporary keys come with.", secret=True),
+    Setting("aws_profile", ("AWS_PROFILE",), (), _text, "", "The profile whose keys are taken where none are set."),
+    Setting(
+        "aws_shared_credentials_file",
+        ("AWS_SHARED_CREDENTIALS_FILE",),
+        (),
+        _text,
+        "~/.aws/credentials",
+        "The file with the profiles.",
+    ),
+    Setting(
+        "s3_endpoint",
+        ("AWS_S3_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        (),
+        _endpoint,
+        "",
+        "The URL of an S3-compatible store: Cloudflare R2, Backblaze B2, Railway, MinIO. "
+        "Default: Amazon's in the region.",
+        one_value=True,
+    ),
+    Setting(
+        "s3_region",
+        ("AWS_REGION", "AWS_DEFAULT_REGION"),
+        (),
+        _text,
+        "",
+        "The store's region. Default: `auto` on R2 and Railway, as the host has it on B2, else `us-east-1`.",
+    ),
+    Setting(
+        "s3_addressing",
+        ("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE",),
+        (),
+        _addressing,
+        "auto",
+        "Where the bucket stands in URLs: `path`, `virtual` (in the host name), or what is usual with the endpoint.",
     ),
     Setting(
         "host",
@@ -210,12 +296,21 @@ def _given(setting: Setting, flags: Mapping[str, str | None], environ: Mapping[s
     """Where the value comes from, and its text; an empty variable counts as unset."""
     if flag := flags.get(setting.field):
         return setting.flags[0], flag
+    found = _given_by_variables(setting, environ)
+    source, text = next(found, (setting.name, setting.default))
+    if setting.one_value:
+        for other, another in found:
+            if another.rstrip("/") != text.rstrip("/"):
+                raise StartError(f"{source} and {other} are set to different values. Keep one of them.")
+    return source, text
+
+
+def _given_by_variables(setting: Setting, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for variable in setting.variables:
         if text := environ.get(variable, ""):
-            return variable, text
-        if path := environ.get(f"{variable}_FILE", ""):
-            return f"{variable}_FILE", _file_text(variable, path)
-    return setting.name, setting.default
+            yield variable, text
+        elif path := environ.get(f"{variable}_FILE", ""):
+            yield f"{variable}_FILE", _file_text(variable, path)
 
 
 def _file_text(variable: str, path: str) -> str:

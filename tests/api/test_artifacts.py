@@ -212,7 +212,7 @@ async def test_a_run_elsewhere_is_not_read_from_there(client: Client, db: Db, ru
 
     assert "not below a folder" in await message("/etc", 400, "INVALID_PARAMETER_VALUE")
     assert "not below a folder" in await message("file:///etc", 400, "INVALID_PARAMETER_VALUE")
-    assert "S3 support is not in this version" in await message("s3://bucket/1", 501, "NOT_IMPLEMENTED")
+    assert "not below an S3 location" in await message("s3://bucket/1", 400, "INVALID_PARAMETER_VALUE")
     assert "has no artifact location" in await message(None, 404, "RESOURCE_DOES_NOT_EXIST")
 
 

@@ -14,6 +14,7 @@ from railtrack.errors import ApiError
 class Locations:
     artifacts_destination: str
     default_artifact_root: str = "mlflow-artifacts:/"
+    artifact_locations: tuple[str, ...] = ()
 
 
 @pytest.fixture
@@ -119,13 +120,9 @@ def test_a_path_is_checked_by_itself_below_every_location(stores: ArtifactStores
         stores.proxied(path)
 
 
-def test_s3_is_named_as_missing_wherever_it_is_asked_for(destination: Path) -> None:
-    for uri in ("s3://bucket/prefix", "S3://bucket"):
-        with pytest.raises(ApiError, match="S3 support is not in this version") as caught:
-            ArtifactStores(Locations(str(destination))).locate(uri)
-        assert (caught.value.status, caught.value.code) == (501, "NOT_IMPLEMENTED")
-    with pytest.raises(ApiError, match="S3 support is not in this version; the artifact location is 's3://b/p'"):
-        ArtifactStores(Locations("s3://b/p", "s3://b/q")).proxied("a")
+def test_folders_served_besides_the_destination_are_served(tmp_path: Path, destination: Path) -> None:
+    stores = ArtifactStores(Locations(str(destination), artifact_locations=(str(tmp_path / "old"),)))
+    assert file_of(stores, f"{tmp_path}/old/0/run", "a") == f"{tmp_path}/old/0/run/a"
 
 
 @pytest.mark.parametrize(

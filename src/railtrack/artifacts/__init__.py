@@ -1,12 +1,13 @@
 """From an artifact URI, as experiments, runs and models carry them, to the store that holds it and the
 key in there.
 
-The URI comes from the database, where any client may have put it: a local one counts only below the
-folders that the server was told to serve, and no URI makes the server connect to the host it names.
+The URI comes from the database, where any client may have put it: a local folder or an S3 prefix counts only
+below those that the server was told to serve, and no URI makes the server connect to the host it names.
 """
 
+import re
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from railtrack.artifacts.local import FileThreads, LocalStore
@@ -14,10 +15,17 @@ from railtrack.artifacts.paths import join, key_of
 from railtrack.artifacts.store import Store
 from railtrack.errors import ApiError, invalid, not_implemented
 
+if TYPE_CHECKING:  # with its 3 MB, S3 is loaded by servers that have an s3:// location
+    from railtrack.artifacts.s3 import S3Store
+    from railtrack.artifacts.s3_open import S3Settings, S3Stores
+
 __all__ = ["ArtifactStores", "Location", "Store"]
 
 PROXY = "/mlflow-artifacts/artifacts/"
 """What http locations of MLflow's own artifact proxy have in their path."""
+
+
+BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 
 
 class Locations(Protocol):
@@ -27,6 +35,13 @@ class Locations(Protocol):
     def artifacts_destination(self) -> str: ...
     @property
     def default_artifact_root(self) -> str: ...
+    @property
+    def artifact_locations(self) -> tuple[str, ...]: ...
+
+
+if TYPE_CHECKING:
+
+    class ArtifactSettings(Locations, S3Settings, Protocol): ...
 
 
 class Location(NamedTuple):
@@ -39,12 +54,16 @@ class ArtifactStores:
     fork.
     """
 
-    def __init__(self, settings: Locations) -> None:
+    def __init__(self, settings: "ArtifactSettings") -> None:
         self._threads = FileThreads()
         self._destination = settings.artifacts_destination
         self._local: dict[str, LocalStore] = {}
-        for uri in (settings.artifacts_destination, settings.default_artifact_root):
-            if folder := _local_folder(uri):
+        self._s3: dict[str, S3Store] = {}
+        self._s3_stores: S3Stores | None = None
+        for uri in (settings.artifacts_destination, settings.default_artifact_root, *settings.artifact_locations):
+            if place := _s3_place(uri):
+                self._s3[uri] = self._s3_of(settings).store(*place)
+            elif folder := _local_folder(uri):
                 self._local[folder] = LocalStore(folder, self._threads)
 
     def proxied(self, path: str = "") -> Location:
@@ -65,11 +84,34 @@ class ArtifactStores:
         return any(found.is_relative_to(store.root) for store in self._local.values())
 
     async def probe(self) -> None:
-        """Raise an ApiError that says why when the artifact proxy's store cannot take an artifact now."""
+        """Raise an ApiError that says why when the artifact proxy's store, or a bucket, is not there now."""
         await self._destination_store().probe()
+        for store in self.buckets():
+            await store.probe()
+
+    def buckets(self) -> "list[S3Store]":
+        """The configured locations in S3, each once."""
+        return list({(store.bucket.name, store.prefix): store for store in self._s3.values()}.values())
+
+    async def try_out(self) -> list[str]:
+        """Store, read, list and delete a small object in each location in S3. Returns what is away for the moment,
+        and raises an ApiError for what will not mend by itself.
+        """
+        if not self._s3:
+            return []
+        from railtrack.artifacts.s3_probe import try_out
+
+        return [line for store in self.buckets() if (line := await try_out(store))]
+
+    def check_credentials(self) -> None:
+        """Raise an ApiError that names the setting when there are locations in S3 but no keys for them."""
+        if self._s3_stores is not None:
+            self._s3_stores.check_credentials()
 
     def close(self) -> None:
         self._threads.close()
+        if self._s3_stores is not None:
+            self._s3_stores.close()
 
     def _root(self, uri: str) -> tuple[Store, str]:
         parts = _split(uri)
@@ -78,10 +120,22 @@ class ArtifactStores:
                 return self._destination_store(), unquote(parts.path).lstrip("/")
             case "http" | "https" if PROXY in parts.path:
                 return self._destination_store(), unquote(parts.path.partition(PROXY)[2])
+        if place := _s3_place(uri):
+            return self._s3_root(*place, uri)
         folder = _local_folder(uri)
         if folder is None:
             raise _unsupported(uri)
         return self._local_root(folder, uri)
+
+    def _s3_root(self, bucket: str, prefix: str, uri: str) -> tuple[Store, str]:
+        for store in self._s3.values():
+            inside = f"{prefix}/".startswith(f"{store.prefix}/") or not store.prefix
+            if store.bucket.name == bucket and inside:
+                return store, prefix.removeprefix(store.prefix).lstrip("/")
+        raise invalid(
+            f"The artifact location '{uri}' is not below an S3 location that this server serves. "
+            "RAILTRACK_ARTIFACT_LOCATIONS adds one."
+        )
 
     def _local_root(self, folder: str, uri: str) -> tuple[Store, str]:
         for configured, store in self._local.items():
@@ -90,7 +144,16 @@ class ArtifactStores:
                     return store, folder[len(root) + 1 :]
         raise invalid(f"The artifact location '{uri}' is not below a folder that this server serves.")
 
+    def _s3_of(self, settings: "S3Settings") -> "S3Stores":
+        if self._s3_stores is None:
+            from railtrack.artifacts.s3_open import S3Stores
+
+            self._s3_stores = S3Stores(settings)
+        return self._s3_stores
+
     def _destination_store(self) -> Store:
+        if store := self._s3.get(self._destination):
+            return store
         folder = _local_folder(self._destination)
         if folder is None:
             raise _unsupported(self._destination)
@@ -114,7 +177,18 @@ def _local_folder(uri: str) -> str | None:
     return None
 
 
+def _s3_place(uri: str) -> tuple[str, str] | None:
+    """The bucket and the prefix that an s3: URI means, None for any other URI."""
+    parts = _split(uri)
+    if parts.scheme != "s3":
+        return None
+    if not BUCKET_NAME.fullmatch(parts.netloc):
+        raise invalid(f"The artifact location '{uri}' does not name a bucket: s3://bucket/prefix.")
+    return parts.netloc, key_of(parts.path.lstrip("/"))
+
+
 def _unsupported(uri: str) -> ApiError:
     scheme = _split(uri).scheme
-    store = "S3" if scheme == "s3" else f"Artifact store '{scheme}':"
-    return not_implemented(f"{store} support is not in this version; the artifact location is '{uri}'.")
+    return not_implemented(
+        f"Artifact store '{scheme}': support is not in this version; the artifact location is '{uri}'."
+    )

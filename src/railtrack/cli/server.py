@@ -10,7 +10,7 @@ from railtrack.artifacts import ArtifactStores
 from railtrack.config import SETTINGS, Settings, load
 from railtrack.db.open import open_database, prepare, wait_for_database
 from railtrack.db.url import DatabaseUrl, parse_database_url
-from railtrack.errors import StartError
+from railtrack.errors import ApiError, StartError
 
 log = logging.getLogger("railtrack")
 
@@ -39,11 +39,12 @@ def run(options: argparse.Namespace) -> int:
         settings = load(vars(options))
         check_login(settings)
         url = parse_database_url(settings.backend_store_uri)
-        check_artifact_folders(settings, url)
+        check_artifact_locations(settings, url)
         announce(settings, url)
         if url.engine == "sqlite":
             Path(url.path).absolute().parent.mkdir(parents=True, exist_ok=True)
         asyncio.run(prepare_database(settings, url))
+        asyncio.run(try_buckets(settings))
         serve(settings)
     except StartError as error:
         print(f"Error: {error}", file=sys.stderr, flush=True)
@@ -63,9 +64,13 @@ def check_login(settings: Settings) -> None:
         )
 
 
-def check_artifact_folders(settings: Settings, url: DatabaseUrl) -> None:
+def check_artifact_locations(settings: Settings, url: DatabaseUrl) -> None:
     """A database among the artifacts could be downloaded, overwritten and deleted like one."""
-    if url.engine == "sqlite" and ArtifactStores(settings).serves(url.path):
+    try:
+        stores = ArtifactStores(settings)
+    except ApiError as error:
+        raise StartError(error.message) from None
+    if url.engine == "sqlite" and stores.serves(url.path):
         raise StartError(
             "MLFLOW_ARTIFACTS_DESTINATION, MLFLOW_DEFAULT_ARTIFACT_ROOT: one of them contains the database "
             f"{url.path}. Give artifacts a folder of their own."
@@ -99,6 +104,21 @@ async def prepare_database(settings: Settings, url: DatabaseUrl) -> None:
         await prepare(db, url, default_location=settings.artifact_location(0))
     finally:
         await db.close()
+
+
+async def try_buckets(settings: Settings) -> None:
+    """Try out each location in S3. What a setting must change ends the start; a store that is away does not."""
+    stores = ArtifactStores(settings)
+    try:
+        stores.check_credentials()
+        if stores.buckets():
+            say("AWS credentials detected")
+        for line in await stores.try_out():
+            log.warning("%s", line)
+    except ApiError as error:
+        raise StartError(error.message) from None
+    finally:
+        stores.close()
 
 
 def serve(settings: Settings) -> None:

@@ -1,0 +1,243 @@
+"""Artifacts in a bucket of an S3-compatible store, below a prefix. A folder is what the names of objects make it.
+
+How requests are signed, sent and repeated is in s3_bucket.py, how a stream becomes an object in s3_upload.py.
+"""
+
+import base64
+import hashlib
+import xml.etree.ElementTree as ElementTree
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+from urllib.parse import unquote_plus
+
+from railtrack.artifacts.s3_bucket import Bucket, S3Refusal, parse, refused, text_of
+from railtrack.artifacts.s3_http import HttpAnswer, TransferError
+from railtrack.artifacts.s3_upload import CompletedPart, PartBuffers, abort, complete, create, upload
+from railtrack.artifacts.store import Entry, Page, is_folder, no_such
+from railtrack.errors import invalid
+
+PAGE = 1000
+"""Keys that S3 lists or deletes at a time."""
+RESUMES = 3
+"""How often a download goes on after the store broke it off, without a byte in between."""
+MISSING = frozenset(("NoSuchKey", "HTTP 404"))
+
+
+class _Listed(NamedTuple):
+    keys: list[tuple[str, int]]
+    """Whole keys, with their sizes in bytes."""
+    folders: list[str]
+    next_token: str | None
+
+
+class S3Store:
+    """The store below `prefix` in a bucket."""
+
+    def __init__(self, bucket: Bucket, prefix: str, buffers: PartBuffers) -> None:
+        self.bucket = bucket
+        self.prefix = prefix
+        self._buffers = buffers
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        with self._calling(key):
+            await upload(self.bucket, self._full(key), chunks, self._buffers)
+
+    async def open(self, key: str) -> "S3Artifact":
+        if not key:
+            raise is_folder(key)
+        with self._calling(key):
+            try:
+                return S3Artifact(self.bucket, self._full(key), await self.bucket.open(self._full(key), {}))
+            except S3Refusal as error:
+                if error.code not in MISSING:
+                    raise
+            within = await self._listed(f"{self._full(key)}/", None, 1)
+        raise is_folder(key) if within.keys else no_such(key)
+
+    async def list(self, folder: str, token: str | None, limit: int) -> Page:
+        prefix = f"{self._full(folder)}/".lstrip("/")
+        entries: list[Entry] = []
+        with self._calling(folder):
+            while True:
+                listed = await self._listed(prefix, token, min(PAGE, limit - len(entries)), delimiter="/")
+                entries += _entries(listed, len(prefix))
+                token = listed.next_token
+                if token is None or len(entries) >= limit:
+                    return Page(entries, token)
+
+    async def delete(self, key: str) -> None:
+        if not key:
+            raise invalid("Invalid path")
+        with self._calling(key):
+            await self._delete_one(self._full(key))
+            while (listed := await self._listed(f"{self._full(key)}/", None, PAGE)).keys:
+                await self._delete_many([name for name, _ in listed.keys])
+
+    async def probe(self) -> None:
+        with self._calling("a probe"):
+            await self._listed(f"{self.prefix}/".lstrip("/"), None, 1)
+
+    async def presign(self, method: str, key: str, seconds: int) -> str:
+        """A URL with which a client can send this request for `seconds`, without keys of its own."""
+        return await self.bucket.presign(method, self._full(key), seconds)
+
+    async def create_multipart(self, key: str) -> str:
+        """Begin an upload whose parts the client sends; its id."""
+        with self._calling(key):
+            return await create(self.bucket, self._full(key))
+
+    async def presign_part(self, key: str, upload_id: str, number: int, seconds: int) -> str:
+        query = (("partNumber", str(number)), ("uploadId", upload_id))
+        return await self.bucket.presign("PUT", self._full(key), seconds, query)
+
+    async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[CompletedPart]) -> None:
+        with self._calling(key):
+            await complete(self.bucket, self._full(key), upload_id, parts)
+
+    async def abort_multipart(self, key: str, upload_id: str) -> None:
+        with self._calling(key):
+            await abort(self.bucket, self._full(key), upload_id)
+
+    def _full(self, key: str) -> str:
+        return f"{self.prefix}/{key}".strip("/")
+
+    @contextmanager
+    def _calling(self, key: str) -> Iterator[None]:
+        """The store's refusals as the client is to see them."""
+        try:
+            yield
+        except S3Refusal as error:
+            raise refused(self.bucket, error, key) from error
+        except TransferError as error:
+            raise self.bucket.unreachable(error) from error
+
+    async def _listed(self, prefix: str, token: str | None, limit: int, delimiter: str = "") -> _Listed:
+        query = [("list-type", "2"), ("prefix", prefix), ("max-keys", str(limit)), ("encoding-type", "url")]
+        if delimiter:
+            query.append(("delimiter", delimiter))
+        if token:
+            query.append(("continuation-token", token))
+        found = parse((await self.bucket.call("GET", "", query)).body)
+        if found is None or not found.tag.endswith("ListBucketResult"):
+            raise TransferError("what it lists is no ListBucketResult")
+        return _listing_of(found)
+
+    async def _delete_one(self, key: str) -> None:
+        try:
+            await self.bucket.call("DELETE", key)
+        except S3Refusal as error:
+            if error.code not in MISSING:
+                raise
+
+    async def _delete_many(self, keys: Sequence[str]) -> None:
+        """At most PAGE keys. With Content-MD5, which every store takes, instead of a checksum header."""
+        named = [key for key in keys if key.isprintable()]
+        for key in keys:
+            if not key.isprintable():  # XML cannot name it
+                await self._delete_one(key)
+        if not named:
+            return
+        body = _deletion(named)
+        digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+        try:
+            answer = await self.bucket.call("POST", "", (("delete", ""),), body, {"content-md5": digest})
+        except S3Refusal as error:
+            if error.code != "NotImplemented":
+                raise
+            for key in named:
+                await self._delete_one(key)
+            return
+        found = parse(answer.body)
+        failed = found.find("{*}Error") if found is not None else None
+        if failed is not None:
+            raise S3Refusal(403, text_of(failed, "Code"), text_of(failed, "Message"))
+
+
+class S3Artifact:
+    """An object whose bytes are on their way. Where they break off, or another range is wanted, it is asked again,
+    and must still be the same version.
+    """
+
+    def __init__(self, bucket: Bucket, key: str, answer: HttpAnswer) -> None:
+        self._answer: HttpAnswer | None = answer
+        length, modified = answer.headers.get("content-length", ""), answer.headers.get("last-modified", "")
+        try:
+            self.size = int(length)
+            self.modified = parsedate_to_datetime(modified).timestamp()
+        except ValueError:
+            self.close()
+            raise TransferError("an object came without its length or date") from None
+        self.etag = answer.headers.get("etag") or f'"{self.modified:.0f}-{self.size:x}"'
+        self._etag_sent = answer.headers.get("etag")
+        self._bucket = bucket
+        self._key = key
+
+    async def chunks(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        failures = 0
+        try:
+            while start < stop:
+                answer = await self._from(start, stop)
+                try:
+                    async with aclosing(answer.chunks()) as pieces:
+                        async for piece in pieces:
+                            start += len(piece)
+                            failures = 0
+                            yield piece
+                except TransferError:
+                    failures += 1
+                    if failures > RESUMES:
+                        raise
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    async def _from(self, start: int, stop: int) -> HttpAnswer:
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            if (start, stop) == (0, self.size):
+                return answer
+            answer.close()
+        answer = await self._bucket.open(self._key, {"range": f"bytes={start}-{stop - 1}"})
+        if answer.status != 206 or answer.headers.get("etag") != self._etag_sent:
+            answer.close()
+            raise OSError("the object was replaced while it was being sent, or the store knows no ranges")
+        return answer
+
+
+def _listing_of(found: ElementTree.Element) -> _Listed:
+    """The listing with its names decoded, where the store did encode them (encoding-type=url)."""
+    is_encoded = text_of(found, "EncodingType") == "url"
+
+    def name(element: ElementTree.Element, tag: str) -> str:
+        text = text_of(element, tag)
+        return unquote_plus(text) if is_encoded else text
+
+    keys = [(name(one, "Key"), int(text_of(one, "Size") or 0)) for one in found.findall("{*}Contents")]
+    folders = [name(one, "Prefix") for one in found.findall("{*}CommonPrefixes")]
+    cut = text_of(found, "IsTruncated") == "true"
+    return _Listed(keys, folders, text_of(found, "NextContinuationToken") or None if cut else None)
+
+
+def _entries(listed: _Listed, prefix: int) -> list[Entry]:
+    """Names relative to the folder, whose own placeholder object is left out, in the order of their keys."""
+    files = [(key, Entry(key[prefix:], False, size)) for key, size in listed.keys if key[prefix:]]
+    folders = [(key, Entry(key[prefix:-1], True, 0)) for key in listed.folders if key[prefix:-1]]
+    return [entry for _, entry in sorted(files + folders)]
+
+
+def _deletion(keys: Sequence[str]) -> bytes:
+    root = ElementTree.Element("Delete")
+    ElementTree.SubElement(root, "Quiet").text = "true"
+    for key in keys:
+        ElementTree.SubElement(ElementTree.SubElement(root, "Object"), "Key").text = key
+    body: bytes = ElementTree.tostring(root, encoding="utf-8")
+    return body

@@ -1,0 +1,199 @@
+"""One bucket of an S3-compatible store: signed calls, sent again when the store asks for it or the connection breaks,
+and the store's errors as ours. What artifacts are made of is in s3.py.
+
+No call sends `x-amz-checksum-*` or `aws-chunked`, which R2, B2 and older MinIO refuse.
+"""
+
+import asyncio
+import hashlib
+import logging
+import random
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple, TypeVar
+from urllib.parse import quote
+
+from railtrack.artifacts.s3_http import Body, HttpAnswer, HttpClient, Origin, TransferError
+from railtrack.artifacts.s3_sign import UNRESERVED, Credentials, Query, Signer, encoded
+from railtrack.errors import ApiError, invalid, unavailable
+
+log = logging.getLogger("railtrack")
+
+ATTEMPTS = 4
+RETRY_WINDOW_S = 20.0
+"""No further attempt is begun this long after the first: the client waits 120 s, and may itself try again."""
+WAIT_S = 0.2
+WAIT_LIMIT_S = 3.0
+ANSWER_BYTES = 16 * 1024 * 1024
+"""The longest answer that is read whole: 1,000 keys of 1,024 characters, each escaped."""
+PASSING = frozenset((429, 500, 502, 503, 504))
+PASSING_CODES = frozenset(("InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "OperationAborted"))
+NOTHING = hashlib.sha256().hexdigest()
+
+T = TypeVar("T")
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class S3Refusal(Exception):
+    """What the store said no with: its status, code and words."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}" if message else code)
+        self.status = status
+        self.code = code
+        self.message = message
+
+    @property
+    def passing(self) -> bool:
+        """The same request may do better in a moment."""
+        return self.status in PASSING or self.code in PASSING_CODES
+
+
+class Bucket:
+    """`name` at the origin; `credentials` is asked before every call, so they may change."""
+
+    def __init__(
+        self,
+        name: str,
+        endpoint: Origin,
+        region: str,
+        credentials: Callable[[], Awaitable[Credentials]],
+        *,
+        virtual_host: bool,
+    ) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self._region = region
+        self._credentials = credentials
+        self._base = "" if virtual_host else f"/{quote(name, safe=UNRESERVED)}"
+        self._origin = endpoint._replace(host=f"{name}.{endpoint.host}") if virtual_host else endpoint
+        self._http = HttpClient(self._origin)
+
+    def __str__(self) -> str:
+        return f"the bucket '{self.name}' at {self.endpoint.url}"
+
+    async def call(
+        self,
+        method: str,
+        key: str,
+        query: Query = (),
+        body: Body = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        sha256: str | None = None,
+    ) -> Answer:
+        """The whole answer; `sha256` is the body's, where it is known. Raises S3Refusal, or an ApiError when the
+        store cannot be reached.
+        """
+
+        digest = sha256 or hashlib.sha256(body).hexdigest()
+
+        async def once() -> Answer:
+            answer = await self._send(method, key, query, body, digest, headers or {})
+            content = await answer.read(ANSWER_BYTES)
+            # Completing an upload may begin with 200 and end with an error.
+            if answer.status >= 300 or (method == "POST" and _is_error(content)):
+                raise refusal_of(answer, content)
+            return Answer(answer.status, answer.headers, content)
+
+        return await self._retried(once)
+
+    async def open(self, key: str, headers: Mapping[str, str]) -> HttpAnswer:
+        """The object, its bytes still to be read. Raises as call() does."""
+
+        async def once() -> HttpAnswer:
+            answer = await self._send("GET", key, (), b"", NOTHING, headers)
+            if answer.status >= 300:
+                raise refusal_of(answer, await answer.read(ANSWER_BYTES))
+            return answer
+
+        return await self._retried(once)
+
+    async def presign(self, method: str, key: str, seconds: int, query: Query = ()) -> str:
+        """A URL with which anyone may send this request for `seconds`."""
+        signer = Signer(await self._credentials(), self._region)
+        path = self._path(key)
+        return f"{self._origin.url}{path}?{signer.query(method, self._origin.netloc, path, query, seconds)}"
+
+    async def fetch(self, method: str, url: str, body: Body = b"", headers: Mapping[str, str] | None = None) -> Answer:
+        """What a client gets that uses a URL of presign(). Raises TransferError."""
+        target = url.removeprefix(self._origin.url)
+        answer = await self._http.send(method, target, {"host": self._origin.netloc, **(headers or {})}, body)
+        return Answer(answer.status, answer.headers, await answer.read(ANSWER_BYTES))
+
+    def close(self) -> None:
+        self._http.close()
+
+    async def _send(
+        self, method: str, key: str, query: Query, body: Body, sha256: str, headers: Mapping[str, str]
+    ) -> HttpAnswer:
+        signer = Signer(await self._credentials(), self._region)
+        path = self._path(key)
+        signed = signer.headers(method, self._origin.netloc, path, query, headers, sha256)
+        return await self._http.send(method, f"{path}?{encoded(query)}" if query else path, signed, body)
+
+    def _path(self, key: str) -> str:
+        return f"{self._base}/{quote(key, safe=UNRESERVED + '/')}"
+
+    async def _retried(self, once: Callable[[], Awaitable[T]]) -> T:
+        begun = time.monotonic()
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await once()
+            except (TransferError, S3Refusal) as error:
+                if isinstance(error, S3Refusal) and not error.passing:
+                    raise
+                if attempt == ATTEMPTS or time.monotonic() - begun > RETRY_WINDOW_S:
+                    raise self.unreachable(error) from error
+            await asyncio.sleep(random.uniform(0.5, 1) * min(WAIT_S * 2**attempt, WAIT_LIMIT_S))  # noqa: S311
+        raise AssertionError("the last attempt returns or raises")
+
+    def unreachable(self, error: Exception) -> ApiError:
+        log.error("artifact store: %s: %s", self, error)
+        return unavailable(f"The artifact store does not answer: {self}: {error}", retry_after=5)
+
+
+def refusal_of(answer: HttpAnswer, content: bytes) -> S3Refusal:
+    """The refusal that an answer's XML tells of, or else its status."""
+    found = parse(content) if content.lstrip().startswith(b"<") else None
+    code = text_of(found, "Code") if found is not None else ""
+    message = text_of(found, "Message") if found is not None else ""
+    region = answer.headers.get("x-amz-bucket-region") or (text_of(found, "Region") if found is not None else "")
+    if answer.status == 301 or code in ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocation"):
+        message = f"the bucket is in another region{f' ({region})' if region else ''}; set AWS_REGION"
+    return S3Refusal(answer.status, code or f"HTTP {answer.status}", message[:300])
+
+
+def _is_error(content: bytes) -> bool:
+    found = parse(content)
+    return found is not None and found.tag.endswith("Error")
+
+
+def parse(content: bytes) -> ElementTree.Element | None:
+    """The XML of an answer, None when it is none. It comes from the store that the operator chose, and is bounded."""
+    try:
+        return ElementTree.fromstring(content)  # noqa: S314 (expat refuses entity bombs since 2.4.1)
+    except ElementTree.ParseError:
+        return None
+
+
+def text_of(element: ElementTree.Element, name: str) -> str:
+    """The text of the child `name`, in whatever namespace: not every store sends Amazon's."""
+    return element.findtext(f"{{*}}{name}") or ""
+
+
+def refused(bucket: Bucket, error: S3Refusal, key: str) -> ApiError:
+    """The store's refusal as the client is told of it. Trouble of the operator's is logged."""
+    match error.code:
+        case "EntityTooLarge" | "KeyTooLongError" | "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall":
+            return invalid(f"The artifact store cannot take '{key}': {error}")
+        case "NoSuchUpload":
+            return invalid(f"There is no such multipart upload of '{key}': it was completed, aborted or has expired.")
+    log.error("artifact store: %s: %s at '%s'", bucket, error, key)
+    return ApiError("PERMISSION_DENIED", f"The artifact store refuses '{key}': {bucket}: {error}")

@@ -1,0 +1,268 @@
+"""HTTP/1.1 to one host, for S3: requests with a body of known length, answers read as a stream.
+
+Nothing is opened before the first request, so a client may be made before a fork. What S3 means by its answers is
+not in here, nor are retries.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+CONNECT_LIMIT_S = 5.0
+IDLE_LIMIT_S = 20.0
+"""How long the other side may take to accept or send the next bytes."""
+KEPT_CONNECTIONS = 16
+KEPT_S = 15.0
+"""Idle connections are used again for less time than servers keep them (AWS: about 20 s)."""
+READ_BYTES = 128 * 1024
+SENT_BYTES = 64 * 1024
+Body = bytes | bytearray
+FAILURES = (OSError, EOFError, ValueError, TimeoutError, asyncio.LimitOverrunError)
+"""What a broken connection, or an answer that is no HTTP, raises."""
+
+
+class TransferError(OSError):
+    """The connection failed, or what came over it is no HTTP."""
+
+
+class Origin(NamedTuple):
+    secure: bool
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> "Origin":
+        """Of a URL with a scheme of http or https and a host; the rest of it does not matter."""
+        parts = urlsplit(url)
+        assert parts.hostname, "the settings were checked"
+        secure = parts.scheme == "https"
+        return cls(secure, parts.hostname, parts.port or (443 if secure else 80))
+
+    @property
+    def netloc(self) -> str:
+        """The Host header's value: without the port where it is the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.secure else 'http'}://{self.netloc}"
+
+
+class _Connection(NamedTuple):
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    since: float
+    """When it was last used."""
+
+
+class HttpClient:
+    """Requests to one origin, on connections that are kept for the next one."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self._kept: list[_Connection] = []
+        self._tls: ssl.SSLContext | None = None
+
+    async def send(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: Body = b"",
+    ) -> "HttpAnswer":
+        """The answer, its body still to be read. Raises TransferError."""
+        connection = self._idle() or await self._connect()
+        head = _head(method, target, headers, body)
+        try:
+            lost = await _write(connection.writer, head, body)
+            async with asyncio.timeout(IDLE_LIMIT_S):
+                status, answered = await _read_head(connection.reader)
+        except FAILURES as error:
+            connection.writer.transport.abort()
+            raise TransferError(_said(error)) from error
+        except BaseException:
+            connection.writer.transport.abort()
+            raise
+        return HttpAnswer(self, connection, status, answered, bare=method == "HEAD", reusable=not lost)
+
+    def keep(self, connection: _Connection) -> None:
+        if len(self._kept) < KEPT_CONNECTIONS and not connection.writer.is_closing():
+            self._kept.append(connection._replace(since=time.monotonic()))
+        else:
+            connection.writer.transport.abort()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        for connection in self._kept:
+            connection.writer.transport.abort()
+        self._kept.clear()
+
+    def _idle(self) -> _Connection | None:
+        while self._kept:
+            connection = self._kept.pop()
+            fresh = time.monotonic() - connection.since < KEPT_S
+            if fresh and not connection.reader.at_eof() and not connection.writer.is_closing():
+                return connection
+            connection.writer.transport.abort()
+        return None
+
+    async def _connect(self) -> _Connection:
+        if self.origin.secure and self._tls is None:
+            self._tls = ssl.create_default_context()
+        try:
+            async with asyncio.timeout(CONNECT_LIMIT_S):
+                reader, writer = await asyncio.open_connection(
+                    self.origin.host, self.origin.port, ssl=self._tls, limit=READ_BYTES
+                )
+        except (OSError, TimeoutError) as error:
+            raise TransferError(_said(error)) from error
+        return _Connection(reader, writer, time.monotonic())
+
+
+class HttpAnswer:
+    """Status and headers (names in lower case) of an answer, and its body, to be read once or closed unread."""
+
+    def __init__(
+        self,
+        client: HttpClient,
+        connection: _Connection,
+        status: int,
+        headers: dict[str, str],
+        *,
+        bare: bool,
+        reusable: bool,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self._client = client
+        self._connection: _Connection | None = connection
+        self._reusable = reusable and headers.get("connection", "").lower() != "close"
+        self._chunked = headers.get("transfer-encoding", "").lower() == "chunked"
+        length = headers.get("content-length", "")
+        self._left = int(length) if length.isdigit() else None
+        if bare or status in (204, 304):
+            self._left, self._chunked = 0, False
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body in pieces of at most READ_BYTES. Raises TransferError when it is cut short."""
+        assert self._connection is not None, "the body is read once"
+        pieces = self._chunked_body() if self._chunked else self._plain_body()
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
+            self._release()
+        except FAILURES as error:
+            raise TransferError(_said(error)) from error
+        finally:
+            self.close()
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body; TransferError when it is longer than `limit` bytes."""
+        pieces: list[bytes] = []
+        length = 0
+        async with aclosing(self.chunks()) as chunks:
+            async for piece in chunks:
+                pieces.append(piece)
+                length += len(piece)
+                if length > limit:
+                    raise TransferError(f"an answer longer than {limit} bytes")
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Give up what was not read."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.writer.transport.abort()
+
+    def _release(self) -> None:
+        connection, self._connection = self._connection, None
+        assert connection is not None
+        if self._reusable and (self._chunked or self._left == 0):
+            self._client.keep(connection)
+        else:
+            connection.writer.transport.abort()
+
+    async def _plain_body(self) -> AsyncGenerator[bytes, None]:
+        while self._left != 0:
+            piece = await self._some(READ_BYTES if self._left is None else min(READ_BYTES, self._left))
+            if not piece:
+                if self._left is None:
+                    return
+                raise EOFError("the answer was cut short")
+            if self._left is not None:
+                self._left -= len(piece)
+            yield piece
+
+    async def _chunked_body(self) -> AsyncGenerator[bytes, None]:
+        while size := int((await self._line()).partition(b";")[0], 16):
+            while size:
+                piece = await self._some(min(READ_BYTES, size))
+                if not piece:
+                    raise EOFError("the answer was cut short")
+                size -= len(piece)
+                yield piece
+            await self._line()
+        while await self._line():
+            pass  # trailers
+
+    async def _some(self, most: int) -> bytes:
+        assert self._connection is not None
+        async with asyncio.timeout(IDLE_LIMIT_S):
+            return await self._connection.reader.read(most)
+
+    async def _line(self) -> bytes:
+        assert self._connection is not None
+        async with asyncio.timeout(IDLE_LIMIT_S):
+            return (await self._connection.reader.readuntil(b"\r\n"))[:-2]
+
+
+def _head(method: str, target: str, headers: Mapping[str, str], body: Body) -> bytes:
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    if body or method in ("PUT", "POST"):
+        lines.append(f"content-length: {len(body)}")
+    return "\r\n".join([*lines, "\r\n"]).encode()
+
+
+async def _write(writer: asyncio.StreamWriter, head: bytes, body: Body) -> bool:
+    """Whether the connection was lost meanwhile: who refuses a request may answer and hang up before all is sent."""
+    view = memoryview(body)
+    try:
+        writer.write(head)
+        for at in range(0, len(view), SENT_BYTES):
+            writer.write(view[at : at + SENT_BYTES])
+            async with asyncio.timeout(IDLE_LIMIT_S):
+                await writer.drain()
+    except ConnectionError:
+        return True
+    return False
+
+
+async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+    while True:
+        head = await reader.readuntil(b"\r\n\r\n")
+        first, *lines = head[:-4].decode("latin-1").split("\r\n")
+        version, status = first.split(" ", 2)[:2]
+        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        if version == "HTTP/1.0":
+            headers.setdefault("connection", "close")
+        if int(status) >= 200:
+            return int(status), headers
+
+
+def _said(error: BaseException) -> str:
+    """The error in a few words, without addresses that the log already has."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, asyncio.IncompleteReadError):
+        return "the connection was closed"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

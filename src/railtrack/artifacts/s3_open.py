@@ -1,0 +1,85 @@
+"""From settings to buckets: where the store is, which region signs for it, how a bucket is addressed. Connects nowhere.
+
+The modules of S3 are imported by the first `s3://` location, through this one.
+"""
+
+import re
+from functools import partial
+from typing import Protocol
+
+from railtrack.artifacts.s3 import S3Store
+from railtrack.artifacts.s3_bucket import Bucket
+from railtrack.artifacts.s3_credentials import CredentialSettings, credentials_of
+from railtrack.artifacts.s3_http import Origin
+from railtrack.artifacts.s3_sign import Credentials
+from railtrack.artifacts.s3_upload import PartBuffers
+
+AUTO_REGION = (".r2.cloudflarestorage.com", "storage.railway.app", ".storageapi.dev", ".storage.dev")
+"""Hosts of stores without regions, which sign for `auto`: Cloudflare R2, and Railway's buckets on Tigris."""
+VIRTUAL_HOSTS = (".amazonaws.com", "storage.railway.app", ".storageapi.dev", ".storage.dev")
+"""Hosts that want the bucket in the host name; others take it in the path."""
+BACKBLAZE = re.compile(r"s3\.([a-z0-9-]+)\.backblazeb2\.com")
+
+
+class S3Settings(CredentialSettings, Protocol):
+    @property
+    def s3_endpoint(self) -> str: ...
+    @property
+    def s3_region(self) -> str: ...
+    @property
+    def s3_addressing(self) -> str: ...
+
+
+class S3Stores:
+    """The buckets of one process, each with its connections."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+        self._buckets: dict[str, Bucket] = {}
+        self._buffers = PartBuffers()
+
+    def store(self, bucket: str, prefix: str) -> S3Store:
+        return S3Store(self._bucket(bucket), prefix, self._buffers)
+
+    def check_credentials(self) -> None:
+        """Raise the ApiError that says what is missing."""
+        credentials_of(self._settings)
+
+    def close(self) -> None:
+        for bucket in self._buckets.values():
+            bucket.close()
+
+    def _bucket(self, name: str) -> Bucket:
+        if name not in self._buckets:
+            region = region_of(self._settings)
+            endpoint = Origin.of(self._settings.s3_endpoint or f"https://s3.{region}.amazonaws.com")
+            self._buckets[name] = Bucket(
+                name,
+                endpoint,
+                region,
+                partial(_current, self._settings),
+                virtual_host=is_virtual(self._settings.s3_addressing, endpoint, name),
+            )
+        return self._buckets[name]
+
+
+async def _current(settings: S3Settings) -> Credentials:
+    return credentials_of(settings)
+
+
+def region_of(settings: S3Settings) -> str:
+    """The region that signatures are for: as set, or as the endpoint's host has it."""
+    if settings.s3_region:
+        return settings.s3_region
+    host = Origin.of(settings.s3_endpoint).host if settings.s3_endpoint else ""
+    if host.endswith(AUTO_REGION):
+        return "auto"
+    backblaze = BACKBLAZE.fullmatch(host)
+    return backblaze[1] if backblaze else "us-east-1"
+
+
+def is_virtual(addressing: str, endpoint: Origin, bucket: str) -> bool:
+    """Whether the bucket stands in the host name; with a dot in it no certificate would fit."""
+    if addressing != "auto":
+        return addressing == "virtual"
+    return endpoint.host.endswith(VIRTUAL_HOSTS) and not (endpoint.secure and "." in bucket)

@@ -1,0 +1,116 @@
+"""Trying out a location in S3: everything that artifacts need is done once with a small object, and the first thing
+that is refused is told by its name, with the setting that may be wrong.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing
+
+from railtrack.artifacts.s3 import S3Store
+from railtrack.artifacts.s3_bucket import S3Refusal
+from railtrack.artifacts.s3_upload import CompletedPart
+from railtrack.errors import ApiError
+
+FOLDER = ".railtrack"
+CONTENT = b"Railtrack tries out this bucket. This object may be deleted."
+LIMIT_S = 10.0
+PRESIGNED_S = 60
+UNAVAILABLE = 503
+
+NEXT_STEPS = {
+    "InvalidAccessKeyId": "Check AWS_ACCESS_KEY_ID and the endpoint.",
+    "SignatureDoesNotMatch": "Check AWS_SECRET_ACCESS_KEY and AWS_REGION.",
+    "ExpiredToken": "Renew AWS_SESSION_TOKEN and the keys.",
+    "NoSuchBucket": "Create the bucket, or correct its name and AWS_S3_ENDPOINT_URL.",
+    "AccessDenied": "Give the key the right to put, get, list and delete objects in this bucket.",
+}
+
+
+async def try_out(store: S3Store) -> str | None:
+    """What is wrong when the store is away for the moment, None when all works. Raises an ApiError for a refusal."""
+    key = f"{FOLDER}/{secrets.token_hex(8)}"
+    steps = (("put", _put), ("get", _get), ("list", _list), ("upload in parts", _upload_parts), ("delete", _delete))
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            for name, step in steps:
+                await _told(store, name, step(store, key))
+    except ApiError as error:
+        if error.status != UNAVAILABLE:
+            raise
+        return error.message
+    except TimeoutError:
+        return f"The artifact store does not answer within {LIMIT_S:.0f} s: {store.bucket}"
+    return None
+
+
+async def presigned_work(store: S3Store) -> bool:
+    """Whether the store takes a part and gives a range by URLs that the server signed; False also when it is away."""
+    key = f"{FOLDER}/{secrets.token_hex(8)}"
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            upload_id = await store.create_multipart(key)
+            put = await store.bucket.fetch("PUT", await store.presign_part(key, upload_id, 1, PRESIGNED_S), CONTENT)
+            etag = put.headers.get("etag", "")
+            if put.status != 200 or not etag:
+                await store.abort_multipart(key, upload_id)
+                return False
+            await store.complete_multipart(key, upload_id, [CompletedPart(1, etag)])
+            url = await store.presign("GET", key, PRESIGNED_S)
+            got = await store.bucket.fetch("GET", url, headers={"range": "bytes=2-4"})
+            await store.delete(key)
+    except (ApiError, OSError, TimeoutError):
+        return False
+    return (got.status, got.body) == (206, CONTENT[2:5])
+
+
+async def _told(store: S3Store, what: str, step: Awaitable[None]) -> None:
+    try:
+        await step
+    except ApiError as error:
+        refusal = error.__cause__
+        if not isinstance(refusal, S3Refusal) or error.status == UNAVAILABLE:
+            raise
+        hint = NEXT_STEPS.get(refusal.code, "")
+        told = f"The artifact store refuses to {what}: {store.bucket}: {refusal}".rstrip(".")
+        raise ApiError(error.code, f"{told}. {hint}".rstrip()) from error
+
+
+async def _put(store: S3Store, key: str) -> None:
+    await store.put(key, _content())
+
+
+async def _content() -> AsyncGenerator[bytes, None]:
+    yield CONTENT
+
+
+async def _get(store: S3Store, key: str) -> None:
+    artifact = await store.open(key)
+    async with aclosing(artifact.chunks(2, 5)) as chunks:
+        found = b"".join([chunk async for chunk in chunks])
+    if found != CONTENT[2:5]:
+        raise _broken(store, "gave other bytes than were put")
+
+
+async def _list(store: S3Store, key: str) -> None:
+    folder, _, name = key.rpartition("/")
+    token: str | None = None
+    while True:
+        page = await store.list(folder, token, 1000)
+        if any(entry.name == name for entry in page.entries):
+            return
+        token = page.next_token
+        if token is None:
+            raise _broken(store, "does not list what was put")
+
+
+async def _upload_parts(store: S3Store, key: str) -> None:
+    await store.abort_multipart(key, await store.create_multipart(key))
+
+
+async def _delete(store: S3Store, key: str) -> None:
+    await store.delete(key)
+
+
+def _broken(store: S3Store, what: str) -> ApiError:
+    return ApiError("INVALID_STATE", f"The artifact store {what}: {store.bucket}")

@@ -1,0 +1,219 @@
+"""S3 and its look-alikes: what they refuse, when they are busy or break off, and that nothing is left behind."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable
+
+import pytest
+from tests.artifacts.conftest import stores_at
+from tests.servers.processes import free_port
+from tests.servers.s3 import S3Server
+from tests.servers.s3_quirks import BUCKET, PAGE, QuirkyS3, Reply, error
+
+from railtrack.artifacts import ArtifactStores
+from railtrack.artifacts.s3_upload import PART_BUFFERS, PART_BYTES
+from railtrack.errors import ApiError
+
+
+async def source(content: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
+    for at in range(0, len(content), size):
+        yield content[at : at + size]
+
+
+async def content(stores: ArtifactStores, key: str) -> bytes:
+    artifact = await stores.proxied().store.open(key)
+    return b"".join([chunk async for chunk in artifact.chunks(0, artifact.size)])
+
+
+async def refused(status: int, action: Awaitable[object]) -> str:
+    with pytest.raises(ApiError) as caught:
+        await action
+    assert caught.value.status == status
+    return caught.value.message
+
+
+async def test_an_upload_that_fails_or_is_cancelled_leaves_no_parts(
+    s3: S3Server, bucket: str, s3_stores: ArtifactStores
+) -> None:
+    async def failing() -> AsyncIterator[bytes]:
+        async for piece in source(b"x" * (2 * PART_BYTES + 1)):
+            yield piece
+        raise RuntimeError("gone")
+
+    async def stalling() -> AsyncIterator[bytes]:
+        async for piece in source(b"x" * (PART_BYTES + 1)):
+            yield piece
+        assert s3.unfinished_uploads(bucket) == ["some/prefix/a"]
+        task.cancel()
+        await asyncio.Event().wait()
+
+    store = s3_stores.proxied().store
+    with pytest.raises(RuntimeError):
+        await store.put("a", failing())
+    task = asyncio.create_task(store.put("a", stalling()))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert s3.unfinished_uploads(bucket) == []
+    assert s3.objects(bucket) == {}
+
+
+async def test_keys_are_below_the_prefix(s3: S3Server, bucket: str, s3_stores: ArtifactStores) -> None:
+    await s3_stores.proxied("1/run/artifacts/a b").store.put("1/run/artifacts/a b", source(b"abc"))
+    assert s3.objects(bucket) == {"some/prefix/1/run/artifacts/a b": 3}
+
+
+async def test_a_store_that_is_busy_is_asked_again(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+    large = os.urandom(PART_BYTES + 5)
+    quirky.busy = 2
+    await quirky_stores.proxied().store.put("a", source(large))
+    quirky.busy = 1
+    assert await content(quirky_stores, "a") == large
+    assert quirky.kinds().count("POST upload") == 3
+
+
+async def test_a_connection_that_is_hung_up_is_made_anew(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+    store = quirky_stores.proxied().store
+    await store.put("a", source(b"x"))
+    quirky.hang_ups = 1
+    assert await content(quirky_stores, "a") == b"x"
+
+
+async def test_a_download_that_breaks_off_goes_on_where_it_was(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+    large = os.urandom(1_000_000)
+    quirky.objects["a"] = large
+    quirky.break_off = [300_000, 1, 0]
+    assert await content(quirky_stores, "a") == large
+    assert [call.headers.get("range") for call in quirky.calls] == [
+        None, "bytes=300000-999999", "bytes=300001-999999", "bytes=300001-999999",
+    ]  # fmt: skip
+
+
+async def test_a_download_of_what_was_replaced_meanwhile_is_not_passed_off_as_whole(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores
+) -> None:
+    quirky.objects["a"] = b"x" * 1_000_000
+    quirky.break_off = [300_000]
+    artifact = await quirky_stores.proxied().store.open("a")
+    quirky.objects["a"] = b"y" * 1_000_000
+    with pytest.raises(OSError, match="replaced while it was being sent"):
+        _ = [chunk async for chunk in artifact.chunks(0, artifact.size)]
+
+
+async def test_a_store_that_stays_away_is_told_within_seconds(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+    store = quirky_stores.proxied().store
+    begun = time.monotonic()
+    quirky.busy = 1000
+    message = await refused(503, store.put("a", source(b"x")))
+    assert message.startswith(f"The artifact store does not answer: the bucket '{BUCKET}' at http://127.0.0.1:")
+    assert "SlowDown" in message
+    gone = stores_at(f"s3://{BUCKET}", {**quirky.environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"})
+    assert "does not answer" in await refused(503, gone.proxied().store.open("a"))
+    assert time.monotonic() - begun < 20
+
+
+async def test_a_part_that_is_refused_undoes_the_upload(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+    store = quirky_stores.proxied().store
+    for refused_kind in ("PUT part", "POST complete"):
+        quirky.refused = {refused_kind: error(403, "AccessDenied", "no")}
+        assert "AccessDenied: no" in await refused(403, store.put("a", source(b"x" * (PART_BYTES + 1))))
+        assert (quirky.uploads, quirky.objects) == ({}, {})
+
+
+async def test_a_completion_that_fails_after_200_is_no_success(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+    quirky.refused = {"POST complete": error(200, "InvalidPart", "a part is gone")}
+    message = await refused(400, quirky_stores.proxied().store.put("a", source(b"x" * (PART_BYTES + 1))))
+    assert "a part is gone" in message
+    assert quirky.uploads == {}
+
+
+async def test_wrong_keys_and_a_missing_bucket_are_told_with_bucket_and_endpoint(s3: S3Server, bucket: str) -> None:
+    wrong = stores_at(f"s3://{bucket}", {**s3.environment, "AWS_SECRET_ACCESS_KEY": "wrong"})
+    nowhere = stores_at("s3://no-such-bucket", s3.environment)
+    for stores, code in ((wrong, "SignatureDoesNotMatch"), (nowhere, "NoSuchBucket")):
+        store = stores.proxied().store
+        actions = (store.put("a", source(b"x")), store.open("a"), store.list("", None, 1), store.delete("a"))
+        for action in (*actions, store.probe()):
+            message = await refused(403, action)
+            assert code in message
+            assert s3.url in message
+            assert "wrong" not in message
+        stores.close()
+
+
+async def test_a_wrong_region_is_told_with_the_variable(quirky: QuirkyS3) -> None:
+    stores = stores_at(f"s3://{BUCKET}", {**quirky.environment, "AWS_REGION": "eu-west-1"})
+    assert "set AWS_REGION" in await refused(403, stores.proxied().store.open("a"))
+
+
+async def test_long_listings_are_asked_for_page_by_page(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+    quirky.objects = {f"big/{number:05}": b"" for number in range(2 * PAGE + 5)}
+    store = quirky_stores.proxied().store
+    page = await store.list("big", None, 5000)
+    assert ([entry.name for entry in page.entries], page.next_token) == (
+        [f"{number:05}" for number in range(2 * PAGE + 5)],
+        None,
+    )
+    first = await store.list("big", None, 1500)
+    assert len(first.entries) == 1500
+    assert (await store.list("big", first.next_token, 1500)).entries[0].name == "01500"
+
+
+@pytest.mark.parametrize("no_bulk_delete", [False, True])
+async def test_a_long_folder_is_deleted_in_chunks(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores, no_bulk_delete: bool
+) -> None:
+    quirky.no_bulk_delete = no_bulk_delete
+    quirky.objects = {f"big/{number:05}": b"" for number in range(PAGE + 5)} | {"big/\x01": b"", "bigger": b""}
+    await quirky_stores.proxied().store.delete("big")
+    assert list(quirky.objects) == ["bigger"]
+    one_by_one = quirky.kinds().count("DELETE")
+    assert one_by_one == (PAGE + 7 if no_bulk_delete else 2)  # the folder's own name, the one that XML can't name
+
+
+async def test_a_failed_deletion_is_told_and_does_not_go_on_for_ever(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores
+) -> None:
+    quirky.objects = {"big/a": b""}
+    denied = (
+        b"<DeleteResult><Error><Key>big/a</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
+    )
+    quirky.refused = {"POST delete": Reply(200, denied)}
+    assert "AccessDenied" in await refused(403, quirky_stores.proxied().store.delete("big"))
+
+
+async def test_uploads_hold_a_bounded_number_of_parts_in_memory(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = asyncio.Event()
+    filled = 0
+
+    async def waiting() -> AsyncIterator[bytes]:
+        nonlocal filled
+        yield b"x" * 100_000
+        filled += 1
+        await go_on.wait()
+
+    monkeypatch.setattr("railtrack.artifacts.s3_upload.BUFFER_WAIT_S", 0.3)
+    store = quirky_stores.proxied().store
+    puts = [asyncio.create_task(store.put(f"{number}", waiting())) for number in range(PART_BUFFERS + 1)]
+    await store.put("small", source(b"x" * 1000))
+    assert "Too many uploads at once" in await refused(503, puts[-1])
+    assert filled == PART_BUFFERS
+    go_on.set()
+    await asyncio.gather(*puts[:-1])
+    await store.put("next", source(b"x" * 100_000))
+    assert len(quirky.objects) == PART_BUFFERS + 2
+
+
+async def test_a_slow_reader_makes_the_server_hold_no_more_than_its_window(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores
+) -> None:
+    quirky.objects["a"] = os.urandom(30_000_000)
+    artifact = await quirky_stores.proxied().store.open("a")
+    chunks = artifact.chunks(0, artifact.size)
+    await anext(chunks)
+    await asyncio.sleep(0.2)
+    reader = artifact._answer or chunks.ag_frame.f_locals["answer"]  # type: ignore[attr-defined]
+    assert len(reader._connection.reader._buffer) < 1_000_000
+    await chunks.aclose()

@@ -1,0 +1,171 @@
+"""From settings to buckets: endpoints, regions, addressing, credentials, and which locations are served."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from railtrack.artifacts import ArtifactStores
+from railtrack.artifacts.s3 import S3Store
+from railtrack.artifacts.s3_http import Origin
+from railtrack.artifacts.s3_open import is_virtual, region_of
+from railtrack.config import load
+from railtrack.errors import ApiError, StartError
+
+KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+ROOT = {**KEYS, "MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://bucket/root"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "region"),
+    [
+        ({}, "us-east-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": "eu-west-2", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-2"),
+        ({"AWS_S3_ENDPOINT_URL": "https://abc.r2.cloudflarestorage.com"}, "auto"),
+        ({"AWS_ENDPOINT_URL": "https://storage.railway.app"}, "auto"),
+        ({"AWS_S3_ENDPOINT_URL": "https://s3.us-west-004.backblazeb2.com"}, "us-west-004"),
+        ({"AWS_S3_ENDPOINT_URL": "https://s3.us-west-004.backblazeb2.com", "AWS_REGION": "x"}, "x"),
+        ({"MLFLOW_S3_ENDPOINT_URL": "http://localhost:9000"}, "us-east-1"),
+    ],
+)
+def test_the_region_is_the_one_set_or_the_endpoints(environ: dict[str, str], region: str) -> None:
+    assert region_of(load({}, environ)) == region
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "bucket", "virtual"),
+    [
+        ("https://s3.eu-west-1.amazonaws.com", "bucket", True),
+        ("https://s3.eu-west-1.amazonaws.com", "my.bucket", False),
+        ("https://storage.railway.app", "bucket", True),
+        ("https://abc.r2.cloudflarestorage.com", "bucket", False),
+        ("https://s3.us-west-004.backblazeb2.com", "bucket", False),
+        ("http://127.0.0.1:9000", "bucket", False),
+    ],
+)
+def test_the_bucket_stands_where_the_endpoint_wants_it(endpoint: str, bucket: str, virtual: bool) -> None:
+    assert is_virtual("auto", Origin.of(endpoint), bucket) is virtual
+    assert is_virtual("path", Origin.of(endpoint), bucket) is False
+    assert is_virtual("virtual", Origin.of(endpoint), bucket) is True
+
+
+async def test_urls_are_made_for_the_bucket_in_the_host_name_or_in_the_path() -> None:
+    async def url(**environ: str) -> str:
+        store = ArtifactStores(load({}, {**KEYS, **environ})).proxied().store
+        assert isinstance(store, S3Store)
+        return (await store.presign("GET", "a b", 60)).partition("?")[0]
+
+    there = "s3://bucket/pre"
+    assert await url(MLFLOW_ARTIFACTS_DESTINATION=there) == "https://bucket.s3.us-east-1.amazonaws.com/pre/a%20b"
+    minio = {"MLFLOW_ARTIFACTS_DESTINATION": there, "AWS_ENDPOINT_URL": "http://localhost:9000/"}
+    assert await url(**minio) == "http://localhost:9000/bucket/pre/a%20b"
+    virtual = {**minio, "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "virtual"}
+    assert await url(**virtual) == "http://bucket.localhost:9000/pre/a%20b"
+
+
+def test_two_endpoints_are_refused_naming_both() -> None:
+    environ = {"AWS_S3_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL": "http://b"}
+    with pytest.raises(StartError, match="AWS_S3_ENDPOINT_URL and AWS_ENDPOINT_URL are set to different values"):
+        load({}, environ)
+    assert load({}, {"AWS_S3_ENDPOINT_URL": "http://a/", "AWS_ENDPOINT_URL": "http://a"}).s3_endpoint == "http://a"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "told"),
+    [
+        ("localhost:9000", "is not a URL of a store"),
+        ("ftp://host", "is not a URL of a store"),
+        ("https://key:secret@host", "is not a URL of a store"),
+        ("https://abc.r2.cloudflarestorage.com/bucket", "the bucket belongs into the s3:// location"),
+        ("https://host:port", "AWS_ENDPOINT_URL"),
+    ],
+)
+def test_an_endpoint_that_is_none_is_refused(endpoint: str, told: str) -> None:
+    with pytest.raises(StartError, match=told):
+        load({}, {"AWS_ENDPOINT_URL": endpoint})
+
+
+def credentials_refusal(environ: dict[str, str]) -> str:
+    with pytest.raises(ApiError) as caught:
+        ArtifactStores(load({}, {**environ, "MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://bucket"})).check_credentials()
+    return caught.value.message
+
+
+def test_credentials_that_are_missing_are_told_with_the_variable(tmp_path: Path) -> None:
+    assert credentials_refusal({}).startswith("Unable to locate credentials: an s3:// location needs them. Set AWS_")
+    assert "AWS_SECRET_ACCESS_KEY is not set" in credentials_refusal({"AWS_ACCESS_KEY_ID": "a"})
+    assert "AWS_ACCESS_KEY_ID is not set" in credentials_refusal({"AWS_SECRET_ACCESS_KEY": "a"})
+    profile = {"AWS_PROFILE": "ml", "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
+    assert "cannot be read" in credentials_refusal(profile)
+    (tmp_path / "credentials").write_text("[other]\naws_access_key_id = a\n")
+    assert "has no keys for it" in credentials_refusal(profile)
+
+
+async def test_a_profile_has_keys(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("[ml]\naws_access_key_id = PROFILE\naws_secret_access_key = s%\n")
+    environ = {
+        "AWS_PROFILE": "ml",
+        "AWS_SHARED_CREDENTIALS_FILE": str(file),
+        "MLFLOW_ARTIFACTS_DESTINATION": "s3://bucket",
+    }
+    stores = ArtifactStores(load({}, environ))
+    stores.check_credentials()
+    store = stores.proxied().store
+    assert isinstance(store, S3Store)
+    assert "X-Amz-Credential=PROFILE%2F" in await store.presign("GET", "a", 60)
+
+
+def test_without_s3_no_credentials_are_needed() -> None:
+    ArtifactStores(load({}, {})).check_credentials()
+
+
+def key_of(environ: dict[str, str], uri: str) -> str:
+    store, key = ArtifactStores(load({}, environ)).locate(uri, "file")
+    assert isinstance(store, S3Store)
+    return f"{store.bucket.name}:{store.prefix}:{key}"
+
+
+def test_locations_below_the_configured_ones_are_served() -> None:
+    assert key_of(ROOT, "s3://bucket/root/1/run/artifacts") == "bucket:root:1/run/artifacts/file"
+    assert key_of(ROOT, "S3://bucket/root") == "bucket:root:file"
+    further = {**ROOT, "RAILTRACK_ARTIFACT_LOCATIONS": "s3://other, s3://bucket/old/"}
+    assert key_of(further, "s3://other/a b/1") == "other::a b/1/file"
+    assert key_of(further, "s3://bucket/old/1") == "bucket:old:1/file"
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/root2/1", "s3://bucket", "s3://other/root/1", "s3://bucket/old/1"])
+def test_other_s3_locations_are_not_served_whoever_wrote_them(uri: str) -> None:
+    with pytest.raises(ApiError, match="RAILTRACK_ARTIFACT_LOCATIONS adds one") as caught:
+        ArtifactStores(load({}, ROOT)).locate(uri)
+    assert caught.value.status == 400
+    with pytest.raises(ApiError, match="not below an S3 location that this server serves"):
+        ArtifactStores(load({}, {})).locate(uri)
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/root/../x", "s3://bucket/root/%2e%2e/x", "s3://bucket//root\\..\\x"])
+def test_s3_locations_that_climb_are_refused(uri: str) -> None:
+    with pytest.raises(ApiError, match=r"^Invalid path$"):
+        ArtifactStores(load({}, ROOT)).locate(uri)
+
+
+@pytest.mark.parametrize("uri", ["s3://", "s3:///x", "s3://a/x", "s3://me@bucket/x", "s3://bucket:80/x"])
+def test_an_s3_location_without_a_bucket_is_refused(uri: str) -> None:
+    with pytest.raises(ApiError, match="does not name a bucket"):
+        ArtifactStores(load({}, ROOT)).locate(uri)
+
+
+def test_s3_is_loaded_only_where_there_is_a_location_for_it() -> None:
+    script = (
+        "import sys; from railtrack.artifacts import ArtifactStores; from railtrack.config import load; "
+        "ArtifactStores(load({'default_artifact_root': sys.argv[1]}, {})); print(*sys.modules)"
+    )
+    loaded = {
+        root: subprocess.run([sys.executable, "-c", script, root], capture_output=True, text=True, check=True).stdout
+        for root in ("mlflow-artifacts:/", "s3://bucket")
+    }
+    for module in ("railtrack.artifacts.s3", "xml.etree.ElementTree"):
+        assert module not in loaded["mlflow-artifacts:/"].split()
+        assert module in loaded["s3://bucket"].split()
