@@ -30,11 +30,15 @@ def test_no_acknowledged_write_is_lost_when_postgresql_restarts(
     ):
         load = asyncio.run(_restart_during_load(server, cluster, how))
         check_stored(database, load.run_id, load.outcome)
+        told = [line for line in server.log().splitlines() if "not reachable" in line]
     assert load.outcome.lost == []  # the server itself never went away
     assert load.outcome.refused
     for _, answer in load.outcome.refused:
         assert (answer.status, answer.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
         assert int(answer.headers["retry-after"]) > 0
+    # Thousands were refused; the log says so in a line a second from each worker.
+    assert 0 < len(told) < 60
+    assert any("more were refused before it" in line for line in told)
 
 
 async def _restart_during_load(server: RailtrackServer, cluster: PostgresCluster, how: str) -> Load:

@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,8 @@ log = logging.getLogger("railtrack")
 ATTEMPTS = 8
 """Runs of a handler whose transaction lost against another one, before the client is asked to retry."""
 FIRST_PAUSE_S = 0.005
+REFUSALS_LOGGED_EVERY_S = 1.0
+"""A database that is away refuses thousands of requests a second; a line for each would hide why."""
 
 SECURITY_HEADERS: tuple[Header, ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -38,6 +41,8 @@ class Dispatcher:
         self._routes = routes
         self._guard = guard
         self._make_context = make_context
+        self._quiet_until = 0.0
+        self._not_logged = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         http = HttpRequest(scope, receive)
@@ -62,7 +67,7 @@ class Dispatcher:
             return await _run(route, context, await route.decoder.decode(http))
         except ApiError as error:
             if error.status >= 500:
-                log.warning("request %s: %s (%r)", request_id, error, error.__cause__)
+                self._log_refusal(request_id, error)
             return error_reply(error)
         except ClientGone:
             raise
@@ -71,6 +76,16 @@ class Dispatcher:
             return error_reply(
                 ApiError("INTERNAL_ERROR", f"Internal error; the server's log tells more of request {request_id}.")
             )
+
+    def _log_refusal(self, request_id: str, error: ApiError) -> None:
+        """A refusal for a fault on our side: one line at a time, with the number of those left out before it."""
+        if time.monotonic() < self._quiet_until:
+            self._not_logged += 1
+            return
+        before = f"; {self._not_logged} more were refused before it" if self._not_logged else ""
+        log.warning("request %s: %s (%r)%s", request_id, error, error.__cause__, before)
+        self._quiet_until = time.monotonic() + REFUSALS_LOGGED_EVERY_S
+        self._not_logged = 0
 
 
 async def _run(route: Route, context: Any, request: Any) -> Reply:
