@@ -89,7 +89,7 @@ class RailtrackServer:
     def workers(self) -> list[int]:
         """The process ids of the living workers."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [int(pid) for pid in children if _is_running(int(pid))]
+        return [int(pid) for pid in children if is_running(int(pid))]
 
     def wait_for_workers(self, count: int, seconds: float = START_SECONDS) -> list[int]:
         """The workers' process ids as soon as there are `count`."""
@@ -163,7 +163,7 @@ def railtrack_server(
         server.stop()
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

@@ -1,11 +1,12 @@
-"""A worker is killed in the middle of a logging load: nothing acknowledged is lost, and it is replaced."""
+"""Processes are killed: a worker in the middle of a logging load, which loses nothing acknowledged, and the master."""
 
 import asyncio
 import os
 import signal
+import time
 
 from tests.faults.logging_load import Load, check_stored
-from tests.servers.railtrack import RailtrackServer
+from tests.servers.railtrack import RailtrackServer, is_running
 
 BACK_SECONDS = 5
 
@@ -39,3 +40,16 @@ async def _is_back(server: RailtrackServer, load: Load) -> None:
         await asyncio.sleep(0.2)
         await asyncio.to_thread(server.wait_for_workers, 2)
         await load.is_acknowledged_again(within=BACK_SECONDS)
+
+
+def test_a_killed_master_takes_its_workers_along(server: RailtrackServer) -> None:
+    workers = server.wait_for_workers(2)
+    os.kill(server.pid, signal.SIGKILL)
+    assert server.wait_ended() == -signal.SIGKILL
+    deadline = time.monotonic() + BACK_SECONDS
+    while any(is_running(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    left = [pid for pid in workers if is_running(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []  # they would hold the port that the next start needs
