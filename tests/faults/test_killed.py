@@ -42,6 +42,23 @@ async def _is_back(server: RailtrackServer, load: Load) -> None:
         await load.is_acknowledged_again(within=BACK_SECONDS)
 
 
+def test_no_acknowledged_write_is_lost_when_everything_is_killed_at_once(
+    server: RailtrackServer, database: str
+) -> None:
+    load = asyncio.run(_kill_all_and_start_again(server))
+    assert not load.outcome.statuses
+    check_stored(database, load.run_id, load.outcome)
+
+
+async def _kill_all_and_start_again(server: RailtrackServer) -> Load:
+    async with Load(server) as load:
+        await load.is_acknowledged_again(within=BACK_SECONDS, count=300)
+        server.kill()
+        server.start()
+        await load.is_acknowledged_again(within=BACK_SECONDS)
+    return load
+
+
 def test_a_killed_master_takes_its_workers_along(server: RailtrackServer) -> None:
     workers = server.wait_for_workers(2)
     os.kill(server.pid, signal.SIGKILL)

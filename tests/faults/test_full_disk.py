@@ -1,0 +1,88 @@
+"""A disk without room: what does not fit is refused in MLflow's form, nothing is left half-written, reading goes on.
+
+The limit is one on the size of files, which the kernel lets us set on running processes: it fails writes in the
+same place as a full disk does.
+"""
+
+import asyncio
+import resource
+from pathlib import Path
+
+from tests.faults.http_load import Answer, Connection
+from tests.faults.logging_load import Point, check_latest, new_run, points, stored_points
+from tests.servers.railtrack import RailtrackServer, railtrack_server
+
+ROOM = 1_500_000
+BATCH = 1000
+
+
+def leave_room(server: RailtrackServer, size: int) -> None:
+    """No file of the server's may grow beyond `size` bytes from now on; -1: as it was."""
+    for pid in server.wait_for_workers(2):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, -1))
+
+
+def test_an_artifact_that_does_not_fit_is_refused_whole(server: RailtrackServer) -> None:
+    leave_room(server, ROOM)
+    too_big, fitting = asyncio.run(_upload(server, 2 * ROOM)), asyncio.run(_upload(server, ROOM // 2))
+    # 507 Insufficient Storage, which clients don't send again as they do 503.
+    assert (too_big.status, too_big.json["error_code"]) == (507, "INTERNAL_ERROR")
+    assert fitting.status == 200
+    stored = [path for path in _artifacts(server).rglob("*") if path.is_file()]
+    assert [path.stat().st_size for path in stored] == [ROOM // 2]
+
+
+async def _upload(server: RailtrackServer, size: int) -> Answer:
+    connection = Connection(server.port)
+    path = f"/api/2.0/mlflow-artifacts/artifacts/0/of-{size}.bin"
+    try:
+        return await connection.send(
+            f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n".encode() + bytes(size)
+        )
+    finally:
+        connection.close()
+
+
+def _artifacts(server: RailtrackServer) -> Path:
+    return server.folder / "data" / "mlartifacts"
+
+
+def test_sqlite_without_room_keeps_what_it_acknowledged_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'scratch.db'}"
+    with railtrack_server(tmp_path / "server", database, workers=2) as server:
+        run_id, acknowledged, refusals = asyncio.run(_log_until_full(server))
+        assert acknowledged
+        for answer in refusals:
+            assert (answer.status, answer.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+        stored = stored_points(database, run_id)
+        assert sorted(stored) == sorted(acknowledged)
+        check_latest(database, run_id, stored)
+
+
+async def _log_until_full(server: RailtrackServer) -> tuple[str, list[Point], list[Answer]]:
+    """The run, the points that were acknowledged, before the disk was full and after, and the refusals between."""
+    run_id = await new_run(server.port)
+    leave_room(server, ROOM)
+    connection = Connection(server.port)
+    source = points(100 * BATCH)
+    acknowledged: list[Point] = []
+    refusals: list[Answer] = []
+
+    async def log_batch() -> Answer:
+        batch = [next(source) for _ in range(BATCH)]
+        metrics = [point._asdict() for point in batch]
+        answer = await connection.post("runs/log-batch", {"run_id": run_id, "metrics": metrics})
+        if answer.status == 200:
+            acknowledged.extend(batch)
+        else:
+            refusals.append(answer)
+        return answer
+
+    while len(refusals) < 5:
+        await log_batch()
+    reading = await connection.get(f"/api/2.0/mlflow/runs/get?run_id={run_id}")
+    assert reading.status == 200
+    leave_room(server, -1)
+    assert (await log_batch()).status == 200
+    connection.close()
+    return run_id, acknowledged, refusals
