@@ -1,6 +1,7 @@
 """The local folder as an artifact store: whole or nothing, inside its root or nowhere."""
 
 import asyncio
+import contextlib
 import os
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -264,26 +265,20 @@ async def test_two_puts_of_one_key_at_once_leave_one_of_them_whole(store: LocalS
     assert everything_in(store) == ["new", "new/folder", "new/folder/a"]
 
 
-@pytest.fixture
-def small_files_only() -> Iterator[None]:
-    """The operating system refuses files over 64 KiB, as a full disk does."""
+@contextlib.contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """The operating system refuses larger files, as a full disk does: the tests' own output too, so only for a call."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.fixture
-def no_writing() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@pytest.mark.usefixtures("small_files_only")
 async def test_a_disk_that_takes_no_more_refuses_clearly_and_keeps_nothing(store: LocalStore) -> None:
-    message = await refused(507, store.put("a", source(b"x" * 100_000)))
+    with files_up_to(64 * 1024):
+        message = await refused(507, store.put("a", source(b"x" * 100_000)))
     assert message == "The artifact store cannot take 'a': File too large."
     assert everything_in(store) == []
 
@@ -339,9 +334,10 @@ async def test_the_probe_tells_a_store_that_takes_files_from_one_that_does_not(
     assert "is a file" in await refused(400, LocalStore(str(tmp_path / "file"), threads).probe())
 
 
-@pytest.mark.usefixtures("no_writing")
 async def test_the_probe_says_why_a_store_takes_nothing(store: LocalStore) -> None:
-    assert await refused(507, store.probe()) == "The artifact store cannot take 'a probe': File too large."
+    with files_up_to(0):
+        message = await refused(507, store.probe())
+    assert message == "The artifact store cannot take 'a probe': File too large."
 
 
 async def test_the_threads_serve_a_forked_process_too(store: LocalStore) -> None:
