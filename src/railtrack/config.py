@@ -30,6 +30,7 @@ class Settings:
     s3_endpoint: str
     s3_region: str
     s3_addressing: str
+    s3_presigned: str
     host: str
     port: int
     platform_port: int | None
@@ -97,7 +98,7 @@ def _names(value: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
-def _auth(value: str) -> str:
+def _auto_on_off(value: str) -> str:
     if value not in ("auto", "on", "off"):
         raise ValueError("is not one of auto, on, off")
     return value
@@ -212,6 +213,15 @@ SETTINGS = (
         "Where the bucket stands in URLs: `path`, `virtual` (in the host name), or what is usual with the endpoint.",
     ),
     Setting(
+        "s3_presigned",
+        ("RAILTRACK_S3_PRESIGNED",),
+        ("--s3-presigned",),
+        _auto_on_off,
+        "auto",
+        "Whether clients that can do so send large files to the store themselves, and read them there, by presigned "
+        "URLs. `auto`: where a trial shows that it works and the endpoint isn't in a private network. `on`: there too.",
+    ),
+    Setting(
         "host",
         ("MLFLOW_HOST",),
         ("--host", "-h"),
@@ -241,7 +251,7 @@ SETTINGS = (
         "auth",
         ("RAILTRACK_AUTH",),
         ("--auth",),
-        _auth,
+        _auto_on_off,
         "auto",
         "Login comes in a later version: until then the server is open, whatever this says except `on`, "
         "which is refused.",

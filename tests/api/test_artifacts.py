@@ -382,7 +382,7 @@ async def test_a_listing_longer_than_memory_is_meant_to_hold_comes_complete(
 async def test_multipart_and_presigned_transfers_are_declined_as_mlflow_does_for_a_local_folder(client: Client) -> None:
     for prefix, step in itertools.product(("/api", "/ajax-api"), ("create", "complete", "abort")):
         path = f"{prefix}/2.0/mlflow-artifacts/mpu/{step}/1/run/artifacts"
-        message = refused(await client.post(path, {"path": "a", "num_parts": 2}), 501, "NOT_IMPLEMENTED")
+        message = refused(await client.post(path, {"path": "a", "parts": []}), 501, "NOT_IMPLEMENTED")
         assert message == "Multipart upload is not supported for the current artifact repository"
         assert "'path'" in refused(await client.post(path, {}), 400)
     answer = await client.get("/api/2.0/mlflow-artifacts/presigned/1/a")

@@ -47,7 +47,7 @@ async def test_a_server_without_its_artifact_store_is_not_ready_and_says_why(
     settings: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    stores = {str(tmp_path / "file"): "is a file", "s3://bucket/prefix": "S3 support is not in this version"}
+    stores = {str(tmp_path / "file"): "is a file", "s3://bucket/prefix": "Unable to locate credentials"}
     for destination, reason in stores.items():
         async with running_app(replace(settings, artifacts_destination=destination)) as client:
             answer = await client.get("/ready")

@@ -1,4 +1,6 @@
-"""Answers about stored artifacts, whatever they belong to: the listing of a folder, the download of a file."""
+"""Answers about stored artifacts, whatever they belong to: the listing of a folder, the download of a file; and where
+those of a run are.
+"""
 
 from collections.abc import AsyncGenerator
 from posixpath import basename
@@ -8,6 +10,8 @@ import msgspec
 from railtrack.artifacts import ArtifactStores, Location
 from railtrack.artifacts.paths import key_of
 from railtrack.artifacts.store import Page
+from railtrack.db import Tx
+from railtrack.errors import not_found
 from railtrack.wire.files import file_reply
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.response import JSON, Reply, Stream
@@ -65,3 +69,14 @@ async def _long_listing(place: Location, prefix: str, page: Page, root_uri: str 
         if page.entries:
             yield b"," + encode(_files(page, prefix))[1:-1]
     yield b"]}"
+
+
+async def run_artifact_uri(db: Tx, run_id: str) -> str:
+    """Where the run's artifacts are. Deleted runs keep theirs."""
+    row = await db.fetchrow("SELECT artifact_uri FROM runs WHERE run_uuid = $1", run_id)
+    if row is None:
+        raise not_found(f"Run with id={run_id} not found")
+    if not row[0]:
+        raise not_found(f"Run with id={run_id} has no artifact location")
+    uri: str = row[0]
+    return uri

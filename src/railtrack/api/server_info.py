@@ -46,7 +46,15 @@ class ServerInfo(msgspec.Struct):
 
 @endpoint("GET", "server-info", access=PUBLIC, api="3.0")
 async def server_info(ctx: Context, http: HttpRequest) -> Reply:
-    return ServerInfo()
+    """Newer clients go past the server with large files where that is said to work, and do not fall back."""
+    proxied = await ctx.artifacts.direct_destination() is not None
+    direct = await ctx.artifacts.direct_root() is not None
+    return ServerInfo(
+        multipart_uploads_enabled=proxied,
+        multipart_downloads_enabled=proxied,
+        presigned_upload_run_id_supported=direct,
+        presigned_upload_model_id_supported=direct,
+    )
 
 
 @endpoint("GET", "/version", access=PUBLIC)

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from railtrack.artifacts.local import FileThreads, LocalStore
 from railtrack.artifacts.paths import join, key_of
-from railtrack.artifacts.store import Store
+from railtrack.artifacts.store import DirectStore, Store
 from railtrack.errors import ApiError, invalid, not_implemented
 
 if TYPE_CHECKING:  # with its 3 MB, S3 is loaded by servers that have an s3:// location
@@ -57,6 +57,7 @@ class ArtifactStores:
     def __init__(self, settings: "ArtifactSettings") -> None:
         self._threads = FileThreads()
         self._destination = settings.artifacts_destination
+        self._root_uri = settings.default_artifact_root
         self._local: dict[str, LocalStore] = {}
         self._s3: dict[str, S3Store] = {}
         self._s3_stores: S3Stores | None = None
@@ -107,6 +108,26 @@ class ArtifactStores:
         """Raise an ApiError that names the setting when there are locations in S3 but no keys for them."""
         if self._s3_stores is not None:
             self._s3_stores.check_credentials()
+
+    async def direct(self, store: Store) -> DirectStore | None:
+        """The store itself where clients can send to it and read from it by presigned URLs, None where they cannot."""
+        if self._s3_stores is None:
+            return None
+        return await self._s3_stores.direct(store)
+
+    async def direct_destination(self) -> DirectStore | None:
+        """As direct(), of the artifact proxy's store."""
+        store = self.s3_destination()
+        return await self.direct(store) if store else None
+
+    def s3_destination(self) -> DirectStore | None:
+        """The artifact proxy's store if it is in S3, wanted by clients or not: for what they have begun with it."""
+        return self._s3.get(self._destination)
+
+    async def direct_root(self) -> DirectStore | None:
+        """As direct(), of the store in which new experiments have their artifacts without the proxy."""
+        store = self._s3.get(self._root_uri)
+        return await self.direct(store) if store else None
 
     def close(self) -> None:
         self._threads.close()

@@ -49,6 +49,14 @@ def key_to_change(path: str) -> str:
     return key_of(path)
 
 
+def file_key(path: str) -> str:
+    """As key_to_change, for a path that must name a file."""
+    key = key_to_change(path)
+    if not key or path.endswith("/"):
+        raise invalid("Artifact path must include a filename (cannot end with '/').")
+    return key
+
+
 def join(root: str, path: str) -> str:
     """The key of `path` (from a client, unchecked) below the key `root`."""
     return f"{root}/{key_of(path)}".strip("/")

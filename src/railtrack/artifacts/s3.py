@@ -14,8 +14,9 @@ from urllib.parse import unquote_plus
 
 from railtrack.artifacts.s3_bucket import Bucket, S3Refusal, parse, refused, text_of
 from railtrack.artifacts.s3_http import HttpAnswer, TransferError
-from railtrack.artifacts.s3_upload import CompletedPart, PartBuffers, abort, complete, create, upload
-from railtrack.artifacts.store import Entry, Page, is_folder, no_such
+from railtrack.artifacts.s3_sign import Query
+from railtrack.artifacts.s3_upload import PartBuffers, abort, complete, create, upload
+from railtrack.artifacts.store import CompletedPart, Entry, Page, is_folder, no_such
 from railtrack.errors import invalid
 
 PAGE = 1000
@@ -79,12 +80,10 @@ class S3Store:
         with self._calling("a probe"):
             await self._listed(f"{self.prefix}/".lstrip("/"), None, 1)
 
-    async def presign(self, method: str, key: str, seconds: int) -> str:
-        """A URL with which a client can send this request for `seconds`, without keys of its own."""
-        return await self.bucket.presign(method, self._full(key), seconds)
+    async def presign(self, method: str, key: str, seconds: int, query: Query = ()) -> str:
+        return await self.bucket.presign(method, self._full(key), seconds, query)
 
     async def create_multipart(self, key: str) -> str:
-        """Begin an upload whose parts the client sends; its id."""
         with self._calling(key):
             return await create(self.bucket, self._full(key))
 

@@ -3,14 +3,18 @@
 The modules of S3 are imported by the first `s3://` location, through this one.
 """
 
+import asyncio
 import re
+import time
 from functools import partial
-from typing import Protocol
+from ipaddress import ip_address
+from typing import NamedTuple, Protocol
 
 from railtrack.artifacts.s3 import S3Store
 from railtrack.artifacts.s3_bucket import Bucket
 from railtrack.artifacts.s3_credentials import CredentialSettings, credentials_of
 from railtrack.artifacts.s3_http import Origin
+from railtrack.artifacts.s3_probe import presigned_work
 from railtrack.artifacts.s3_sign import Credentials
 from railtrack.artifacts.s3_upload import PartBuffers
 
@@ -18,6 +22,9 @@ AUTO_REGION = (".r2.cloudflarestorage.com", "storage.railway.app", ".storageapi.
 """Hosts of stores without regions, which sign for `auto`: Cloudflare R2, and Railway's buckets on Tigris."""
 VIRTUAL_HOSTS = (".amazonaws.com", "storage.railway.app", ".storageapi.dev", ".storage.dev")
 """Hosts that want the bucket in the host name; others take it in the path."""
+PRIVATE_HOSTS = (".internal", ".local", ".localhost", ".svc", ".lan", ".home.arpa")
+TRIAL_KEPT_S = 60.0
+TRIAL_WAIT_S = 2.0
 BACKBLAZE = re.compile(r"s3\.([a-z0-9-]+)\.backblazeb2\.com")
 
 
@@ -28,6 +35,14 @@ class S3Settings(CredentialSettings, Protocol):
     def s3_region(self) -> str: ...
     @property
     def s3_addressing(self) -> str: ...
+    @property
+    def s3_presigned(self) -> str: ...
+
+
+class _Trial(NamedTuple):
+    result: "asyncio.Task[bool]"
+    until: float
+    """When one that failed is made again."""
 
 
 class S3Stores:
@@ -37,15 +52,36 @@ class S3Stores:
         self._settings = settings
         self._buckets: dict[str, Bucket] = {}
         self._buffers = PartBuffers()
+        self._direct: dict[str, _Trial] = {}
 
     def store(self, bucket: str, prefix: str) -> S3Store:
         return S3Store(self._bucket(bucket), prefix, self._buffers)
+
+    async def direct(self, store: object) -> S3Store | None:
+        """The store when presigned URLs are wanted, lead to where clients can come, and were seen to work.
+
+        The first who asks of a bucket waits a moment for the trial; until it has ended the answer is None.
+        """
+        if not isinstance(store, S3Store) or not self._wants_presigned(store.bucket.endpoint):
+            return None
+        trial = self._direct.get(store.bucket.name)
+        if trial is None or (trial.until < time.monotonic() and trial.result.done() and not trial.result.result()):
+            trial = _Trial(asyncio.create_task(presigned_work(store)), time.monotonic() + TRIAL_KEPT_S)
+            self._direct[store.bucket.name] = trial
+        await asyncio.wait([trial.result], timeout=TRIAL_WAIT_S)
+        return store if trial.result.done() and trial.result.result() else None
+
+    def _wants_presigned(self, endpoint: Origin) -> bool:
+        wanted = self._settings.s3_presigned
+        return wanted == "on" or (wanted == "auto" and not is_private(endpoint.host))
 
     def check_credentials(self) -> None:
         """Raise the ApiError that says what is missing."""
         credentials_of(self._settings)
 
     def close(self) -> None:
+        for trial in self._direct.values():
+            trial.result.cancel()
         for bucket in self._buckets.values():
             bucket.close()
 
@@ -83,3 +119,11 @@ def is_virtual(addressing: str, endpoint: Origin, bucket: str) -> bool:
     if addressing != "auto":
         return addressing == "virtual"
     return endpoint.host.endswith(VIRTUAL_HOSTS) and not (endpoint.secure and "." in bucket)
+
+
+def is_private(host: str) -> bool:
+    """Whether only machines of a private network find the host: a presigned URL would lead most clients nowhere."""
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith(PRIVATE_HOSTS)

@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 from railtrack.artifacts.s3 import S3Store
 from railtrack.artifacts.s3_bucket import S3Refusal
-from railtrack.artifacts.s3_upload import CompletedPart
+from railtrack.artifacts.store import CompletedPart
 from railtrack.errors import ApiError
 
 FOLDER = ".railtrack"

@@ -8,9 +8,9 @@ import logging
 import xml.etree.ElementTree as ElementTree
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 from railtrack.artifacts.s3_bucket import Bucket, S3Refusal, parse, text_of
+from railtrack.artifacts.store import CompletedPart
 from railtrack.errors import invalid, unavailable
 
 log = logging.getLogger("railtrack")
@@ -25,11 +25,6 @@ UNCOUNTED_BYTES = 64 * 1024
 BUFFER_WAIT_S = 45.0
 """How long an upload waits for a part buffer: less than the client's patience (120 s), with a put after it."""
 TYPE = {"content-type": "application/octet-stream"}
-
-
-class CompletedPart(NamedTuple):
-    number: int
-    etag: str
 
 
 class PartBuffers:

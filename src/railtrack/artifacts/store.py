@@ -1,11 +1,10 @@
 """What an artifact store can do, whatever it is made of. Keys come from paths.py; a store never sees a
 client's path.
 
-Errors are ApiErrors with MLflow's texts. What only some stores can do (presigned URLs, multipart uploads)
-is not in here: such a store offers it as methods of its own, and whoever asks looks for them.
+Errors are ApiErrors with MLflow's texts.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
 from railtrack.errors import ApiError, invalid, not_found
@@ -67,6 +66,30 @@ class Store(Protocol):
 
     async def probe(self) -> None:
         """Raise an ApiError that says why when the store cannot take an artifact now."""
+
+
+class CompletedPart(NamedTuple):
+    """A part that was uploaded: its number, from 1, and the ETag that the store gave it."""
+
+    number: int
+    etag: str
+
+
+class DirectStore(Store, Protocol):
+    """A store that clients may send to and read from themselves, by URLs that the server signs."""
+
+    async def presign(self, method: str, key: str, seconds: int, query: Sequence[tuple[str, str]] = ()) -> str:
+        """A URL with which a client can send this request for `seconds`, without keys of its own."""
+
+    async def create_multipart(self, key: str) -> str:
+        """Begin an upload whose parts the client sends; its id."""
+
+    async def presign_part(self, key: str, upload_id: str, number: int, seconds: int) -> str: ...
+
+    async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[CompletedPart]) -> None: ...
+
+    async def abort_multipart(self, key: str, upload_id: str) -> None:
+        """Forget the upload and its parts; a missing one is fine."""
 
 
 def no_such(key: str) -> ApiError:
