@@ -252,6 +252,7 @@ async def test_a_version_made_of_another_one_keeps_to_its_run(client: Client, mi
     await refused(client, "models://h/model/1", "Registered model sources must use the active model registry.")
     for source, gone in (
         ("models:/model/9", "Model Version (name=model, version=9) not found"),
+        ("models:/none/1", "Registered Model with name=none not found"),
         ("models:/none/Staging", "Registered Model with name=none not found"),
         ("models:/none@a", "Registered Model with name=none not found"),
     ):

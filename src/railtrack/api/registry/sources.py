@@ -204,6 +204,7 @@ async def _from_version(tx: Tx, source: str, name: str, number: int, run_id: str
         number,
     )
     if row is None:
+        await check_model(tx, name)
         raise no_such_version(name, number)
     storage, version_run_id = row
     if model_id or (run_id and run_id != version_run_id):
