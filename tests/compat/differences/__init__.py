@@ -4,7 +4,18 @@ A name with a star at its end stands for all exchanges that begin so. test_compa
 the one given here, and each entry to differ from what MLflow answers: one that no longer does has to go.
 """
 
-from tests.compat.differences import artifacts, limits, meaning, requests, types
+from tests.compat.differences import artifacts, limits, meaning, models, requests, types
 from tests.compat.differences.listed import DIFFERENCES, difference, entered, expected
 
-__all__ = ["DIFFERENCES", "artifacts", "difference", "entered", "expected", "limits", "meaning", "requests", "types"]
+__all__ = [
+    "DIFFERENCES",
+    "artifacts",
+    "difference",
+    "entered",
+    "expected",
+    "limits",
+    "meaning",
+    "models",
+    "requests",
+    "types",
+]
