@@ -3,6 +3,8 @@ presigned URLs for it, for runs and for logged models. Where the store cannot do
 """
 
 import asyncio
+import re
+from pathlib import PureWindowsPath
 from posixpath import basename
 from urllib.parse import quote, urlsplit
 
@@ -23,6 +25,7 @@ from railtrack.wire.routing import endpoint
 
 PARTS_LIMIT = 10_000
 """S3's own. MLflow signs as many URLs as it is asked for."""
+DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 SIGNED_AT_ONCE = 100
 """URLs signed (20 us each) before other requests have their turn."""
 PART_S = 3600
@@ -102,9 +105,9 @@ async def abort_multipart_upload(ctx: Context, req: AbortMultipartUpload) -> Rep
 
 
 def _multipart_key(ctx: Context, path: str) -> str:
-    """MLflow's clients name the folder in the URL, and the file in the body, by its path on their side."""
-    file_key(path)
-    return ctx.artifacts.proxied(f"{ctx.http.params['folder'].rstrip('/')}/{basename(path)}").key
+    """The folder is in the URL. The body has the file's path on the client's machine, of which only the name counts."""
+    name = PureWindowsPath(path).name if DRIVE.match(path) else path.rpartition("/")[2]
+    return ctx.artifacts.proxied(f"{ctx.http.params['folder'].rstrip('/')}/{file_key(name)}").key
 
 
 def _taking_parts(store: DirectStore | None) -> DirectStore:
