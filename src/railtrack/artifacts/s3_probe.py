@@ -16,6 +16,7 @@ FOLDER = ".railtrack"
 CONTENT = b"Railtrack tries out this bucket. This object may be deleted."
 LIMIT_S = 10.0
 PRESIGNED_S = 60
+OK = 200
 UNAVAILABLE = 503
 
 NEXT_STEPS = {
@@ -49,19 +50,31 @@ async def presigned_work(store: S3Store) -> bool:
     key = f"{FOLDER}/{secrets.token_hex(8)}"
     try:
         async with asyncio.timeout(LIMIT_S):
-            upload_id = await store.create_multipart(key)
-            put = await store.bucket.fetch("PUT", await store.presign_part(key, upload_id, 1, PRESIGNED_S), CONTENT)
-            etag = put.headers.get("etag", "")
-            if put.status != 200 or not etag:
-                await store.abort_multipart(key, upload_id)
+            if not await _put_presigned(store, key):
                 return False
-            await store.complete_multipart(key, upload_id, [CompletedPart(1, etag)])
-            url = await store.presign("GET", key, PRESIGNED_S)
-            got = await store.bucket.fetch("GET", url, headers={"range": "bytes=2-4"})
-            await store.delete(key)
+            try:
+                url = await store.presign("GET", key, PRESIGNED_S)
+                got = await store.bucket.fetch("GET", url, headers={"range": "bytes=2-4"})
+            finally:
+                await store.delete(key)
     except (ApiError, OSError, TimeoutError):
         return False
     return (got.status, got.body) == (206, CONTENT[2:5])
+
+
+async def _put_presigned(store: S3Store, key: str) -> bool:
+    """Upload CONTENT in one part, as a client would; whether that worked."""
+    upload_id = await store.create_multipart(key)
+    try:
+        put = await store.bucket.fetch("PUT", await store.presign_part(key, upload_id, 1, PRESIGNED_S), CONTENT)
+        if put.status == OK and (etag := put.headers.get("etag")):
+            await store.complete_multipart(key, upload_id, [CompletedPart(1, etag)])
+            return True
+    except BaseException:
+        await store.abort_multipart(key, upload_id)
+        raise
+    await store.abort_multipart(key, upload_id)
+    return False
 
 
 async def _told(store: S3Store, what: str, step: Awaitable[None]) -> None:
