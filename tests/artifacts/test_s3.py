@@ -127,6 +127,27 @@ async def test_a_completion_that_fails_after_200_is_no_success(quirky: QuirkyS3,
     assert quirky.uploads == {}
 
 
+async def test_an_upload_that_the_store_has_lost_is_to_be_sent_again(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores
+) -> None:
+    quirky.refused = {"POST complete": error(404, "NoSuchUpload")}
+    message = await refused(503, quirky_stores.proxied().store.put("a", source(b"x" * (PART_BYTES + 1))))
+    assert message == "The artifact store lost the upload. Please retry."
+
+
+async def test_one_failed_request_gives_up_all_idle_connections(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores
+) -> None:
+    store = quirky_stores.proxied().store
+    await asyncio.gather(*(store.put(f"{number}", source(b"x")) for number in range(6)))
+    assert quirky.connections == 6
+    quirky.hang_ups = 1
+    await store.put("a", source(b"x"))
+    assert quirky.connections == 7
+    await asyncio.gather(*(store.put(f"{number}", source(b"x")) for number in range(6)))
+    assert quirky.connections == 12
+
+
 async def test_wrong_keys_and_a_missing_bucket_are_told_with_bucket_and_endpoint(s3: S3Server, bucket: str) -> None:
     wrong = stores_at(f"s3://{bucket}", {**s3.environment, "AWS_SECRET_ACCESS_KEY": "wrong"})
     nowhere = stores_at("s3://no-such-bucket", s3.environment)

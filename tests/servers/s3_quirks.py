@@ -55,6 +55,7 @@ class QuirkyS3:
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
+    connections: int = 0
 
     @property
     def environment(self) -> dict[str, str]:
@@ -161,6 +162,7 @@ class QuirkyS3:
         return Reply(200, body.encode())
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while (reply := self.answer(await _read(reader))) is not None:
                 head = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]

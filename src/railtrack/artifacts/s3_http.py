@@ -84,6 +84,7 @@ class HttpClient:
                 status, answered = await _read_head(connection.reader)
         except FAILURES as error:
             connection.writer.transport.abort()
+            self.close()  # what is idle has likely died with it: the next attempt is to have a new connection
             raise TransferError(_said(error)) from error
         except BaseException:
             connection.writer.transport.abort()

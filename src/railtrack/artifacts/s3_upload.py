@@ -131,6 +131,11 @@ async def _upload_parts(bucket: Bucket, key: str, part: Part, parts: Parts) -> N
         if sending is not None:
             done.append(await sending)
         await complete(bucket, key, upload_id, done)
+    except S3Refusal as error:
+        await _undo(bucket, key, upload_id, sending)
+        if error.code == "NoSuchUpload":  # also when it was completed and the answer got lost; storing it anew is safe
+            raise unavailable("The artifact store lost the upload. Please retry.") from error
+        raise
     except BaseException:
         await _undo(bucket, key, upload_id, sending)
         raise
