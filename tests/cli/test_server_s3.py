@@ -3,9 +3,11 @@
 import hashlib
 import json
 import os
+import socket
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -103,6 +105,25 @@ def test_artifacts_pass_through_the_server_whole(tmp_path: Path, environment: di
         assert call("DELETE", f"{proxy}/1") == (200, b"{}")
         assert call("GET", f"{proxy}/1/a%20b/%EB%AA%A8%EB%8D%B8.bin")[0] == 404
         assert server.troubles() == []
+
+
+def test_a_client_that_goes_away_leaves_no_parts(tmp_path: Path, environment: dict[str, str], s3: S3Server) -> None:
+    bucket = environment["MLFLOW_ARTIFACTS_DESTINATION"].split("/")[2]
+    with railtrack_server(tmp_path, environment=environment) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            head = b"PUT /api/2.0/mlflow-artifacts/artifacts/a HTTP/1.1\r\nHost: localhost\r\n"
+            client.sendall(head + b"Content-Length: 30000000\r\n\r\n" + b"x" * 20_000_000)
+            wait_until(lambda: s3.unfinished_uploads(bucket) == ["artifacts/a"])
+        wait_until(lambda: s3.unfinished_uploads(bucket) == [])
+        assert s3.objects(bucket) == {}
+        assert server.troubles() == []
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_what_clients_wrote_to_the_root_themselves_is_shown(
