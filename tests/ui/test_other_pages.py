@@ -12,7 +12,7 @@ from railtrack.api import endpoints
 
 PAGES = {
     "registered-models": ("/models", "Registered Models"),
-    "prompts": ("/prompts", "Create prompt"),
+    "prompts": ("/prompts", "Create your first prompt"),
     "settings": ("/settings/general", "Theme preference"),
     "settings-webhooks": ("/settings/webhooks", "Create webhook"),
     "settings-llm-connections": ("/settings/llm-connections", "LLM Connections"),
