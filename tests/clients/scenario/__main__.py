@@ -12,10 +12,10 @@ import traceback
 
 import mlflow
 
-from scenario import artifacts, datasets, experiments, metrics, params, runs, search
+from scenario import artifacts, datasets, experiments, metrics, models, params, runs, search
 from scenario.registry import STEPS, VERSION
 
-_MODULES = (experiments, runs, params, metrics, artifacts, datasets, search)
+_MODULES = (experiments, runs, params, metrics, artifacts, datasets, search, models)
 
 
 def main(wanted: list[str]) -> int:
