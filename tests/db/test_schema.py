@@ -76,6 +76,7 @@ def test_what_an_other_revision_is_judged_by_are_the_columns_of_the_tables_in_us
     needed = schema.used_columns()
     assert needed["metrics"] == {"key", "value", "timestamp", "run_uuid", "step", "is_nan"}
     assert needed["input_tags"] == {"input_uuid", "name", "value"}
+    assert needed["registered_model_aliases"] >= {"alias", "version", "name"}
     assert needed.keys() <= set(schema.tables())
 
 

@@ -15,7 +15,7 @@ REVISION = "dc11669786a5"
 FILES = ("tracking", "registry", "traces", "evaluation", "gateway", "mcp", "jobs")
 """In this order no table refers to a later one."""
 
-USED = ("tracking",)
+USED = ("tracking", "registry")
 """The files whose tables Railtrack reads and writes: what a database of another revision is judged by."""
 
 _FOLDER = Path(__file__).parent
