@@ -25,7 +25,7 @@ PAGES = {
     "judges": ("/experiments/{vision}/judges", "Create and manage judges"),
     "datasets": ("/experiments/{vision}/datasets", "Create dataset"),
     "evaluation-runs": ("/experiments/{vision}/evaluation-runs", "showcase"),
-    "experiment-prompts": ("/experiments/{vision}/prompts", "Create prompt"),
+    "experiment-prompts": ("/experiments/{vision}/prompts", "Create your first prompt"),
     "chat-sessions": ("/experiments/{vision}/chat-sessions", "The Sessions view has moved"),
     "review": ("/experiments/{vision}/review-queue", "Set up human review"),
     "playground": ("/experiments/{vision}/playground", "Add message"),
