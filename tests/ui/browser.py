@@ -1,8 +1,10 @@
 """Chromium for the UI tests: one tab that notes every trouble a person would not see at once."""
 
 import contextlib
+import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -126,8 +128,10 @@ def chromium() -> Iterator[Browser]:
     names = ("chromium", "chromium-browser", "google-chrome")
     program = next((found for name in names if (found := shutil.which(name))), None)
     assert program, "no Chromium on the PATH: `make test` tells how to get it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as home:
+        # A home of its own: it keeps crash reports and settings there, whatever its profile is.
+        environment = {**os.environ, "HOME": home, "XDG_CONFIG_HOME": home, "XDG_CACHE_HOME": home}
+        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS), env=environment)
         try:
             yield browser
         finally:
