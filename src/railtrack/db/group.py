@@ -4,20 +4,19 @@ Knows nothing of what is written; the writing function comes from the resource (
 """
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from railtrack.db import Conflict, Db, ForeignKeyViolation, Tx, UniqueViolation
-from railtrack.errors import ApiError, too_many, unavailable
+from railtrack.db import Db, Tx
+from railtrack.db.retry import until_settled
+from railtrack.errors import ApiError, too_many
 
 GROUP_WEIGHT = 4_000
 """Rows of one transaction, about: a few requests of 1,000 metrics, or all single metrics that wait."""
 QUEUE_WEIGHT = 40_000
 """Rows that may wait in one worker (some 20 MB at the worst); beyond it requests are told to come again."""
-ATTEMPTS = 8
-FIRST_PAUSE_S = 0.005
 
 
 class Weighed(Protocol):
@@ -71,7 +70,7 @@ class GroupCommit(Generic[E]):
 
     async def _write_group(self, group: list[tuple[E, asyncio.Future[None]]]) -> None:
         try:
-            refusals = await self._commit([entry for entry, _ in group])
+            refusals = await until_settled(partial(self._commit, [entry for entry, _ in group]))
         except ApiError as error:
             if len(group) > 1 and error.status != 503:
                 # One of them holds what the database does not take; alone, each fails or succeeds for itself.
@@ -85,13 +84,8 @@ class GroupCommit(Generic[E]):
             _answer(group, refusals)
 
     async def _commit(self, entries: list[E]) -> Sequence[ApiError | None]:
-        for attempt in range(ATTEMPTS):
-            try:
-                async with self._db.write() as tx:
-                    return await self._write(tx, entries)
-            except (Conflict, UniqueViolation, ForeignKeyViolation):  # a row came or went since we looked
-                await asyncio.sleep(FIRST_PAUSE_S * 2**attempt * (0.5 + random.random()))  # noqa: S311 (jitter)
-        raise unavailable("The database was busy with other changes of the same rows. Please retry.")
+        async with self._db.write() as tx:
+            return await self._write(tx, entries)
 
 
 def _answer(group: Sequence[tuple[E, asyncio.Future[None]]], refusals: Sequence[Exception | None]) -> None:

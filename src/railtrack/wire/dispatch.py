@@ -1,16 +1,14 @@
 """One request through the house: route, guard, decode, permission, handler, answer. The only catcher of ApiError."""
 
-import asyncio
 import logging
 import os
-import random
 import re
 import time
 from collections.abc import Callable
 from typing import Any
 
-from railtrack.db import Conflict, ForeignKeyViolation, UniqueViolation
-from railtrack.errors import ApiError, unavailable
+from railtrack.db.retry import until_settled
+from railtrack.errors import ApiError
 from railtrack.wire.compression import compress
 from railtrack.wire.guard import BrowserGuard
 from railtrack.wire.request import ClientGone, HttpRequest, Receive, Scope
@@ -19,9 +17,6 @@ from railtrack.wire.routing import Route, Routes
 
 log = logging.getLogger("railtrack")
 
-ATTEMPTS = 8
-"""Runs of a handler whose transaction lost against another one, before the client is asked to retry."""
-FIRST_PAUSE_S = 0.005
 REFUSALS_LOGGED_EVERY_S = 1.0
 """A database that is away refuses thousands of requests a second; a line for each would hide why."""
 
@@ -64,7 +59,8 @@ class Dispatcher:
             context = self._make_context(http, route)
             if route.decoder is None:
                 return await route.handler(context, http)
-            return await _run(route, context, await route.decoder.decode(http))
+            request = await route.decoder.decode(http)
+            return await until_settled(lambda: route.handler(context, request))
         except ApiError as error:
             if error.status >= 500:
                 self._log_refusal(request_id, error)
@@ -86,16 +82,6 @@ class Dispatcher:
         log.warning("request %s: %s (%r)%s", request_id, error, error.__cause__, before)
         self._quiet_until = time.monotonic() + REFUSALS_LOGGED_EVERY_S
         self._not_logged = 0
-
-
-async def _run(route: Route, context: Any, request: Any) -> Reply:
-    """Run the handler, again when its transaction was undone because of another's."""
-    for attempt in range(ATTEMPTS):
-        try:
-            return await route.handler(context, request)
-        except (Conflict, UniqueViolation, ForeignKeyViolation):  # a row came or went since the handler looked
-            await asyncio.sleep(FIRST_PAUSE_S * 2**attempt * (0.5 + random.random()))  # noqa: S311 (jitter, not a secret)
-    raise unavailable("The database was busy with other changes of the same rows. Please retry.")
 
 
 def _request_id(http: HttpRequest) -> str:

@@ -1,0 +1,28 @@
+"""Running again what lost against another transaction. Which changes may be run again is the caller's to know."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from railtrack.db import Conflict, ForeignKeyViolation, UniqueViolation
+from railtrack.errors import unavailable
+
+T = TypeVar("T")
+
+ATTEMPTS = 8
+"""Runs before the client is asked to retry."""
+FIRST_PAUSE_S = 0.005
+
+
+async def until_settled(work: Callable[[], Awaitable[T]]) -> T:
+    """What `work` returns, run again while its transaction was undone because a row came or went since it looked.
+
+    Raises 503 when that does not end.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            return await work()
+        except (Conflict, UniqueViolation, ForeignKeyViolation):
+            await asyncio.sleep(FIRST_PAUSE_S * 2**attempt * (0.5 + random.random()))  # noqa: S311 (jitter, not a secret)
+    raise unavailable("The database was busy with other changes of the same rows. Please retry.")
