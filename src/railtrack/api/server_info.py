@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
+from railtrack import MLFLOW_VERSION
 from railtrack.artifacts import ArtifactStores
 from railtrack.auth import PUBLIC
 from railtrack.context import Context
@@ -20,8 +21,6 @@ from railtrack.wire.routing import endpoint
 
 log = logging.getLogger("railtrack")
 
-COMPATIBLE_WITH = "3.17.2"
-"""The version of MLflow whose clients and UI this server answers as."""
 
 CHECK_KEPT_S = 3.0
 CHECK_LIMIT_S = 5.0
@@ -59,7 +58,7 @@ async def server_info(ctx: Context, http: HttpRequest) -> Reply:
 
 @endpoint("GET", "/version", access=PUBLIC)
 async def version(ctx: Context, http: HttpRequest) -> Reply:
-    return Raw(COMPATIBLE_WITH.encode(), "text/html; charset=utf-8")
+    return Raw(MLFLOW_VERSION.encode(), "text/html; charset=utf-8")
 
 
 @endpoint("GET", "/health", access=PUBLIC)
