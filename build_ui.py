@@ -35,13 +35,15 @@ BROTLI_QUALITY = 10
 WORTH_IT = 0.9
 """A file is kept compressed only if that leaves less than this part of it; images stay as they are."""
 
+FOLDER = Path("src/railtrack/_ui")
+
 
 class UiBuildHook(BuildHookInterface):  # type: ignore[misc, type-arg, unused-ignore]
     """Runs before a wheel is packed, the editable one of `uv sync` included."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Leaves the interface in src/railtrack/_ui, from where hatchling packs it with the rest."""
-        folder = Path(self.root) / "src" / "railtrack" / "_ui"
+        folder = Path(self.root) / FOLDER
         if os.environ.get("RAILTRACK_UI") == "skip":
             self.app.display_warning("RAILTRACK_UI=skip: this build may lack the web interface.")
         elif not is_current(folder):
@@ -130,3 +132,7 @@ def write_file(folder: Path, name: str, body: bytes) -> dict[str, Any]:
     target.with_name(f"{target.name}.gzip").write_bytes(zipped)
     target.with_name(f"{target.name}.br").write_bytes(squeezed)
     return {**fact, "gzip": len(zipped), "br": len(squeezed)}
+
+
+if __name__ == "__main__":
+    build(Path(__file__).parent / FOLDER)

@@ -50,10 +50,14 @@ def test_every_target_that_is_meant_for_people_is_explained() -> None:
 
 def test_every_dependency_has_its_line_in_the_record_and_no_other_has() -> None:
     required = [*PROJECT["project"]["dependencies"], *PROJECT["build-system"]["requires"]]
-    required += [name for group in PROJECT["dependency-groups"].values() for name in group]
+    required += [one for group in PROJECT["dependency-groups"].values() for one in group if isinstance(one, str)]
     names = {re.split(r"[^\w.-]", requirement)[0] for requirement in required}
     record = (ROOT / "docs" / "adr" / "0007-dependencies.md").read_text()
     assert set(re.findall(r"^\| ([\w.-]+) \|", record, re.M)) - {"dependency", "---"} == names
+
+
+def test_what_a_build_requires_is_in_the_lock_file_by_its_group() -> None:
+    assert PROJECT["dependency-groups"]["build"] == PROJECT["build-system"]["requires"]
 
 
 def test_the_lock_file_names_no_index_but_the_public_one() -> None:

@@ -1,0 +1,7 @@
+#!/bin/sh
+# The image's entry point, and the start command for platforms that want one. `railtrack server` does everything,
+# so that it runs the same outside of a container; `exec` has it get the platform's signals.
+case "$1" in
+    "" | -*) exec /opt/railtrack/bin/railtrack server "$@" ;; # flags of the server
+    *) exec "$@" ;;                                           # a command: railtrack doctor, sh, this script itself
+esac
