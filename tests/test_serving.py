@@ -1,7 +1,6 @@
 """The processes: sockets, what gunicorn is told, and the private names of gunicorn that our worker stands on."""
 
 import inspect
-import os
 import socket
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pytest
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
 from tests.servers.processes import free_port
+from tests.servers.railtrack import command
 
 from railtrack.config import load
 from railtrack.errors import StartError
@@ -87,16 +87,9 @@ def test_a_worker_that_is_told_to_end_while_it_is_being_born_ends() -> None:
     assert "Worker shutting down" in done.stderr
 
 
-def start(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """A start that is to fail: its exit code and what it says."""
-    command = [str(Path(sys.executable).with_name("railtrack")), "server", *arguments]
-    clean = {"PATH": os.environ["PATH"], "HOME": str(folder), **environ}
-    return subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, timeout=60, check=False)
-
-
 def test_a_start_that_fails_says_why_in_one_line_and_exits_with_1(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = start(tmp_path, "--port", str(taken.getsockname()[1]))
+        done = command(tmp_path, "server", "--port", str(taken.getsockname()[1]))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("Error: MLFLOW_PORT: cannot listen on 127.0.0.1 port")
     assert "Traceback" not in done.stderr + done.stdout
@@ -104,21 +97,21 @@ def test_a_start_that_fails_says_why_in_one_line_and_exits_with_1(tmp_path: Path
 
 def test_a_database_that_is_not_there_ends_the_start_after_the_wait(tmp_path: Path) -> None:
     uri = f"postgresql://me:secret@127.0.0.1:{free_port()}/db"
-    done = start(tmp_path, MLFLOW_BACKEND_STORE_URI=uri, RAILTRACK_DB_WAIT_S="1")
+    done = command(tmp_path, "server", MLFLOW_BACKEND_STORE_URI=uri, RAILTRACK_DB_WAIT_S="1")
     assert done.returncode == 1
     assert done.stderr.startswith("Error: Could not connect to backend store postgresql://me:***@127.0.0.1:")
     assert "secret" not in done.stderr + done.stdout
 
 
 def test_who_asks_for_a_login_does_not_get_an_open_server(tmp_path: Path) -> None:
-    done = start(tmp_path, RAILTRACK_AUTH="on")
+    done = command(tmp_path, "server", RAILTRACK_AUTH="on")
     assert done.returncode == 1
     assert done.stderr.startswith("Error: RAILTRACK_AUTH:")
 
 
 def test_a_database_in_a_folder_of_artifacts_is_not_served(tmp_path: Path) -> None:
     for setting in ("MLFLOW_ARTIFACTS_DESTINATION", "MLFLOW_DEFAULT_ARTIFACT_ROOT"):
-        done = start(tmp_path, **{setting: "./railtrack-data"})
+        done = command(tmp_path, "server", **{setting: "./railtrack-data"})
         assert done.returncode == 1
         assert setting in done.stderr
         assert "contains the database" in done.stderr

@@ -23,6 +23,8 @@ def configuration() -> str:
         HEAD,
         "A flag of `railtrack server` wins over its variable; an empty variable counts as unset. Every variable can",
         "also be read from a file named in the variable with `_FILE` added to its name, as secrets are often mounted.",
+        "Blanks, line ends and a pair of quotes around a value do not belong to it. `railtrack doctor` takes the same",
+        "flags, and tells what is wrong ([doctor.md](doctor.md)).",
         "",
         "| variable | flag | default | meaning |",
         "| --- | --- | --- | --- |",

@@ -1,7 +1,8 @@
 """The settings: one table of variables and flags, parsed once into a frozen Settings; named nowhere else."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from railtrack.errors import StartError
+from railtrack.pasted import cleaned, is_service_link, unresolved
 
 WORKERS_LIMIT = 64
 THREADS_LIMIT = 64
+RAILWAY = ("RAILWAY_PROJECT_ID", "RAILWAY_ENVIRONMENT_ID", "RAILWAY_SERVICE_ID")
+"""What Railway sets in every container. A reference that leads nowhere becomes an empty value there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class Setting:
     secret: bool = False
     one_value: bool = False
     """Two variables with different values are refused, rather than one of them passed over."""
+    warn_empty: bool = False
+    """A variable that is there and empty is worth a word, or on some platforms a refusal."""
 
     @property
     def name(self) -> str:
@@ -110,16 +116,30 @@ def _addressing(value: str) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    """A name or an address; what it stands for is found out when it is listened on."""
+    if "://" in value or re.search(r"[\s/'\"<>,]", value):
+        raise ValueError("is not an address to listen on, such as 0.0.0.0")
+    if re.fullmatch(r"[^:]+:\d+", value):
+        raise ValueError("is an address with a port; the port belongs into MLFLOW_PORT")
+    return value.strip("[]")
+
+
 def _endpoint(value: str) -> str:
     """The URL without a slash at its end."""
     if not value:
         return value
+    if "://" not in value:
+        raise ValueError("has no scheme; put https:// (or http://) before it")
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.port == 0:
+    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[@<>\s]", parts.netloc):
         raise ValueError("is not a URL of a store, such as https://s3.eu-west-1.amazonaws.com")
+    origin = f"{parts.scheme}://{parts.netloc}"
+    if parts.port == 0:
+        raise ValueError("has a port that is none")
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError("has more than a host and a port; the bucket belongs into the s3:// location")
-    return f"{parts.scheme}://{parts.netloc}"
+        raise ValueError(f"has more than a host and a port; set it to {origin}, the bucket belongs into s3://bucket")
+    return origin
 
 
 def _whole_number(value: str, least: int, most: int) -> int:
@@ -138,6 +158,7 @@ SETTINGS = (
         "The database: `postgresql://user:password@host:5432/name`, or `sqlite:///file.db`. "
         "Default: SQLite in the data folder.",
         secret=True,
+        warn_empty=True,
     ),
     Setting(
         "default_artifact_root",
@@ -225,7 +246,7 @@ SETTINGS = (
         "host",
         ("MLFLOW_HOST",),
         ("--host", "-h"),
-        _text,
+        _host,
         "127.0.0.1",
         "The address to listen on. `0.0.0.0` also listens on `[::]` where the machine has IPv6.",
     ),
@@ -283,9 +304,41 @@ SETTINGS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A setting as it was found: where, with which text, what that means, and what is to be said of it."""
+
+    setting: Setting
+    source: str
+    """The flag or variable; "" for the default."""
+    text: str
+    value: Any = None
+    fault: StartError | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """The text as people may see it."""
+        return "***" if self.setting.secret and self.text else self.text
+
+
 def load(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Settings:
     """Settings from flags (by field name; they win) and variables. Raises StartError for the first wrong one."""
-    values = {setting.field: _value(setting, flags, environ) for setting in SETTINGS}
+    return settings_of(find(flags, environ))
+
+
+def find(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> list[Found]:
+    """Every setting of the table, right or wrong."""
+    return [_found(setting, flags, environ) for setting in SETTINGS]
+
+
+def settings_of(found: Iterable[Found]) -> Settings:
+    """Raises StartError for the first wrong one."""
+    values: dict[str, Any] = {}
+    for one in found:
+        if one.fault:
+            raise one.fault
+        values[one.setting.field] = one.value
     values["data"] = data = values["data"].absolute()
     values["backend_store_uri"] = values["backend_store_uri"] or f"sqlite:///{data / 'mlflow.db'}"
     values["artifacts_destination"] = values["artifacts_destination"] or str(data / "mlartifacts")
@@ -293,41 +346,94 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.enviro
     return Settings(**values)
 
 
-def _value(setting: Setting, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Any:
-    source, text = _given(setting, flags, environ)
+def notes(found: Iterable[Found]) -> list[str]:
+    """What is to be said of settings that are right, at every start."""
+    return [note for one in found for note in one.notes]
+
+
+def default_of(one: Found) -> Found:
+    """The same setting as if nothing had been given."""
+    return Found(one.setting, "", one.setting.default, one.setting.parse(one.setting.default))
+
+
+def _found(setting: Setting, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Found:
+    source, text = "", ""
+    notes: tuple[str, ...] = ()
+    try:
+        source, text, notes = _given(setting, flags, environ)
+        if reason := unresolved(text):
+            raise StartError(f"{source}: {reason}")
+        return Found(setting, source, text, _parsed(setting, source or setting.name, text), None, notes)
+    except StartError as error:
+        return Found(setting, source, text, None, error, notes)
+
+
+def _parsed(setting: Setting, source: str, text: str) -> Any:
     try:
         return setting.parse(text)
     except ValueError as error:
         shown = "its value" if setting.secret else repr(text)
-        raise StartError(f"{source}: {shown} {error}. {setting.help}") from None
+        raise StartError(f"{source}: {shown} {error}.", setting.help) from None
 
 
-def _given(setting: Setting, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> tuple[str, str]:
-    """Where the value comes from, and its text; an empty variable counts as unset."""
-    if flag := flags.get(setting.field):
-        return setting.flags[0], flag
-    found = _given_by_variables(setting, environ)
-    source, text = next(found, (setting.name, setting.default))
+def _given(
+    setting: Setting, flags: Mapping[str, str | None], environ: Mapping[str, str]
+) -> tuple[str, str, tuple[str, ...]]:
+    """Where the value comes from, its text, and what is to be said of it; an empty variable counts as unset."""
+    if flag := cleaned(flags.get(setting.field) or ""):
+        return setting.flags[0], flag, ()
+    given = list(_given_by_variables(setting, environ))
+    notes = tuple(_service_link_note(*one) for one in given if _is_no_port(setting, one[1]))
+    given = [one for one in given if not _is_no_port(setting, one[1])]
+    if not given:
+        return "", setting.default, notes + _empty_notes(setting, environ)
+    source, text = given[0]
     if setting.one_value:
-        for other, another in found:
+        for other, another in given[1:]:
             if another.rstrip("/") != text.rstrip("/"):
-                raise StartError(f"{source} and {other} are set to different values. Keep one of them.")
-    return source, text
+                raise StartError(f"{source} and {other} are set to different values.", "Keep one of them.")
+    return source, text, notes
+
+
+def _is_no_port(setting: Setting, text: str) -> bool:
+    return setting.parse is _port and is_service_link(text)
+
+
+def _service_link_note(variable: str, text: str) -> str:
+    return (
+        f"{variable}: {text} is what Kubernetes sets beside a Service of that name, and no port to listen on: it is "
+        "passed over. enableServiceLinks: false in the pod's spec keeps it away."
+    )
+
+
+def _empty_notes(setting: Setting, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """An empty address of the database is most often a reference that led nowhere. Raises StartError where that is
+    known: SQLite in a container would take in the data, and be gone with the next one.
+    """
+    empty = [name for name in setting.variables if name in environ and setting.warn_empty]
+    if not empty:
+        return ()
+    if any(name in environ for name in RAILWAY):
+        raise StartError(
+            f"{empty[0]} is empty: the reference in it, such as ${{{{Postgres.DATABASE_URL}}}}, was not resolved.",
+            "Check that a service of that name is in the same project and environment, or remove the variable.",
+        )
+    return (f"{empty[0]} is set and empty, so the data goes to SQLite in the data folder.",)
 
 
 def _given_by_variables(setting: Setting, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for variable in setting.variables:
-        if text := environ.get(variable, ""):
+        if text := cleaned(environ.get(variable, "")):
             yield variable, text
-        elif path := environ.get(f"{variable}_FILE", ""):
-            yield f"{variable}_FILE", _file_text(variable, path)
+        elif (path := cleaned(environ.get(f"{variable}_FILE", ""))) and (text := cleaned(_file_text(variable, path))):
+            yield f"{variable}_FILE", text
 
 
 def _file_text(variable: str, path: str) -> str:
     try:
-        return Path(path).read_text().strip()
+        return Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"{variable}_FILE: cannot read {path!r} ({error}). Point it to a readable file.") from None
+        raise StartError(f"{variable}_FILE: cannot read {path!r} ({error}).", "Point it to a readable file.") from None
 
 
 def is_loopback(host: str) -> bool:

@@ -92,4 +92,12 @@ def unavailable(message: str, retry_after: int = 1) -> ApiError:
 
 
 class StartError(Exception):
-    """Why the server cannot start: one line for people that names the setting at fault and the next step."""
+    """Why the server cannot start: one line for people that names the setting at fault and the next step.
+
+    `fault` and `advice` are its two halves; `advice` is "" where the fault says what to do.
+    """
+
+    def __init__(self, fault: str, advice: str = "") -> None:
+        super().__init__(f"{fault} {advice}".rstrip())
+        self.fault = fault
+        self.advice = advice

@@ -177,7 +177,7 @@ def _listen(host: str, port: int, asked: str) -> socket.socket:
     except OSError as error:
         reason = error.strerror or str(error)
         raise StartError(
-            f"{asked}: cannot listen on {host} port {port} ({reason}). "
-            f"Stop what uses the port, or set {asked} to another one."
+            f"{asked}: cannot listen on {host} port {port} ({reason}).",
+            f"Stop what uses the port, or set {asked} to another one.",
         ) from None
     return bound

@@ -15,7 +15,8 @@ KERNEL = {"artifacts", "auth", "db", "search", "wire"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "errors": set(),
-    "config": {"errors"},
+    "pasted": set(),
+    "config": {"errors", "pasted"},
     "artifacts": {"errors"},
     "auth": {"errors"},
     "db": {"errors"},
@@ -25,7 +26,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": KERNEL | {"context", "errors"},
     "app": KERNEL | {"api", "config", "context", "errors"},
     "serving": {"config", "errors"},
-    "cli": KERNEL | {"app", "config", "errors", "serving"},
+    "checks": {"artifacts", "config", "db", "errors", "serving"},
+    "cli": KERNEL | {"app", "checks", "config", "errors", "serving"},
 }
 """First-level parts of the package, and the others that each may import."""
 

@@ -163,6 +163,13 @@ def railtrack_server(
         server.stop()
 
 
+def command(folder: Path, *arguments: str, seconds: float = 60, **environ: str) -> subprocess.CompletedProcess[str]:
+    """`railtrack` with these arguments and nothing of this machine's environment, to its end."""
+    program = [str(Path(sys.executable).with_name("railtrack")), *arguments]
+    clean = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **environ}
+    return subprocess.run(program, cwd=folder, env=clean, capture_output=True, text=True, timeout=seconds, check=False)
+
+
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.config import SETTINGS, Settings, load
+from railtrack.checks.start import check_artifact_locations, check_credentials, login_warnings, try_buckets
+from railtrack.cli.flags import add_flags
+from railtrack.config import Settings, find, notes, settings_of
 from railtrack.db.open import open_database, prepare, wait_for_database
 from railtrack.db.url import DatabaseUrl, parse_database_url
-from railtrack.errors import ApiError, StartError
+from railtrack.errors import StartError
 
 log = logging.getLogger("railtrack")
 
@@ -20,61 +22,29 @@ RULE = "=" * 40
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """One flag for every setting that has one."""
-    for setting in SETTINGS:
-        if setting.flags:
-            names = ", ".join(setting.variables)
-            parser.add_argument(
-                *setting.flags,
-                dest=setting.field,
-                metavar="VALUE",
-                help=f"{setting.help} [{names}; default: {setting.default or 'none'}]".replace("%", "%%"),
-            )
+    add_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal ends it. Returns 1 when it cannot start, having said why in one line."""
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%Y-%m-%d %H:%M:%S %z")
     try:
-        settings = load(vars(options))
-        check_login(settings)
+        found = find(vars(options))
+        settings = settings_of(found)
+        for warning in (*notes(found), *login_warnings(settings)):
+            log.warning("%s", warning)
         url = parse_database_url(settings.backend_store_uri)
         check_artifact_locations(settings, url)
         announce(settings, url)
         if url.engine == "sqlite":
             Path(url.path).absolute().parent.mkdir(parents=True, exist_ok=True)
         asyncio.run(prepare_database(settings, url))
-        asyncio.run(try_buckets(settings))
+        asyncio.run(try_stores(settings))
         serve(settings)
     except StartError as error:
         print(f"Error: {error}", file=sys.stderr, flush=True)
         return 1
     return 0
-
-
-def check_login(settings: Settings) -> None:
-    """Who asks for a login must not get a server without one."""
-    if settings.auth == "on":
-        raise StartError("RAILTRACK_AUTH: this version has no login yet. Set it to off, or wait for a later version.")
-    if not settings.loopback:
-        log.warning(
-            "This server has no login: whoever can reach %s can read, change and delete everything. "
-            "Keep it in a private network.",
-            settings.host,
-        )
-
-
-def check_artifact_locations(settings: Settings, url: DatabaseUrl) -> None:
-    """A database among the artifacts could be downloaded, overwritten and deleted like one."""
-    try:
-        stores = ArtifactStores(settings)
-    except ApiError as error:
-        raise StartError(error.message) from None
-    if url.engine == "sqlite" and stores.serves(url.path):
-        raise StartError(
-            "MLFLOW_ARTIFACTS_DESTINATION, MLFLOW_DEFAULT_ARTIFACT_ROOT: one of them contains the database "
-            f"{url.path}. Give artifacts a folder of their own."
-        )
 
 
 def announce(settings: Settings, url: DatabaseUrl) -> None:
@@ -106,17 +76,15 @@ async def prepare_database(settings: Settings, url: DatabaseUrl) -> None:
         await db.close()
 
 
-async def try_buckets(settings: Settings) -> None:
+async def try_stores(settings: Settings) -> None:
     """Try out each location in S3. What a setting must change ends the start; a store that is away does not."""
     stores = ArtifactStores(settings)
     try:
-        stores.check_credentials()
+        check_credentials(stores)
         if stores.buckets():
             say("AWS credentials detected")
-        for line in await stores.try_out():
-            log.warning("%s", line)
-    except ApiError as error:
-        raise StartError(error.message) from None
+        for away in await try_buckets(stores):
+            log.warning("%s", away)
     finally:
         stores.close()
 

@@ -62,9 +62,10 @@ async def wait_for_database(db: Db, url: DatabaseUrl, seconds: float) -> None:
         if _sqlstate(cause) in FINAL or isinstance(cause, ValueError) or url.engine == "sqlite":
             _give_up(url, cause)
         if time.monotonic() >= deadline:
+            waited = f" within {seconds:g} s" if seconds else ""
             raise StartError(
-                f"Could not connect to backend store {url.masked} within {seconds:g} s ({_words(cause)}). "
-                f"Check {SETTING}, and that PostgreSQL runs there and can be reached from here."
+                f"Could not connect to backend store {url.masked}{waited} ({_words(cause)}).",
+                f"Check {SETTING}, and that PostgreSQL runs there and can be reached from here.",
             )
         await asyncio.sleep(min(RETRY_S * 2**attempt, RETRY_MOST_S))
 
@@ -150,8 +151,8 @@ async def _is_mlflows(tx: Tx, url: DatabaseUrl) -> bool:
         _refuse_foreign(found, url)
     if len(revisions) != 1 or schema.is_older(revisions[0]):
         raise StartError(
-            f"{SETTING}: the database was made by an older MLflow. "
-            f"Make a backup, then upgrade it with MLflow 3.17.2: mlflow db upgrade {url.masked}"
+            f"{SETTING}: the database was made by an older MLflow.",
+            f"Make a backup, then upgrade it with MLflow 3.17.2: mlflow db upgrade {url.masked}",
         )
     _refuse_unfit(found, revisions[0], url)
     log.info("The database is of MLflow's newer revision %s, and has all we need", revisions[0])
@@ -193,7 +194,7 @@ def _refuse_foreign(found: Found, url: DatabaseUrl) -> NoReturn:
         use = "is in use by another application, which keeps an alembic_version of its own there"
     else:
         use = f"has another application's tables under names that MLflow uses: {', '.join(sorted(found))}"
-    raise StartError(f"{SETTING}: {url.masked} {use}. {OWN_DATABASE}")
+    raise StartError(f"{SETTING}: {url.masked} {use}.", OWN_DATABASE)
 
 
 def _refuse_unfit(found: Found, revision: str, url: DatabaseUrl) -> None:
@@ -207,9 +208,8 @@ def _refuse_unfit(found: Found, revision: str, url: DatabaseUrl) -> None:
         faults = [f"lacks {', '.join(lacks)}"] if lacks else []
         faults += [f"wants values for {', '.join(wants)}"] if wants else []
         raise StartError(
-            f"{SETTING}: {url.masked} was made by a newer MLflow (revision {revision}). "
-            f"It {' and '.join(faults)}. "
-            "Use a newer Railtrack, or another database."
+            f"{SETTING}: {url.masked} was made by a newer MLflow (revision {revision}). It {' and '.join(faults)}.",
+            "Use a newer Railtrack, or another database.",
         )
 
 
@@ -219,7 +219,7 @@ def _give_up(url: DatabaseUrl, cause: BaseException) -> NoReturn:
     fault = f'password authentication failed for user "{url.user}"' if state == "28P01" else _words(cause)
     file = "It has to be a SQLite file, in a folder that this user may write to."
     advice = FINAL.get(state, file if url.engine == "sqlite" else "Correct the URL.")
-    raise StartError(f"{SETTING}: {fault} ({url.masked}). {advice}") from None
+    raise StartError(f"{SETTING}: {fault} ({url.masked}).", advice) from None
 
 
 def _sqlstate(error: BaseException) -> str:

@@ -1,0 +1,73 @@
+"""What the start of the server and `railtrack doctor` both check, so that both tell it in the same words.
+
+Each raises StartError for what no waiting mends. What concerns the database alone is in db/open.py, sockets are in
+serving.py.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from railtrack.artifacts import ArtifactStores
+from railtrack.config import Settings
+from railtrack.db.url import DatabaseUrl
+from railtrack.errors import ApiError, StartError
+
+if TYPE_CHECKING:  # S3 is loaded by servers that have an s3:// location
+    from railtrack.artifacts.s3 import S3Store
+
+
+def login_warnings(settings: Settings) -> list[str]:
+    """Who asks for a login gets no server without one. Who can be reached by others is told that there is none."""
+    if settings.auth == "on":
+        raise StartError(
+            "RAILTRACK_AUTH: this version has no login yet.", "Set it to off, or wait for a later version."
+        )
+    if settings.loopback:
+        return []
+    return [
+        f"This server has no login: whoever can reach {settings.host} can read, change and delete everything. "
+        "Keep it in a private network."
+    ]
+
+
+def check_artifact_locations(settings: Settings, url: DatabaseUrl) -> None:
+    """There is a store for each. A database among the artifacts could be downloaded, and overwritten, like one."""
+    with _as_start_error():
+        stores = ArtifactStores(settings)
+    with _as_start_error("MLFLOW_ARTIFACTS_DESTINATION: "):
+        stores.proxied()
+    if url.engine == "sqlite" and stores.serves(url.path):
+        raise StartError(
+            "MLFLOW_ARTIFACTS_DESTINATION, MLFLOW_DEFAULT_ARTIFACT_ROOT: one of them contains the database "
+            f"{url.path}.",
+            "Give artifacts a folder of their own.",
+        )
+
+
+def check_credentials(stores: ArtifactStores) -> None:
+    """There are keys, where a location in S3 needs them."""
+    with _as_start_error():
+        stores.check_credentials()
+
+
+async def try_buckets(stores: ArtifactStores) -> list[str]:
+    """Try out each location in S3. What is away for the moment is returned, for it ends no start."""
+    with _as_start_error():
+        return await stores.try_out()
+
+
+async def try_bucket(store: "S3Store") -> str | None:
+    """As try_buckets, of one of them."""
+    from railtrack.artifacts.s3_probe import try_out
+
+    with _as_start_error():
+        return await try_out(store)
+
+
+@contextmanager
+def _as_start_error(setting: str = "") -> Iterator[None]:
+    try:
+        yield
+    except ApiError as error:
+        raise StartError(f"{setting}{error.message}") from None

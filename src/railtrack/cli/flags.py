@@ -1,0 +1,17 @@
+"""The flags that `railtrack server` and `railtrack doctor` have in common: one for every setting that has one."""
+
+import argparse
+
+from railtrack.config import SETTINGS
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    for setting in SETTINGS:
+        if setting.flags:
+            names = ", ".join(setting.variables)
+            parser.add_argument(
+                *setting.flags,
+                dest=setting.field,
+                metavar="VALUE",
+                help=f"{setting.help} [{names}; default: {setting.default or 'none'}]".replace("%", "%%"),
+            )

@@ -1,0 +1,200 @@
+"""The environments of the platforms that people deploy to, and what the server makes of each."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from railtrack.artifacts.s3_open import region_of
+from railtrack.config import find, load, notes
+from railtrack.db.url import parse_database_url
+from railtrack.errors import StartError
+from railtrack.serving import addresses
+
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "c2VjcmV0"}
+GUIDE = {
+    "MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://vision-platform-prod/mlflow-artifacts",
+    "MLFLOW_HOST": "0.0.0.0",
+    "MLFLOW_PORT": "5000",
+    "GUNICORN_WORKERS": "2",
+    "GUNICORN_THREADS": "4",
+    **KEYS,
+}
+RAILWAY = {
+    "RAILWAY_PROJECT_ID": "c2a9",
+    "RAILWAY_ENVIRONMENT_ID": "f00d",
+    "RAILWAY_SERVICE_ID": "beef",
+    "RAILWAY_PUBLIC_DOMAIN": "mlflow-service-production-1a2b.up.railway.app",
+}
+RAILWAY_DATABASE = "postgresql://postgres:pw@postgres.railway.internal:5432/railway"
+R2 = "https://0123456789abcdef.r2.cloudflarestorage.com"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    environ: dict[str, str]
+    ports: list[int]
+    database: str
+    root: str = "s3://vision-platform-prod/mlflow-artifacts"
+    destination: str = "/mlflow/data/mlartifacts"
+    endpoint: str = ""
+    region: str = "us-east-1"
+    host: str = "0.0.0.0"
+    notes: list[str] = field(default_factory=list)
+
+
+DEPLOYMENTS = {
+    "Railway, the guide with Amazon's S3": Deployment(
+        {**RAILWAY, **GUIDE, "MLFLOW_BACKEND_STORE_URI": RAILWAY_DATABASE, "AWS_S3_ENDPOINT_URL": ""},
+        ports=[5000],
+        database="postgresql://postgres:***@postgres.railway.internal:5432/railway",
+    ),
+    "Railway with its own PORT and Cloudflare R2": Deployment(
+        {**RAILWAY, **GUIDE, "PORT": "8080", "MLFLOW_BACKEND_STORE_URI": RAILWAY_DATABASE, "AWS_S3_ENDPOINT_URL": R2},
+        ports=[5000, 8080],
+        database="postgresql://postgres:***@postgres.railway.internal:5432/railway",
+        endpoint=R2,
+        region="auto",
+    ),
+    "Railway with Backblaze B2 and the database's own variable": Deployment(
+        {
+            **RAILWAY,
+            **GUIDE,
+            "DATABASE_URL": RAILWAY_DATABASE,
+            "AWS_S3_ENDPOINT_URL": "https://s3.us-west-002.backblazeb2.com/",
+        },
+        ports=[5000],
+        database="postgresql://postgres:***@postgres.railway.internal:5432/railway",
+        endpoint="https://s3.us-west-002.backblazeb2.com",
+        region="us-west-002",
+    ),
+    "Railway with a bucket of its own, clients without keys": Deployment(
+        {
+            **RAILWAY,
+            **KEYS,
+            "PORT": "8080",
+            "MLFLOW_HOST": "::",
+            "DATABASE_URL": RAILWAY_DATABASE,
+            "MLFLOW_ARTIFACTS_DESTINATION": "s3://stuffed-bucket-1a2b",
+            "AWS_ENDPOINT_URL": "https://storage.railway.app",
+            "AWS_DEFAULT_REGION": "auto",
+        },
+        ports=[5000, 8080],
+        database="postgresql://postgres:***@postgres.railway.internal:5432/railway",
+        root="mlflow-artifacts:/",
+        destination="s3://stuffed-bucket-1a2b",
+        endpoint="https://storage.railway.app",
+        region="auto",
+        host="::",
+    ),
+    "Render": Deployment(
+        {
+            **GUIDE,
+            "RENDER": "true",
+            "PORT": "10000",
+            "DATABASE_URL": "postgresql://mlflow:pw@dpg-abc123-a/mlflow_x1",
+            "AWS_REGION": "eu-central-1",
+        },
+        ports=[5000, 10000],
+        database="postgresql://mlflow:***@dpg-abc123-a:5432/mlflow_x1",
+        region="eu-central-1",
+    ),
+    "Fly, with a volume": Deployment(
+        {
+            "FLY_APP_NAME": "tracking",
+            "MLFLOW_HOST": "0.0.0.0",
+            "PORT": "8080",
+            "MLFLOW_PORT": "8080",
+            "DATABASE_URL": "postgres://tracking:pw@tracking-db.flycast:5432/tracking?sslmode=disable",
+        },
+        ports=[8080],
+        database="postgresql://tracking:***@tracking-db.flycast:5432/tracking",
+        root="mlflow-artifacts:/",
+    ),
+    "Heroku": Deployment(
+        {
+            **GUIDE,
+            "DYNO": "web.1",
+            "PORT": "41532",
+            "DATABASE_URL": "postgres://u4f:p%40ss@ec2-52-1-2-3.compute-1.amazonaws.com:5432/d8k",
+        },
+        ports=[5000, 41532],
+        database="postgresql://u4f:***@ec2-52-1-2-3.compute-1.amazonaws.com:5432/d8k",
+    ),
+    "docker run --env-file, which keeps quotes": Deployment(
+        {
+            "MLFLOW_HOST": '"0.0.0.0"',
+            "MLFLOW_PORT": "'5000'",
+            "MLFLOW_BACKEND_STORE_URI": '"postgresql://me:pw@db/mlflow"',
+            "MLFLOW_DEFAULT_ARTIFACT_ROOT": '"s3://vision-platform-prod/mlflow-artifacts"',
+            "AWS_ACCESS_KEY_ID": '"AKIAEXAMPLE"',
+            "AWS_SECRET_ACCESS_KEY": "c2VjcmV0\n",
+            "AWS_S3_ENDPOINT_URL": '""',
+        },
+        ports=[5000],
+        database="postgresql://me:***@db:5432/mlflow",
+    ),
+    "docker compose with MinIO": Deployment(
+        {
+            "MLFLOW_HOST": "0.0.0.0",
+            "MLFLOW_BACKEND_STORE_URI": "postgresql+psycopg2://mlflow:mlflow@postgres:5432/mlflow",
+            "MLFLOW_ARTIFACTS_DESTINATION": "s3://mlflow/artifacts",
+            "MLFLOW_S3_ENDPOINT_URL": "http://minio:9000",
+            **KEYS,
+        },
+        ports=[5000],
+        database="postgresql://mlflow:***@postgres:5432/mlflow",
+        root="mlflow-artifacts:/",
+        destination="s3://mlflow/artifacts",
+        endpoint="http://minio:9000",
+    ),
+    "Kubernetes, beside a Service named mlflow": Deployment(
+        {
+            **GUIDE,
+            "MLFLOW_PORT": "tcp://10.96.7.3:5000",
+            "MLFLOW_PORT_5000_TCP": "tcp://10.96.7.3:5000",
+            "MLFLOW_SERVICE_HOST": "10.96.7.3",
+            "KUBERNETES_SERVICE_HOST": "10.96.0.1",
+            "MLFLOW_BACKEND_STORE_URI": "postgresql://mlflow:pw@postgres.data.svc/mlflow",
+        },
+        ports=[5000],
+        database="postgresql://mlflow:***@postgres.data.svc:5432/mlflow",
+        notes=[
+            "MLFLOW_PORT: tcp://10.96.7.3:5000 is what Kubernetes sets beside a Service of that name, and no port to "
+            "listen on: it is passed over. enableServiceLinks: false in the pod's spec keeps it away."
+        ],
+    ),
+    "a variable left empty by docker compose": Deployment(
+        {"MLFLOW_BACKEND_STORE_URI": "", "MLFLOW_HOST": "0.0.0.0"},
+        ports=[5000],
+        database="sqlite:////mlflow/data/mlflow.db",
+        root="mlflow-artifacts:/",
+        notes=["MLFLOW_BACKEND_STORE_URI is set and empty, so the data goes to SQLite in the data folder."],
+    ),
+}
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS.values(), ids=DEPLOYMENTS)
+def test_the_environment_of_a_platform_is_understood(deployment: Deployment) -> None:
+    environ = {"RAILTRACK_DATA": "/mlflow/data", **deployment.environ}
+    settings = load({}, environ)
+    assert sorted({port for _, port, _ in addresses(settings)}) == deployment.ports
+    assert settings.host == deployment.host
+    assert parse_database_url(settings.backend_store_uri).masked == deployment.database
+    assert (settings.default_artifact_root, settings.artifacts_destination) == (
+        deployment.root,
+        deployment.destination,
+    )
+    assert (settings.s3_endpoint, region_of(settings)) == (deployment.endpoint, deployment.region)
+    assert notes(find({}, environ)) == deployment.notes
+    if "AWS_ACCESS_KEY_ID" in environ:
+        assert (settings.aws_access_key_id, settings.aws_secret_access_key) == ("AKIAEXAMPLE", "c2VjcmV0")
+
+
+@pytest.mark.parametrize("name", ["MLFLOW_BACKEND_STORE_URI", "DATABASE_URL"])
+def test_a_reference_that_leads_nowhere_on_railway_does_not_end_in_sqlite(name: str) -> None:
+    with pytest.raises(
+        StartError, match=rf"^{name} is empty: the reference in it, such as .* was not resolved\. Check"
+    ):
+        load({}, {**RAILWAY, name: ""})
+    assert load({}, {**RAILWAY, "MLFLOW_BACKEND_STORE_URI": "", "DATABASE_URL": RAILWAY_DATABASE})
+    assert load({}, RAILWAY).backend_store_uri.startswith("sqlite:")
