@@ -1,0 +1,221 @@
+#!/bin/sh
+# Puts Railtrack on Railway by Railway's command line: docs/deploy.md, method 2. Shows the commands, and runs them only
+# with --apply. Settings of the server itself belong into src/railtrack/config.py, not in here.
+set -eu
+
+usage() {
+    cat <<'END'
+usage: deploy/railway.sh [--apply] [options]
+
+Shows the commands that make or update the service; with --apply it runs them.
+
+  --store s3|r2|b2|railway  where artifacts go (default: s3, Amazon's)
+  --bucket NAME             the bucket (--store railway: made where it isn't there; default: mlflow-artifacts)
+  --prefix NAME             the folder in the bucket (default: mlflow-artifacts)
+  --region NAME             s3: the bucket's region; railway: where a new one is made, sjc, iad, ams or sin (default: sin)
+  --endpoint URL            r2, b2: the store's URL
+  --proxied                 clients send artifacts through the server and need no keys
+  --service NAME            the name of the service (default: mlflow-service)
+  --postgres NAME           the name of the PostgreSQL service (default: Postgres)
+  --apply                   run the commands
+
+The keys of the store are taken from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or asked for. They are never shown,
+and reach Railway's program through a pipe, so that no list of processes has them.
+END
+}
+
+die() {
+    printf 'Error: %s\n' "$1" >&2
+    exit 1
+}
+
+apply='' proxied='' bucket='' region='' endpoint=''
+store=s3 prefix=mlflow-artifacts service=mlflow-service postgres=Postgres
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --apply) apply=yes ;;
+    --proxied) proxied=yes ;;
+    --help) usage && exit ;;
+    --store | --bucket | --prefix | --region | --endpoint | --service | --postgres)
+        [ -n "${2:-}" ] || die "$1 needs a value. deploy/railway.sh --help shows the options."
+        case $1 in
+        --store) store=$2 ;;
+        --bucket) bucket=$2 ;;
+        --prefix) prefix=$2 ;;
+        --region) region=$2 ;;
+        --endpoint) endpoint=$2 ;;
+        --service) service=$2 ;;
+        --postgres) postgres=$2 ;;
+        esac
+        shift
+        ;;
+    *) die "$1 is no option. deploy/railway.sh --help shows them." ;;
+    esac
+    shift
+done
+
+case $store in
+s3) [ -n "$region" ] || die "--store s3 needs --region, the one that the bucket is in, such as ap-northeast-2." ;;
+r2 | b2) [ -n "$endpoint" ] || die "--store $store needs --endpoint, the URL that the store's page shows for S3." ;;
+railway) bucket=${bucket:-mlflow-artifacts} ;;
+*) die "--store $store: it is one of s3, r2, b2, railway." ;;
+esac
+[ -n "$bucket" ] || die "--store $store needs --bucket, its name."
+case $service$postgres$bucket in
+*[!A-Za-z0-9._\ -]*) die "A name has other characters than letters, digits, dots, dashes, underscores and spaces." ;;
+esac
+
+# A word as a shell takes it: in single quotes where it needs them, so that ${{...}} reaches Railway as it stands.
+quoted() {
+    case $1 in
+    *[!A-Za-z0-9_./:=,-]* | '') printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")" ;;
+    *) printf '%s' "$1" ;;
+    esac
+}
+
+show() {
+    printf '$'
+    for word; do
+        printf ' ' && quoted "$word"
+    done
+    printf '\n'
+}
+
+run() {
+    show "$@"
+    [ -z "$apply" ] || "$@"
+}
+
+# Railway's list of $1 (service, bucket) has one with the name $2.
+there_is() {
+    railway "$1" list --json | grep -Eq "\"name\"[[:space:]]*:[[:space:]]*\"$(printf '%s' "$2" | sed 's/\./\\./g')\""
+}
+
+check_railway() {
+    command -v railway >/dev/null || die "Railway's program is not installed: npm install --global @railway/cli"
+    # A project's token, as CI has one, is no person's: whoami knows none.
+    [ -n "${RAILWAY_TOKEN:-}" ] || railway whoami >/dev/null || die "Log in first: railway login"
+    railway status >/dev/null || die "This folder belongs to no project of Railway's yet: railway link"
+    railway variable set --help >/dev/null 2>&1 || die "Railway's program is too old: railway upgrade"
+    there_is service "$postgres" ||
+        die "The project has no service $postgres. Add one: railway add --database postgres. Or name it: --postgres NAME"
+}
+
+add_service() {
+    if [ -n "$apply" ] && there_is service "$service"; then
+        printf '# The service %s is there.\n' "$service"
+    else
+        # With a variable given, Railway's program doesn't ask for some.
+        run railway add --service "$service" --variables MLFLOW_PORT=5000
+    fi
+}
+
+add_bucket() {
+    [ "$store" = railway ] || return 0
+    if [ -n "$apply" ] && there_is bucket "$bucket"; then
+        printf '# The bucket %s is there.\n' "$bucket"
+    else
+        run railway bucket create "$bucket" --region "${region:-sin}"
+    fi
+}
+
+# Railway's program takes these settings only where it is connected to a terminal: elsewhere it expects other input.
+set_up_deployment() {
+    if [ -n "$apply" ] && [ ! -t 0 ]; then
+        printf '# No terminal here: set these by hand, in the Settings of %s: Start Command %s, Healthcheck Path %s.\n' \
+            "$service" /mlflow/docker-entrypoint.sh /health
+        return
+    fi
+    run railway environment edit --message "Deploy $service" \
+        --service-config "$service" deploy.startCommand /mlflow/docker-entrypoint.sh \
+        --service-config "$service" deploy.healthcheckPath /health \
+        --service-config "$service" deploy.restartPolicyType ON_FAILURE \
+        --service-config "$service" deploy.restartPolicyMaxRetries 10
+}
+
+set_variables() {
+    run railway variable set --service "$service" --skip-deploys "$@"
+}
+
+set_artifact_root() {
+    if [ -n "$proxied" ]; then
+        set_variables MLFLOW_DEFAULT_ARTIFACT_ROOT=mlflow-artifacts:/ "MLFLOW_ARTIFACTS_DESTINATION=$1"
+    else
+        set_variables "MLFLOW_DEFAULT_ARTIFACT_ROOT=$1"
+    fi
+}
+
+# Sets the variable $1, which holds a secret: by way of the program's input.
+set_secret() {
+    printf "\$ printf %%s \"\$%s\" | " "$1"
+    show railway variable set "$1" --stdin --service "$service" --skip-deploys | cut -c 3-
+    [ -z "$apply" ] || printf %s "$2" | railway variable set "$1" --stdin --service "$service" --skip-deploys
+}
+
+# The secret in the variable $1, or typed in, on standard output; what it prints is caught, never shown.
+secret() {
+    eval "value=\${$1:-}"
+    if [ -z "$value" ] && [ -n "$apply" ]; then
+        [ -t 0 ] || die "$1 is not set."
+        printf '%s: ' "$1" >&2
+        trap 'stty echo; exit 130' INT TERM
+        stty -echo
+        IFS= read -r value || value=
+        stty echo
+        trap - INT TERM
+        printf '\n' >&2
+        [ -n "$value" ] || die "$1 is empty."
+    fi
+    printf %s "$value"
+}
+
+set_store() {
+    if [ "$store" = railway ]; then
+        set_variables "AWS_ACCESS_KEY_ID=\${{$bucket.ACCESS_KEY_ID}}" \
+            "AWS_SECRET_ACCESS_KEY=\${{$bucket.SECRET_ACCESS_KEY}}" \
+            "AWS_S3_ENDPOINT_URL=\${{$bucket.ENDPOINT}}" "AWS_REGION=\${{$bucket.REGION}}"
+        set_artifact_root "s3://\${{$bucket.BUCKET}}/$prefix"
+        return
+    fi
+    [ -z "$endpoint" ] || set_variables "AWS_S3_ENDPOINT_URL=$endpoint"
+    [ -z "$region" ] || set_variables "AWS_REGION=$region"
+    set_artifact_root "s3://$bucket/$prefix"
+    set_secret AWS_ACCESS_KEY_ID "$access_key"
+    set_secret AWS_SECRET_ACCESS_KEY "$secret_key"
+}
+
+next_steps() {
+    cat <<END
+
+# Next
+# 1. There is no login yet: who reaches the server may read, change and delete all it has. Services of the same project
+#    reach it at http://$service.railway.internal:5000, and nobody else does. With a domain, everybody does:
+#      railway domain --service $service --port 5000
+# 2. See that it works, with the address that you gave it:
+#      railtrack verify https://$service-production-xxxx.up.railway.app
+# 3. Give the address to your other services as MLFLOW_TRACKING_URI.
+END
+}
+
+cd "$(dirname "$0")/.."
+access_key='' secret_key=''
+if [ -n "$apply" ]; then
+    check_railway
+    if [ "$store" != railway ]; then
+        access_key=$(secret AWS_ACCESS_KEY_ID)
+        secret_key=$(secret AWS_SECRET_ACCESS_KEY)
+    fi
+else
+    printf '# Nothing is done yet. With --apply, these are run:\n'
+fi
+add_service
+add_bucket
+set_up_deployment
+set_variables RAILWAY_DOCKERFILE_PATH=docker/mlflow/Dockerfile RAILWAY_HEALTHCHECK_TIMEOUT_SEC=30 \
+    RAILWAY_DEPLOYMENT_DRAINING_SECONDS=35
+set_variables "MLFLOW_BACKEND_STORE_URI=\${{$postgres.DATABASE_URL}}" MLFLOW_HOST=0.0.0.0 MLFLOW_PORT=5000 \
+    GUNICORN_WORKERS=2 GUNICORN_THREADS=4 RAILTRACK_DB_WAIT_S=20
+set_store
+run railway up --service "$service"
+next_steps

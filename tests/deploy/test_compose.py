@@ -1,0 +1,96 @@
+"""compose.yaml: what it hands to the server is what was meant, and its services fit each other."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from railtrack.artifacts import ArtifactStores
+from railtrack.config import SETTINGS, load
+from railtrack.db.url import parse_database_url
+from railtrack.serving import GRACE_S
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES = COMPOSE["services"]
+OURS = {name for setting in SETTINGS for name in setting.variables}
+
+
+def substituted(text: str, environ: dict[str, str]) -> str:
+    """As Compose does it: ${NAME:-default}."""
+    return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: environ.get(found[1]) or found[2], text)
+
+
+def environment(service: str, **environ: str) -> dict[str, str]:
+    return {name: substituted(text, environ) for name, text in SERVICES[service]["environment"].items()}
+
+
+def test_the_server_gets_the_database_and_the_store_of_its_neighbours() -> None:
+    given = environment("mlflow")
+    assert given.keys() <= OURS
+    settings = load({}, given)
+    url = parse_database_url(settings.backend_store_uri)
+    database = environment("postgres")
+    assert (url.host, url.port) == ("postgres", 5432)
+    assert (url.user, url.password) == (database["POSTGRES_USER"], database["POSTGRES_PASSWORD"])
+    assert url.database == database["POSTGRES_DB"]
+    assert (settings.host, settings.port, settings.workers, settings.threads) == ("0.0.0.0", 5000, 2, 4)
+    assert settings.s3_endpoint == "http://minio:9000"
+    keys = environment("minio")
+    assert settings.aws_access_key_id == keys["MINIO_ROOT_USER"]
+    assert settings.aws_secret_access_key == keys["MINIO_ROOT_PASSWORD"]
+    assert len(keys["MINIO_ROOT_PASSWORD"]) >= 8  # MinIO wants that
+
+
+def test_other_passwords_reach_both_ends() -> None:
+    others = {"POSTGRES_PASSWORD": "one", "MINIO_ROOT_USER": "two", "MINIO_ROOT_PASSWORD": "three"}
+    settings = load({}, environment("mlflow", **others))
+    assert parse_database_url(settings.backend_store_uri).password == "one"
+    assert (settings.aws_access_key_id, settings.aws_secret_access_key) == ("two", "three")
+    assert environment("postgres", **others)["POSTGRES_PASSWORD"] == "one"
+    assert environment("minio", **others) == environment("bucket", **others)
+
+
+def test_the_bucket_that_is_made_is_the_one_that_is_used() -> None:
+    stores = ArtifactStores(load({}, environment("mlflow")))
+    assert {store.bucket.name for store in stores.buckets()} == {"mlflow-artifacts"}
+    (command,) = SERVICES["bucket"]["command"]
+    assert "mc mb --ignore-existing store/mlflow-artifacts\n" in command
+    assert "http://minio:9000" in command
+    assert not re.search(r"(?<!\$)\$[A-Z{]", command), "Compose would put in variables of this machine"
+
+
+def test_the_ports_of_the_guide_are_open_to_this_machine_only() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
+    assert {port.rpartition(":")[0] for port in ports} >= {"127.0.0.1:5000", "127.0.0.1:9000"}
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_each_waits_for_what_it_needs() -> None:
+    assert SERVICES["mlflow"]["depends_on"] == {
+        "postgres": {"condition": "service_healthy"},
+        "bucket": {"condition": "service_completed_successfully"},
+    }
+    assert SERVICES["bucket"]["depends_on"] == {"minio": {"condition": "service_healthy"}}
+    assert SERVICES["postgres"]["healthcheck"]["test"][1] == "pg_isready"
+    assert SERVICES["minio"]["healthcheck"]["test"][1:] == ["mc", "ready", "local"]
+
+
+def test_the_server_has_the_guides_memory_and_time_to_end() -> None:
+    assert SERVICES["mlflow"]["mem_limit"] == SERVICES["mlflow"]["memswap_limit"] == "512m"
+    assert int(SERVICES["mlflow"]["stop_grace_period"].removesuffix("s")) >= GRACE_S + 5
+
+
+def test_what_is_to_stay_lies_in_a_volume_that_is_there() -> None:
+    used = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())}
+    assert used == set(COMPOSE["volumes"]) == {"postgres", "minio"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_image_has_a_version(service: str) -> None:
+    name, _, tag = SERVICES[service]["image"].rpartition(":")
+    assert name
+    assert tag != "latest"
+    assert "/" not in tag

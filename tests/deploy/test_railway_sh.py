@@ -1,0 +1,224 @@
+"""deploy/railway.sh against a stand-in for Railway's program: what it runs, shows, and keeps to itself."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.servers.railway import Railway
+
+from railtrack.config import SETTINGS
+from railtrack.serving import GRACE_S
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "deploy" / "railway.sh"
+S3 = ("--bucket", "vision-platform-prod", "--region", "ap-northeast-2")
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "it's $ecret"}
+SET = "variable set --service mlflow-service --skip-deploys"
+CONFIG = "--service-config mlflow-service"
+ADDED = shlex.split("add --service mlflow-service --variables MLFLOW_PORT=5000")
+DEPLOYED = [
+    shlex.split(
+        f"environment edit --message 'Deploy mlflow-service' {CONFIG} deploy.startCommand /mlflow/docker-entrypoint.sh "
+        f"{CONFIG} deploy.healthcheckPath /health {CONFIG} deploy.restartPolicyType ON_FAILURE "
+        f"{CONFIG} deploy.restartPolicyMaxRetries 10"
+    ),
+    shlex.split(
+        f"{SET} RAILWAY_DOCKERFILE_PATH=docker/mlflow/Dockerfile RAILWAY_HEALTHCHECK_TIMEOUT_SEC=30 "
+        "RAILWAY_DEPLOYMENT_DRAINING_SECONDS=35"
+    ),
+    shlex.split(
+        f"{SET} 'MLFLOW_BACKEND_STORE_URI=${{{{Postgres.DATABASE_URL}}}}' MLFLOW_HOST=0.0.0.0 MLFLOW_PORT=5000 "
+        "GUNICORN_WORKERS=2 GUNICORN_THREADS=4 RAILTRACK_DB_WAIT_S=20"
+    ),
+]
+KEYS_SET = [shlex.split(f"variable set {name} --stdin --service mlflow-service --skip-deploys") for name in KEYS]
+UP = ["up", "--service", "mlflow-service"]
+ROOT_IN_BUCKET = "MLFLOW_DEFAULT_ARTIFACT_ROOT=s3://vision-platform-prod/mlflow-artifacts"
+
+
+@pytest.fixture
+def railway(tmp_path: Path) -> Railway:
+    return Railway(tmp_path / "bin", environment=KEYS)
+
+
+def script(railway: Railway, *options: str, typed: str = "", terminal: bool = True) -> str:
+    """What the script says when it succeeds."""
+    done = railway.run("sh", SCRIPT, *options, cwd=Path("/"), typed=typed, terminal=terminal)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def shown(output: str) -> list[list[str]]:
+    """The commands of the output, as a shell reads them; those with a pipe are what comes after it."""
+    lines = [line[2:] for line in output.splitlines() if line.startswith("$ ")]
+    return [shlex.split(line.rpartition(" | ")[2])[1:] for line in lines]
+
+
+IN_BUCKET = f"{SET} MLFLOW_DEFAULT_ARTIFACT_ROOT=s3://vision-platform-prod/mlflow-artifacts"
+REFERRED_TO = (
+    "'AWS_ACCESS_KEY_ID=${{mlflow-artifacts.ACCESS_KEY_ID}}' "
+    "'AWS_SECRET_ACCESS_KEY=${{mlflow-artifacts.SECRET_ACCESS_KEY}}' "
+    "'AWS_S3_ENDPOINT_URL=${{mlflow-artifacts.ENDPOINT}}' 'AWS_REGION=${{mlflow-artifacts.REGION}}'"
+)
+R2 = "https://a1.r2.cloudflarestorage.com"
+B2 = "https://s3.us-west-002.backblazeb2.com"
+STORES = {
+    "s3": (S3, [f"{SET} AWS_REGION=ap-northeast-2", IN_BUCKET]),
+    "s3-proxied": (
+        (*S3, "--proxied"),
+        [
+            f"{SET} AWS_REGION=ap-northeast-2",
+            f"{SET} MLFLOW_DEFAULT_ARTIFACT_ROOT=mlflow-artifacts:/ "
+            "MLFLOW_ARTIFACTS_DESTINATION=s3://vision-platform-prod/mlflow-artifacts",
+        ],
+    ),
+    "r2": (
+        ("--store", "r2", "--bucket", "vision-platform-prod", "--endpoint", R2),
+        [f"{SET} AWS_S3_ENDPOINT_URL={R2}", IN_BUCKET],
+    ),
+    "b2": (
+        ("--store", "b2", "--bucket", "vision-platform-prod", "--endpoint", B2),
+        [f"{SET} AWS_S3_ENDPOINT_URL={B2}", IN_BUCKET],
+    ),
+    "railway": (
+        ("--store", "railway"),
+        [
+            f"{SET} {REFERRED_TO}",
+            f"{SET} 'MLFLOW_DEFAULT_ARTIFACT_ROOT=s3://${{{{mlflow-artifacts.BUCKET}}}}/mlflow-artifacts'",
+        ],
+    ),
+}
+"""Options -> what is set of the store, besides its keys."""
+
+
+def commands_for(store: str) -> tuple[tuple[str, ...], list[list[str]]]:
+    """The options, and all commands that follow from them where nothing is there yet."""
+    options, stored = STORES[store]
+    made = [ADDED, shlex.split("bucket create mlflow-artifacts --region sin")] if store == "railway" else [ADDED]
+    keys = [] if store == "railway" else KEYS_SET
+    return options, [*made, *DEPLOYED, *[shlex.split(command) for command in stored], *keys, UP]
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_the_commands_of_the_guide_reach_railway_word_for_word(railway: Railway, store: str) -> None:
+    options, expected = commands_for(store)
+    assert shown(script(railway, *options)) == expected
+    assert railway.calls == []  # that was for show
+
+    said = script(railway, *options, "--apply")
+    assert railway.commands == shown(said) == expected
+    typed_in = [call["stdin"] for call in railway.calls if "stdin" in call]
+    assert typed_in == ([] if store == "railway" else list(KEYS.values()))
+
+
+def test_no_secret_is_shown_or_stands_in_a_list_of_processes(railway: Railway) -> None:
+    said = script(railway, *S3) + script(railway, *S3, "--apply")
+    arguments = [word for call in railway.calls for word in call["argv"]]
+    for secret in KEYS.values():
+        assert secret not in said
+        assert not [word for word in arguments if secret in word]
+
+
+def test_keys_that_are_not_in_the_environment_are_asked_for(railway: Railway) -> None:
+    railway.environment = {}
+    said = script(railway, *S3, "--apply", typed="AKIATYPED\nty ped\\n'\n")
+    assert [call["stdin"] for call in railway.calls if "stdin" in call] == ["AKIATYPED", "ty ped\\n'"]
+    assert "TYPED" not in said
+    assert "ty ped" not in said
+
+
+def test_keys_that_nobody_can_be_asked_for_end_it_before_anything_is_made(railway: Railway) -> None:
+    railway.environment = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE"}
+    done = railway.run("sh", SCRIPT, *S3, "--apply", cwd=Path("/"), terminal=False)
+    assert (done.returncode, done.stderr) == (1, "Error: AWS_SECRET_ACCESS_KEY is not set.\n")
+    assert railway.commands == []
+
+
+def test_a_second_run_makes_nothing_twice(railway: Railway) -> None:
+    railway.services = ("Postgres", "mlflow-service")
+    railway.buckets = ("mlflow-artifacts",)
+    said = script(railway, "--store", "railway", "--apply")
+    assert railway.commands == commands_for("railway")[1][2:]
+    assert "# The service mlflow-service is there." in said
+    assert "# The bucket mlflow-artifacts is there." in said
+
+
+def test_a_service_whose_name_only_begins_alike_is_another(railway: Railway) -> None:
+    railway.services = ("Postgres", "mlflow-service-2", "my-mlflow-service")
+    script(railway, *S3, "--apply")
+    assert railway.commands[0] == ADDED
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ({"logged_in": False}, "Error: Log in first: railway login"),
+        ({"linked": False}, "Error: This folder belongs to no project of Railway's yet: railway link"),
+        ({"services": ()}, "Error: The project has no service Postgres. Add one: railway add --database postgres."),
+    ],
+)
+def test_what_has_to_be_there_first_is_told_before_anything_is_made(
+    railway: Railway, state: dict[str, bool], told: str
+) -> None:
+    for name, value in state.items():
+        setattr(railway, name, value)
+    done = railway.run("sh", SCRIPT, *S3, "--apply", cwd=Path("/"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(told)
+    assert railway.commands == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ((), "--store s3 needs --region"),
+        (("--region", "us-east-1"), "--store s3 needs --bucket"),
+        (("--store", "r2", "--bucket", "b"), "--store r2 needs --endpoint"),
+        (("--store", "gcs"), "--store gcs: it is one of s3, r2, b2, railway."),
+        (("--bucket",), "--bucket needs a value."),
+        (("--aply",), "--aply is no option."),
+        ((*S3, "--service", "a}}b"), "A name has other characters"),
+    ],
+)
+def test_a_wrong_option_is_told_in_one_line(railway: Railway, options: tuple[str, ...], told: str) -> None:
+    done = railway.run("sh", SCRIPT, *options, cwd=Path("/"))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: {told}")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_without_a_terminal_it_says_what_is_left_to_do_by_hand(railway: Railway) -> None:
+    said = script(railway, *S3, "--apply", terminal=False)
+    assert "environment" not in [command[0] for command in railway.commands]
+    assert "Start Command /mlflow/docker-entrypoint.sh, Healthcheck Path /health." in said
+
+
+def test_a_deployment_that_fails_fails_the_script(railway: Railway) -> None:
+    railway.up = 1
+    done = railway.run("sh", SCRIPT, *S3, "--apply", cwd=Path("/"))
+    assert done.returncode == 1
+    assert "# Next" not in done.stdout
+
+
+def test_every_variable_that_it_sets_is_one_of_ours_or_of_railways(railway: Railway) -> None:
+    ours = {name for setting in SETTINGS for name in setting.variables}
+    for options, _ in STORES.values():
+        for words in shown(script(railway, *options)):
+            if words[:2] == ["variable", "set"]:
+                names = {word.partition("=")[0] for word in words[2:] if word.isupper() or "=" in word}
+                assert names
+                assert {name for name in names if not name.startswith("RAILWAY_")} <= ours
+
+
+def test_railway_waits_longer_than_the_server_takes_to_end() -> None:
+    assert f"RAILWAY_DEPLOYMENT_DRAINING_SECONDS={GRACE_S + 5}" in SCRIPT.read_text()
+
+
+@pytest.mark.parametrize("program", [SCRIPT, ROOT / "tools" / "get_programs"], ids=lambda program: program.name)
+def test_shellcheck_finds_nothing(program: Path) -> None:
+    checker = Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run([checker, program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,70 @@
+"""Runs programs that call `railway`, with the stand-in of railway_cli.py in its place and a terminal as their input."""
+
+import json
+import os
+import pty
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PROGRAM = Path(__file__).with_name("railway_cli.py")
+
+
+@dataclass
+class Railway:
+    """One project, as the stand-in knows it. `calls` is what it was called with, in order."""
+
+    folder: Path
+    logged_in: bool = True
+    linked: bool = True
+    services: Sequence[str] = ("Postgres", "backend-service")
+    buckets: Sequence[str] = ()
+    up: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        record = self.folder / "calls"
+        return [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+
+    @property
+    def commands(self) -> list[list[str]]:
+        """The calls that change something."""
+        asking = (["whoami"], ["status"], ["service", "list", "--json"], ["bucket", "list", "--json"])
+        return [call["argv"] for call in self.calls if call["argv"] not in asking]
+
+    def run(
+        self, *command: str | Path, cwd: Path, typed: str = "", terminal: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command; `typed` waits at the terminal that it reads from."""
+        self._install()
+        master, slave = pty.openpty()
+        try:
+            os.write(master, typed.encode())
+            return subprocess.run(
+                [str(word) for word in command],
+                cwd=cwd,
+                env={"PATH": f"{self.folder}:{os.environ['PATH']}", "HOME": str(self.folder), **self.environment},
+                stdin=slave if terminal else subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        finally:
+            os.close(master)
+            os.close(slave)
+
+    def _install(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        record = self.folder / "calls"
+        names = ("logged_in", "linked", "services", "buckets", "up")
+        record.with_suffix(".state").write_text(json.dumps({name: getattr(self, name) for name in names}))
+        program = self.folder / "railway"
+        words = shlex.join([sys.executable, "-IS", str(PROGRAM), str(record)])
+        program.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        program.chmod(0o755)
