@@ -115,3 +115,11 @@ def test_a_database_in_a_folder_of_artifacts_is_not_served(tmp_path: Path) -> No
         assert done.returncode == 1
         assert setting in done.stderr
         assert "contains the database" in done.stderr
+
+
+@pytest.mark.parametrize("variable", ["RAILTRACK_DATA", "MLFLOW_ARTIFACTS_DESTINATION"])
+def test_a_folder_that_is_none_ends_the_start_with_one_line(variable: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = command(tmp_path, "server", **{variable: str(tmp_path / "file" / "below")})
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"Error: {variable}: {tmp_path}/file is not a folder. ")

@@ -8,8 +8,8 @@ import ctypes
 import os
 import signal
 import socket
+import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -92,10 +92,10 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
         self._settings = settings
         self._listeners = listeners
         self._load = load
+        self._heartbeats = heartbeat_folder()
         super().__init__()
 
     def load_config(self) -> None:
-        shared_memory = Path("/dev/shm")  # noqa: S108 (a directory, in which gunicorn makes a file of its own)
         options = {
             "bind": [f"fd://{listener.detach()}" for listener in self._listeners],
             "workers": self._settings.workers,
@@ -111,10 +111,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
             "control_socket_disable": True,
             "proc_name": "railtrack",
             "pre_fork": hold_signals,
-            # The workers' heartbeat files: on a disk that is busy, writing them would block.
-            "worker_tmp_dir": str(shared_memory)
-            if shared_memory.is_dir() and os.access(shared_memory, os.W_OK)
-            else None,
+            "worker_tmp_dir": self._heartbeats,
         }
         for name, value in options.items():
             self.cfg.set(name, value)
@@ -122,6 +119,21 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
 
     def load(self) -> Any:
         return self._load()
+
+
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 (a folder, in which gunicorn makes files of its own)
+
+
+def heartbeat_folder() -> str:
+    """Where the workers touch a file to show that they live: in memory, for on a busy disk that would block."""
+    if os.access(SHARED_MEMORY, os.W_OK | os.X_OK):
+        return SHARED_MEMORY
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        raise StartError(
+            "There is no folder for temporary files that this user may write to.", "Mount one at /tmp or /dev/shm."
+        ) from None
 
 
 M_TRIM_THRESHOLD = -1

@@ -33,6 +33,15 @@ def file_of(stores: ArtifactStores, uri: str, path: str = "") -> str:
     return f"{store.root}/{key}".rstrip("/")
 
 
+async def test_a_folder_that_no_new_experiment_uses_may_be_missing(tmp_path: Path) -> None:
+    """As in a container that can only be read, whose clients write to a store of their own."""
+    (tmp_path / "file").write_text("in the way of a folder")
+    unusable = str(tmp_path / "file" / "mlartifacts")
+    await ArtifactStores(Locations(unusable, f"file://{tmp_path}/mlruns")).probe()
+    with pytest.raises(ApiError):
+        await ArtifactStores(Locations(unusable)).probe()
+
+
 @pytest.mark.parametrize(
     ("uri", "inside"),
     [

@@ -118,6 +118,20 @@ def test_an_address_where_nothing_listens_is_given_up_after_the_wait() -> None:
     assert "secret" not in line
 
 
+def test_a_long_wait_is_told_of_again_and_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("railtrack.db.open.TOLD_EVERY_S", 0.3)
+    port = free_port()
+    with caplog.at_level("INFO", "railtrack"):
+        refusal(f"postgresql://user:secret@127.0.0.1:{port}/railway", wait=2)
+    told = [line for line in caplog.messages if f"s for PostgreSQL at 127.0.0.1 port {port}: " in line]
+    assert told[0].startswith("Waited ")
+    assert " of 2 s " in told[0]
+    assert len(told) >= 2
+    assert "secret" not in caplog.text
+
+
 def test_a_host_that_has_no_address_is_given_up_after_the_wait() -> None:
     assert "Could not connect to backend store" in refusal("postgresql://user@no.such.host.invalid/railway", wait=0)
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:  # with its 3 MB, S3 is loaded by servers that have an s3:// l
     from railtrack.artifacts.s3 import S3Store
     from railtrack.artifacts.s3_open import S3Settings, S3Stores
 
-__all__ = ["ArtifactStores", "Location", "Store"]
+__all__ = ["PROXIED", "ArtifactStores", "Location", "Store"]
+
+PROXIED = "mlflow-artifacts:"
+"""What locations begin with whose artifacts pass through the server, into the artifacts destination."""
 
 PROXY = "/mlflow-artifacts/artifacts/"
 """What http locations of MLflow's own artifact proxy have in their path."""
@@ -85,10 +88,11 @@ class ArtifactStores:
         return any(found.is_relative_to(store.root) for store in self._local.values())
 
     async def probe(self) -> None:
-        """Raise an ApiError that says why when the artifact proxy's store, or a bucket, is not there now."""
-        await self._destination_store().probe()
+        """Raise an ApiError that says why when a bucket, or the folder that new experiments use, is not there now."""
         for store in self.buckets():
             await store.probe()
+        if self._root_uri.startswith(PROXIED) and not self.s3_destination():
+            await self._destination_store().probe()
 
     def buckets(self) -> "list[S3Store]":
         """The configured locations in S3, each once."""
@@ -123,6 +127,11 @@ class ArtifactStores:
     def s3_destination(self) -> DirectStore | None:
         """The artifact proxy's store if it is in S3, wanted by clients or not: for what they have begun with it."""
         return self._s3.get(self._destination)
+
+    def destination_folder(self) -> Path | None:
+        """The artifact proxy's folder, None if its store is none."""
+        folder = _local_folder(self._destination)
+        return Path(folder) if folder else None
 
     async def direct_root(self) -> DirectStore | None:
         """As direct(), of the store in which new experiments have their artifacts without the proxy."""

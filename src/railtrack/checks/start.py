@@ -4,11 +4,13 @@ Each raises StartError for what no waiting mends. What concerns the database alo
 serving.py.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from railtrack.artifacts import ArtifactStores
+from railtrack.artifacts import PROXIED, ArtifactStores
 from railtrack.config import Settings
 from railtrack.db.url import DatabaseUrl
 from railtrack.errors import ApiError, StartError
@@ -43,6 +45,37 @@ def check_artifact_locations(settings: Settings, url: DatabaseUrl) -> None:
             f"{url.path}.",
             "Give artifacts a folder of their own.",
         )
+
+
+def check_folders(settings: Settings, url: DatabaseUrl) -> None:
+    """The folders that are going to be written to can be, or can be made. A volume often belongs to root at first."""
+    for setting, folder in _folders(settings, url):
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not there.is_dir():
+            raise StartError(f"{setting}: {there} is not a folder.", f"Remove it, or set {setting} to another one.")
+        if os.statvfs(there).f_flag & os.ST_RDONLY:
+            advice = "Mount a volume there, or use PostgreSQL and an S3-compatible store."
+            raise StartError(f"{setting}: {there} is on a read-only file system.", advice)
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise StartError(
+                f"{setting}: user {os.geteuid()}, as whom the server runs, may not write to {there}, which belongs to "
+                f"user {there.stat().st_uid}.",
+                "Give it to that user (chown), or run the server as the owner; on Railway, set RAILWAY_RUN_UID=0.",
+            )
+
+
+def _folders(settings: Settings, url: DatabaseUrl) -> Iterator[tuple[str, Path]]:
+    """Where SQLite and the artifacts of clients without keys are kept, each with the setting that says so."""
+    if url.engine == "sqlite":
+        folder = Path(url.path).absolute().parent
+        yield _setting_of(folder, settings, "MLFLOW_BACKEND_STORE_URI"), folder
+    kept = ArtifactStores(settings).destination_folder()
+    if kept and settings.default_artifact_root.startswith(PROXIED):
+        yield _setting_of(kept, settings, "MLFLOW_ARTIFACTS_DESTINATION"), kept
+
+
+def _setting_of(folder: Path, settings: Settings, otherwise: str) -> str:
+    return "RAILTRACK_DATA" if folder.is_relative_to(settings.data) else otherwise
 
 
 def check_credentials(stores: ArtifactStores) -> None:

@@ -7,7 +7,14 @@ import sys
 from pathlib import Path
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.checks.start import check_artifact_locations, check_credentials, login_warnings, try_buckets
+from railtrack.checks.memory import memory_warnings
+from railtrack.checks.start import (
+    check_artifact_locations,
+    check_credentials,
+    check_folders,
+    login_warnings,
+    try_buckets,
+)
 from railtrack.cli.flags import add_flags
 from railtrack.config import Settings, find, notes, settings_of
 from railtrack.db.open import open_database, prepare, wait_for_database
@@ -31,11 +38,12 @@ def run(options: argparse.Namespace) -> int:
     try:
         found = find(vars(options))
         settings = settings_of(found)
-        for warning in (*notes(found), *login_warnings(settings)):
+        for warning in (*notes(found), *login_warnings(settings), *memory_warnings(settings)):
             log.warning("%s", warning)
         url = parse_database_url(settings.backend_store_uri)
         check_artifact_locations(settings, url)
         announce(settings, url)
+        check_folders(settings, url)
         if url.engine == "sqlite":
             Path(url.path).absolute().parent.mkdir(parents=True, exist_ok=True)
         asyncio.run(prepare_database(settings, url))

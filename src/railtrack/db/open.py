@@ -18,6 +18,7 @@ from railtrack.errors import ApiError, StartError
 log = logging.getLogger("railtrack")
 
 RETRY_S, RETRY_MOST_S = 0.25, 2
+TOLD_EVERY_S = 5.0
 ATTEMPTS = 3
 
 CREATION_LOCK = 0x7261696C
@@ -50,8 +51,11 @@ def open_database(url: DatabaseUrl, *, connections: int) -> Db:
 
 
 async def wait_for_database(db: Db, url: DatabaseUrl, seconds: float) -> None:
-    """Return as soon as the database answers; a refused login or a missing database ends the wait at once."""
-    deadline = time.monotonic() + seconds
+    """Return as soon as the database answers; a refused login or a missing database ends the wait at once.
+
+    Every few seconds a line tells that it still waits, and for what.
+    """
+    began, next_line_at = time.monotonic(), TOLD_EVERY_S
     for attempt in itertools.count():
         try:
             await db.fetchval("SELECT 1")
@@ -61,12 +65,17 @@ async def wait_for_database(db: Db, url: DatabaseUrl, seconds: float) -> None:
         # A ValueError is a fault of the settings: a certificate that doesn't match, a name that is none.
         if _sqlstate(cause) in FINAL or isinstance(cause, ValueError) or url.engine == "sqlite":
             _give_up(url, cause)
-        if time.monotonic() >= deadline:
-            waited = f" within {seconds:g} s" if seconds else ""
+        waited = time.monotonic() - began
+        if waited >= seconds:
+            within = f" within {seconds:g} s" if seconds else ""
             raise StartError(
-                f"Could not connect to backend store {url.masked}{waited} ({_words(cause)}).",
+                f"Could not connect to backend store {url.masked}{within} ({_words(cause)}).",
                 f"Check {SETTING}, and that PostgreSQL runs there and can be reached from here.",
             )
+        if waited >= next_line_at:
+            where = f"{url.host} port {url.port}"
+            log.info("Waited %.0f of %g s for PostgreSQL at %s: %s", waited, seconds, where, _words(cause))
+            next_line_at = waited + TOLD_EVERY_S
         await asyncio.sleep(min(RETRY_S * 2**attempt, RETRY_MOST_S))
 
 
