@@ -26,6 +26,8 @@ FIRST_REQUEST_LIMIT_S = 30
 KEEP_ALIVE_S = 65
 """Longer than proxies keep their idle connections (nginx, AWS: 60 s), so that they close first."""
 GRACE_S = 30
+UNDO_S = 5
+"""The last of the grace period, after which the master kills: what is under way is broken off and takes itself back."""
 STUCK_LIMIT_S = 60
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
@@ -72,7 +74,12 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hi
     async def _shutdown(self) -> None:
         for connection in list(self.connections):
             connection.close_if_idle()
+        self.loop.call_later(self.cfg.graceful_timeout - UNDO_S, self._hang_up)
         await super()._shutdown()
+
+    def _hang_up(self) -> None:
+        for connection in list(self.connections):
+            connection.transport.abort()
 
 
 def hold_signals(_master: Any, _worker: Any) -> None:

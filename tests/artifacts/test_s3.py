@@ -12,7 +12,7 @@ from tests.servers.s3 import S3Server
 from tests.servers.s3_quirks import BUCKET, PAGE, QuirkyS3, Reply, error
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.artifacts.s3_upload import PART_BUFFERS, PART_BYTES
+from railtrack.artifacts.s3_memory import PART_BYTES
 from railtrack.errors import ApiError
 
 
@@ -127,6 +127,56 @@ async def test_a_completion_that_fails_after_200_is_no_success(quirky: QuirkyS3,
     assert quirky.uploads == {}
 
 
+async def test_a_completion_that_begins_with_blanks_is_read_behind_them(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores
+) -> None:
+    declared = b'<?xml version="1.0" encoding="UTF-8"?>'
+    store = quirky_stores.proxied().store
+    failed = b"   " + declared + b"<Error><Code>InvalidPart</Code><Message>a part is gone</Message></Error>"
+    quirky.refused = {"POST complete": Reply(200, failed)}
+    assert "a part is gone" in await refused(400, store.put("a", source(b"x" * (PART_BYTES + 1))))
+    quirky.refused = {"POST complete": Reply(200, b"   " + declared + b"<R/>")}
+    await store.put("a", source(b"x" * (PART_BYTES + 1)))
+    quirky.refused = {"POST complete": Reply(200, b"   ")}
+    message = await refused(503, store.put("a", source(b"x" * (PART_BYTES + 1))))
+    assert "did not say that the upload was completed" in message
+
+
+async def test_an_upload_that_is_cancelled_again_and_again_leaves_no_parts(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores
+) -> None:
+    """At whatever moment that happens: while the upload is begun, while a part is sent, while it is taken back."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 1_000_000
+            await asyncio.sleep(0)
+
+    quirky.delay = 0.02
+    for moment in range(8):
+        task = asyncio.create_task(quirky_stores.proxied().store.put("a", endless()))
+        await asyncio.sleep(0.02 + moment * 0.02)
+        while not task.done():
+            task.cancel()
+            await asyncio.sleep(0.005)
+        assert task.cancelled()
+        assert (quirky.uploads, quirky.objects) == ({}, {})
+    assert {"POST upload", "PUT part", "DELETE complete"} <= set(quirky.kinds())
+
+
+async def test_a_store_that_takes_for_ever_is_given_up(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = quirky_stores.proxied().store
+    quirky.delay = 0.3
+    monkeypatch.setattr("railtrack.artifacts.s3_bucket.CALL_LIMIT_S", 0.1)
+    assert "no answer in 0 s" in await refused(503, store.put("a", source(b"x")))
+    monkeypatch.setattr("railtrack.artifacts.s3_bucket.CALL_LIMIT_S", 10.0)
+    monkeypatch.setattr("railtrack.artifacts.s3_upload.FINISH_LIMIT_S", 0.1)
+    assert "not done in 0 s" in await refused(503, store.put("a", source(b"x" * (PART_BYTES + 1))))
+    assert quirky.uploads == {}
+
+
 async def test_an_upload_that_the_store_has_lost_is_to_be_sent_again(
     quirky: QuirkyS3, quirky_stores: ArtifactStores
 ) -> None:
@@ -201,30 +251,6 @@ async def test_a_failed_deletion_is_told_and_does_not_go_on_for_ever(
     )
     quirky.refused = {"POST delete": Reply(200, denied)}
     assert "AccessDenied" in await refused(403, quirky_stores.proxied().store.delete("big"))
-
-
-async def test_uploads_hold_a_bounded_number_of_parts_in_memory(
-    quirky: QuirkyS3, quirky_stores: ArtifactStores, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    go_on = asyncio.Event()
-    filled = 0
-
-    async def waiting() -> AsyncIterator[bytes]:
-        nonlocal filled
-        yield b"x" * 100_000
-        filled += 1
-        await go_on.wait()
-
-    monkeypatch.setattr("railtrack.artifacts.s3_upload.BUFFER_WAIT_S", 0.3)
-    store = quirky_stores.proxied().store
-    puts = [asyncio.create_task(store.put(f"{number}", waiting())) for number in range(PART_BUFFERS + 1)]
-    await store.put("small", source(b"x" * 1000))
-    assert "Too many uploads at once" in await refused(503, puts[-1])
-    assert filled == PART_BUFFERS
-    go_on.set()
-    await asyncio.gather(*puts[:-1])
-    await store.put("next", source(b"x" * 100_000))
-    assert len(quirky.objects) == PART_BUFFERS + 2
 
 
 async def test_a_slow_reader_makes_the_server_hold_no_more_than_its_window(

@@ -37,6 +37,7 @@ class RailtrackServer:
             **({"MLFLOW_BACKEND_STORE_URI": database} if database else {}),
             **environment,
         }
+        self.command = [str(Path(sys.executable).with_name("railtrack")), "server"]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -47,10 +48,9 @@ class RailtrackServer:
 
     def launch(self) -> None:
         """Start the processes without waiting for an answer."""
-        program = Path(sys.executable).with_name("railtrack")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(program), "server"],
+                self.command,
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,

@@ -44,6 +44,8 @@ class QuirkyS3:
     port: int = 0
     busy: int = 0
     """So many calls are answered with SlowDown."""
+    delay: float = 0.0
+    """Seconds before each call is answered."""
     hang_ups: int = 0
     """So many calls are not answered at all."""
     break_off: list[int] = field(default_factory=list)
@@ -165,6 +167,7 @@ class QuirkyS3:
         self.connections += 1
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while (reply := self.answer(await _read(reader))) is not None:
+                await asyncio.sleep(self.delay)
                 head = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
                 head += [f"{name}: {value}" for name, value in reply.headers.items()]
                 head += [f"Content-Length: {len(reply.body)}", "", ""]

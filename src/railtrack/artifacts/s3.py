@@ -14,8 +14,9 @@ from urllib.parse import unquote_plus
 
 from railtrack.artifacts.s3_bucket import Bucket, S3Refusal, parse, refused, text_of
 from railtrack.artifacts.s3_http import HttpAnswer, TransferError
+from railtrack.artifacts.s3_memory import PartMemory
 from railtrack.artifacts.s3_sign import Query
-from railtrack.artifacts.s3_upload import PartBuffers, abort, complete, create, upload
+from railtrack.artifacts.s3_upload import abort, complete, create, upload
 from railtrack.artifacts.store import CompletedPart, Entry, Page, is_folder, no_such
 from railtrack.errors import invalid
 
@@ -36,14 +37,14 @@ class _Listed(NamedTuple):
 class S3Store:
     """The store below `prefix` in a bucket."""
 
-    def __init__(self, bucket: Bucket, prefix: str, buffers: PartBuffers) -> None:
+    def __init__(self, bucket: Bucket, prefix: str, memory: PartMemory) -> None:
         self.bucket = bucket
         self.prefix = prefix
-        self._buffers = buffers
+        self._memory = memory
 
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         with self._calling(key):
-            await upload(self.bucket, self._full(key), chunks, self._buffers)
+            await upload(self.bucket, self._full(key), chunks, self._memory)
 
     async def open(self, key: str) -> "S3Artifact":
         if not key:

@@ -23,6 +23,8 @@ log = logging.getLogger("railtrack")
 ATTEMPTS = 4
 RETRY_WINDOW_S = 20.0
 """No further attempt is begun this long after the first: the client waits 120 s, and may itself try again."""
+CALL_LIMIT_S = 60.0
+"""All attempts of a call together, to the end of the answer; the bytes of an artifact are not a part of it."""
 WAIT_S = 0.2
 WAIT_LIMIT_S = 3.0
 ANSWER_BYTES = 16 * 1024 * 1024
@@ -142,6 +144,13 @@ class Bucket:
         return f"{self._base}/{quote(key, safe=UNRESERVED + '/')}"
 
     async def _retried(self, once: Callable[[], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(CALL_LIMIT_S):
+                return await self._attempts(once)
+        except TimeoutError as error:
+            raise self.unreachable(TransferError(f"no answer in {CALL_LIMIT_S:.0f} s")) from error
+
+    async def _attempts(self, once: Callable[[], Awaitable[T]]) -> T:
         begun = time.monotonic()
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -178,7 +187,8 @@ def _is_error(content: bytes) -> bool:
 def parse(content: bytes) -> ElementTree.Element | None:
     """The XML of an answer, None when it is none. It comes from the store that the operator chose, and is bounded."""
     try:
-        return ElementTree.fromstring(content)  # noqa: S314 (expat refuses entity bombs since 2.4.1)
+        # Blanks may come first: a store that takes long to complete an upload sends them to keep the connection.
+        return ElementTree.fromstring(content.strip())  # noqa: S314 (expat refuses entity bombs since 2.4.1)
     except ElementTree.ParseError:
         return None
 

@@ -14,9 +14,9 @@ from railtrack.artifacts.s3 import S3Store
 from railtrack.artifacts.s3_bucket import Bucket
 from railtrack.artifacts.s3_credentials import CredentialSettings, credentials_of
 from railtrack.artifacts.s3_http import Origin
+from railtrack.artifacts.s3_memory import PartMemory
 from railtrack.artifacts.s3_probe import presigned_work
 from railtrack.artifacts.s3_sign import Credentials
-from railtrack.artifacts.s3_upload import PartBuffers
 
 AUTO_REGION = (".r2.cloudflarestorage.com", "storage.railway.app", ".storageapi.dev", ".storage.dev")
 """Hosts of stores without regions, which sign for `auto`: Cloudflare R2, and Railway's buckets on Tigris."""
@@ -51,11 +51,11 @@ class S3Stores:
     def __init__(self, settings: S3Settings) -> None:
         self._settings = settings
         self._buckets: dict[str, Bucket] = {}
-        self._buffers = PartBuffers()
+        self._memory = PartMemory()
         self._direct: dict[str, _Trial] = {}
 
     def store(self, bucket: str, prefix: str) -> S3Store:
-        return S3Store(self._bucket(bucket), prefix, self._buffers)
+        return S3Store(self._bucket(bucket), prefix, self._memory)
 
     async def direct(self, store: object) -> S3Store | None:
         """The store when presigned URLs are wanted, lead to where clients can come, and were seen to work.

@@ -1,5 +1,6 @@
 """From a stream of any length to an object: one PUT when it is small, else a multipart upload in parts that are all of
-one size (R2 wants them so). Holds two parts in memory at the most, and leaves nothing behind when it fails.
+one size (R2 wants them so). Holds two parts in memory at the most, and leaves nothing behind when it fails. How much
+all uploads hold together is in s3_memory.py.
 """
 
 import asyncio
@@ -8,50 +9,30 @@ import logging
 import xml.etree.ElementTree as ElementTree
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from railtrack.artifacts.s3_bucket import Bucket, S3Refusal, parse, text_of
+from railtrack.artifacts.s3_http import TransferError
+from railtrack.artifacts.s3_memory import PART_BYTES, PartMemory, Share, Source
 from railtrack.artifacts.store import CompletedPart
 from railtrack.errors import invalid, unavailable
 
 log = logging.getLogger("railtrack")
 
-PART_BYTES = 8 * 1024 * 1024
 PARTS_LIMIT = 10_000
 """S3's own."""
-PART_BUFFERS = 8
-"""Parts that one process holds in memory, over all its uploads: 64 MB."""
-UNCOUNTED_BYTES = 64 * 1024
-"""An upload up to this long needs no part buffer."""
-BUFFER_WAIT_S = 45.0
-"""How long an upload waits for a part buffer: less than the client's patience (120 s), with a put after it."""
+FINISH_LIMIT_S = 90.0
+"""How long the store may take after the client's last byte: less than the client's patience (120 s)."""
 TYPE = {"content-type": "application/octet-stream"}
 
 
-class PartBuffers:
-    """Hands out the right to hold a part in memory."""
-
-    def __init__(self, count: int = PART_BUFFERS) -> None:
-        self._free = asyncio.Semaphore(count)
-
-    async def take(self) -> None:
-        try:
-            async with asyncio.timeout(BUFFER_WAIT_S):
-                await self._free.acquire()
-        except TimeoutError:
-            raise unavailable("Too many uploads at once. Please retry.", retry_after=10) from None
-
-    def give_back(self) -> None:
-        self._free.release()
-
-
 class Part:
-    """Bytes that grow up to PART_BYTES, and their digest; free() gives the right to them back."""
+    """Bytes that grow up to PART_BYTES, and their digest; free() gives their memory back."""
 
-    def __init__(self, buffers: PartBuffers) -> None:
+    def __init__(self, share: Share) -> None:
         self.data = bytearray()
         self._digest = hashlib.sha256()
-        self._buffers = buffers
-        self._counted = False
+        self._share = share
 
     @property
     def sha256(self) -> str:
@@ -61,86 +42,136 @@ class Part:
     def is_full(self) -> bool:
         return len(self.data) == PART_BYTES
 
-    async def add(self, piece: bytes) -> bytes:
-        """Take in what there is room for, and return the rest."""
+    async def fill(self, rest: bytes) -> bytes:
+        """Take in `rest` and what comes after it, until the part is full or the stream ends; what did not fit."""
+        with suppress(StopAsyncIteration):
+            while not self.is_full:
+                rest = await self._add(rest or await self._share.next())
+        return rest
+
+    async def _add(self, piece: bytes) -> bytes:
         taken = piece[: PART_BYTES - len(self.data)]
-        if not self._counted and len(self.data) + len(taken) > UNCOUNTED_BYTES:
-            await self._buffers.take()
-            self._counted = True
+        await self._share.hold(len(self.data) + len(taken))
         self.data += taken
         self._digest.update(taken)
         return piece[len(taken) :]
 
     def free(self) -> None:
         self.data = bytearray()
-        if self._counted:
-            self._counted = False
-            self._buffers.give_back()
+        self._share.free()
 
 
 class Parts:
     """A stream cut into parts: all full but the last, which may be empty."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], buffers: PartBuffers) -> None:
-        self._chunks = chunks
-        self._buffers = buffers
+    def __init__(self, chunks: AsyncIterator[bytes], memory: PartMemory) -> None:
+        self._source = Source(chunks)
+        self._memory = memory
         self._rest = b""
 
     async def next(self) -> Part:
-        part = Part(self._buffers)
+        part = Part(self._memory.share(self._source))
         try:
-            while not part.is_full:
-                if not self._rest:
-                    self._rest = await anext(self._chunks)
-                self._rest = await part.add(self._rest)
-        except StopAsyncIteration:
-            pass
+            self._rest = await part.fill(self._rest)
         except BaseException:
             part.free()
             raise
         return part
 
 
-async def upload(bucket: Bucket, key: str, chunks: AsyncIterator[bytes], buffers: PartBuffers) -> None:
+async def upload(bucket: Bucket, key: str, chunks: AsyncIterator[bytes], memory: PartMemory) -> None:
     """Store all of `chunks` under `key`, or nothing. Raises S3Refusal, ApiError, and what the source raises."""
-    parts = Parts(chunks, buffers)
-    first = await parts.next()
-    if first.is_full:
-        await _upload_parts(bucket, key, first, parts)
+    parts = Parts(chunks, memory)
+    part = await parts.next()
+    if part.is_full:
+        await _upload_parts(_Multipart(bucket, key), part, parts)
         return
     try:
-        await bucket.call("PUT", key, (), first.data, TYPE, sha256=first.sha256)
+        await bucket.call("PUT", key, (), part.data, TYPE, sha256=part.sha256)
     finally:
-        first.free()
+        part.free()
 
 
-async def _upload_parts(bucket: Bucket, key: str, part: Part, parts: Parts) -> None:
-    sending: asyncio.Task[CompletedPart] | None = None
-    upload_id = ""
-    done: list[CompletedPart] = []
+async def _upload_parts(multipart: "_Multipart", part: Part, parts: Parts) -> None:
     try:
-        upload_id = await create(bucket, key)
-        while part.data:
-            number = len(done) + (sending is not None) + 1
-            if number > PARTS_LIMIT:
-                raise invalid(f"An artifact may be {PARTS_LIMIT * PART_BYTES >> 30} GiB long when it is sent this way.")
-            if sending is not None:
-                done.append(await sending)
-            sending = asyncio.create_task(_send_part(bucket, key, upload_id, number, part))
+        while part.is_full:
+            await multipart.send(part)
             part = await parts.next()
-        if sending is not None:
-            done.append(await sending)
-        await complete(bucket, key, upload_id, done)
+        await multipart.finish(part)
     except S3Refusal as error:
-        await _undo(bucket, key, upload_id, sending)
+        await multipart.undo()
         if error.code == "NoSuchUpload":  # also when it was completed and the answer got lost; storing it anew is safe
             raise unavailable("The artifact store lost the upload. Please retry.") from error
         raise
     except BaseException:
-        await _undo(bucket, key, upload_id, sending)
+        await multipart.undo()
         raise
     finally:
         part.free()
+
+
+class _Multipart:
+    """A multipart upload of which one part is being sent while the next one fills."""
+
+    def __init__(self, bucket: Bucket, key: str) -> None:
+        self._bucket = bucket
+        self._key = key
+        self._creating: asyncio.Task[str] | None = None
+        self._sending: asyncio.Task[CompletedPart] | None = None
+        self._done: list[CompletedPart] = []
+
+    async def send(self, part: Part) -> None:
+        """Begin to send the part, once the one before has been sent."""
+        upload_id = await self._upload_id()
+        await self._sent()
+        number = len(self._done) + 1
+        if number > PARTS_LIMIT:
+            raise invalid(f"An artifact may be {PARTS_LIMIT * PART_BYTES >> 30} GiB long when it is sent this way.")
+        self._sending = asyncio.create_task(_send_part(self._bucket, self._key, upload_id, number, part))
+
+    async def finish(self, last: Part) -> None:
+        """Send what may be left, and make the object."""
+        try:
+            async with asyncio.timeout(FINISH_LIMIT_S):
+                if last.data:
+                    await self.send(last)
+                await self._sent()
+                await complete(self._bucket, self._key, await self._upload_id(), self._done)
+        except TimeoutError:
+            raise self._bucket.unreachable(TransferError(f"not done in {FINISH_LIMIT_S:.0f} s")) from None
+
+    async def undo(self) -> None:
+        """Stop the part under way, then delete the parts; to the end even when this task is being cancelled."""
+        undoing = asyncio.create_task(self._undo())
+        while not undoing.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([undoing])
+        if not undoing.cancelled() and (error := undoing.exception()):
+            log.warning("artifact store: an unfinished upload in %s was not removed: %s", self._bucket, error)
+
+    async def _undo(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            await _ended(self._sending)
+        if self._creating is not None and await _ended(self._creating):
+            await abort(self._bucket, self._key, self._creating.result())
+
+    async def _upload_id(self) -> str:
+        """Cancelling does not stop the call that begins the upload: its id is needed to take the upload back."""
+        if self._creating is None:
+            self._creating = asyncio.create_task(create(self._bucket, self._key))
+        return await asyncio.shield(self._creating)
+
+    async def _sent(self) -> None:
+        if self._sending is not None:
+            self._done.append(await self._sending)
+            self._sending = None
+
+
+async def _ended(task: "asyncio.Task[Any]") -> bool:
+    """Whether it ended well. How it failed is of no interest any more: the first failure is the one that is told."""
+    await asyncio.wait([task])
+    return not task.cancelled() and task.exception() is None
 
 
 async def _send_part(bucket: Bucket, key: str, upload_id: str, number: int, part: Part) -> CompletedPart:
@@ -150,23 +181,6 @@ async def _send_part(bucket: Bucket, key: str, upload_id: str, number: int, part
     finally:
         part.free()
     return CompletedPart(number, answer.headers.get("etag", ""))
-
-
-async def _undo(bucket: Bucket, key: str, upload_id: str, sending: "asyncio.Task[CompletedPart] | None") -> None:
-    """Stop the part under way, then delete the parts; to the end even when this task is being cancelled."""
-    if sending is not None:
-        sending.cancel()
-        await asyncio.wait([sending])
-        if not sending.cancelled():
-            sending.exception()  # seen: the first failure is the one that is told
-    if not upload_id:
-        return
-    aborting = asyncio.create_task(abort(bucket, key, upload_id))
-    while not aborting.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([aborting])
-    if error := aborting.exception():
-        log.warning("artifact store: the unfinished upload of '%s' in %s was not removed: %s", key, bucket, error)
 
 
 async def create(bucket: Bucket, key: str) -> str:
@@ -186,7 +200,9 @@ async def complete(bucket: Bucket, key: str, upload_id: str, parts: Sequence[Com
         element = ElementTree.SubElement(root, "Part")
         ElementTree.SubElement(element, "PartNumber").text = str(part.number)
         ElementTree.SubElement(element, "ETag").text = part.etag
-    await bucket.call("POST", key, (("uploadId", upload_id),), ElementTree.tostring(root))
+    answer = await bucket.call("POST", key, (("uploadId", upload_id),), ElementTree.tostring(root))
+    if parse(answer.body) is None:
+        raise bucket.unreachable(TransferError("it did not say that the upload was completed"))
 
 
 async def abort(bucket: Bucket, key: str, upload_id: str) -> None:

@@ -20,6 +20,8 @@ LARGE_BODY = 1024 * 1024
 LARGE_AT_ONCE = 1
 """Bodies above LARGE_BODY that a worker holds at a time, from reading one to answering it; the others wait."""
 BODY_LIMIT_S = 60
+STALL_LIMIT_S = 45
+"""How long the next bytes of a streamed body may take to come. gunicorn's own limit comes after it (STUCK_LIMIT_S)."""
 LENIENT_LIMIT = 2 * 1024 * 1024
 """Bytes up to which a body is read leniently; what that makes of it takes up to 20 times its size in memory."""
 DISCARD_LIMIT = 5 * BODY_LIMIT
@@ -110,7 +112,23 @@ class HttpRequest:
         return found
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The body in the pieces it arrives in. Raises ClientGone when the client hangs up half-way."""
+        """The body, of any length, in the pieces it arrives in; refused when nothing comes for STALL_LIMIT_S.
+
+        Raises ClientGone when the client hangs up half-way.
+        """
+        pieces = self._pieces()
+        while True:
+            try:
+                async with asyncio.timeout(STALL_LIMIT_S):
+                    piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                message = f"The request body was given up: nothing of it came for {STALL_LIMIT_S} s."
+                raise ApiError("BAD_REQUEST", message, status=408) from None
+            yield piece
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
         more = True
         while more:
             message = await self._receive()
@@ -131,7 +149,7 @@ class HttpRequest:
     async def _whole_body(self, limit: int) -> bytes:
         pieces: list[bytes] = []
         length = 0
-        async for piece in self.stream():
+        async for piece in self._pieces():
             length += len(piece)
             if length > DISCARD_LIMIT:
                 break

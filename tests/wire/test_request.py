@@ -1,0 +1,64 @@
+"""Request bodies that are streamed."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.artifacts.conftest import stores_at
+from tests.servers.s3_quirks import BUCKET, quirky_s3
+
+from railtrack.artifacts.s3_memory import PART_BYTES
+from railtrack.errors import ApiError
+from railtrack.wire import request
+from railtrack.wire.request import ClientGone, HttpRequest
+
+
+def streaming(*messages: dict[str, Any]) -> HttpRequest:
+    """A request whose client sends these, and nothing more."""
+    waiting = list(messages)
+
+    async def receive() -> dict[str, Any]:
+        if not waiting:
+            await asyncio.Event().wait()
+        return waiting.pop(0)
+
+    return HttpRequest({"type": "http", "headers": []}, receive)
+
+
+def piece(body: bytes, *, more: bool = True) -> dict[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+async def test_a_stream_ends_with_the_body() -> None:
+    http = streaming(piece(b"one"), piece(b""), piece(b"two", more=False))
+    assert [part async for part in http.stream()] == [b"one", b"two"]
+
+
+async def test_a_client_that_hangs_up_is_told_apart_from_the_end() -> None:
+    http = streaming(piece(b"one"), {"type": "http.disconnect"})
+    with pytest.raises(ClientGone):
+        _ = [part async for part in http.stream()]
+
+
+async def test_a_client_that_sends_nothing_for_long_is_given_up_and_leaves_no_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(request, "STALL_LIMIT_S", 0.2)
+    http = streaming(piece(b"x" * PART_BYTES), piece(b"x"))
+    async with quirky_s3() as store:
+        stores = stores_at(f"s3://{BUCKET}", store.environment)
+        with pytest.raises(ApiError, match="nothing of it came for") as caught:
+            await stores.proxied().store.put("a", http.stream())
+        stores.close()
+    assert caught.value.status == 408
+    assert "PUT part" in store.kinds()
+    assert (store.uploads, store.objects) == ({}, {})
+
+
+async def test_the_time_in_which_the_server_is_busy_is_not_the_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request, "STALL_LIMIT_S", 0.2)
+    got = []
+    async for part in streaming(piece(b"one"), piece(b"two", more=False)).stream():
+        await asyncio.sleep(0.3)
+        got.append(part)
+    assert got == [b"one", b"two"]
