@@ -12,16 +12,17 @@ from contextlib import aclosing
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from railtrack.artifacts.s3_connection import IDLE_LIMIT_S, Connection, Sendable
+
 CONNECT_LIMIT_S = 5.0
-IDLE_LIMIT_S = 20.0
-"""How long the other side may take to accept or send the next bytes."""
 KEPT_CONNECTIONS = 16
 KEPT_S = 15.0
 """Idle connections are used again for less time than servers keep them (AWS: about 20 s)."""
-READ_BYTES = 128 * 1024
-SENT_BYTES = 64 * 1024
-Body = bytes | bytearray
-FAILURES = (OSError, EOFError, ValueError, TimeoutError, asyncio.LimitOverrunError)
+READ_BYTES = 256 * 1024
+SENT_BYTES = 512 * 1024
+"""What the other side has IDLE_LIMIT_S to accept."""
+Body = Sendable
+FAILURES = (OSError, EOFError, ValueError, TimeoutError)
 """What a broken connection, or an answer that is no HTTP, raises."""
 
 
@@ -53,9 +54,8 @@ class Origin(NamedTuple):
         return f"{'https' if self.secure else 'http'}://{self.netloc}"
 
 
-class _Connection(NamedTuple):
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+class _Kept(NamedTuple):
+    connection: Connection
     since: float
     """When it was last used."""
 
@@ -65,7 +65,7 @@ class HttpClient:
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
-        self._kept: list[_Connection] = []
+        self._kept: list[_Kept] = []
         self._tls: ssl.SSLContext | None = None
 
     async def send(
@@ -79,50 +79,49 @@ class HttpClient:
         connection = self._idle() or await self._connect()
         head = _head(method, target, headers, body)
         try:
-            lost = await _write(connection.writer, head, body)
+            lost = await _write(connection, head, body)
             async with asyncio.timeout(IDLE_LIMIT_S):
-                status, answered = await _read_head(connection.reader)
+                status, answered = await _read_head(connection)
         except FAILURES as error:
-            connection.writer.transport.abort()
+            connection.abort()
             self.close()  # what is idle has likely died with it: the next attempt is to have a new connection
             raise TransferError(_said(error)) from error
         except BaseException:
-            connection.writer.transport.abort()
+            connection.abort()
             raise
         return HttpAnswer(self, connection, status, answered, bare=method == "HEAD", reusable=not lost)
 
-    def keep(self, connection: _Connection) -> None:
-        if len(self._kept) < KEPT_CONNECTIONS and not connection.writer.is_closing():
-            self._kept.append(connection._replace(since=time.monotonic()))
+    def keep(self, connection: Connection) -> None:
+        if len(self._kept) < KEPT_CONNECTIONS and connection.is_idle:
+            self._kept.append(_Kept(connection, time.monotonic()))
         else:
-            connection.writer.transport.abort()
+            connection.abort()
 
     def close(self) -> None:
         """Close the idle connections."""
-        for connection in self._kept:
-            connection.writer.transport.abort()
+        for connection, _ in self._kept:
+            connection.abort()
         self._kept.clear()
 
-    def _idle(self) -> _Connection | None:
+    def _idle(self) -> Connection | None:
         while self._kept:
-            connection = self._kept.pop()
-            fresh = time.monotonic() - connection.since < KEPT_S
-            if fresh and not connection.reader.at_eof() and not connection.writer.is_closing():
+            connection, since = self._kept.pop()
+            if time.monotonic() - since < KEPT_S and connection.is_idle:
                 return connection
-            connection.writer.transport.abort()
+            connection.abort()
         return None
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> Connection:
         if self.origin.secure and self._tls is None:
             self._tls = ssl.create_default_context()
         try:
             async with asyncio.timeout(CONNECT_LIMIT_S):
-                reader, writer = await asyncio.open_connection(
-                    self.origin.host, self.origin.port, ssl=self._tls, limit=READ_BYTES
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    Connection, self.origin.host, self.origin.port, ssl=self._tls
                 )
         except (OSError, TimeoutError) as error:
             raise TransferError(_said(error)) from error
-        return _Connection(reader, writer, time.monotonic())
+        return connection
 
 
 class HttpAnswer:
@@ -131,7 +130,7 @@ class HttpAnswer:
     def __init__(
         self,
         client: HttpClient,
-        connection: _Connection,
+        connection: Connection,
         status: int,
         headers: dict[str, str],
         *,
@@ -141,7 +140,7 @@ class HttpAnswer:
         self.status = status
         self.headers = headers
         self._client = client
-        self._connection: _Connection | None = connection
+        self._connection: Connection | None = connection
         self._reusable = reusable and headers.get("connection", "").lower() != "close"
         self._chunked = headers.get("transfer-encoding", "").lower() == "chunked"
         length = headers.get("content-length", "")
@@ -151,7 +150,6 @@ class HttpAnswer:
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body in pieces of at most READ_BYTES. Raises TransferError when it is cut short."""
-        assert self._connection is not None, "the body is read once"
         pieces = self._chunked_body() if self._chunked else self._plain_body()
         try:
             async with aclosing(pieces):
@@ -179,7 +177,7 @@ class HttpAnswer:
         """Give up what was not read."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.writer.transport.abort()
+            connection.abort()
 
     def _release(self) -> None:
         connection, self._connection = self._connection, None
@@ -187,11 +185,12 @@ class HttpAnswer:
         if self._reusable and (self._chunked or self._left == 0):
             self._client.keep(connection)
         else:
-            connection.writer.transport.abort()
+            connection.abort()
 
     async def _plain_body(self) -> AsyncGenerator[bytes, None]:
+        connection = self._opened()
         while self._left != 0:
-            piece = await self._some(READ_BYTES if self._left is None else min(READ_BYTES, self._left))
+            piece = await connection.some(READ_BYTES if self._left is None else min(READ_BYTES, self._left))
             if not piece:
                 if self._left is None:
                     return
@@ -201,26 +200,21 @@ class HttpAnswer:
             yield piece
 
     async def _chunked_body(self) -> AsyncGenerator[bytes, None]:
-        while size := int((await self._line()).partition(b";")[0], 16):
+        connection = self._opened()
+        while size := int((await connection.until(b"\r\n")).partition(b";")[0], 16):
             while size:
-                piece = await self._some(min(READ_BYTES, size))
+                piece = await connection.some(min(READ_BYTES, size))
                 if not piece:
                     raise EOFError("the answer was cut short")
                 size -= len(piece)
                 yield piece
-            await self._line()
-        while await self._line():
+            await connection.until(b"\r\n")
+        while await connection.until(b"\r\n") != b"\r\n":
             pass  # trailers
 
-    async def _some(self, most: int) -> bytes:
-        assert self._connection is not None
-        async with asyncio.timeout(IDLE_LIMIT_S):
-            return await self._connection.reader.read(most)
-
-    async def _line(self) -> bytes:
-        assert self._connection is not None
-        async with asyncio.timeout(IDLE_LIMIT_S):
-            return (await self._connection.reader.readuntil(b"\r\n"))[:-2]
+    def _opened(self) -> Connection:
+        assert self._connection is not None, "the body is read once"
+        return self._connection
 
 
 def _head(method: str, target: str, headers: Mapping[str, str], body: Body) -> bytes:
@@ -230,23 +224,21 @@ def _head(method: str, target: str, headers: Mapping[str, str], body: Body) -> b
     return "\r\n".join([*lines, "\r\n"]).encode()
 
 
-async def _write(writer: asyncio.StreamWriter, head: bytes, body: Body) -> bool:
+async def _write(connection: Connection, head: bytes, body: Body) -> bool:
     """Whether the connection was lost meanwhile: who refuses a request may answer and hang up before all is sent."""
     view = memoryview(body)
     try:
-        writer.write(head)
+        await connection.write(head)
         for at in range(0, len(view), SENT_BYTES):
-            writer.write(view[at : at + SENT_BYTES])
-            async with asyncio.timeout(IDLE_LIMIT_S):
-                await writer.drain()
+            await connection.write(view[at : at + SENT_BYTES])
     except ConnectionError:
         return True
     return False
 
 
-async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+async def _read_head(connection: Connection) -> tuple[int, dict[str, str]]:
     while True:
-        head = await reader.readuntil(b"\r\n\r\n")
+        head = await connection.until(b"\r\n\r\n")
         first, *lines = head[:-4].decode("latin-1").split("\r\n")
         version, status = first.split(" ", 2)[:2]
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -260,8 +252,6 @@ def _said(error: BaseException) -> str:
     """The error in a few words, without addresses that the log already has."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    if isinstance(error, asyncio.IncompleteReadError):
-        return "the connection was closed"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, OSError) and error.strerror:

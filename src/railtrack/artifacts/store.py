@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from railtrack.errors import ApiError, invalid, not_found
 
-CHUNK = 128 * 1024
+CHUNK = 256 * 1024
 """Bytes read or written at a time: what one transfer holds in memory, however large the artifact."""
 
 
