@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from gunicorn.asgi.parser import PythonProtocol
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
 from tests.servers.processes import free_port
@@ -53,6 +54,14 @@ def test_gunicorn_has_the_private_names_that_the_worker_uses() -> None:
     assert "self._serve()" in inspect.getsource(gasgi.ASGIWorker.run)
     assert "self._shutdown()" in inspect.getsource(gasgi.ASGIWorker._serve)
     assert callable(ASGIProtocol._close_transport)
+    receiving = inspect.getsource(ASGIProtocol.data_received)
+    assert "self._feed_callback_parser(data)" in receiving
+    assert "self._pause_reading()" in receiving
+    assert list(inspect.signature(ASGIProtocol._on_body).parameters) == ["self", "chunk"]
+    assert callable(ASGIProtocol._is_buffer_full)
+    reading = inspect.getsource(PythonProtocol._parse_body)
+    for step in ("self._body_remaining -= chunk_size", "self._on_body(chunk)", "if self._body_remaining <= 0"):
+        assert step in reading
     assert Worker.__mro__[1] is gasgi.ASGIWorker
 
 
