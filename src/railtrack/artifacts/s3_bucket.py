@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
-from railtrack.artifacts.s3_http import Body, HttpAnswer, HttpClient, Origin, TransferError
+from railtrack.artifacts.s3_http import Body, HttpAnswer, HttpClient, Origin, TransferError, pieces_of
 from railtrack.artifacts.s3_sign import UNRESERVED, Credentials, Query, Signer, encoded
 from railtrack.errors import ApiError, invalid, unavailable
 
@@ -94,7 +94,7 @@ class Bucket:
         store cannot be reached.
         """
 
-        digest = sha256 or hashlib.sha256(body).hexdigest()
+        digest = sha256 or hashlib.sha256(b"".join(pieces_of(body))).hexdigest()
 
         async def once() -> Answer:
             answer = await self._send(method, key, query, body, digest, headers or {})

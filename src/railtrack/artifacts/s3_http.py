@@ -7,7 +7,7 @@ not in here, nor are retries.
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -21,7 +21,8 @@ KEPT_S = 15.0
 READ_BYTES = 256 * 1024
 SENT_BYTES = 512 * 1024
 """What the other side has IDLE_LIMIT_S to accept."""
-Body = Sendable
+Body = Sendable | list[bytes]
+"""Bytes, or pieces of them."""
 FAILURES = (OSError, EOFError, ValueError, TimeoutError)
 """What a broken connection, or an answer that is no HTTP, raises."""
 
@@ -220,20 +221,24 @@ class HttpAnswer:
 def _head(method: str, target: str, headers: Mapping[str, str], body: Body) -> bytes:
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     if body or method in ("PUT", "POST"):
-        lines.append(f"content-length: {len(body)}")
+        lines.append(f"content-length: {sum(map(len, pieces_of(body)))}")
     return "\r\n".join([*lines, "\r\n"]).encode()
 
 
 async def _write(connection: Connection, head: bytes, body: Body) -> bool:
     """Whether the connection was lost meanwhile: who refuses a request may answer and hang up before all is sent."""
-    view = memoryview(body)
     try:
         await connection.write(head)
-        for at in range(0, len(view), SENT_BYTES):
-            await connection.write(view[at : at + SENT_BYTES])
+        for piece in pieces_of(body):
+            for at in range(0, len(piece), SENT_BYTES):
+                await connection.write(memoryview(piece)[at : at + SENT_BYTES])
     except ConnectionError:
         return True
     return False
+
+
+def pieces_of(body: Body) -> Sequence[Sendable]:
+    return body if isinstance(body, list) else [body]
 
 
 async def _read_head(connection: Connection) -> tuple[int, dict[str, str]]:

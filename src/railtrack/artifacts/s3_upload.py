@@ -23,14 +23,17 @@ PARTS_LIMIT = 10_000
 """S3's own."""
 FINISH_LIMIT_S = 90.0
 """How long the store may take after the client's last byte: less than the client's patience (120 s)."""
+CRUMB_BYTES = 16 * 1024
 TYPE = {"content-type": "application/octet-stream"}
 
 
 class Part:
-    """Bytes that grow up to PART_BYTES, and their digest; free() gives their memory back."""
+    """Bytes that grow up to PART_BYTES, in the pieces they come in, and their digest; free() gives the memory back."""
 
     def __init__(self, share: Share) -> None:
-        self.data = bytearray()
+        self.size = 0
+        self._pieces: list[bytes] = []
+        self._crumbs = bytearray()
         self._digest = hashlib.sha256()
         self._share = share
 
@@ -40,7 +43,11 @@ class Part:
 
     @property
     def is_full(self) -> bool:
-        return len(self.data) == PART_BYTES
+        return self.size == PART_BYTES
+
+    @property
+    def data(self) -> list[bytes]:
+        return [*self._pieces, bytes(self._crumbs)]
 
     async def fill(self, rest: bytes) -> bytes:
         """Take in `rest` and what comes after it, until the part is full or the stream ends; what did not fit."""
@@ -50,14 +57,26 @@ class Part:
         return rest
 
     async def _add(self, piece: bytes) -> bytes:
-        taken = piece[: PART_BYTES - len(self.data)]
-        await self._share.hold(len(self.data) + len(taken))
-        self.data += taken
+        taken = piece[: PART_BYTES - self.size]
+        await self._share.hold(self.size + len(taken))
+        self.size += len(taken)
         self._digest.update(taken)
+        self._keep(taken)
         return piece[len(taken) :]
 
+    def _keep(self, piece: bytes) -> None:
+        """As it is, without copying; small ones together, since a `bytes` of its own has its price."""
+        if self._crumbs or len(piece) < CRUMB_BYTES:
+            self._crumbs += piece
+            if len(self._crumbs) < CRUMB_BYTES:
+                return
+            piece = bytes(self._crumbs)
+            self._crumbs.clear()
+        self._pieces.append(piece)
+
     def free(self) -> None:
-        self.data = bytearray()
+        self.size = 0
+        self._pieces, self._crumbs = [], bytearray()
         self._share.free()
 
 
@@ -133,7 +152,7 @@ class _Multipart:
         """Send what may be left, and make the object."""
         try:
             async with asyncio.timeout(FINISH_LIMIT_S):
-                if last.data:
+                if last.size:
                     await self.send(last)
                 await self._sent()
                 await complete(self._bucket, self._key, await self._upload_id(), self._done)
