@@ -316,11 +316,6 @@ class Found:
     fault: StartError | None = None
     notes: tuple[str, ...] = ()
 
-    @property
-    def shown(self) -> str:
-        """The text as people may see it."""
-        return "***" if self.setting.secret and self.text else self.text
-
 
 def load(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Settings:
     """Settings from flags (by field name; they win) and variables. Raises StartError for the first wrong one."""

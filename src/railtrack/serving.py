@@ -6,6 +6,7 @@ of gunicorn 27 (pinned below 28; tests/test_serving.py holds each of them to wha
 
 import ctypes
 import os
+import resource
 import signal
 import socket
 import tempfile
@@ -192,9 +193,21 @@ def trim_memory() -> None:
         malloc_trim(0)
 
 
+DESCRIPTORS = CONNECTIONS_LIMIT + 256
+"""What a worker may need: its clients' connections, and its own to the database and the store, and files."""
+
+
+def allow_descriptors() -> None:
+    """Raise the soft limit, often 1,024, towards what a worker may need. It inherits the master's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def listeners(settings: Settings) -> list[socket.socket]:
     """The bound sockets. Raises StartError that names the port and the setting that asked for it."""
-    return [_listen(host, port, asked) for host, port, asked in addresses(settings)]
+    return [listen(host, port, asked) for host, port, asked in addresses(settings)]
 
 
 def addresses(settings: Settings) -> list[tuple[str, int, str]]:
@@ -217,7 +230,8 @@ def _ipv6_works() -> bool:
     return True
 
 
-def _listen(host: str, port: int, asked: str) -> socket.socket:
+def listen(host: str, port: int, asked: str) -> socket.socket:
+    """One bound socket. Raises StartError that names the port and the setting that asked for it."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         bound = socket.socket(family)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import re
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -52,6 +53,8 @@ class QuirkyS3:
     """After how many bytes of an object each of the next answers breaks off."""
     region: str = "auto"
     no_bulk_delete: bool = False
+    clock_ahead_s: int | None = None
+    """By how much the Date header is ahead of our clock; None: there is none."""
     refused: dict[str, Reply] = field(default_factory=dict)
     """What is answered to "METHOD kind" ("PUT part", "POST complete") instead of doing it."""
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -170,6 +173,8 @@ class QuirkyS3:
                 await asyncio.sleep(self.delay)
                 head = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
                 head += [f"{name}: {value}" for name, value in reply.headers.items()]
+                if self.clock_ahead_s is not None:
+                    head.append(f"Date: {formatdate(time.time() + self.clock_ahead_s, usegmt=True)}")
                 head += [f"Content-Length: {len(reply.body)}", "", ""]
                 cut = self.break_off.pop(0) if self.break_off and reply.status in (200, 206) else None
                 writer.write("\r\n".join(head).encode() + reply.body[:cut])
@@ -205,7 +210,7 @@ async def _read(reader: asyncio.StreamReader) -> Call:
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     path, _, query = target.partition("?")
     bucket, _, key = unquote(path).removeprefix("/").partition("/")
-    assert bucket == BUCKET
+    assert bucket in (BUCKET, "")
     return Call(method, key, dict(parse_qsl(query, keep_blank_values=True)), headers, body)
 
 

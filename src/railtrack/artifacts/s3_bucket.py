@@ -129,6 +129,12 @@ class Bucket:
         answer = await self._http.send(method, target, {"host": self._origin.netloc, **(headers or {})}, body)
         return Answer(answer.status, answer.headers, await answer.read(ANSWER_BYTES))
 
+    async def date(self) -> str:
+        """The Date header that any answer has, a refusal too; "" without one. Raises TransferError."""
+        answer = await self._http.send("GET", "/", {"host": self._origin.netloc})
+        answer.close()
+        return answer.headers.get("date", "")
+
     def close(self) -> None:
         self._http.close()
 

@@ -4,11 +4,14 @@ that is refused is told by its name, with the setting that may be wrong.
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
+from email.utils import parsedate_to_datetime
 
 from railtrack.artifacts.s3 import S3Store
 from railtrack.artifacts.s3_bucket import S3Refusal
+from railtrack.artifacts.s3_http import TransferError
 from railtrack.artifacts.store import CompletedPart
 from railtrack.errors import ApiError
 
@@ -60,6 +63,21 @@ async def presigned_work(store: S3Store) -> bool:
     except (ApiError, OSError, TimeoutError):
         return False
     return (got.status, got.body) == (206, CONTENT[2:5])
+
+
+async def clock_skew(store: S3Store) -> float | None:
+    """Seconds by which the store's clock is ahead of ours, None when it does not tell. Needs no keys.
+
+    Raises ApiError when the store cannot be reached.
+    """
+    try:
+        date = await store.bucket.date()
+    except TransferError as error:
+        raise store.bucket.unreachable(error) from error
+    try:
+        return parsedate_to_datetime(date).timestamp() - time.time()
+    except ValueError:
+        return None
 
 
 async def _put_presigned(store: S3Store, key: str) -> bool:

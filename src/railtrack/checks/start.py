@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from railtrack.artifacts import PROXIED, ArtifactStores
 from railtrack.config import Settings
@@ -49,29 +49,44 @@ def check_artifact_locations(settings: Settings, url: DatabaseUrl) -> None:
 
 def check_folders(settings: Settings, url: DatabaseUrl) -> None:
     """The folders that are going to be written to can be, or can be made. A volume often belongs to root at first."""
-    for setting, folder in _folders(settings, url):
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        if not there.is_dir():
-            raise StartError(f"{setting}: {there} is not a folder.", f"Remove it, or set {setting} to another one.")
-        if os.statvfs(there).f_flag & os.ST_RDONLY:
-            advice = "Mount a volume there, or use PostgreSQL and an S3-compatible store."
-            raise StartError(f"{setting}: {there} is on a read-only file system.", advice)
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise StartError(
-                f"{setting}: user {os.geteuid()}, as whom the server runs, may not write to {there}, which belongs to "
-                f"user {there.stat().st_uid}.",
-                "Give it to that user (chown), or run the server as the owner; on Railway, set RAILWAY_RUN_UID=0.",
-            )
+    for folder in folders(settings, url):
+        check_folder(folder)
 
 
-def _folders(settings: Settings, url: DatabaseUrl) -> Iterator[tuple[str, Path]]:
-    """Where SQLite and the artifacts of clients without keys are kept, each with the setting that says so."""
+class Folder(NamedTuple):
+    """A folder that the server writes to, and the setting that says so."""
+
+    path: Path
+    setting: str
+    is_database: bool
+
+
+def check_folder(folder: Folder) -> Path:
+    """The folder, or what there is of the way to it."""
+    setting = folder.setting
+    there = next(path for path in (folder.path, *folder.path.parents) if path.exists())
+    if not there.is_dir():
+        raise StartError(f"{setting}: {there} is not a folder.", f"Remove it, or set {setting} to another one.")
+    if os.statvfs(there).f_flag & os.ST_RDONLY:
+        advice = "Mount a volume there, or use PostgreSQL and an S3-compatible store."
+        raise StartError(f"{setting}: {there} is on a read-only file system.", advice)
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise StartError(
+            f"{setting}: user {os.geteuid()}, as whom the server runs, may not write to {there}, which belongs to "
+            f"user {there.stat().st_uid}.",
+            "Give it to that user (chown), or run the server as the owner; on Railway, set RAILWAY_RUN_UID=0.",
+        )
+    return there
+
+
+def folders(settings: Settings, url: DatabaseUrl) -> Iterator[Folder]:
+    """Where SQLite and the artifacts of clients without keys are kept."""
     if url.engine == "sqlite":
-        folder = Path(url.path).absolute().parent
-        yield _setting_of(folder, settings, "MLFLOW_BACKEND_STORE_URI"), folder
+        path = Path(url.path).absolute().parent
+        yield Folder(path, _setting_of(path, settings, "MLFLOW_BACKEND_STORE_URI"), True)
     kept = ArtifactStores(settings).destination_folder()
     if kept and settings.default_artifact_root.startswith(PROXIED):
-        yield _setting_of(kept, settings, "MLFLOW_ARTIFACTS_DESTINATION"), kept
+        yield Folder(kept, _setting_of(kept, settings, "MLFLOW_ARTIFACTS_DESTINATION"), False)
 
 
 def _setting_of(folder: Path, settings: Settings, otherwise: str) -> str:

@@ -5,7 +5,10 @@ import sys
 from importlib import import_module
 from importlib.metadata import version
 
-COMMANDS = {"server": "Run the tracking server."}
+COMMANDS = {
+    "server": "Run the tracking server.",
+    "doctor": "Check settings, database, artifact store and machine without starting the server.",
+}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -100,9 +100,10 @@ async def try_stores(settings: Settings) -> None:
 def serve(settings: Settings) -> None:
     # Imported this late so that a wrong setting is told at once.
     from railtrack.app import preloaded
-    from railtrack.serving import Server, give_memory_back, listeners
+    from railtrack.serving import Server, allow_descriptors, give_memory_back, listeners
 
     sockets = listeners(settings)
+    allow_descriptors()
     give_memory_back()
     say("Starting MLflow server...")
     Server(settings, sockets, lambda: preloaded(settings)).run()

@@ -43,6 +43,9 @@ class Tx(Protocol):
 class Db(Tx, Protocol):
     """A bounded pool of connections. A statement sent to the Db itself is one committed statement that only reads."""
 
+    pooler: bool
+    """A transaction-mode pooler is known to be between."""
+
     def read(self) -> AbstractAsyncContextManager[Tx]:
         """Several reading statements that see one state of the database."""
 

@@ -39,12 +39,15 @@ Found = Mapping[str, Mapping[str, bool]]
 """Of MLflow's tables those that are there: table -> column -> whether an INSERT has to give it a value."""
 
 
-def open_database(url: DatabaseUrl, *, connections: int) -> Db:
-    """The database at `url`, not connected yet; safe to call before a fork, while using it is not."""
+def open_database(url: DatabaseUrl, *, connections: int, read_only: bool = False) -> Db:
+    """The database at `url`, not connected yet; safe to call before a fork, while using it is not.
+
+    `read_only`: for one who looks at a SQLite file without making or changing it.
+    """
     if url.engine == "sqlite":
         from railtrack.db.sqlite import SqliteDb
 
-        return SqliteDb(url.path, connections)
+        return SqliteDb(url.path, connections, read_only=read_only)
     from railtrack.db.postgres import PostgresDb
 
     return PostgresDb(url.driver_arguments(), connections, pooler=url.pooler)
@@ -95,12 +98,19 @@ async def prepare(db: Db, url: DatabaseUrl, *, default_location: str) -> None:
             # MLflow starts on the same database at the same time, and takes no lock.
             if attempt == ATTEMPTS:
                 _give_up(url, error)
-        except StartError:
-            raise
         except Exception as error:
-            if isinstance(error, ApiError) or _sqlstate(error) in FINAL:
-                _give_up(url, error.__cause__ or error)
+            _tell_if_final(url, error)
             raise
+
+
+async def look(db: Db, url: DatabaseUrl) -> str | None:
+    """What prepare() would find, as recognise() returns it, without changing anything. Raises StartError."""
+    try:
+        async with db.read() as tx:
+            return await recognise(tx, url)
+    except Exception as error:
+        _tell_if_final(url, error)
+        raise
 
 
 async def complete(url: DatabaseUrl) -> None:
@@ -117,9 +127,12 @@ async def complete(url: DatabaseUrl) -> None:
 async def _prepare(tx: Tx, url: DatabaseUrl, default_location: str) -> None:
     if tx.engine == "postgresql":  # on SQLite the writer is alone anyway
         await tx.execute("SELECT pg_advisory_xact_lock($1)", CREATION_LOCK)
-    if not await _is_mlflows(tx, url):
+    revision = await recognise(tx, url)
+    if revision is None:
         await _create(tx)
         log.info("Created MLflow's tables in %s", url.masked)
+    elif revision != schema.REVISION:
+        log.info("The database is of MLflow's newer revision %s, and has all we need", revision)
     now = int(time.time() * 1000)
     await tx.execute(
         """
@@ -148,14 +161,17 @@ async def _create(tx: Tx) -> None:
     )
 
 
-async def _is_mlflows(tx: Tx, url: DatabaseUrl) -> bool:
-    """Whether MLflow's tables are there, such that we can serve them. False: none of their names is taken."""
+async def recognise(tx: Tx, url: DatabaseUrl) -> str | None:
+    """The revision of MLflow's tables, which are such that we can serve them. None: none of their names is taken.
+
+    Raises StartError for tables that cannot be served. Changes nothing.
+    """
     found = await _tables(tx)
     revisions = await _revisions(tx) if "version_num" in found.get("alembic_version", {}) else []
     if revisions == [schema.REVISION]:
-        return True
+        return schema.REVISION
     if not found:
-        return False
+        return None
     if not found.keys() >= {"experiments", "runs", "metrics"}:
         _refuse_foreign(found, url)
     if len(revisions) != 1 or schema.is_older(revisions[0]):
@@ -164,8 +180,7 @@ async def _is_mlflows(tx: Tx, url: DatabaseUrl) -> bool:
             f"Make a backup, then upgrade it with MLflow 3.17.2: mlflow db upgrade {url.masked}",
         )
     _refuse_unfit(found, revisions[0], url)
-    log.info("The database is of MLflow's newer revision %s, and has all we need", revisions[0])
-    return True
+    return revisions[0]
 
 
 async def _tables(tx: Tx) -> Found:
@@ -220,6 +235,12 @@ def _refuse_unfit(found: Found, revision: str, url: DatabaseUrl) -> None:
             f"{SETTING}: {url.masked} was made by a newer MLflow (revision {revision}). It {' and '.join(faults)}.",
             "Use a newer Railtrack, or another database.",
         )
+
+
+def _tell_if_final(url: DatabaseUrl, error: Exception) -> None:
+    """Raise the StartError for what no further attempt mends."""
+    if isinstance(error, ApiError) or _sqlstate(error) in FINAL:
+        _give_up(url, error.__cause__ or error)
 
 
 def _give_up(url: DatabaseUrl, cause: BaseException) -> NoReturn:

@@ -94,7 +94,7 @@ class PostgresDb:
         """`connect`: asyncpg's connect arguments; `pooler`: a transaction-mode pooler is known to be between."""
         self._connect = connect
         self._size = size
-        self._pooler = pooler
+        self.pooler = pooler
         self._pool: Any = None
         self._opening = asyncio.Lock()
 
@@ -118,7 +118,7 @@ class PostgresDb:
 
     async def _one(self, call: Callable[[PostgresTx], Awaitable[T]]) -> T:
         """One statement by itself; a pooler gets it in a transaction, for it may change servers between messages."""
-        if self._pooler:
+        if self.pooler:
             async with self.write() as tx:
                 return await call(tx)
         async with self._connection() as connection:
@@ -154,28 +154,28 @@ class PostgresDb:
                 try:
                     self._pool = await self._new_pool()
                 except pg.ProtocolViolationError as error:
-                    if self._pooler or "startup parameter" not in str(error):
+                    if self.pooler or "startup parameter" not in str(error):
                         raise
                     # PgBouncer forwards only the session settings that it tracks.
                     log.info("The database is behind a pooler: working without session settings and named statements.")
-                    self._pooler = True
+                    self.pooler = True
                     self._pool = await self._new_pool()
             return self._pool
 
     async def _behind_pooler(self, pool: Any) -> None:
         """A named statement got lost between two servers: go on without names."""
-        if self._pooler:
+        if self.pooler:
             return
         log.info("Prepared statements don't survive here (a transaction-mode pooler): working without them.")
-        self._pooler = True
+        self.pooler = True
         self._pool = None
         pool.terminate()
 
     async def _new_pool(self) -> Any:
         session = {"application_name": "railtrack", **self._connect.get("server_settings", {})}
         return await asyncpg.create_pool(
-            **self._connect | {"server_settings": session if self._pooler else session | DIRECT_SETTINGS},
-            statement_cache_size=0 if self._pooler else STATEMENTS_KEPT,
+            **self._connect | {"server_settings": session if self.pooler else session | DIRECT_SETTINGS},
+            statement_cache_size=0 if self.pooler else STATEMENTS_KEPT,
             min_size=0,
             init_size=1,
             max_size=self._size,

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -58,9 +59,10 @@ def _value(value: Any) -> Any:
 class _Connection:
     """One sqlite3 connection in one thread: sqlite3 blocks, and the event loop must not."""
 
-    def __init__(self, path: str, *, writer: bool) -> None:
+    def __init__(self, path: str, *, writer: bool, read_only: bool = False) -> None:
         self._path = path
         self._writer = writer
+        self._read_only = read_only
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._sqlite: sqlite3.Connection | None = None
 
@@ -82,6 +84,9 @@ class _Connection:
             raise translated(error) from error
 
     def _open(self) -> sqlite3.Connection:
+        if self._read_only:
+            uri = f"{Path(self._path).absolute().as_uri()}?mode=ro"
+            return sqlite3.connect(uri, uri=True, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
         connection = sqlite3.connect(self._path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -141,10 +146,12 @@ class SqliteDb:
     """One writer and at most `size` readers on the file `path`."""
 
     engine: Engine = "sqlite"
+    pooler = False
 
-    def __init__(self, path: str, size: int) -> None:
-        self._writer = _Connection(path, writer=True)
-        self._readers = [_Connection(path, writer=False) for _ in range(size)]
+    def __init__(self, path: str, size: int, *, read_only: bool = False) -> None:
+        """`read_only`: the file has to be there, and nothing of it is changed, not even its journal's mode."""
+        self._writer = _Connection(path, writer=True, read_only=read_only)
+        self._readers = [_Connection(path, writer=False, read_only=read_only) for _ in range(size)]
         self._idle: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
         for reader in self._readers:
             self._idle.put_nowait(reader)

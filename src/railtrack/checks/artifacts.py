@@ -1,0 +1,66 @@
+"""Where artifacts lie: the keys, each location in S3 tried out as the start does it, and its clock."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from railtrack.artifacts import ArtifactStores
+from railtrack.checks import Check, Finding, ok, problem, run_checks, warning
+from railtrack.checks.start import check_artifact_locations, check_credentials, try_bucket
+from railtrack.config import Settings
+from railtrack.db.url import parse_database_url
+from railtrack.errors import StartError
+
+if TYPE_CHECKING:
+    from railtrack.artifacts.s3 import S3Store
+
+BUCKET_LIMIT_S = 13.0
+CLOCK_LIMIT_S = 6.0
+SKEW_WARNED_S, SKEW_REFUSED_S = 60.0, 900.0
+"""Amazon refuses signatures that are 15 minutes off (RequestTimeTooSkewed)."""
+
+
+async def check_artifacts(settings: Settings) -> list[Finding]:
+    """Raises StartError, as the start would, for locations that are none and keys that are missing."""
+    try:
+        check_artifact_locations(settings, parse_database_url(settings.backend_store_uri))
+    except StartError as error:
+        if error.fault.startswith("MLFLOW_BACKEND"):  # that is the database's check
+            return [problem("artifact store", "Not checked: the database's address is wrong.")]
+        raise
+    stores = ArtifactStores(settings)
+    try:
+        check_credentials(stores)
+        return await run_checks([check for store in stores.buckets() for check in _checks_of(store)])
+    finally:
+        stores.close()
+
+
+def _checks_of(store: "S3Store") -> Sequence[Check]:
+    return (
+        Check("artifact store", BUCKET_LIMIT_S, partial(_try_out, store)),
+        Check("artifact store clock", CLOCK_LIMIT_S, partial(_clock, store)),
+    )
+
+
+async def _try_out(store: "S3Store") -> list[Finding]:
+    place = f"s3://{store.bucket.name}/{store.prefix}".rstrip("/")
+    if away := await try_bucket(store):
+        advice = "Check AWS_S3_ENDPOINT_URL, and that it can be reached from here."
+        return [problem("artifact store", away, advice)]
+    return [ok("artifact store", f"{place} at {store.bucket.endpoint.url}: put, get, list, upload in parts, delete")]
+
+
+async def _clock(store: "S3Store") -> list[Finding]:
+    from railtrack.artifacts.s3_probe import clock_skew
+
+    check = "artifact store clock"
+    skew = await clock_skew(store)
+    if skew is None:
+        return [ok(check, "The store does not tell its time.")]
+    told = f"This machine's clock is {abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} the store's"
+    if abs(skew) >= SKEW_REFUSED_S:
+        return [problem(check, f"{told}: signatures are refused.", "Have this machine set its clock by NTP.")]
+    if abs(skew) >= SKEW_WARNED_S:
+        return [warning(check, f"{told}; from 15 minutes on, signatures are refused.", "Set it by NTP.")]
+    return [ok(check, f"{abs(skew):.0f} s apart from this machine's")]

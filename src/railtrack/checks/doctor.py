@@ -1,0 +1,77 @@
+"""Which checks `railtrack doctor` makes of a set of settings, and what it leaves out when a setting is wrong."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from railtrack.checks import Check, Finding, run_checks, skipped
+from railtrack.checks.artifacts import check_artifacts
+from railtrack.checks.database import check_database
+from railtrack.checks.folders import check_folders
+from railtrack.checks.machine import check_descriptors, check_memory, check_python
+from railtrack.checks.ports import check_ports
+from railtrack.checks.settings import Resolved, check_login, check_settings, resolved, wrong_fields
+from railtrack.config import Found, Settings, default_of, settings_of
+
+
+class _Subject(NamedTuple):
+    """A check of the settings, with those that it cannot do without."""
+
+    name: str
+    limit_s: float
+    run: Callable[[Settings], Awaitable[Sequence[Finding]]]
+    needs: frozenset[str] = frozenset()
+
+
+STORE_FIELDS = frozenset(
+    (
+        "default_artifact_root",
+        "artifacts_destination",
+        "artifact_locations",
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "aws_profile",
+        "s3_endpoint",
+        "s3_region",
+        "s3_addressing",
+    )
+)
+SUBJECTS = (
+    _Subject("database", 20.0, check_database, frozenset(("backend_store_uri", "workers", "threads"))),
+    _Subject("artifact store", 15.0, check_artifacts, STORE_FIELDS),
+    _Subject("folders", 5.0, check_folders, frozenset(("backend_store_uri", "data", *STORE_FIELDS))),
+    _Subject("port", 10.0, check_ports, frozenset(("host", "port", "platform_port"))),
+    _Subject("login", 5.0, check_login, frozenset(("host", "auth"))),
+    _Subject("memory", 5.0, check_memory, frozenset(("workers",))),
+)
+"""They run at once: the longest limit is the longest that all take."""
+
+
+class Examination(NamedTuple):
+    settings: Sequence[Resolved]
+    findings: Sequence[Finding]
+    seconds: float
+
+
+async def examine(found: Sequence[Found]) -> Examination:
+    """What there is to say of these settings, right or wrong, without starting anything."""
+    began = time.monotonic()
+    wrong = wrong_fields(found)
+    # The wrong ones are replaced so that there is a Settings; no check that reads one of them is made.
+    settings = settings_of(default_of(one) if one.fault else one for one in found)
+    checks = [_check(subject, settings, wrong) for subject in SUBJECTS]
+    checks += [Check("file descriptors", 5.0, check_descriptors), Check("Python", 5.0, check_python)]
+    findings = [*check_settings(found), *await run_checks(checks)]
+    return Examination(resolved(found, settings), findings, time.monotonic() - began)
+
+
+def _check(subject: _Subject, settings: Settings, wrong: set[str]) -> Check:
+    if subject.needs & wrong:
+        return Check(subject.name, subject.limit_s, partial(_skip, subject.name))
+    return Check(subject.name, subject.limit_s, partial(subject.run, settings))
+
+
+async def _skip(name: str) -> Sequence[Finding]:
+    return [skipped(name, "A setting that it needs is wrong.")]

@@ -1,0 +1,57 @@
+"""What the machine gives: memory against workers, file descriptors, the Python."""
+
+import platform
+import resource
+import sys
+
+from railtrack.checks import Finding, ok, problem, warning
+from railtrack.checks.memory import MB, memory_at_rest, memory_limit, memory_needed, memory_warnings
+from railtrack.config import Settings
+from railtrack.serving import CONNECTIONS_LIMIT, DESCRIPTORS
+
+TESTED_PYTHONS = ((3, 11), (3, 13))
+
+
+async def check_memory(settings: Settings) -> list[Finding]:
+    return [memory_finding(settings, memory_limit())]
+
+
+def memory_finding(settings: Settings, limit: int | None) -> Finding:
+    """`limit` in bytes, None where there is none. Too little is told as the start tells it."""
+    workers = f"{settings.workers} worker{'s' if settings.workers > 1 else ''}"
+    words = f"{workers} may need {memory_needed(settings.workers) // MB} MB under load; "
+    if limit is None:
+        return ok("memory", f"{words}no limit is set")
+    if limit < memory_at_rest(settings.workers):
+        return problem("memory", *memory_warnings(settings, limit))
+    if lines := memory_warnings(settings, limit):
+        return warning("memory", *lines)
+    return ok("memory", f"{words}the limit is {limit // MB} MB")
+
+
+async def check_descriptors() -> list[Finding]:
+    return [descriptors_finding(resource.getrlimit(resource.RLIMIT_NOFILE)[1])]
+
+
+def descriptors_finding(hard: int) -> Finding:
+    """`hard`: the limit up to which the server raises its own."""
+    if hard == resource.RLIM_INFINITY:
+        return ok("file descriptors", "no limit")
+    if hard < DESCRIPTORS:
+        told = (
+            f"At most {hard} for a process; a worker with all its {CONNECTIONS_LIMIT} connections needs {DESCRIPTORS}."
+        )
+        return warning("file descriptors", told, "Raise the hard limit (ulimit -Hn, LimitNOFILE=, --ulimit nofile).")
+    return ok("file descriptors", f"{hard} for a process, of {DESCRIPTORS} that a worker may need")
+
+
+async def check_python() -> list[Finding]:
+    return [python_finding((sys.version_info.major, sys.version_info.minor))]
+
+
+def python_finding(version: tuple[int, int]) -> Finding:
+    name = f"{platform.python_implementation()} {platform.python_version()}"
+    oldest, newest = (".".join(map(str, tested)) for tested in TESTED_PYTHONS)
+    if not TESTED_PYTHONS[0] <= version <= TESTED_PYTHONS[1]:
+        return warning("Python", f"Railtrack was not tested with {name}.", f"Use {oldest} to {newest}.")
+    return ok("Python", name)

@@ -1,0 +1,74 @@
+"""What is found out of artifact locations: the trial that the start makes too, the store's clock, folders."""
+
+from pathlib import Path
+
+import pytest
+from tests.servers.s3_quirks import BUCKET, QuirkyS3, error, quirky_s3
+
+from railtrack.checks import Finding
+from railtrack.checks.artifacts import check_artifacts
+from railtrack.config import load
+from railtrack.errors import StartError
+
+
+async def examined(environ: dict[str, str], folder: Path) -> list[Finding]:
+    return await check_artifacts(load({"data": str(folder)}, environ))
+
+
+async def test_a_good_bucket_is_good_and_left_as_it_was(tmp_path: Path) -> None:
+    async with quirky_s3() as quirky:
+        environ = {**quirky.environment, "MLFLOW_DEFAULT_ARTIFACT_ROOT": f"s3://{BUCKET}/root"}
+        store, clock = await examined(environ, tmp_path)
+        assert (store.status, clock.status) == ("ok", "ok")
+        assert store.finding == (
+            f"s3://{BUCKET}/root at http://127.0.0.1:{quirky.port}: put, get, list, upload in parts, delete"
+        )
+        assert clock.finding == "The store does not tell its time."
+        assert (quirky.objects, quirky.uploads) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("skew", "status", "told"),
+    [
+        (0, "ok", "s apart from this machine's"),
+        (300, "warning", "This machine's clock is 300 s behind the store's; from 15 minutes on"),
+        (-7200, "problem", "This machine's clock is 7200 s ahead of the store's: signatures are refused."),
+    ],
+)
+async def test_a_clock_that_breaks_signatures_is_told(tmp_path: Path, skew: int, status: str, told: str) -> None:
+    async with quirky_s3() as quirky:
+        quirky.clock_ahead_s = skew
+        _, clock = await examined(at(quirky), tmp_path)
+    assert clock.status == status
+    # The header has whole seconds, and reading it takes a moment.
+    assert (
+        told in clock.finding
+        or told.replace(str(abs(skew)), str(abs(skew) - 1)) in clock.finding
+        or told.replace(str(abs(skew)), str(abs(skew) + 1)) in clock.finding
+    )
+
+
+def at(quirky: QuirkyS3) -> dict[str, str]:
+    return {**quirky.environment, "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{BUCKET}"}
+
+
+async def test_what_the_store_refuses_is_a_problem_in_the_words_of_the_start(tmp_path: Path) -> None:
+    async with quirky_s3() as quirky:
+        quirky.refused = {"DELETE": error(403, "AccessDenied", "Access Denied.")}
+        store, clock = await examined(at(quirky), tmp_path)
+    assert (store.status, clock.status) == ("problem", "ok")
+    assert store.finding.startswith(f"The artifact store refuses to delete: the bucket '{BUCKET}' at http://127.0.0.1:")
+
+
+async def test_a_store_that_is_away_ends_no_start_but_is_a_problem(tmp_path: Path) -> None:
+    async with quirky_s3() as quirky:
+        quirky.busy = 1000
+        store, _ = await examined(at(quirky), tmp_path)
+    assert store.status == "problem"
+    assert "The artifact store does not answer" in store.finding
+    assert "AWS_S3_ENDPOINT_URL" in store.next_step
+
+
+async def test_missing_keys_are_told_in_the_words_of_the_start(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"^Unable to locate credentials: an s3:// location needs them\."):
+        await examined({"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://vision-platform-prod/x"}, tmp_path)

@@ -1,0 +1,34 @@
+"""What is said of a machine: memory, file descriptors, Python."""
+
+from railtrack.checks.machine import descriptors_finding, memory_finding, python_finding
+from railtrack.checks.memory import memory_at_rest
+from railtrack.config import load
+from railtrack.serving import DESCRIPTORS
+
+MB = 1 << 20
+
+
+def test_the_limit_is_held_against_the_workers() -> None:
+    four = load({"workers": "4"}, {})
+    assert memory_finding(four, None).finding == "4 workers may need 440 MB under load; no limit is set"
+    assert memory_finding(four, 512 * MB).finding == "4 workers may need 440 MB under load; the limit is 512 MB"
+    tight = memory_finding(four, 256 * MB)
+    assert tight.status == "warning"
+    assert "4 workers may need 440 MB under load, and this container has 256 MB" in tight.finding
+    assert memory_finding(four, memory_at_rest(4)).status == "warning"
+    assert memory_finding(four, memory_at_rest(4) - 1).status == "problem"
+
+
+def test_descriptors_are_held_against_the_connections() -> None:
+    assert descriptors_finding(1024).status == "warning"
+    assert descriptors_finding(DESCRIPTORS).status == "ok"
+    assert descriptors_finding(-1).status == "ok"  # RLIM_INFINITY
+
+
+def test_a_python_that_nobody_tried_is_told() -> None:
+    assert [python_finding(version).status for version in ((3, 10), (3, 11), (3, 13), (3, 14))] == [
+        "warning",
+        "ok",
+        "ok",
+        "warning",
+    ]

@@ -1,0 +1,233 @@
+"""`railtrack doctor` as it is called: what it prints, its exit code, and the words that it shares with the server."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.servers.postgres import PostgresCluster, postgres_cluster
+from tests.servers.processes import free_port
+from tests.servers.railtrack import command, railtrack_server
+from tests.servers.s3 import S3Server, s3_server
+
+import railtrack
+
+FORM = {
+    "railtrack": str,
+    "mlflow": str,
+    "python": str,
+    "verdict": str,
+    "settings": list,
+    "checks": list,
+    "seconds": float,
+}
+"""What docs/doctor.md promises of --json."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[PostgresCluster]:
+    with postgres_cluster(fsync=False, password="very-secret") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as server:
+        server.new_bucket("vision-platform-prod")
+        yield server
+
+
+def doctor(folder: Path, *arguments: str, **environ: str) -> tuple[int, dict[str, Any]]:
+    """Its exit code and its report."""
+    done = command(folder, "doctor", "--json", *arguments, **environ)
+    assert done.stderr == ""
+    report = json.loads(done.stdout)
+    assert {name: type(member) for name, member in report.items()} == FORM
+    for check in report["checks"]:
+        assert set(check) == {"check", "status", "finding", "next_step", "seconds"}
+        assert check["status"] in ("ok", "warning", "problem", "skipped")
+    return done.returncode, report
+
+
+def statuses(report: dict[str, Any], status: str) -> list[str]:
+    return [check["check"] for check in report["checks"] if check["status"] == status]
+
+
+def free() -> str:
+    return str(free_port())
+
+
+def test_without_any_setting_all_is_well_and_nothing_is_made(tmp_path: Path) -> None:
+    code, report = doctor(tmp_path, "--port", free())
+    assert (code, statuses(report, "problem"), statuses(report, "skipped")) == (0, [], [])
+    assert report["mlflow"] == railtrack.MLFLOW_VERSION
+    assert list(tmp_path.iterdir()) == []
+    [workers] = [one for one in report["settings"] if one["name"] == "GUNICORN_WORKERS"]
+    assert workers == {"name": "GUNICORN_WORKERS", "value": "2", "source": "default"}
+
+
+def test_every_setting_tells_where_it_comes_from_and_no_secret_is_shown(
+    tmp_path: Path, cluster: PostgresCluster, s3: S3Server
+) -> None:
+    (tmp_path / "secret").write_text(f"{s3.secret_key}\n")
+    environ = {
+        "DATABASE_URL": cluster.url,
+        "AWS_ACCESS_KEY_ID": s3.access_key,
+        "AWS_SECRET_ACCESS_KEY_FILE": str(tmp_path / "secret"),
+        "AWS_S3_ENDPOINT_URL": s3.url,
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://vision-platform-prod/mlflow-artifacts",
+    }
+    code, report = doctor(tmp_path, "--port", free(), **environ)
+    assert code == 0, report
+    found = {one["name"]: (one["value"], one["source"]) for one in report["settings"]}
+    assert found["MLFLOW_BACKEND_STORE_URI"] == (cluster.url.replace("very-secret", "***"), "DATABASE_URL")
+    assert found["AWS_SECRET_ACCESS_KEY"] == ("***", "AWS_SECRET_ACCESS_KEY_FILE")
+    assert found["MLFLOW_PORT"][1] == "--port"
+    assert found["AWS_REGION"] == ("us-east-1", "default")
+    assert {"database login", "database schema", "artifact store", "artifact store clock"} <= set(
+        statuses(report, "ok")
+    )
+    text = command(tmp_path, "doctor", **environ).stdout + json.dumps(report)
+    assert "very-secret" not in text
+    assert s3.secret_key not in text
+    assert s3.access_key not in text
+    assert s3.objects("vision-platform-prod") == {}
+
+
+def test_a_warning_fails_only_who_is_strict(tmp_path: Path) -> None:
+    arguments = ("--host", "0.0.0.0", "--port", free())
+    code, report = doctor(tmp_path, *arguments)
+    assert (code, report["verdict"]) == (0, "warning")
+    assert "login" in statuses(report, "warning")
+    assert doctor(tmp_path, *arguments, "--strict")[0] == 1
+
+
+def test_every_wrong_setting_is_told_and_the_rest_is_checked(tmp_path: Path) -> None:
+    environ = {"GUNICORN_WORKERS": "many", "PORT": "http", "MLFLOW_HOST": "http://x"}
+    code, report = doctor(tmp_path, **environ)
+    told = [check["finding"] for check in report["checks"] if check["check"] == "settings"]
+    assert code == 1
+    assert [line.partition(":")[0] for line in told] == ["MLFLOW_HOST", "PORT", "GUNICORN_WORKERS"]
+    assert statuses(report, "skipped") == ["database", "port", "login", "memory"]
+    assert "artifact folder" in [check["check"] for check in report["checks"]]
+
+
+# The four troubles of the guide, in the words of the server
+
+
+def trouble(folder: Path, environ: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    """The server's last line, and the one problem that the doctor finds, which has the same words."""
+    environ = {"RAILTRACK_DB_WAIT_S": "0", "MLFLOW_PORT": free(), **environ}
+    served = command(folder, "server", **environ)
+    assert served.returncode == 1
+    code, report = doctor(folder, **environ)
+    assert code == 1
+    [found] = [check for check in report["checks"] if check["status"] == "problem"]
+    line = served.stderr.splitlines()[-1]
+    assert line == f"Error: {' '.join(filter(None, (found['finding'], found['next_step'])))}"
+    return line, found
+
+
+def test_no_postgresql_at_the_address(tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free()}"
+    line, found = trouble(tmp_path, {"MLFLOW_BACKEND_STORE_URI": f"postgresql://me:very-secret@{address}/railway"})
+    assert line.startswith(f"Error: Could not connect to backend store postgresql://me:***@{address}/railway (")
+    assert "Check MLFLOW_BACKEND_STORE_URI (or DATABASE_URL)" in found["next_step"]
+    assert found["check"] == "database address"
+
+
+def test_a_host_that_has_no_address(tmp_path: Path) -> None:
+    line, found = trouble(tmp_path, {"DATABASE_URL": "postgresql://me@postgres.railway.internal.invalid/railway"})
+    assert "Could not connect to backend store" in line
+    assert found["check"] == "database address"
+
+
+def test_a_wrong_password(tmp_path: Path, cluster: PostgresCluster) -> None:
+    line, found = trouble(tmp_path, {"DATABASE_URL": cluster.url.replace("very-secret", "not-it")})
+    assert 'password authentication failed for user "postgres"' in line
+    assert "not-it" not in line
+    assert (found["check"], found["next_step"]) == ("database login", "Correct the user and the password.")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "Unable to locate credentials: an s3:// location"),
+        ({"AWS_ACCESS_KEY_ID": "AKIAWRONG"}, "refuses to put: the bucket 'vision-platform-prod' at http://127.0.0.1:"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch"),
+        ({"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://no-such-bucket/x"}, "NoSuchBucket"),
+    ],
+)
+def test_the_store_s_troubles(tmp_path: Path, s3: S3Server, changed: dict[str, str], told: str) -> None:
+    root = {"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://vision-platform-prod/mlflow-artifacts"}
+    line, found = trouble(tmp_path, {**s3.environment, **root, **changed})
+    assert told in line
+    assert found["check"] == "artifact store"
+
+
+def test_a_port_that_somebody_else_has(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        served = command(tmp_path, "server", MLFLOW_PORT=free(), PORT=str(port))
+        code, report = doctor(tmp_path, MLFLOW_PORT=free(), PORT=str(port))
+    [found] = [check for check in report["checks"] if check["status"] == "problem"]
+    assert (served.returncode, code) == (1, 1)
+    told = f"PORT: cannot listen on 127.0.0.1 port {port} (Address already in use)."
+    assert served.stderr.splitlines()[-1] == f"Error: {told} {found['next_step']}"
+    assert found["finding"].startswith(f"{told} It is used by ")
+    assert "(process " in found["finding"]
+
+
+def test_a_port_that_is_no_number(tmp_path: Path) -> None:
+    line, found = trouble(tmp_path, {"PORT": "http"})
+    assert line.startswith("Error: PORT: 'http' is not a whole number from 1 to 65535.")
+    assert found["check"] == "settings"
+
+
+# Beside a running server
+
+
+def test_a_server_that_runs_already_is_no_trouble(tmp_path: Path, cluster: PostgresCluster) -> None:
+    database = cluster.url
+    with railtrack_server(tmp_path / "server", database) as server:
+        environ = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_PORT": str(server.port)}
+        code, report = doctor(tmp_path, **environ)
+        assert code == 0, report
+        [port] = [check for check in report["checks"] if check["check"].startswith("port ")]
+        assert port["finding"] == (
+            f"127.0.0.1:{server.port} (MLFLOW_PORT): a Railtrack is already running there, ready"
+        )
+        assert server.troubles() == []
+
+
+def test_sqlite_that_a_server_has_open_is_read_and_not_changed(tmp_path: Path) -> None:
+    with railtrack_server(tmp_path / "server") as server:
+        file = server.folder / "data" / "mlflow.db"
+        before = file.stat().st_mtime_ns
+        code, report = doctor(tmp_path, RAILTRACK_DATA=str(server.folder / "data"), MLFLOW_PORT=str(server.port))
+        assert code == 0, report
+        assert file.stat().st_mtime_ns == before
+    [schema] = [check for check in report["checks"] if check["check"] == "database schema"]
+    assert schema["finding"].startswith("MLflow's own of revision")
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[int]:
+    """The port of a server that takes connections and never answers."""
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+async def test_a_database_that_never_answers_does_not_hold_it_up(tmp_path: Path, silent: int) -> None:
+    uri = f"postgresql://me@127.0.0.1:{silent}/db?connect_timeout=1"
+    began = time.monotonic()
+    code, report = await asyncio.to_thread(doctor, tmp_path, "--port", free(), DATABASE_URL=uri)
+    assert time.monotonic() - began < 25
+    assert (code, statuses(report, "problem")) == (1, ["database login"])
+    [found] = [check for check in report["checks"] if check["status"] == "problem"]
+    assert found["finding"].startswith("Could not connect to backend store")
