@@ -57,15 +57,17 @@ class Client:
         query: Mapping[str, Any] | None = None,
         body: bytes | Sequence[bytes] = b"",
         headers: Mapping[str, str] | None = None,
+        peer: str = "127.0.0.1",
     ) -> Answer:
-        """`json`: any value, sent as application/json; `body`: bytes instead, in pieces where it is a list."""
+        """`json`: any value, sent as application/json; `body`: bytes instead, in pieces where it is a list; `peer`: the
+        address that the connection comes from."""
         given = {name.lower(): value for name, value in (headers or {}).items()}
         if json is not None:
             body = dumps(json)
             given.setdefault("content-type", "application/json")
         path, _, text = path.partition("?")
         text = text or urlencode(query or {}, doseq=True, quote_via=quote)
-        scope = _scope(method, path, text, given)
+        scope = _scope(method, path, text, given) | {"client": (peer, 50_000)}
         sent = await _exchange(self._app, scope, [body] if isinstance(body, bytes) else list(body))
         start, *parts = sent
         answered = {name.decode().lower(): value.decode("latin-1") for name, value in start["headers"]}

@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that follow from the code: the settings and the endpoints. `make docs` runs it."""
+"""Writes the pages of docs/ that follow from the code: settings, endpoints, metrics. `make docs` runs it."""
 
 import re
 from collections import defaultdict
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from railtrack.api import endpoints
 from railtrack.config import SETTINGS
+from railtrack.monitoring.exposition import FAMILIES
 
 DOCS = Path(__file__).parents[1] / "docs"
 HEAD = "<!-- Written by `make docs` from the code: change it there. -->\n"
@@ -13,7 +14,11 @@ HEAD = "<!-- Written by `make docs` from the code: change it there. -->\n"
 
 def pages() -> dict[Path, str]:
     """Each page's path and text."""
-    return {DOCS / "configuration.md": configuration(), DOCS / "endpoints.md": endpoint_list()}
+    return {
+        DOCS / "configuration.md": configuration(),
+        DOCS / "endpoints.md": endpoint_list(),
+        DOCS / "metrics.md": metrics(),
+    }
 
 
 def configuration() -> str:
@@ -56,6 +61,22 @@ def endpoint_list() -> str:
     for path, method, access in sorted(prefixes):
         under = " ".join(f"`{prefix}`" for prefix in sorted(prefixes[path, method, access]) if prefix)
         lines.append(f"| {method} | {under} | `{path}` | {access} |")
+    return "\n".join(lines) + "\n"
+
+
+def metrics() -> str:
+    lines = [
+        "# Metrics",
+        "",
+        HEAD,
+        "What `/metrics` tells Prometheus; [operations](operations.md) says how to turn it on and what to watch.",
+        "",
+        "| metric | type | labels | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    for family in FAMILIES:
+        labels = ", ".join(f"`{label}`" for label in family.labels)
+        lines.append(f"| `{family.name}` | {family.kind} | {labels} | {family.help} |")
     return "\n".join(lines) + "\n"
 
 

@@ -16,14 +16,20 @@ from railtrack.context import Context
 from railtrack.db import Db
 from railtrack.db.group import GroupCommit
 from railtrack.db.open import complete, open_database
+from railtrack.db.retry import tally
 from railtrack.db.url import parse_database_url
-from railtrack.wire.dispatch import Dispatcher
+from railtrack.monitoring.access_log import AccessLog
+from railtrack.monitoring.counts import Counts, Sample, WorkerCounts
+from railtrack.wire.dispatch import Dispatcher, Watch
 from railtrack.wire.guard import BrowserGuard
+from railtrack.wire.proxies import TrustedProxies
 from railtrack.wire.request import HttpRequest, Receive, Scope
 from railtrack.wire.response import Send
 from railtrack.wire.routing import Route, Routes
 
 log = logging.getLogger("railtrack")
+
+PUBLISHED_EVERY_S = 1.0
 
 
 class App:
@@ -31,8 +37,15 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._routes = Routes.of(endpoints())
-        self._guard = BrowserGuard(loopback=settings.loopback, hosts=settings.allowed_hosts)
+        routes = endpoints()
+        prefix = settings.static_prefix
+        self._routes = Routes.of(routes, prefix)
+        self._proxies = proxies = TrustedProxies(settings.trusted_proxies)
+        self._guard = BrowserGuard(
+            loopback=settings.loopback, proxies=proxies, hosts=settings.allowed_hosts, prefix=prefix
+        )
+        self._counts = Counts(list(routes.values())) if settings.exposes_metrics else None
+        self._worker_counts: WorkerCounts | None = None
         self._dispatch: Dispatcher | None = None
         self._db: Db | None = None
         self._artifacts = ArtifactStores(settings)
@@ -42,36 +55,66 @@ class App:
             assert self._dispatch is not None, "the server runs lifespan.startup first"
             await self._dispatch(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._live(scope.get("state", {}).get("slot", 0), receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _live(self, slot: int, receive: Receive, send: Send) -> None:
         """Open at start-up, close at shutdown; what the database lacks is added meanwhile."""
-        completing = None
+        meanwhile = []
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                self.open()
-                completing = asyncio.create_task(complete(parse_database_url(self._settings.backend_store_uri)))
+                self.open(slot)
+                url = parse_database_url(self._settings.backend_store_uri)
+                meanwhile = [asyncio.create_task(complete(url)), asyncio.create_task(self._publish())]
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
-                if completing is not None:
-                    completing.cancel()
+                for task in meanwhile:
+                    task.cancel()
                 await self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    def open(self) -> None:
-        """Make what requests need; connections are made when they are first used."""
+    def open(self, slot: int = 0) -> None:
+        """Make what requests need; connections are made when they are first used. `slot`: where it counts."""
         url = parse_database_url(self._settings.backend_store_uri)
         self._db = db = open_database(url, connections=self._settings.threads)
         log_writes = GroupCommit(db, write_entries)
 
         def make_context(http: HttpRequest, route: Route) -> Context:
-            return Context(db, log_writes, self._artifacts, self._settings, http)
+            return Context(db, log_writes, self._artifacts, self._settings, http, counts)
 
-        self._dispatch = Dispatcher(self._routes, self._guard, make_context)
+        counts = self._count(db, log_writes, slot)
+        watches: list[Watch] = [counts] if counts else []
+        if self._settings.access_log:
+            watches.append(AccessLog(self._proxies, as_json=self._settings.log_format == "json"))
+        self._dispatch = Dispatcher(self._routes, self._guard, make_context, watches)
+
+    def _count(self, db: Db, log_writes: GroupCommit[Any], slot: int) -> WorkerCounts | None:
+        if self._counts is None:
+            return None
+
+        def sample() -> Sample:
+            return Sample(
+                *log_writes.waiting,
+                *db.connections(),
+                log_writes.refused,
+                tally.retries,
+                tally.conflicts,
+                log_writes.grouped,
+                log_writes.groups,
+            )
+
+        self._worker_counts = WorkerCounts(self._counts, slot, sample)
+        return self._worker_counts
+
+    async def _publish(self) -> None:
+        while self._worker_counts:
+            self._worker_counts.publish()
+            await asyncio.sleep(PUBLISHED_EVERY_S)
 
     async def close(self) -> None:
+        if self._worker_counts:
+            self._worker_counts.close()
         self._artifacts.close()
         if self._db is not None:
             await self._db.close()

@@ -1,19 +1,15 @@
 """The settings: one table of variables and flags, parsed once into a frozen Settings; named nowhere else."""
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from railtrack import values
 from railtrack.errors import StartError
 from railtrack.pasted import cleaned, is_service_link, unresolved
 
-WORKERS_LIMIT = 64
-THREADS_LIMIT = 64
 RAILWAY = ("RAILWAY_PROJECT_ID", "RAILWAY_ENVIRONMENT_ID", "RAILWAY_SERVICE_ID")
 """What Railway sets in every container. A reference that leads nowhere becomes an empty value there."""
 
@@ -42,13 +38,24 @@ class Settings:
     threads: int
     auth: str
     allowed_hosts: tuple[str, ...]
+    trusted_proxies: tuple[str, ...]
+    static_prefix: str
+    metrics: bool
+    expose_prometheus: str
+    log_format: str
+    log_level: str
+    access_log: bool
     db_wait_s: int
     data: Path
 
     @property
     def loopback(self) -> bool:
         """The server can be reached from this machine only."""
-        return is_loopback(self.host)
+        return values.is_loopback(self.host)
+
+    @property
+    def exposes_metrics(self) -> bool:
+        return self.metrics or bool(self.expose_prometheus)
 
     def artifact_location(self, experiment_id: int) -> str:
         """Where a new experiment keeps its artifacts unless it says otherwise."""
@@ -76,84 +83,12 @@ class Setting:
         return self.variables[0]
 
 
-def _text(value: str) -> str:
-    return value
-
-
-def _port(value: str) -> int:
-    return _whole_number(value, 1, 65535)
-
-
-def _workers(value: str) -> int:
-    return _whole_number(value, 1, WORKERS_LIMIT)
-
-
-def _threads(value: str) -> int:
-    return _whole_number(value, 1, THREADS_LIMIT)
-
-
-def _seconds(value: str) -> int:
-    return _whole_number(value, 0, 3600)
-
-
-def _optional_port(value: str) -> int | None:
-    return _port(value) if value else None
-
-
-def _names(value: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in value.split(",") if name.strip())
-
-
-def _auto_on_off(value: str) -> str:
-    if value not in ("auto", "on", "off"):
-        raise ValueError("is not one of auto, on, off")
-    return value
-
-
-def _addressing(value: str) -> str:
-    if value not in ("auto", "path", "virtual"):
-        raise ValueError("is not one of auto, path, virtual")
-    return value
-
-
-def _host(value: str) -> str:
-    """A name or an address; what it stands for is found out when it is listened on."""
-    if "://" in value or re.search(r"[\s/'\"<>,]", value):
-        raise ValueError("is not an address to listen on, such as 0.0.0.0")
-    if re.fullmatch(r"[^:]+:\d+", value):
-        raise ValueError("is an address with a port; the port belongs into MLFLOW_PORT")
-    return value.strip("[]")
-
-
-def _endpoint(value: str) -> str:
-    """The URL without a slash at its end."""
-    if not value:
-        return value
-    if "://" not in value:
-        raise ValueError("has no scheme; put https:// (or http://) before it")
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[@<>\s]", parts.netloc):
-        raise ValueError("is not a URL of a store, such as https://s3.eu-west-1.amazonaws.com")
-    origin = f"{parts.scheme}://{parts.netloc}"
-    if parts.port == 0:
-        raise ValueError("has a port that is none")
-    if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError(f"has more than a host and a port; set it to {origin}, the bucket belongs into s3://bucket")
-    return origin
-
-
-def _whole_number(value: str, least: int, most: int) -> int:
-    if not value.isascii() or not value.isdigit() or not least <= int(value[:9]) <= most:
-        raise ValueError(f"is not a whole number from {least} to {most}")
-    return int(value)
-
-
 SETTINGS = (
     Setting(
         "backend_store_uri",
         ("MLFLOW_BACKEND_STORE_URI", "DATABASE_URL"),
         ("--backend-store-uri",),
-        _text,
+        values.text,
         "",
         "The database: `postgresql://user:password@host:5432/name`, or `sqlite:///file.db`. "
         "Default: SQLite in the data folder.",
@@ -164,7 +99,7 @@ SETTINGS = (
         "default_artifact_root",
         ("MLFLOW_DEFAULT_ARTIFACT_ROOT",),
         ("--default-artifact-root",),
-        _text,
+        values.text,
         "mlflow-artifacts:/",
         "What the artifact location of a new experiment starts with. `mlflow-artifacts:/`: clients send their "
         "artifacts through the server and need no keys.",
@@ -173,7 +108,7 @@ SETTINGS = (
         "artifacts_destination",
         ("MLFLOW_ARTIFACTS_DESTINATION",),
         ("--artifacts-destination",),
-        _text,
+        values.text,
         "",
         "Where `mlflow-artifacts:` lives: a folder, or `s3://bucket/prefix`. "
         "Default: `mlartifacts` in the data folder.",
@@ -182,7 +117,7 @@ SETTINGS = (
         "artifact_locations",
         ("RAILTRACK_ARTIFACT_LOCATIONS",),
         ("--artifact-locations",),
-        _names,
+        values.names,
         "",
         "Further folders and `s3://bucket/prefix` locations, separated by commas, whose artifacts the server may "
         "show: for experiments that keep theirs elsewhere than the two settings above say.",
@@ -191,19 +126,23 @@ SETTINGS = (
         "aws_access_key_id",
         ("AWS_ACCESS_KEY_ID",),
         (),
-        _text,
+        values.text,
         "",
         "The key of an S3-compatible store. With an `s3://` location, keys or a profile are needed.",
         secret=True,
     ),
-    Setting("aws_secret_access_key", ("AWS_SECRET_ACCESS_KEY",), (), _text, "", "The key's secret.", secret=True),
-    Setting("aws_session_token", ("AWS_SESSION_TOKEN",), (), _text, "", "What temporary keys come with.", secret=True),
-    Setting("aws_profile", ("AWS_PROFILE",), (), _text, "", "The profile whose keys are taken where none are set."),
+    Setting("aws_secret_access_key", ("AWS_SECRET_ACCESS_KEY",), (), values.text, "", "The key's secret.", secret=True),
+    Setting(
+        "aws_session_token", ("AWS_SESSION_TOKEN",), (), values.text, "", "What temporary keys come with.", secret=True
+    ),
+    Setting(
+        "aws_profile", ("AWS_PROFILE",), (), values.text, "", "The profile whose keys are taken where none are set."
+    ),
     Setting(
         "aws_shared_credentials_file",
         ("AWS_SHARED_CREDENTIALS_FILE",),
         (),
-        _text,
+        values.text,
         "~/.aws/credentials",
         "The file with the profiles.",
     ),
@@ -211,7 +150,7 @@ SETTINGS = (
         "s3_endpoint",
         ("AWS_S3_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
         (),
-        _endpoint,
+        values.endpoint,
         "",
         "The URL of an S3-compatible store: Cloudflare R2, Backblaze B2, Railway, MinIO. "
         "Default: Amazon's in the region.",
@@ -221,7 +160,7 @@ SETTINGS = (
         "s3_region",
         ("AWS_REGION", "AWS_DEFAULT_REGION"),
         (),
-        _text,
+        values.text,
         "",
         "The store's region. Default: `auto` on R2 and Railway, as the host has it on B2, else `us-east-1`.",
     ),
@@ -229,7 +168,7 @@ SETTINGS = (
         "s3_addressing",
         ("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE",),
         (),
-        _addressing,
+        values.one_of("auto", "path", "virtual"),
         "auto",
         "Where the bucket stands in URLs: `path`, `virtual` (in the host name), or what is usual with the endpoint.",
     ),
@@ -237,7 +176,7 @@ SETTINGS = (
         "s3_presigned",
         ("RAILTRACK_S3_PRESIGNED",),
         ("--s3-presigned",),
-        _auto_on_off,
+        values.auto_on_off,
         "auto",
         "Whether clients that can do so send large files to the store themselves, and read them there, by presigned "
         "URLs. `auto`: where a trial shows that it works and the endpoint isn't in a private network. `on`: there too.",
@@ -246,25 +185,25 @@ SETTINGS = (
         "host",
         ("MLFLOW_HOST",),
         ("--host", "-h"),
-        _host,
+        values.host,
         "127.0.0.1",
         "The address to listen on. `0.0.0.0` also listens on `[::]` where the machine has IPv6.",
     ),
-    Setting("port", ("MLFLOW_PORT",), ("--port", "-p"), _port, "5000", "The port to listen on."),
+    Setting("port", ("MLFLOW_PORT",), ("--port", "-p"), values.port, "5000", "The port to listen on."),
     Setting(
         "platform_port",
         ("PORT",),
         (),
-        _optional_port,
+        values.optional_port,
         "",
         "The port that a platform injects; listened on as well where it differs from `MLFLOW_PORT`.",
     ),
-    Setting("workers", ("GUNICORN_WORKERS",), ("--workers", "-w"), _workers, "2", "Worker processes."),
+    Setting("workers", ("GUNICORN_WORKERS",), ("--workers", "-w"), values.workers, "2", "Worker processes."),
     Setting(
         "threads",
         ("GUNICORN_THREADS",),
         ("--threads",),
-        _threads,
+        values.threads,
         "4",
         "Requests of one worker that may be at the database at once: the size of its connection pool.",
     ),
@@ -272,7 +211,7 @@ SETTINGS = (
         "auth",
         ("RAILTRACK_AUTH",),
         ("--auth",),
-        _auto_on_off,
+        values.auto_on_off,
         "auto",
         "Login comes in a later version: until then the server is open, whatever this says except `on`, "
         "which is refused.",
@@ -281,15 +220,72 @@ SETTINGS = (
         "allowed_hosts",
         ("MLFLOW_SERVER_ALLOWED_HOSTS",),
         ("--allowed-hosts",),
-        _names,
+        values.names,
         "",
         "Further Host names, separated by commas, that a server on a loopback address answers to; `*` for any.",
+    ),
+    Setting(
+        "trusted_proxies",
+        ("RAILTRACK_TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS"),
+        ("--trusted-proxies", "--forwarded-allow-ips"),
+        values.proxies,
+        "127.0.0.1,::1",
+        "Addresses and networks of proxies, separated by commas, whose `X-Forwarded-` headers are believed; "
+        "`*` for every peer, `none` for nobody.",
+    ),
+    Setting(
+        "static_prefix",
+        ("MLFLOW_STATIC_PREFIX",),
+        ("--static-prefix",),
+        values.prefix,
+        "",
+        "What all paths begin with, `/mlflow` say, behind a proxy that hands them on as they are.",
+    ),
+    Setting(
+        "metrics",
+        ("RAILTRACK_METRICS",),
+        ("--metrics",),
+        values.on_off,
+        "off",
+        "Whether Prometheus finds metrics at `/metrics` (docs/operations.md).",
+    ),
+    Setting(
+        "expose_prometheus",
+        ("MLFLOW_EXPOSE_PROMETHEUS",),
+        ("--expose-prometheus",),
+        values.text,
+        "",
+        "MLflow's spelling of the same: any folder. Nothing is written there.",
+    ),
+    Setting(
+        "log_format",
+        ("RAILTRACK_LOG_FORMAT",),
+        ("--log-format",),
+        values.one_of("text", "json"),
+        "text",
+        "The log's lines: `text`, or `json`, an object each.",
+    ),
+    Setting(
+        "log_level",
+        ("RAILTRACK_LOG_LEVEL",),
+        ("--log-level",),
+        values.one_of("debug", "info", "warning", "error"),
+        "info",
+        "The least that is logged: `debug`, `info`, `warning` or `error`. The lines of the start are always shown.",
+    ),
+    Setting(
+        "access_log",
+        ("RAILTRACK_ACCESS_LOG",),
+        ("--access-log",),
+        values.on_off,
+        "off",
+        "Whether every request gets a line in the log.",
     ),
     Setting(
         "db_wait_s",
         ("RAILTRACK_DB_WAIT_S",),
         ("--db-wait",),
-        _seconds,
+        values.seconds,
         "60",
         "Seconds that the start waits for PostgreSQL to accept connections; a refused login ends the wait at once.",
     ),
@@ -329,16 +325,23 @@ def find(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.enviro
 
 def settings_of(found: Iterable[Found]) -> Settings:
     """Raises StartError for the first wrong one."""
-    values: dict[str, Any] = {}
+    parsed: dict[str, Any] = {}
     for one in found:
         if one.fault:
             raise one.fault
-        values[one.setting.field] = one.value
-    values["data"] = data = values["data"].absolute()
-    values["backend_store_uri"] = values["backend_store_uri"] or f"sqlite:///{data / 'mlflow.db'}"
-    values["artifacts_destination"] = values["artifacts_destination"] or str(data / "mlartifacts")
-    assert {field.name for field in fields(Settings)} == set(values)
-    return Settings(**values)
+        parsed[one.setting.field] = one.value
+    parsed["data"] = data = parsed["data"].absolute()
+    parsed["backend_store_uri"] = parsed["backend_store_uri"] or f"sqlite:///{data / 'mlflow.db'}"
+    parsed["artifacts_destination"] = parsed["artifacts_destination"] or str(data / "mlartifacts")
+    assert {field.name for field in fields(Settings)} == set(parsed)
+    return Settings(**parsed)
+
+
+def log_settings(found: Iterable[Found]) -> tuple[str, str]:
+    """The log's format and level, the usual ones where they are wrong: what else is wrong is told in that form."""
+    by_field = {one.setting.field: one for one in found}
+    form, level = (by_field[field] for field in ("log_format", "log_level"))
+    return form.value or form.setting.default, level.value or level.setting.default
 
 
 def notes(found: Iterable[Found]) -> list[str]:
@@ -391,7 +394,7 @@ def _given(
 
 
 def _is_no_port(setting: Setting, text: str) -> bool:
-    return setting.parse is _port and is_service_link(text)
+    return setting.parse is values.port and is_service_link(text)
 
 
 def _service_link_note(variable: str, text: str) -> str:
@@ -429,13 +432,3 @@ def _file_text(variable: str, path: str) -> str:
         return Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise StartError(f"{variable}_FILE: cannot read {path!r} ({error}).", "Point it to a readable file.") from None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reachable from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -7,15 +7,18 @@ from railtrack.artifacts import ArtifactStores
 from railtrack.config import Settings
 from railtrack.db import Db
 from railtrack.db.group import GroupCommit
+from railtrack.monitoring.counts import WorkerCounts
 from railtrack.wire.request import HttpRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Made anew for every request. `log_writes` commits the writes of many requests at once."""
+    """Made anew for every request. `log_writes` commits the writes of many requests at once; `counts`: None unless
+    a setting asks for metrics."""
 
     db: Db
     log_writes: GroupCommit[Any]
     artifacts: ArtifactStores
     settings: Settings
     http: HttpRequest
+    counts: WorkerCounts | None = None

@@ -10,9 +10,10 @@ import resource
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 from gunicorn.asgi.parser import PythonProtocol
 from gunicorn.asgi.protocol import ASGIProtocol
@@ -20,6 +21,8 @@ from gunicorn.workers import gasgi
 
 from railtrack.config import Settings
 from railtrack.errors import StartError
+from railtrack.monitoring.cells import SLOTS
+from railtrack.monitoring.logs import formatter
 
 CONNECTIONS_LIMIT = 1000
 """Open connections of one worker; gunicorn's ASGI worker itself sets no bound."""
@@ -83,6 +86,7 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hi
     """gunicorn's ASGI worker, which at its end closes idle connections instead of waiting for them."""
 
     def init_process(self) -> None:
+        self.state["slot"] = self.slot  # the application finds it in its lifespan's state
         self.connections: set[_Protocol] = set()
         gasgi.ASGIProtocol = _Protocol  # the worker makes its connections of this name
         super().init_process()
@@ -107,7 +111,29 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hi
             connection.transport.abort()
 
 
-def hold_signals(_master: Any, _worker: Any) -> None:
+class Log(glogging.Logger):  # type: ignore[misc]  # gunicorn has no type hints
+    """gunicorn's log, in the form of ours."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(formatter())
+
+
+def before_fork(master: Any, worker: Any) -> None:
+    worker.slot = free_slot(master.WORKERS)
+    hold_signals()
+
+
+def free_slot(workers: Mapping[int, Any]) -> int:
+    """Where a new worker counts what it does: the lowest number that none of the living has.
+
+    There are more than signals to the master are likely to ask for; beyond that, the last one is shared.
+    """
+    return min(set(range(SLOTS)) - {worker.slot for worker in workers.values()}, default=SLOTS - 1)
+
+
+def hold_signals() -> None:
     """Keep the signals to end pending while a worker is born: it would take them for its master's and lose them,
     and the master would wait for it for the whole grace period."""
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
@@ -142,8 +168,11 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
             "asgi_disconnect_grace_period": 1,
             "control_socket_disable": True,
             "proc_name": "railtrack",
-            "pre_fork": hold_signals,
+            "pre_fork": before_fork,
             "worker_tmp_dir": self._heartbeats,
+            "logger_class": Log,
+            "loglevel": self._settings.log_level,
+            "forwarded_allow_ips": ",".join(self._settings.trusted_proxies),
         }
         for name, value in options.items():
             self.cfg.set(name, value)

@@ -13,6 +13,7 @@ from tests.client import Answer, Client
 from railtrack.api.ui import CHUNK, FOLDER, MEDIA_TYPES, Interface, Manifest
 from railtrack.wire.dispatch import Dispatcher
 from railtrack.wire.guard import BrowserGuard
+from railtrack.wire.proxies import TrustedProxies
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.response import Raw, Stream
 from railtrack.wire.routing import ROUTES, Routes
@@ -25,7 +26,8 @@ DECODERS: dict[str, Any] = {"br": brotli.decompress, "gzip": gzip.decompress, ""
 @pytest.fixture
 def browser() -> Client:
     routes = {key: route for key, route in ROUTES.items() if route.handler.__module__ == "railtrack.api.ui"}
-    return Client(Dispatcher(Routes.of(routes), BrowserGuard(loopback=True), lambda http, route: None))
+    guard = BrowserGuard(loopback=True, proxies=TrustedProxies(()))
+    return Client(Dispatcher(Routes.of(routes), guard, lambda http, route: None))
 
 
 def digest(answer: Answer) -> str:

@@ -11,21 +11,23 @@ PACKAGE = ROOT / "src" / "railtrack"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ALL_MODULES = [*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "tools").rglob("*.py"), ROOT / "build_ui.py"]
 
-KERNEL = {"artifacts", "auth", "db", "search", "wire"}
+KERNEL = {"artifacts", "auth", "db", "monitoring", "search", "wire"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "errors": set(),
     "pasted": set(),
-    "config": {"errors", "pasted"},
+    "values": set(),
+    "config": {"errors", "pasted", "values"},
     "artifacts": {"errors"},
     "auth": {"errors"},
     "db": {"errors"},
     "search": {"errors"},
     "wire": {"auth", "db", "errors"},
+    "monitoring": {"errors", "wire"},
     "context": KERNEL | {"config", "errors"},
     "api": KERNEL | {"context", "errors"},
     "app": KERNEL | {"api", "config", "context", "errors"},
-    "serving": {"config", "errors"},
+    "serving": {"config", "errors", "monitoring"},
     "checks": {"artifacts", "config", "db", "errors", "serving"},
     "cli": KERNEL | {"app", "checks", "config", "errors", "serving"},
 }

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import logging
-import sys
 from pathlib import Path
 
 from railtrack.artifacts import ArtifactStores
@@ -16,15 +15,15 @@ from railtrack.checks.start import (
     try_buckets,
 )
 from railtrack.cli.flags import add_flags
-from railtrack.config import Settings, find, notes, settings_of
+from railtrack.config import Settings, find, log_settings, notes, settings_of
 from railtrack.db.open import open_database, prepare, wait_for_database
 from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import StartError
+from railtrack.monitoring import logs
+from railtrack.monitoring.masking import hide
 
 log = logging.getLogger("railtrack")
 
-LOG_FORMAT = "[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s"
-"""gunicorn's own, so that all lines look alike."""
 RULE = "=" * 40
 
 
@@ -34,13 +33,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal ends it. Returns 1 when it cannot start, having said why in one line."""
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%Y-%m-%d %H:%M:%S %z")
+    logs.configure("text", "info")
     try:
         found = find(vars(options))
+        logs.configure(*log_settings(found))
         settings = settings_of(found)
         for warning in (*notes(found), *login_warnings(settings), *memory_warnings(settings)):
             log.warning("%s", warning)
         url = parse_database_url(settings.backend_store_uri)
+        hide_secrets(settings, url)
         check_artifact_locations(settings, url)
         announce(settings, url)
         check_folders(settings, url)
@@ -50,9 +51,14 @@ def run(options: argparse.Namespace) -> int:
         asyncio.run(try_stores(settings))
         serve(settings)
     except StartError as error:
-        print(f"Error: {error}", file=sys.stderr, flush=True)
+        logs.START.error("Error: %s", error)
         return 1
     return 0
+
+
+def hide_secrets(settings: Settings, url: DatabaseUrl) -> None:
+    """Whatever is logged from here on, these are not in it."""
+    hide((settings.aws_access_key_id, settings.aws_secret_access_key, settings.aws_session_token, url.password or ""))
 
 
 def announce(settings: Settings, url: DatabaseUrl) -> None:
@@ -111,4 +117,5 @@ def serve(settings: Settings) -> None:
 
 def say(*lines: str) -> None:
     """Lines of the start, in order with gunicorn's own, which go to the same place."""
-    print("\n".join(lines), flush=True)
+    for line in lines:
+        logs.START.info("%s", line)

@@ -5,7 +5,7 @@ postgres.py and sqlite.py implement Db; open.py chooses, creates and recognises;
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from railtrack.errors import ApiError, unavailable
 
@@ -40,6 +40,14 @@ class Tx(Protocol):
         """The text for this engine, where one text cannot serve both; the reason stands beside the call."""
 
 
+class Connections(NamedTuple):
+    """How many connections are at work, are open, and may be."""
+
+    in_use: int
+    open: int
+    limit: int
+
+
 class Db(Tx, Protocol):
     """A bounded pool of connections. A statement sent to the Db itself is one committed statement that only reads."""
 
@@ -54,6 +62,8 @@ class Db(Tx, Protocol):
 
     async def execute_alone(self, sql: str) -> None:
         """Run a statement that no transaction may hold (CREATE INDEX CONCURRENTLY), however long it takes."""
+
+    def connections(self) -> Connections: ...
 
     async def close(self) -> None: ...
 

@@ -17,6 +17,8 @@ GROUP_WEIGHT = 4_000
 """Rows of one transaction, about: a few requests of 1,000 metrics, or all single metrics that wait."""
 QUEUE_WEIGHT = 40_000
 """Rows that may wait in one worker (some 20 MB at the worst); beyond it requests are told to come again."""
+SIZES = 12
+"""Groups are counted by the power of two that their size doesn't exceed: 1, 2, 4 ... 2,048; larger ones together."""
 
 
 class Weighed(Protocol):
@@ -39,10 +41,19 @@ class GroupCommit(Generic[E]):
         self._waiting: deque[tuple[E, asyncio.Future[None]]] = deque()
         self._weight = 0
         self._writer: asyncio.Task[None] | None = None
+        self.refused = 0
+        self.grouped = 0
+        self.groups = [0] * (SIZES + 1)
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """The requests that wait, and their rows."""
+        return len(self._waiting), self._weight
 
     async def submit(self, entry: E) -> None:
         """Return once the entry is committed. Raises its refusal, 429 when too much waits, 503 without a database."""
         if self._weight + entry.weight > QUEUE_WEIGHT and self._waiting:
+            self.refused += 1
             raise too_many("Too many writes are waiting for the database. Please retry.")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, done))
@@ -55,7 +66,10 @@ class GroupCommit(Generic[E]):
         """Groups, one after the other, until nobody waits."""
         try:
             while self._waiting:
-                await self._write_group(self._next_group())
+                group = self._next_group()
+                self.grouped += len(group)
+                self.groups[min((len(group) - 1).bit_length(), SIZES)] += 1
+                await self._write_group(group)
         finally:
             self._writer = None
 

@@ -17,6 +17,7 @@ from asyncpg import exceptions as pg
 
 from railtrack.db import (
     Conflict,
+    Connections,
     Engine,
     ForeignKeyViolation,
     Row,
@@ -190,6 +191,12 @@ class PostgresDb:
         # Without parameters it goes as one plain message, which a pooler leaves on one server connection.
         async with self._connection() as connection:
             await connection.execute(sql, timeout=LONG_STATEMENT_LIMIT_S)
+
+    def connections(self) -> Connections:
+        if self._pool is None:
+            return Connections(0, 0, self._size)
+        size = self._pool.get_size()
+        return Connections(size - self._pool.get_idle_size(), size, self._size)
 
     async def close(self) -> None:
         """Close the idle connections, wait a moment for those at work."""

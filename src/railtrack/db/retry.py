@@ -15,6 +15,16 @@ ATTEMPTS = 8
 FIRST_PAUSE_S = 0.005
 
 
+class Tally:
+    """What this process has run again, and what it gave up, since it began."""
+
+    retries = 0
+    conflicts = 0
+
+
+tally = Tally()
+
+
 async def until_settled(work: Callable[[], Awaitable[T]]) -> T:
     """What `work` returns, run again while its transaction was undone because a row came or went since it looked.
 
@@ -24,5 +34,7 @@ async def until_settled(work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await work()
         except (Conflict, UniqueViolation, ForeignKeyViolation):
+            tally.retries += 1
             await asyncio.sleep(FIRST_PAUSE_S * 2**attempt * (0.5 + random.random()))  # noqa: S311 (jitter, not a secret)
+    tally.conflicts += 1
     raise unavailable("The database was busy with other changes of the same rows. Please retry.")

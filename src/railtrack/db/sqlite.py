@@ -18,6 +18,7 @@ import msgspec
 
 from railtrack.db import (
     Conflict,
+    Connections,
     Engine,
     ForeignKeyViolation,
     Row,
@@ -97,6 +98,10 @@ class _Connection:
         if not self._writer:
             connection.execute("PRAGMA query_only = ON")
         return connection
+
+    @property
+    def is_open(self) -> bool:
+        return self._sqlite is not None
 
     async def close(self) -> None:
         if self._sqlite is not None:
@@ -201,6 +206,11 @@ class SqliteDb:
             yield reader
         finally:
             self._idle.put_nowait(reader)
+
+    def connections(self) -> Connections:
+        all_ = (self._writer, *self._readers)
+        reading = len(self._readers) - self._idle.qsize()
+        return Connections(reading + self._writing.locked(), sum(one.is_open for one in all_), len(all_))
 
     async def close(self) -> None:
         for connection in (self._writer, *self._readers):

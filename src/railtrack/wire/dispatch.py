@@ -4,8 +4,8 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from railtrack.db.retry import until_settled
 from railtrack.errors import ApiError
@@ -29,24 +29,48 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 MakeContext = Callable[[HttpRequest, Route], Any]
 
 
+class Watch(Protocol):
+    """Is told of every request: when it comes, and when it has ended, after `seconds`."""
+
+    def began(self) -> None: ...
+
+    def ended(self, http: HttpRequest, request_id: str, seconds: float) -> None: ...
+
+
 class Dispatcher:
     """Answers every HTTP request; `make_context` gives a handler what it may use."""
 
-    def __init__(self, routes: Routes, guard: BrowserGuard, make_context: MakeContext) -> None:
+    def __init__(
+        self, routes: Routes, guard: BrowserGuard, make_context: MakeContext, watches: Sequence[Watch] = ()
+    ) -> None:
         self._routes = routes
         self._guard = guard
         self._make_context = make_context
+        self._watches = watches
         self._quiet_until = 0.0
         self._not_logged = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         http = HttpRequest(scope, receive)
         request_id = _request_id(http)
+        if not self._watches:
+            return await self._serve(http, request_id, send)
+        began = time.perf_counter()
+        for watch in self._watches:
+            watch.began()
+        try:
+            await self._serve(http, request_id, send)
+        finally:
+            seconds = time.perf_counter() - began
+            for watch in self._watches:
+                watch.ended(http, request_id, seconds)
+
+    async def _serve(self, http: HttpRequest, request_id: str, send: Send) -> None:
         try:
             reply = await self._answer(http, request_id)
             reply = await compress(reply, http.header(b"accept-encoding"))
             headers = (*SECURITY_HEADERS, (b"x-request-id", request_id.encode()))
-            await send_reply(reply, send, receive, headers, head=http.method == "HEAD")
+            await send_reply(http, reply, send, headers)
         except ClientGone:
             log.debug("request %s: the client has gone", request_id)
         finally:
@@ -55,7 +79,7 @@ class Dispatcher:
     async def _answer(self, http: HttpRequest, request_id: str) -> Reply:
         try:
             self._guard.check(http)
-            route = self._routes.find(http)
+            route = http.route = self._routes.find(http)
             context = self._make_context(http, route)
             if route.decoder is None:
                 return await route.handler(context, http)
@@ -68,7 +92,7 @@ class Dispatcher:
         except ClientGone:
             raise
         except Exception:
-            log.exception("request %s: %s %s failed", request_id, http.method, http.path[:500])
+            log.exception("request %s: %s %s failed", request_id, http.method, http.raw_path[:500].decode("latin-1"))
             return error_reply(
                 ApiError("INTERNAL_ERROR", f"Internal error; the server's log tells more of request {request_id}.")
             )

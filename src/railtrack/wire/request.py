@@ -55,13 +55,19 @@ class ClientGone(Exception):
 class HttpRequest:
     """One request as it came: method, path parameters, query, headers, and the body as bytes or as a stream."""
 
-    __slots__ = ("_has_room", "_receive", "_scope", "params")
+    __slots__ = ("_has_room", "_receive", "_scope", "params", "received", "route", "sent", "status")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._scope = scope
         self._receive = receive
         self._has_room = False
         self.params: dict[str, str] = {}
+        # What became of it, for whoever watches: the route (None: none was found), bytes of both bodies, and the
+        # status, 0 while it is not answered.
+        self.route: object = None
+        self.received = 0
+        self.sent = 0
+        self.status = 0
 
     @property
     def method(self) -> str:
@@ -78,6 +84,22 @@ class HttpRequest:
         """The path as it was sent, before percent-decoding."""
         raw: bytes = self._scope.get("raw_path") or self.path.encode()
         return raw.split(b"?", 1)[0]
+
+    @property
+    def raw_query(self) -> bytes:
+        query: bytes = self._scope["query_string"]
+        return query
+
+    @property
+    def peer(self) -> str:
+        """The address at the other end of the connection, a proxy's where there is one; "" when it is not known."""
+        client = self._scope.get("client")
+        return str(client[0]) if client else ""
+
+    def header_list(self, name: bytes) -> list[str]:
+        """The values of a header that is a list, however many times it was sent."""
+        sent = b",".join(value for key, value in self._scope["headers"] if key == name)
+        return sent.decode("latin-1").split(",") if sent else []
 
     def header(self, name: bytes) -> str:
         """The header's value, "" when it was not sent; `name` in lower case."""
@@ -135,8 +157,14 @@ class HttpRequest:
             if message["type"] == "http.disconnect":
                 raise ClientGone
             if body := message.get("body"):
+                self.received += len(body)
                 yield body
             more = message.get("more_body", False)
+
+    async def disconnected(self) -> None:
+        """Return when the client hangs up: the server's send() never says so itself (gunicorn 27)."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     async def body(self, limit: int = BODY_LIMIT) -> bytes:
         """The whole body, refused when it is longer than `limit` bytes."""

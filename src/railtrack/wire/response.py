@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from railtrack.errors import ApiError
-from railtrack.wire.request import ClientGone, Receive
+from railtrack.wire.request import ClientGone, HttpRequest
 
 Header = tuple[bytes, bytes]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -57,36 +57,33 @@ def to_raw(reply: Reply) -> Raw | Stream:
     return reply if isinstance(reply, (Raw, Stream)) else Raw(_encode(reply))
 
 
-async def send_reply(
-    reply: Raw | Stream, send: Send, receive: Receive, headers: tuple[Header, ...], *, head: bool
-) -> None:
-    """Send the answer with `headers` besides its own; `head`: without its body."""
+async def send_reply(http: HttpRequest, reply: Raw | Stream, send: Send, headers: tuple[Header, ...]) -> None:
+    """Send the answer with `headers` besides its own, to HEAD without its body; notes in `http` what was sent."""
+    head = http.method == "HEAD"
     length = reply.length if isinstance(reply, Stream) else len(reply.body)
     sent = [(b"content-type", reply.media_type.encode()), *headers, *reply.headers]
     if length is not None and reply.status != NOT_MODIFIED:  # its length would be that of the answer left out
         sent.append((b"content-length", str(length).encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": sent})
     if isinstance(reply, Stream) and not head:
-        await _send_chunks(reply.chunks, send, receive)
+        await _send_chunks(http, reply.chunks, send)
     else:
-        await send({"type": "http.response.body", "body": b"" if head or isinstance(reply, Stream) else reply.body})
+        body = b"" if head or isinstance(reply, Stream) else reply.body
+        await send({"type": "http.response.body", "body": body})
+        http.sent = len(body)
+    http.status = reply.status
 
 
-async def _send_chunks(chunks: AsyncGenerator[bytes, None], send: Send, receive: Receive) -> None:
+async def _send_chunks(http: HttpRequest, chunks: AsyncGenerator[bytes, None], send: Send) -> None:
     """Send the pieces as they come, and stop reading the source when the client has gone."""
-    gone = asyncio.ensure_future(_disconnected(receive))
+    gone = asyncio.ensure_future(http.disconnected())
     try:
         async with aclosing(chunks):
             async for chunk in chunks:
                 if gone.done():
                     raise ClientGone
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                http.sent += len(chunk)
         await send({"type": "http.response.body", "body": b""})
     finally:
         gone.cancel()
-
-
-async def _disconnected(receive: Receive) -> None:
-    """Return when the client hangs up: the server's send() never says so itself (gunicorn 27)."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

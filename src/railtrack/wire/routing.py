@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_type_hints
 
-from railtrack.auth import Access
+from railtrack.auth import PUBLIC, Access
 from railtrack.errors import ApiError, endpoint_not_found
 from railtrack.wire.request import Decoder, HttpRequest, Request
-from railtrack.wire.response import Reply
+from railtrack.wire.response import Raw, Reply
 
 Handler = Callable[[Any, Any], Awaitable[Reply]]
 F = TypeVar("F", bound=Handler)
@@ -66,20 +66,29 @@ def _full_paths(path: str, api: str, ajax_only: bool) -> Iterator[str]:
         yield f"/api/{api}/mlflow/{path}"
 
 
+OUTSIDE_PREFIX = ("/health", "/ready", "/metrics")
+"""What platforms, load balancers and scrapers ask past the proxy: there with the prefix and without."""
+
+
 @dataclass(slots=True)
 class Routes:
     """Finds routes: a dictionary of exact paths first, the few patterns after it."""
 
+    prefix: str = ""
     exact: dict[str, dict[str, Route]] = field(default_factory=dict)
     patterns: list[tuple[re.Pattern[str], dict[str, Route]]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, routes: dict[tuple[str, str], Route]) -> "Routes":
-        found = cls()
+    def of(cls, routes: dict[tuple[str, str], Route], prefix: str = "") -> "Routes":
+        """`prefix`: what all paths begin with, `/mlflow` say."""
+        found = cls(prefix)
+        if prefix:
+            found.exact[prefix] = {"GET": Route("GET", prefix, PUBLIC, _to_the_page, None, None)}
         patterns: dict[str, dict[str, Route]] = {}
         for (method, path), route in routes.items():
             table = patterns if "{" in path else found.exact
-            table.setdefault(path, {})[method] = route
+            for full in {prefix + path, path} if path in OUTSIDE_PREFIX else {prefix + path}:
+                table.setdefault(full, {})[method] = route
         # The more fixed text a pattern has, the earlier it is tried: `a/b/{x}` before `a/{x...}`.
         ordered = sorted(patterns, key=lambda path: -len(re.sub(r"\{.*?\}", "", path)))
         found.patterns = [(_compile(path), patterns[path]) for path in ordered]
@@ -92,9 +101,7 @@ class Routes:
         if by_method is None or method not in by_method:
             by_method = self._match(http, method) or by_method
         if by_method is None:
-            raise endpoint_not_found(
-                f"The endpoint {http.path[:500]} does not exist, or this version does not serve it."
-            )
+            raise no_such_endpoint(http.path, self.prefix)
         route = by_method.get(method)
         if route is None:
             allowed = ", ".join(sorted(by_method))
@@ -110,6 +117,17 @@ class Routes:
                     return by_method
                 other = other or by_method
         return other
+
+
+async def _to_the_page(_: Any, http: HttpRequest) -> Raw:
+    """The prefix without its slash: the page's own links are relative, and lead astray from there."""
+    query = b"?" + http.raw_query if http.raw_query else b""
+    return Raw(b"", status=308, headers=((b"location", http.path.encode() + b"/" + query),))
+
+
+def no_such_endpoint(path: str, prefix: str = "") -> ApiError:
+    hint = f" All paths of this server begin with {prefix}/." if prefix and not path.startswith(f"{prefix}/") else ""
+    return endpoint_not_found(f"The endpoint {path[:500]} does not exist, or this version does not serve it.{hint}")
 
 
 def _compile(path: str) -> re.Pattern[str]:

@@ -164,7 +164,10 @@ because(
             "post with the origin a foreign one": in_the_common_form("PERMISSION_DENIED"),
             "post with the origin null": in_the_common_form("PERMISSION_DENIED"),
             "a foreign host": refused(
-                "Invalid Host header: this server listens on a loopback address only.", "PERMISSION_DENIED", 403
+                "Invalid Host header: this server listens on a loopback address only, "
+                "and MLFLOW_SERVER_ALLOWED_HOSTS doesn't name this host.",
+                "PERMISSION_DENIED",
+                403,
             ),
         },
     },

@@ -1,0 +1,19 @@
+"""/metrics, for Prometheus: only where a setting asks for it. What is counted and how: railtrack.monitoring."""
+
+import asyncio
+
+from railtrack.auth import SIGNED_IN
+from railtrack.context import Context
+from railtrack.monitoring.exposition import MEDIA_TYPE, text_of_all
+from railtrack.wire.request import HttpRequest
+from railtrack.wire.response import Raw
+from railtrack.wire.routing import endpoint, no_such_endpoint
+
+
+@endpoint("GET", "/metrics", access=SIGNED_IN)
+async def metrics(ctx: Context, http: HttpRequest) -> Raw:
+    """All workers' counts, whichever of them is asked."""
+    if ctx.counts is None:
+        raise no_such_endpoint(http.path)
+    ctx.counts.publish()
+    return Raw(await asyncio.to_thread(text_of_all, ctx.counts.counts), MEDIA_TYPE)

@@ -1,0 +1,129 @@
+"""The line of each request: what is in it, what never is, and that nobody forges one."""
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.client import Client, running_app
+
+from railtrack.config import Settings
+from railtrack.db import Db
+from railtrack.monitoring import access_log
+
+LINE = re.compile(
+    r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] \[INFO\] (?P<client>\S*) "
+    r'"(?P<method>\S+) (?P<path>\S+)" (?P<status>\d{3}|gone) (?P<received>\d+)>(?P<sent>\d+) bytes '
+    r"(?P<ms>\d+\.\d) ms request (?P<id>\S+)"
+)
+
+
+class Log:
+    """What was written, read through a pipe that stands in for the standard output."""
+
+    def __init__(self, reader: int) -> None:
+        self._reader = reader
+
+    def lines(self) -> list[str]:
+        return os.read(self._reader, 65536).decode().splitlines()
+
+    def text(self) -> dict[str, str]:
+        """The parts of the one line that was written."""
+        [line] = self.lines()
+        match = LINE.fullmatch(line)
+        assert match, line
+        return match.groupdict()
+
+    def json(self) -> dict[str, Any]:
+        [line] = self.lines()
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+
+@pytest.fixture
+async def log(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Log]:
+    reader, writer = os.pipe()
+    monkeypatch.setattr(access_log, "STDOUT", writer)
+    yield Log(reader)
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.fixture
+async def logged(db: Db, settings: Settings, log: Log) -> AsyncIterator[Client]:
+    async with running_app(dataclasses.replace(settings, access_log=True)) as client:
+        yield client
+
+
+@pytest.fixture
+async def logged_as_json(db: Db, settings: Settings, log: Log) -> AsyncIterator[Client]:
+    async with running_app(dataclasses.replace(settings, access_log=True, log_format="json")) as client:
+        yield client
+
+
+async def test_a_line_tells_who_asked_what_and_what_became_of_it(logged: Client, log: Log) -> None:
+    body = {"experiment_id": "0"}
+    answer = await logged.send("POST", "runs/create", json=body, headers={"X-Request-ID": "me-1"}, peer="203.0.113.9")
+    parts = log.text()
+    assert parts["ms"]
+    assert {**parts, "ms": ""} == {
+        "client": "203.0.113.9",
+        "method": "POST",
+        "path": "/api/2.0/mlflow/runs/create",
+        "status": "200",
+        "received": str(len(json.dumps(body))),
+        "sent": str(len(answer.body)),
+        "ms": "",
+        "id": "me-1",
+    }
+
+
+async def test_in_json_the_route_is_told_as_well(logged_as_json: Client, log: Log) -> None:
+    await logged_as_json.get("/api/2.0/mlflow/logged-models/m-1", peer="2001:db8::1")
+    found = log.json()
+    assert found["route"] == "/api/2.0/mlflow/logged-models/{model_id}"
+    assert (found["path"], found["status"]) == ("/api/2.0/mlflow/logged-models/m-1", 404)
+    assert (found["client"], found["logger"], found["method"]) == ("2001:db8::1", "railtrack.access", "GET")
+    assert found["milliseconds"] >= 0
+
+
+async def test_a_client_that_hangs_up_is_gone(logged: Client, log: Log) -> None:
+    await logged.hang_up("PUT", "/api/2.0/mlflow-artifacts/artifacts/0/half", body=[b"x" * 1000])
+    parts = log.text()
+    assert (parts["status"], parts["received"]) == ("gone", "1000")
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("runs/get?run_id=abc&token=s3cret", "/api/2.0/mlflow/runs/get?run_id=abc&token=***"),
+        ("runs/get?run_id=%0A%22x", "/api/2.0/mlflow/runs/get?run_id=%0A%22x"),
+        ("/get-artifact?path=a.txt&X-Amz-Signature=s3cret", "/get-artifact?path=a.txt&X-Amz-Signature=***"),
+        ("/nowhere?anything=s3cret&s3=s3cret", "/nowhere?anything=***&s3=***"),
+        ("/with%0Aa%20line", "/with%0Aa%20line"),
+        ('/a"b\x7f', "/a%22b%7F"),
+        ("/https://me:s3cret@host/", "/https://me:***@host/"),
+    ],
+)
+async def test_a_path_is_shown_as_sent_without_what_may_be_secret(
+    logged: Client, log: Log, sent: str, shown: str
+) -> None:
+    await logged.get(sent, headers={"Authorization": "Bearer s3cret-s3cret"})
+    assert log.text()["path"] == shown
+
+
+async def test_a_long_path_or_query_does_not_make_a_long_line(logged: Client, log: Log) -> None:
+    await logged.get("/" + "x" * 60_000 + "?" + "&".join(f"{number}=1" for number in range(1000)))
+    await logged.get("runs/get?" + "&".join(["run_id=" + "%0A" * 5000] * 20))
+    lines = log.lines()
+    assert len(lines) == 2
+    assert max(map(len, lines)) < 4000
+
+
+async def test_without_the_setting_nothing_is_written(client: Client, log: Log) -> None:
+    await client.get("/health")
+    os.write(access_log.STDOUT, b"end\n")
+    assert log.lines() == ["end"]

@@ -1,0 +1,145 @@
+"""The log's lines in both forms: one event a line, nothing forged, nothing secret, and the start as documented."""
+
+import asyncio
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.faults.http_load import Connection
+from tests.servers.processes import free_port
+from tests.servers.railtrack import railtrack_server
+
+from railtrack.monitoring import masking
+from railtrack.monitoring.logs import TEXT_FORMAT, TEXT_TIME, JsonFormatter, TextFormatter
+from railtrack.monitoring.masking import hide, masked
+
+KEY, SECRET, TOKEN, PASSWORD = "AKIAEXAMPLE0000", "wJalr/XUtn+FEMI", "session-token-77", "pass word&%"
+FORGED = "quiet\n[2026-01-01 00:00:00 +0000] [1] [INFO] forged\r\x1b[31m\x85\u2028end"
+
+
+@pytest.fixture
+def secrets() -> Iterator[None]:
+    hide((KEY, SECRET, TOKEN, PASSWORD))
+    yield
+    hide(())
+
+
+def record(message: str, *args: object, error: BaseException | None = None) -> logging.LogRecord:
+    about = (type(error), error, error.__traceback__) if error else None
+    return logging.LogRecord("railtrack", logging.ERROR, "", 0, message, args, about)
+
+
+def failed(message: str) -> Exception:
+    try:
+        raise RuntimeError(message) from ValueError(f"because of {message}")
+    except RuntimeError as error:
+        return error
+
+
+def test_a_text_line_that_is_forged_stands_off_the_margin() -> None:
+    for made in (record("told: %s", FORGED), record("told", error=failed(FORGED))):
+        lines = TextFormatter(TEXT_FORMAT, TEXT_TIME).format(made).split("\n")
+        assert re.match(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+\d{4}\] \[\d+\] \[ERROR\] told", lines[0])
+        assert all(line.startswith("    ") for line in lines[1:])
+        assert "forged\\r\\x1b[31m\\x85\\u2028end" in "\n".join(lines)
+        assert not re.search(r"[\r\x1b\x85\u2028]", "\n".join(lines))
+
+
+def test_a_json_line_is_one_line_with_all_its_parts() -> None:
+    line = JsonFormatter().format(record("told: %s", FORGED, error=failed(FORGED)))
+    assert len(line.splitlines()) == 1 or "\u2028" in line
+    assert "\n" not in line
+    found = json.loads(line)
+    assert found.keys() == {"time", "level", "logger", "pid", "message", "exception"}
+    assert (found["level"], found["logger"], found["pid"]) == ("error", "railtrack", os.getpid())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", found["time"])
+    assert found["message"] == f"told: {FORGED}"
+    assert "RuntimeError" in found["exception"]
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter(TEXT_FORMAT), JsonFormatter()])
+def test_secrets_are_not_in_a_line_wherever_they_came_from(formatter: logging.Formatter, secrets: None) -> None:
+    told = (
+        f"keys {KEY}:{SECRET}, {TOKEN}; password={PASSWORD}; Authorization: Bearer abcdef.ghi-jkl Basic dXNlcjpwYXNz="
+    )
+    line = formatter.format(record("%s", told, error=failed(told)))
+    for secret in (KEY, SECRET, TOKEN, PASSWORD, "abcdef.ghi-jkl", "dXNlcjpwYXNz"):
+        assert secret not in line
+    assert line.count("***") >= 18  # six of them in the message, in the error, and in its cause
+
+
+def test_passwords_in_urls_and_presigned_urls_are_masked_without_being_known() -> None:
+    assert masked("dsn postgresql://me:se:cr/et@host:5432/db?x=1") == "dsn postgresql://me:***@host:5432/db?x=1"
+    signed = "https://s3.example.com/b/k?X-Amz-Credential=AKIA%2F1&X-Amz-Signature=0a1b2c&x=1"
+    assert masked(signed) == "https://s3.example.com/b/k?X-Amz-Credential=***&X-Amz-Signature=***&x=1"
+    assert masked("nothing of the kind, 12:30 me@host") == "nothing of the kind, 12:30 me@host"
+
+
+def test_a_secret_that_is_an_ordinary_word_is_hidden_as_a_word_only(secrets: None) -> None:
+    hide(("postgres", "abc"))
+    assert masked("postgresql://postgres:x@h/postgres abc") == "postgresql://***:***@h/*** abc"
+    hide(())
+    assert masking.masked("postgres") == "postgres"
+
+
+def start(folder: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
+    command = [str(Path(sys.executable).with_name("railtrack")), "server"]
+    clean = {"PATH": os.environ["PATH"], "HOME": str(folder), **environ}
+    return subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, timeout=60, check=False)
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_start_that_fails_is_told_in_the_form_asked_for(tmp_path: Path) -> None:
+    uri = f"postgresql://me:{SECRET}@127.0.0.1:{free_port()}/db"
+    done = start(tmp_path, MLFLOW_BACKEND_STORE_URI=uri, RAILTRACK_DB_WAIT_S="1", RAILTRACK_LOG_FORMAT="json")
+    assert done.returncode == 1
+    last = objects(done.stderr)[-1]
+    assert last["level"] == "error"
+    assert last["message"].startswith("Error: Could not connect to backend store postgresql://me:***@127.0.0.1:")
+    assert objects(done.stdout)[1]["message"] == "Starting MLflow Tracking Server"
+    assert SECRET not in done.stdout + done.stderr
+    wrong = start(tmp_path, MLFLOW_PORT="x", RAILTRACK_LOG_FORMAT="json")
+    assert objects(wrong.stderr)[0]["message"].startswith("Error: MLFLOW_PORT: 'x' is not a whole number")
+    neither = start(tmp_path, RAILTRACK_LOG_FORMAT="xml")
+    assert neither.stderr.startswith("Error: RAILTRACK_LOG_FORMAT: 'xml' is not one of text, json")
+
+
+def test_every_line_of_a_server_is_json_where_that_was_asked_for(tmp_path: Path) -> None:
+    environment = {"RAILTRACK_LOG_FORMAT": "json", "RAILTRACK_ACCESS_LOG": "on", "AWS_SECRET_ACCESS_KEY": SECRET}
+    with railtrack_server(tmp_path / "server", environment=environment) as server:
+        asyncio.run(_ask(server.port, f"/no/such%0Apath?token={TOKEN}"))
+        server.stop()
+        lines = objects(server.log())
+    messages = [line["message"] for line in lines]
+    assert messages[:3] == ["=" * 40, "Starting MLflow Tracking Server", "=" * 40]
+    assert any(re.fullmatch(r"Listening at: http://127\.0\.0\.1:\d+ \(\d+\)", message) for message in messages)
+    assert {"gunicorn.error", "railtrack.start", "railtrack.access"} <= {line["logger"] for line in lines}
+    asked = [line for line in lines if line.get("path", "").startswith("/no/")]
+    assert [(line["path"], line["status"], line["route"]) for line in asked] == [
+        ("/no/such%0Apath?token=***", 404, None)
+    ]
+    assert SECRET not in server.log()
+
+
+def test_the_level_leaves_out_what_is_below_it_but_not_the_start(tmp_path: Path) -> None:
+    with railtrack_server(tmp_path / "server", environment={"RAILTRACK_LOG_LEVEL": "warning"}) as server:
+        server.stop()
+        log = server.log()
+    assert log.startswith(f"{'=' * 40}\nStarting MLflow Tracking Server\n{'=' * 40}\n")
+    assert "[INFO]" not in log
+
+
+async def _ask(port: int, path: str) -> None:
+    connection = Connection(port)
+    await connection.get(path)
+    connection.close()

@@ -1,0 +1,97 @@
+"""/metrics of several workers: whichever of them is asked tells of all, and a worker's death takes nothing back."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+from tests.faults.http_load import Connection, Lost
+from tests.monitoring.scrape import Scrape
+from tests.servers.railtrack import RailtrackServer, railtrack_server
+
+from railtrack.monitoring.cells import SLOTS
+from railtrack.serving import free_slot
+
+CONNECTIONS = 12
+EACH = 5
+VERSION = "/version"
+BACK_SECONDS = 20
+
+
+async def ask_on_many_connections(port: int) -> None:
+    """CONNECTIONS x EACH requests, over connections that the kernel deals out among the workers."""
+    opened = [Connection(port) for _ in range(CONNECTIONS)]
+    for _ in range(EACH):
+        answers = await asyncio.gather(*(one.get(VERSION) for one in opened))
+        assert {answer.status for answer in answers} == {200}
+    for one in opened:
+        one.close()
+
+
+async def scrapes(port: int) -> list[Scrape]:
+    """One after the other, each over a connection of its own."""
+    found = []
+    for _ in range(8):
+        connection = Connection(port)
+        answer = await connection.get("/metrics")
+        connection.close()
+        found.append(Scrape(answer.body.decode()))
+    return found
+
+
+def test_one_scrape_tells_of_all_workers_and_no_sum_goes_back_when_they_are_killed(tmp_path: Path) -> None:
+    with railtrack_server(tmp_path / "server", workers=2, environment={"RAILTRACK_METRICS": "on"}) as server:
+        server.wait_for_workers(2)
+        asyncio.run(ask_on_many_connections(server.port))
+        first = asyncio.run(scrapes(server.port))
+        # Whichever worker answered: all requests of both, and the processes as they are.
+        assert [one.total("railtrack_http_requests_total", route=VERSION) for one in first] == [
+            CONNECTIONS * EACH
+        ] * len(first)
+        assert {one.total("railtrack_worker_starts_total") for one in first} == {2}
+        workers = {one.labels["worker"] for one in first[0].samples if "worker" in one.labels}
+        assert workers == {"master", "0", "1"}
+        told = first[-1].total("railtrack_process_proportional_memory_bytes") / 2**20
+        assert server.pss_mb() / 2 < told < server.pss_mb() * 2
+
+        for pid in server.workers():
+            os.kill(pid, signal.SIGKILL)
+        asyncio.run(_until_answered_by_others(server))
+        asyncio.run(ask_on_many_connections(server.port))
+        last = asyncio.run(scrapes(server.port))[-1]
+        before, after = first[-1].sums(), last.sums()
+        assert {name: (value, after.get(name)) for name, value in before.items() if after.get(name, -1) < value} == {}
+        assert last.total("railtrack_http_requests_total", route=VERSION) == 2 * CONNECTIONS * EACH
+        assert last.total("railtrack_worker_starts_total") == 4
+        assert last.total("railtrack_http_requests_in_flight") == 1
+        assert min(last.values("railtrack_process_start_time_seconds")) > max(
+            first[-1].values("railtrack_process_start_time_seconds")
+        )
+
+
+async def _until_answered_by_others(server: RailtrackServer) -> None:
+    """Until both workers are new ones, and have begun to count."""
+    async with asyncio.timeout(BACK_SECONDS):
+        while True:
+            await asyncio.sleep(0.05)
+            connection = Connection(server.port)
+            try:
+                found = Scrape((await connection.get("/metrics")).body.decode())
+            except Lost:
+                continue
+            finally:
+                connection.close()
+            if found.total("railtrack_worker_starts_total") == 4:
+                return
+
+
+class _Worker:
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+
+
+def test_a_new_worker_counts_where_no_living_one_does() -> None:
+    assert free_slot({}) == 0
+    assert free_slot({11: _Worker(0), 12: _Worker(1)}) == 2
+    assert free_slot({12: _Worker(1)}) == 0
+    assert free_slot({pid: _Worker(pid) for pid in range(SLOTS)}) == SLOTS - 1

@@ -1,0 +1,119 @@
+"""X-Forwarded-For and X-Forwarded-Host: believed when a trusted proxy sends them, and from nobody else."""
+
+import dataclasses
+
+import pytest
+from tests.client import Client, running_app
+
+from railtrack.config import Settings, load
+from railtrack.db import Db
+from railtrack.errors import StartError
+from railtrack.wire.proxies import TrustedProxies
+from railtrack.wire.request import HttpRequest
+
+NGINX, PROXY, CLIENT = "10.0.0.5", "172.16.3.4", "203.0.113.9"
+
+
+def request(peer: str, *forwarded: str) -> HttpRequest:
+    headers = [(b"x-forwarded-for", value.encode()) for value in forwarded]
+
+    async def receive() -> dict[str, object]:
+        return {}
+
+    return HttpRequest({"client": (peer, 1), "headers": headers}, receive)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        (CLIENT, (), CLIENT),
+        (NGINX, (), NGINX),
+        (NGINX, (CLIENT,), CLIENT),
+        (NGINX, (f"{CLIENT}, {PROXY}",), CLIENT),
+        (NGINX, (CLIENT, PROXY), CLIENT),
+        (NGINX, (f"1.1.1.1, {CLIENT}",), CLIENT),  # what the client wrote itself stands left of what the proxy added
+        (CLIENT, ("1.1.1.1",), CLIENT),  # not a proxy of ours: it may say what it likes
+        (NGINX, (f"{CLIENT}:4711",), CLIENT),
+        (NGINX, ("[2001:db8::1]:443",), "2001:db8::1"),
+        (NGINX, ("2001:DB8:0::1",), "2001:db8::1"),
+        (NGINX, (f"{CLIENT}, unknown",), NGINX),
+        (NGINX, ("a\tb\x1b",), NGINX),
+        ("", (CLIENT,), ""),
+    ],
+)
+def test_the_client_is_the_first_from_the_peer_backwards_that_is_no_proxy(
+    peer: str, forwarded: tuple[str, ...], client: str
+) -> None:
+    assert TrustedProxies((NGINX, "172.16.0.0/12")).client(request(peer, *forwarded)) == client
+
+
+def test_where_everybody_is_trusted_the_first_in_the_list_is_the_client() -> None:
+    assert TrustedProxies("*").client(request(CLIENT, "1.1.1.1, 2.2.2.2")) == "1.1.1.1"
+
+
+@pytest.mark.parametrize(
+    ("given", "proxies"),
+    [
+        ("", ("127.0.0.1", "::1")),
+        ("none", ()),
+        ("*", ("*",)),
+        ("10.0.0.5, 172.16.0.0/12,fd00::/8", ("10.0.0.5", "172.16.0.0/12", "fd00::/8")),
+    ],
+)
+def test_the_setting_takes_addresses_and_networks(given: str, proxies: tuple[str, ...]) -> None:
+    assert load({}, {"RAILTRACK_TRUSTED_PROXIES": given}).trusted_proxies == proxies
+    assert load({}, {"FORWARDED_ALLOW_IPS": given}).trusted_proxies == proxies
+
+
+def test_a_name_is_no_proxy() -> None:
+    with pytest.raises(StartError, match=r"RAILTRACK_TRUSTED_PROXIES: .* has 'nginx', which is neither an address"):
+        load({}, {"RAILTRACK_TRUSTED_PROXIES": "10.0.0.5,nginx"})
+
+
+CREATE = {"experiment_id": "0"}
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "status"),
+    [
+        # TLS ends at the proxy, which keeps the Host: nothing has to be trusted.
+        (CLIENT, {"Host": "ml.example.com", "Origin": "https://ml.example.com"}, 200),
+        (CLIENT, {"Host": "ml.example.com:443", "Origin": "https://ml.example.com"}, 200),
+        (CLIENT, {"Host": "ml.example.com:8443", "Origin": "https://ml.example.com:8443"}, 200),
+        (CLIENT, {"Host": "ml.example.com:8443", "Origin": "https://ml.example.com"}, 403),
+        # The proxy puts its own into Host, and the browser's into X-Forwarded-Host.
+        (
+            NGINX,
+            {"Host": "railtrack:5000", "X-Forwarded-Host": "ml.example.com", "Origin": "https://ml.example.com"},
+            200,
+        ),
+        (
+            NGINX,
+            {"Host": "railtrack:5000", "X-Forwarded-Host": "ml.example.com", "Origin": "https://evil.example"},
+            403,
+        ),
+        (
+            CLIENT,
+            {"Host": "railtrack:5000", "X-Forwarded-Host": "ml.example.com", "Origin": "https://ml.example.com"},
+            403,
+        ),
+        (CLIENT, {"Host": "ml.example.com", "X-Forwarded-Host": "evil.example", "Origin": "https://evil.example"}, 403),
+        # A browser that tells where the request comes from is believed before all of that.
+        (CLIENT, {"Host": "railtrack:5000", "Sec-Fetch-Site": "same-origin", "Origin": "https://ml.example.com"}, 200),
+        (NGINX, {"Host": "ml.example.com", "Sec-Fetch-Site": "cross-site", "Origin": "https://ml.example.com"}, 403),
+    ],
+)
+async def test_behind_a_proxy_our_own_pages_pass_the_guard_and_others_do_not(
+    db: Db, settings: Settings, peer: str, headers: dict[str, str], status: int
+) -> None:
+    public = dataclasses.replace(settings, host="0.0.0.0", trusted_proxies=(NGINX,))
+    async with running_app(public) as client:
+        answer = await client.send("POST", "runs/create", json=CREATE, headers=headers, peer=peer)
+    assert answer.status == status, answer.text
+
+
+async def test_a_forwarded_host_does_not_open_a_server_of_this_machine_to_rebound_names(client: Client) -> None:
+    headers = {"Host": "evil.example", "X-Forwarded-Host": "localhost", "Origin": "http://evil.example"}
+    answer = await client.send("POST", "runs/create", json=CREATE, headers=headers)
+    assert answer.status == 403
+    assert "MLFLOW_SERVER_ALLOWED_HOSTS" in answer.text
