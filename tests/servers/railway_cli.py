@@ -25,6 +25,8 @@ def parser() -> argparse.ArgumentParser:
     _with(commands, "up", "--service", "--environment", "--message").add_argument("--detach", action="store_true")
     _with(commands, "logs", "--service", "--lines").add_argument("--build", action="store_true")
     _with(commands, "redeploy", "--service").add_argument("--yes", action="store_true")
+    ssh = _with(commands, "ssh", "--service")
+    ssh.add_argument("inside", nargs="*")
     domain = _with(commands, "domain", "--service", "--environment")
     domain.add_argument("--port", "-p", type=int)
     domain.add_argument("name", nargs="?")

@@ -1,0 +1,213 @@
+"""What the guides for Railway promise of a running server, compared with one: set up as they say, on a real PostgreSQL
+and a real S3, asked by their own curl and by the real client. Their blocks are the same (test_guides.py): one is read.
+"""
+
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import boto3
+import pytest
+from tests.clients.interpreters import client_environment, client_interpreter
+from tests.docs.pages import ENGLISH
+from tests.docs.test_guides import OURS, resolved, variables
+from tests.servers.postgres import PostgresCluster, postgres_cluster
+from tests.servers.processes import free_port
+from tests.servers.railtrack import RailtrackServer, railtrack_server
+from tests.servers.s3 import REGION, S3Server, s3_server
+
+DOMAIN = "https://mlflow-service-production-xxxx.up.railway.app"
+BUCKET = "vision-platform-prod"
+S3_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six")
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresCluster]:
+    with postgres_cluster(fsync=False, password="pw") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def amazon() -> Iterator[S3Server]:
+    """With the guide's bucket, and the keys of its owner."""
+    with s3_server() as server:
+        server.new_bucket(BUCKET)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def s3(amazon: S3Server) -> S3Server:
+    """The same with the keys of a user who may do what the guide's policy allows, and nothing else."""
+    return with_policy(amazon, policy())
+
+
+def policy() -> str:
+    (text,) = [block.text for block in ENGLISH.blocks if block.language == "json"]
+    return text
+
+
+def with_policy(server: S3Server, document: str) -> S3Server:
+    """The same server with the keys of a new user whom `document` allows what it says."""
+    iam = boto3.client(
+        "iam",
+        endpoint_url=server.url,
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
+        region_name=REGION,
+    )
+    name = f"user-{len(iam.list_users()['Users'])}"
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="guide", PolicyDocument=document)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return replace(server, access_key=key["AccessKeyId"], secret_key=key["SecretAccessKey"])
+
+
+def environment_of(s3: S3Server) -> dict[str, str]:
+    """The variables of step 3, with the keys and the endpoint of our store."""
+    blocks = [variables(block.text) for block in ENGLISH.blocks if block.language == "env"]
+    (whole,) = [one for one in blocks if "MLFLOW_BACKEND_STORE_URI" in one]
+    given = {name: resolved(text) for name, text in whole.items() if name in OURS}
+    del given["MLFLOW_BACKEND_STORE_URI"], given["MLFLOW_PORT"], given["AWS_REGION"]
+    return given | s3.environment
+
+
+@pytest.fixture(scope="module")
+def server(
+    postgres: PostgresCluster, s3: S3Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RailtrackServer]:
+    folder = tmp_path_factory.mktemp("guide")
+    with railtrack_server(folder, postgres.url, environment=environment_of(s3)) as server:
+        yield server
+
+
+def test_the_log_is_the_one_that_is_expected(server: RailtrackServer) -> None:
+    (expected,) = [block.text for block in ENGLISH.blocks if "Starting MLflow Tracking Server" in block.text]
+    expected = expected.replace("5000", str(server.port))
+    lines = iter(server.log().splitlines())
+    for words in expected.splitlines():
+        begin, _, end = words.partition("...")
+        wanted = f"{re.escape(begin)}.*{re.escape(end)}" if "://..." in words else re.escape(words)
+        assert any(re.search(wanted, line) for line in lines), f"{words!r} is not there, or not in this order"
+    assert "postgres:***@" in server.log()
+    assert ":pw@" not in server.log()
+
+
+def test_curl_gets_the_answers_that_the_guide_shows(server: RailtrackServer) -> None:
+    (block,) = [one.text for one in ENGLISH.blocks if one.text.startswith(f"curl {DOMAIN}")]
+    lines = block.replace(DOMAIN, server.url).splitlines()
+    asked = lines[::2]
+    shown = [line.removeprefix("# ") for line in lines[1::2]]
+    assert len(asked) == len(shown) == 2
+    for command, answer in zip(asked, shown, strict=True):
+        done = subprocess.run(
+            ["bash", "-c", f"{command} --silent --show-error"], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert done.stdout == answer
+
+
+@pytest.mark.parametrize("proxied", [False, True], ids=["straight-to-the-bucket", "through-the-server"])
+def test_the_program_that_is_to_be_tried_works(
+    proxied: bool, postgres: PostgresCluster, s3: S3Server, tmp_path: Path
+) -> None:
+    given = environment_of(s3)
+    if proxied:
+        given["MLFLOW_ARTIFACTS_DESTINATION"] = given.pop("MLFLOW_DEFAULT_ARTIFACT_ROOT")
+    (block,) = [one.text for one in ENGLISH.blocks if one.language == "python"]
+    with railtrack_server(tmp_path / "server", environment=given) as server:
+        keys = {} if proxied else client_keys(s3, tmp_path)
+        done = subprocess.run(
+            [str(client_interpreter("3.17.2")), "-c", block.replace(DOMAIN, server.url)],
+            env=client_environment(server.url, tmp_path) | keys,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "It arrived." in done.stdout.splitlines()
+        assert server.troubles() == []
+    stored = [key for key in s3.objects(BUCKET) if key.endswith("/artifacts/note.txt")]
+    assert all(key.startswith("mlflow-artifacts/") for key in stored)
+    assert stored
+
+
+def client_keys(s3: S3Server, folder: Path) -> dict[str, str]:
+    """What the guide tells a training service to have: keys, the endpoint under the client's name, and boto3."""
+    packages = folder / "packages"
+    packages.mkdir()
+    for name in S3_PACKAGES:
+        spec = find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        found = Path(spec.origin)
+        source = found.parent if found.name == "__init__.py" else found
+        (packages / source.name).symlink_to(source)
+    return {
+        "AWS_ACCESS_KEY_ID": s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3.secret_key,
+        "AWS_DEFAULT_REGION": REGION,
+        "MLFLOW_S3_ENDPOINT_URL": s3.url,
+        "PYTHONPATH": str(packages),
+    }
+
+
+@pytest.mark.parametrize("action", ["PutObject", "GetObject", "DeleteObject", "AbortMultipartUpload", "ListBucket"])
+def test_without_any_one_of_its_actions_the_policy_is_too_little(amazon: S3Server, tmp_path: Path, action: str) -> None:
+    whole = policy()
+    assert whole.count(f'"s3:{action}"') == 1
+    less = with_policy(amazon, whole.replace(f'"s3:{action}"', '"s3:GetBucketTagging"'))
+    told = failure(environment_of(less), tmp_path)
+    assert told.startswith("Error: The artifact store refuses to")
+    assert "AccessDenied" in told
+
+
+def failure(environment: dict[str, str], folder: Path) -> str:
+    """The last line of a start that is to fail."""
+    with (
+        pytest.raises(RuntimeError, match="railtrack ended") as caught,
+        railtrack_server(folder, environment=environment),
+    ):
+        pass
+    return str(caught.value).splitlines()[-1]
+
+
+def troubles() -> list[str]:
+    """The lines that the guide says a start ends with, in its order."""
+    return [
+        line
+        for block in ENGLISH.blocks
+        if block.language == "text"
+        for line in block.text.splitlines()
+        if line.startswith("Error: ")
+    ]
+
+
+def generalised(line: str) -> str:
+    """Without what differs from one installation to another: addresses, and numbers."""
+    line = re.sub(r"postgresql://postgres:\*\*\*@[^ )]+", "ADDRESS", line.partition("(...")[0])
+    return re.sub(r"\d+", "N", line)
+
+
+def test_the_troubles_are_told_as_the_guide_has_them(postgres: PostgresCluster, s3: S3Server, tmp_path: Path) -> None:
+    nobody, no_keys, port, login = troubles()
+    given = environment_of(s3)
+    there = urlsplit(postgres.url)
+    assert there.hostname
+    away = urlunsplit(there._replace(netloc=f"postgres:pw@127.0.0.1:{free_port()}"))
+    told = failure({**given, "MLFLOW_BACKEND_STORE_URI": away, "RAILTRACK_DB_WAIT_S": "1"}, tmp_path)
+    assert generalised(told).startswith(generalised(nobody))
+    told = failure({**given, "AWS_ACCESS_KEY_ID": ""}, tmp_path)
+    assert told == no_keys
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        told = failure({**given, "MLFLOW_PORT": str(taken.getsockname()[1])}, tmp_path)
+    assert generalised(told) == generalised(port)
+    wrong = urlunsplit(there._replace(netloc=f"postgres:wrong@127.0.0.1:{there.port}"))
+    told = failure({**given, "MLFLOW_BACKEND_STORE_URI": wrong}, tmp_path)
+    assert generalised(told) == generalised(login)
+    assert "wrong" not in told
