@@ -26,6 +26,8 @@ PROGRAMS = {
     ".venv/bin/railtrack": "its commands are compared with the program's",
     "cat": "feeds railway",
     "docker": "starts compose.yaml, see tests/deploy",
+    "git": "clones",
+    "cd": "goes there",
     "make": "its targets are compared in tests/house",
     "npm": "installs Railway's program",
     "sh": "the same",

@@ -16,6 +16,7 @@ def parser() -> argparse.ArgumentParser:
     commands = railway.add_subparsers(dest="command", required=True)
     for name in ("login", "whoami", "logout"):
         commands.add_parser(name, allow_abbrev=False).add_argument("--json", action="store_true")
+    _with(commands, "init", "--name", "--workspace")
     _with(commands, "link", "--project", "--environment", "--service", "--workspace")
     _with(commands, "status", "--project", "--environment").add_argument("--json", action="store_true")
     add = _with(commands, "add", "--repo", "--image")
