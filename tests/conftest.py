@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.client import Client, running_app
-from tests.servers.databases import ENGINES
+from tests.servers.databases import ENGINES, WEBHOOK_KEY
 from tests.servers.postgres import PostgresServer, postgres_server
 
 from railtrack.config import Settings, load
@@ -42,7 +42,8 @@ async def settings(
 
 
 async def _prepared(uri: str, data: Path) -> Settings:
-    settings = load({"backend_store_uri": uri, "data": str(data)}, {})
+    environ = {"MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": WEBHOOK_KEY}
+    settings = load({"backend_store_uri": uri, "data": str(data)}, environ)
     url = parse_database_url(uri)
     db = open_database(url, connections=1)
     await prepare(db, url, default_location=settings.artifact_location(0))
@@ -74,6 +75,9 @@ async def _empty(db: Db) -> None:
 
 
 USED_TABLES = (
+    "railtrack_webhook_deliveries",
+    "webhook_events",
+    "webhooks",
     "model_version_tags",
     "model_versions",
     "registered_model_aliases",

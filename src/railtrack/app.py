@@ -20,6 +20,9 @@ from railtrack.db.retry import tally
 from railtrack.db.url import parse_database_url
 from railtrack.monitoring.access_log import AccessLog
 from railtrack.monitoring.counts import Counts, Sample, WorkerCounts
+from railtrack.webhooks.delivery import Webhooks
+from railtrack.webhooks.secret import Vault
+from railtrack.webhooks.sending import Sender
 from railtrack.wire.dispatch import Dispatcher, Watch
 from railtrack.wire.guard import BrowserGuard
 from railtrack.wire.proxies import TrustedProxies
@@ -49,6 +52,7 @@ class App:
         self._dispatch: Dispatcher | None = None
         self._db: Db | None = None
         self._artifacts = ArtifactStores(settings)
+        self._webhooks: Webhooks | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -79,9 +83,11 @@ class App:
         url = parse_database_url(self._settings.backend_store_uri)
         self._db = db = open_database(url, connections=self._settings.threads)
         log_writes = GroupCommit(db, write_entries)
+        self._webhooks = webhooks = _webhooks(db, self._settings)
+        webhooks.start()
 
         def make_context(http: HttpRequest, route: Route) -> Context:
-            return Context(db, log_writes, self._artifacts, self._settings, http, counts)
+            return Context(db, log_writes, self._artifacts, webhooks, self._settings, http, counts)
 
         counts = self._count(db, log_writes, slot)
         watches: list[Watch] = [counts] if counts else []
@@ -116,8 +122,15 @@ class App:
         if self._worker_counts:
             self._worker_counts.close()
         self._artifacts.close()
+        if self._webhooks is not None:
+            await self._webhooks.stop()
         if self._db is not None:
             await self._db.close()
+
+
+def _webhooks(db: Db, settings: Settings) -> Webhooks:
+    sender = Sender(settings.webhook_schemes, private=settings.webhook_private, limit_s=float(settings.webhook_limit_s))
+    return Webhooks(db, sender, Vault(settings.webhook_secret_key), retries=settings.webhook_retries)
 
 
 def preloaded(settings: Settings) -> Any:

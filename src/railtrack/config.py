@@ -45,6 +45,11 @@ class Settings:
     log_format: str
     log_level: str
     access_log: bool
+    webhook_secret_key: str
+    webhook_schemes: tuple[str, ...]
+    webhook_private: bool
+    webhook_limit_s: int
+    webhook_retries: int
     db_wait_s: int
     data: Path
 
@@ -280,6 +285,49 @@ SETTINGS = (
         values.on_off,
         "off",
         "Whether every request gets a line in the log.",
+    ),
+    Setting(
+        "webhook_secret_key",
+        ("MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY",),
+        (),
+        values.fernet_key,
+        "",
+        "32 random bytes in URL-safe base64, with which the secrets of webhooks are encrypted: the same for every "
+        "server of a database. Without it webhooks work, but can have no secret.",
+        secret=True,
+    ),
+    Setting(
+        "webhook_schemes",
+        ("MLFLOW_WEBHOOK_ALLOWED_SCHEMES",),
+        (),
+        values.web_schemes,
+        "https",
+        "What the URLs of webhooks may begin with, separated by commas: `https`, `http`.",
+    ),
+    Setting(
+        "webhook_private",
+        ("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS",),
+        (),
+        values.true_or_false,
+        "false",
+        "Whether webhooks may lead to addresses of private networks and to this machine. `true` lets everybody who "
+        "may make webhooks send requests in there.",
+    ),
+    Setting(
+        "webhook_limit_s",
+        ("MLFLOW_WEBHOOK_REQUEST_TIMEOUT",),
+        (),
+        values.seconds_of_a_request,
+        "30",
+        "Seconds that one delivery to a webhook may take.",
+    ),
+    Setting(
+        "webhook_retries",
+        ("MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES",),
+        (),
+        values.retries,
+        "11",
+        "How often a delivery is tried again, at growing intervals: 11 times take about an hour.",
     ),
     Setting(
         "db_wait_s",

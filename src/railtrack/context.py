@@ -1,4 +1,4 @@
-"""What a handler may use: the database, the artifact stores, the settings, and the request as it came."""
+"""What a handler may use: the database, the artifact stores, the webhooks, the settings, and the request as it came."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +8,7 @@ from railtrack.config import Settings
 from railtrack.db import Db
 from railtrack.db.group import GroupCommit
 from railtrack.monitoring.counts import WorkerCounts
+from railtrack.webhooks.delivery import Webhooks
 from railtrack.wire.request import HttpRequest
 
 
@@ -19,6 +20,7 @@ class Context:
     db: Db
     log_writes: GroupCommit[Any]
     artifacts: ArtifactStores
+    webhooks: Webhooks
     settings: Settings
     http: HttpRequest
     counts: WorkerCounts | None = None

@@ -4,12 +4,14 @@ Each raises ValueError with what is wrong, put so that it follows the setting's 
 """
 
 import re
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 WORKERS_LIMIT = 64
 THREADS_LIMIT = 64
+FERNET_KEY_BYTES = 32
 
 
 def text(value: str) -> str:
@@ -36,6 +38,14 @@ def optional_port(value: str) -> int | None:
     return port(value) if value else None
 
 
+def seconds_of_a_request(value: str) -> int:
+    return whole_number(value, 1, 300)
+
+
+def retries(value: str) -> int:
+    return whole_number(value, 0, 100)
+
+
 def names(value: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
@@ -54,6 +64,28 @@ auto_on_off = one_of("auto", "on", "off")
 
 def on_off(value: str) -> bool:
     return one_of("on", "off")(value) == "on"
+
+
+def true_or_false(value: str) -> bool:
+    """As MLflow's own variables have it."""
+    return one_of("true", "1", "false", "0")(value.lower()) in ("true", "1")
+
+
+def fernet_key(value: str) -> str:
+    try:
+        length = len(urlsafe_b64decode(value))
+    except ValueError:
+        length = -1
+    if value and length != FERNET_KEY_BYTES:
+        raise ValueError(f"is not {FERNET_KEY_BYTES} bytes in URL-safe base64")
+    return value
+
+
+def web_schemes(value: str) -> tuple[str, ...]:
+    given = names(value)
+    if not given or set(given) - {"http", "https"}:
+        raise ValueError("is not one or both of https, http")
+    return given
 
 
 def proxies(value: str) -> tuple[str, ...]:

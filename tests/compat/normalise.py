@@ -15,7 +15,8 @@ from urllib.parse import quote_plus
 from tests.compat.play import Exchange, Played
 
 HEX_ID = re.compile(r"(?<![0-9a-fA-F])(?:m-)?[0-9a-fA-F]{32}(?![0-9a-fA-F])")
-ID_OR_NUMBER = re.compile(HEX_ID.pattern + r"|(?<![\w.-])\d+(?![\w.-])")
+UUID = re.compile(r"(?<![\w-])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![\w-])")
+ID_OR_NUMBER = re.compile(UUID.pattern + "|" + HEX_ID.pattern + r"|(?<![\w.-])\d+(?![\w.-])")
 BEFORE_AN_EXPERIMENT = re.compile(r"(?i)experiment|\bids?\b|artifacts?[:/ ]|path=|path: '|to '|as '|s3://|file:")
 DATABASE_ERROR = re.compile(r"(\(raised as a result.*\n)?\((sqlite3|psycopg2)\..*\[SQL: .*", re.DOTALL)
 PRINTED_SET = re.compile(r"\{('[^'{}]*'(?:, '[^'{}]*')+)\}")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import asyncpg
 from tests.compat.play import FIRST_EXPERIMENT
+from tests.servers.databases import WEBHOOK_KEY
 from tests.servers.postgres import postgres_server
 from tests.servers.processes import end_with_the_tests, free_port
 
@@ -44,6 +45,7 @@ def _server(python: str, database: str, folder: Path) -> Iterator[str]:
     command = [python, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", database, "--artifacts-destination", str(folder / f"artifacts-{port}")]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment["MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"] = WEBHOOK_KEY
     environment["PATH"] = f"{Path(python).parent}:{environment['PATH']}"
     log = folder / f"mlflow-{port}.log"
     with log.open("wb") as output:

@@ -20,13 +20,17 @@ A_RUN = "INSERT INTO runs (run_uuid, experiment_id, status, lifecycle_stage) VAL
 
 
 async def indexes(url: str) -> dict[str, bool]:
-    """Name -> whether it is valid, of our indexes."""
+    """Name -> whether it is valid, of our indexes on MLflow's tables."""
     if url.startswith("sqlite:"):
-        query = "SELECT name, 1 FROM sqlite_master WHERE type = 'index' AND name LIKE 'railtrack_%'"
+        query = """
+            SELECT name, 1 FROM sqlite_master
+            WHERE type = 'index' AND name LIKE 'railtrack_%' AND tbl_name NOT LIKE 'railtrack_%'
+        """
     else:
         query = """
             SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-            WHERE c.relname LIKE 'railtrack_%'
+            JOIN pg_class t ON t.oid = i.indrelid
+            WHERE c.relname LIKE 'railtrack_%' AND t.relname NOT LIKE 'railtrack_%'
         """
     return {name: bool(valid) for name, valid in await asyncio.to_thread(databases.rows, url, query)}
 

@@ -11,6 +11,8 @@ import asyncpg
 from tests.servers.postgres import PostgresServer
 
 ENGINES = ("postgresql", "sqlite")
+WEBHOOK_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+"""MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY of the servers under test, MLflow's among them."""
 
 
 @contextlib.contextmanager

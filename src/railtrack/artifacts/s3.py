@@ -13,12 +13,12 @@ from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from railtrack.artifacts.s3_bucket import Bucket, S3Refusal, parse, refused, text_of
-from railtrack.artifacts.s3_http import HttpAnswer, TransferError
 from railtrack.artifacts.s3_memory import PartMemory
 from railtrack.artifacts.s3_sign import Query
 from railtrack.artifacts.s3_upload import abort, complete, create, upload
 from railtrack.artifacts.store import CompletedPart, Entry, Page, is_folder, no_such
 from railtrack.errors import invalid
+from railtrack.outgoing.http_client import HttpAnswer, TransferError
 
 PAGE = 1000
 """Keys that S3 lists or deletes at a time."""

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
-from railtrack.artifacts.s3_http import Body, HttpAnswer, HttpClient, Origin, TransferError, pieces_of
 from railtrack.artifacts.s3_sign import UNRESERVED, Credentials, Query, Signer, encoded
 from railtrack.errors import ApiError, invalid, unavailable
+from railtrack.outgoing.http_client import Body, HttpAnswer, HttpClient, Origin, TransferError, pieces_of
 
 log = logging.getLogger("railtrack")
 

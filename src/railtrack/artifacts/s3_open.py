@@ -13,10 +13,10 @@ from typing import NamedTuple, Protocol
 from railtrack.artifacts.s3 import S3Store
 from railtrack.artifacts.s3_bucket import Bucket
 from railtrack.artifacts.s3_credentials import CredentialSettings, credentials_of
-from railtrack.artifacts.s3_http import Origin
 from railtrack.artifacts.s3_memory import PartMemory
 from railtrack.artifacts.s3_probe import presigned_work
 from railtrack.artifacts.s3_sign import Credentials
+from railtrack.outgoing.http_client import Origin
 
 AUTO_REGION = (".r2.cloudflarestorage.com", "storage.railway.app", ".storageapi.dev", ".storage.dev")
 """Hosts of stores without regions, which sign for `auto`: Cloudflare R2, and Railway's buckets on Tigris."""

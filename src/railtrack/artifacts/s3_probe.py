@@ -11,9 +11,9 @@ from email.utils import parsedate_to_datetime
 
 from railtrack.artifacts.s3 import S3Store
 from railtrack.artifacts.s3_bucket import S3Refusal
-from railtrack.artifacts.s3_http import TransferError
 from railtrack.artifacts.store import CompletedPart
 from railtrack.errors import ApiError
+from railtrack.outgoing.http_client import TransferError
 
 FOLDER = ".railtrack"
 CONTENT = b"Railtrack tries out this bucket. This object may be deleted."

@@ -12,10 +12,10 @@ from contextlib import suppress
 from typing import Any
 
 from railtrack.artifacts.s3_bucket import Bucket, S3Refusal, parse, text_of
-from railtrack.artifacts.s3_http import TransferError
 from railtrack.artifacts.s3_memory import PART_BYTES, PartMemory, Share, Source
 from railtrack.artifacts.store import CompletedPart
 from railtrack.errors import invalid, unavailable
+from railtrack.outgoing.http_client import TransferError
 
 log = logging.getLogger("railtrack")
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from railtrack.artifacts.s3_http import HttpClient, Origin
 from railtrack.checks import Finding, ok, problem
 from railtrack.config import Settings
 from railtrack.errors import StartError
+from railtrack.outgoing.http_client import HttpClient, Origin
 from railtrack.serving import addresses, listen
 
 ASK_LIMIT_S = 4.0

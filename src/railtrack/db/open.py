@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from railtrack.db import Conflict, Db, Row, Tx, UniqueViolation, schema
 from railtrack.db.schema.indexes import add_indexes, create_indexes
+from railtrack.db.schema.own_tables import create_own_tables
 from railtrack.db.url import SETTING, DatabaseUrl
 from railtrack.errors import ApiError, StartError
 
@@ -133,6 +134,7 @@ async def _prepare(tx: Tx, url: DatabaseUrl, default_location: str) -> None:
         log.info("Created MLflow's tables in %s", url.masked)
     elif revision != schema.REVISION:
         log.info("The database is of MLflow's newer revision %s, and has all we need", revision)
+    await create_own_tables(tx)
     now = int(time.time() * 1000)
     await tx.execute(
         """

@@ -4,7 +4,7 @@ A name with a star at its end stands for all exchanges that begin so. test_compa
 the one given here, and each entry to differ from what MLflow answers: one that no longer does has to go.
 """
 
-from tests.compat.differences import artifacts, limits, meaning, models, requests, types
+from tests.compat.differences import artifacts, limits, meaning, models, requests, types, webhooks
 from tests.compat.differences.listed import DIFFERENCES, difference, entered, expected
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "models",
     "requests",
     "types",
+    "webhooks",
 ]

@@ -29,6 +29,7 @@ because(
     "MLflow takes a body that is no JSON for an empty one and complains about the first field, or answers 500.",
     {
         "log_metric_refused": {"the literal *": not_json},
+        "webhooks_refused": {"not JSON": not_json},
         "graphql_refusals": {("no JSON", "a text"): not_json, "a batch": OF_LIST},
         "wire_bodies": {
             (

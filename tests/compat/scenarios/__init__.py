@@ -18,6 +18,7 @@ from tests.compat.scenarios import (
     search_experiments,
     search_runs,
     server,
+    webhooks,
     wire,
 )
 
@@ -38,6 +39,7 @@ _MODULES = (
     search_experiments,
     search_runs,
     server,
+    webhooks,
     wire,
 )
 

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from railtrack.api.registry.events import alias_changed
 from railtrack.api.registry.names import check_alias, check_name, check_new_alias, version_number
 from railtrack.api.registry.rows import WORKSPACE, aliased_version, load_version, lock_model, lock_version
 from railtrack.api.registry.shapes import ModelVersion
@@ -24,7 +25,7 @@ async def set_registered_model_alias(ctx: Context, req: SetRegisteredModelAlias)
     check_name(req.name)
     check_new_alias(req.alias)
     number = version_number(req.name, req.version)
-    async with ctx.db.write() as tx:
+    async with ctx.webhooks.announcing() as news, ctx.db.write() as tx:
         await lock_version(tx, req.name, number)
         await tx.execute(
             """
@@ -36,6 +37,7 @@ async def set_registered_model_alias(ctx: Context, req: SetRegisteredModelAlias)
             req.alias,
             number,
         )
+        await alias_changed(news, tx, req.name, req.alias, number)
     return EMPTY
 
 
@@ -49,7 +51,7 @@ async def delete_registered_model_alias(ctx: Context, req: DeleteRegisteredModel
     """Let an alias mean nothing; one that means nothing already is fine."""
     check_name(req.name)
     check_alias(req.alias)
-    async with ctx.db.write() as tx:
+    async with ctx.webhooks.announcing() as news, ctx.db.write() as tx:
         await lock_model(tx, req.name)
         await tx.execute(
             "DELETE FROM registered_model_aliases WHERE workspace = $1 AND name = $2 AND alias = $3",
@@ -57,6 +59,7 @@ async def delete_registered_model_alias(ctx: Context, req: DeleteRegisteredModel
             req.name,
             req.alias,
         )
+        await alias_changed(news, tx, req.name, req.alias, None)
     return EMPTY
 
 

@@ -4,6 +4,7 @@ import time
 
 import msgspec
 
+from railtrack.api.registry.events import model_created, model_tag_changed
 from railtrack.api.registry.names import (
     DESCRIPTION_LIMIT,
     MODEL_TAG_VALUE_LIMIT,
@@ -45,8 +46,9 @@ async def create_registered_model(ctx: Context, req: CreateRegisteredModel) -> R
     check_name(req.name)
     tags = checked_tags(req.tags, MODEL_TAG_VALUE_LIMIT)
     check_length("description", req.description, DESCRIPTION_LIMIT)
-    async with ctx.db.write() as tx:
-        await _check_free(tx, req.name, prompt=_says_prompt(tags.get(IS_PROMPT)))
+    is_prompt = _says_prompt(tags.get(IS_PROMPT))
+    async with ctx.webhooks.announcing() as news, ctx.db.write() as tx:
+        await _check_free(tx, req.name, prompt=is_prompt)
         await tx.execute(
             """
             INSERT INTO registered_models (name, creation_time, last_updated_time, description, workspace)
@@ -59,6 +61,7 @@ async def create_registered_model(ctx: Context, req: CreateRegisteredModel) -> R
         )
         for key, value in sorted(tags.items()):
             await _set_tag(tx, req.name, key, value)
+        await model_created(news, tx, req.name, tags, req.description, is_prompt=is_prompt)
         return RegisteredModelResponse(await load_model(tx, req.name))
 
 
@@ -203,9 +206,10 @@ async def set_registered_model_tag(ctx: Context, req: SetRegisteredModelTag) -> 
     """Set a tag of a model; this does not count as an update."""
     check_name(req.name)
     check_tag(req.key, req.value, MODEL_TAG_VALUE_LIMIT)
-    async with ctx.db.write() as tx:
+    async with ctx.webhooks.announcing() as news, ctx.db.write() as tx:
         await lock_model(tx, req.name)
         await _set_tag(tx, req.name, req.key, req.value)
+        await model_tag_changed(news, tx, req.name, req.key, req.value)
     return EMPTY
 
 
@@ -231,7 +235,7 @@ class DeleteRegisteredModelTag(Request):
 async def delete_registered_model_tag(ctx: Context, req: DeleteRegisteredModelTag) -> Reply:
     """Take a tag off a model; one that it doesn't have is off already."""
     check_name(req.name)
-    async with ctx.db.write() as tx:
+    async with ctx.webhooks.announcing() as news, ctx.db.write() as tx:
         await lock_model(tx, req.name)
         await tx.execute(
             "DELETE FROM registered_model_tags WHERE workspace = $1 AND name = $2 AND key = $3",
@@ -239,4 +243,5 @@ async def delete_registered_model_tag(ctx: Context, req: DeleteRegisteredModelTa
             req.name,
             req.key,
         )
+        await model_tag_changed(news, tx, req.name, req.key, None)
     return EMPTY

@@ -5,6 +5,7 @@ import time
 
 import msgspec
 
+from railtrack.api.registry.events import version_created, version_tag_changed
 from railtrack.api.registry.names import (
     DESCRIPTION_LIMIT,
     VERSION_TAG_VALUE_LIMIT,
@@ -70,7 +71,7 @@ async def create_model_version(ctx: Context, req: CreateModelVersion) -> Reply:
     else:
         check_form(req.source, req.run_id, req.model_id)
     _check_lengths(req)
-    async with ctx.db.write() as tx:
+    async with ctx.webhooks.announcing() as news, ctx.db.write() as tx:
         origin = Origin(req.source, req.source, req.run_id)
         if not is_prompt:
             origin = await resolve(tx, req.source, req.run_id, req.model_id)
@@ -81,6 +82,17 @@ async def create_model_version(ctx: Context, req: CreateModelVersion) -> Reply:
             await _set_tag(tx, req.name, number, key, value)
         if req.model_id and not is_prompt:
             await _note_registration(tx, req.model_id, req.name, number)
+        await version_created(
+            news,
+            tx,
+            req.name,
+            number,
+            source=req.source,
+            run_id=req.run_id,
+            tags=tags,
+            description=req.description,
+            is_prompt=is_prompt,
+        )
         return ModelVersionResponse(await load_version(tx, req.name, number))
 
 
@@ -335,9 +347,10 @@ async def set_model_version_tag(ctx: Context, req: SetModelVersionTag) -> Reply:
     check_name(req.name)
     number = version_number(req.name, req.version)
     check_tag(req.key, req.value, VERSION_TAG_VALUE_LIMIT)
-    async with ctx.db.write() as tx:
+    async with ctx.webhooks.announcing() as news, ctx.db.write() as tx:
         await lock_version(tx, req.name, number)
         await _set_tag(tx, req.name, number, req.key, req.value)
+        await version_tag_changed(news, tx, req.name, number, req.key, req.value)
     return EMPTY
 
 
@@ -366,7 +379,7 @@ async def delete_model_version_tag(ctx: Context, req: DeleteModelVersionTag) -> 
     """Take a tag off a version; one that it doesn't have is off already."""
     check_name(req.name)
     number = version_number(req.name, req.version)
-    async with ctx.db.write() as tx:
+    async with ctx.webhooks.announcing() as news, ctx.db.write() as tx:
         await lock_version(tx, req.name, number)
         await tx.execute(
             "DELETE FROM model_version_tags WHERE workspace = $1 AND name = $2 AND version = $3 AND key = $4",
@@ -375,4 +388,5 @@ async def delete_model_version_tag(ctx: Context, req: DeleteModelVersionTag) -> 
             number,
             req.key,
         )
+        await version_tag_changed(news, tx, req.name, number, req.key, None)
     return EMPTY

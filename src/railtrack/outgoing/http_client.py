@@ -1,18 +1,19 @@
-"""HTTP/1.1 to one host, for S3: requests with a body of known length, answers read as a stream.
+"""HTTP/1.1 to one host: requests with a body of known length, answers read as a stream.
 
-Nothing is opened before the first request, so a client may be made before a fork. What S3 means by its answers is
-not in here, nor are retries.
+Nothing is opened before the first request, so a client may be made before a fork. What answers mean is not in here,
+nor are redirects and retries.
 """
 
 import asyncio
 import ssl
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from functools import cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from railtrack.artifacts.s3_connection import IDLE_LIMIT_S, Connection, Sendable
+from railtrack.outgoing.connection import IDLE_LIMIT_S, Connection, Sendable
 
 CONNECT_LIMIT_S = 5.0
 KEPT_CONNECTIONS = 16
@@ -62,12 +63,15 @@ class _Kept(NamedTuple):
 
 
 class HttpClient:
-    """Requests to one origin, on connections that are kept for the next one."""
+    """Requests to one origin, on connections that are kept for the next one.
 
-    def __init__(self, origin: Origin) -> None:
+    `addresses`: connect to the first of these that answers, in place of what the host's name means at the time.
+    """
+
+    def __init__(self, origin: Origin, addresses: Sequence[str] = ()) -> None:
         self.origin = origin
+        self._addresses = addresses
         self._kept: list[_Kept] = []
-        self._tls: ssl.SSLContext | None = None
 
     async def send(
         self,
@@ -113,16 +117,32 @@ class HttpClient:
         return None
 
     async def _connect(self) -> Connection:
-        if self.origin.secure and self._tls is None:
-            self._tls = ssl.create_default_context()
+        *others, last = self._addresses or [self.origin.host]
+        for address in others:
+            with suppress(TransferError):
+                return await self._connect_to(address)
+        return await self._connect_to(last)
+
+    async def _connect_to(self, address: str) -> Connection:
+        secure = self.origin.secure
         try:
             async with asyncio.timeout(CONNECT_LIMIT_S):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    Connection, self.origin.host, self.origin.port, ssl=self._tls
+                    Connection,
+                    address,
+                    self.origin.port,
+                    ssl=_tls() if secure else None,
+                    server_hostname=self.origin.host if secure else None,
                 )
         except (OSError, TimeoutError) as error:
             raise TransferError(_said(error)) from error
         return connection
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """One for all: each would hold the system's certificates, 1.2 MB."""
+    return ssl.create_default_context()
 
 
 class HttpAnswer:

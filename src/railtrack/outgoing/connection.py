@@ -1,6 +1,6 @@
-"""One connection to a store: its bytes in the pieces they arrive in, and a bound on what waits here and for how long.
+"""One connection: its bytes in the pieces they arrive in, and a bound on what waits here and for how long.
 
-asyncio's own streams copy every byte twice more, which was a third of what a download cost. HTTP is in s3_http.py.
+asyncio's own streams copy every byte twice more, which was a third of what a download cost. HTTP is in http_client.py.
 """
 
 import asyncio

@@ -1,0 +1,66 @@
+"""The server is killed with webhooks' deliveries kept, or amid one: none is lost, and each keeps its id."""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.servers import databases
+from tests.servers.railtrack import RailtrackServer, railtrack_server
+from tests.servers.webhook_receiver import Receiver, Reply, receiving
+
+SETTINGS = {
+    "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
+    "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+    # Whoever takes a killed worker's delivery over has to wait until its attempt would be over.
+    "MLFLOW_WEBHOOK_REQUEST_TIMEOUT": "2",
+}
+
+
+@pytest.fixture
+def server(database: str, tmp_path: Path) -> Iterator[RailtrackServer]:
+    with railtrack_server(tmp_path / "server", database, workers=2, environment=SETTINGS) as server:
+        yield server
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+def post(server: RailtrackServer, path: str, body: Any) -> Any:
+    request = urllib.request.Request(
+        f"{server.url}/api/2.0/mlflow/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_a_delivery_under_way_is_made_again_after_everything_was_killed(
+    server: RailtrackServer, receiver: Receiver, database: str
+) -> None:
+    receiver.replies = [Reply(after_s=1), Reply()]
+    event = {"entity": "REGISTERED_MODEL", "action": "CREATED"}
+    post(server, "webhooks", {"name": "hook", "url": receiver.url, "events": [event]})
+    post(server, "registered-models/create", {"name": "cat"})
+    first = receiver.next()
+    server.kill()
+    kept = databases.rows(database, "SELECT delivery_id FROM railtrack_webhook_deliveries")
+    assert [list(row) for row in kept] == [[first.delivery_id]]
+    server.start()
+    second = receiver.next()
+    assert (second.delivery_id, second.body) == (first.delivery_id, first.body)
+
+
+def test_what_was_kept_is_sent_after_the_next_start(server: RailtrackServer, receiver: Receiver, database: str) -> None:
+    receiver.replies = [Reply(503, headers={"retry-after": "1"}), Reply()]
+    event = {"entity": "REGISTERED_MODEL", "action": "CREATED"}
+    post(server, "webhooks", {"name": "hook", "url": receiver.url, "events": [event]})
+    post(server, "registered-models/create", {"name": "cat"})
+    first = receiver.next()
+    server.kill()
+    server.start()
+    assert receiver.next().delivery_id == first.delivery_id

@@ -1,0 +1,94 @@
+"""A receiver of webhooks: keeps what it is sent, and answers as it is told to."""
+
+import contextlib
+import json
+import queue
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+WAIT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Received:
+    path: str
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def delivery_id(self) -> str:
+        return self.headers["x-mlflow-delivery-id"]
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int = 200
+    body: bytes = b"thanks"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    after_s: float = 0
+
+
+class Receiver:
+    """`replies` are given in turn, the last one for ever."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.replies: list[Reply] = [Reply()]
+        self.received: queue.Queue[Received] = queue.Queue()
+        self._lock = threading.Lock()
+
+    def next(self, seconds: float = WAIT_SECONDS) -> Received:
+        """What is received next. Raises queue.Empty when that takes too long."""
+        return self.received.get(timeout=seconds)
+
+    def take(self, received: Received) -> Reply:
+        self.received.put(received)
+        with self._lock:
+            return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+
+
+@contextlib.contextmanager
+def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """A receiver on a loopback port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            reply = receiver.take(Received(self.path, headers, body))
+            time.sleep(reply.after_s)
+            with contextlib.suppress(OSError):  # whoever has waited long enough is gone
+                self.send_response(reply.status)
+                for name, value in {"content-length": str(len(reply.body)), **reply.headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(reply.body)
+
+        do_GET = do_POST
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    receiver = Receiver(f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}")
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
