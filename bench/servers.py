@@ -1,0 +1,170 @@
+"""The servers that are compared, started as their users start them, and what the kernel says of their processes."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.servers.processes import end_with_the_tests, free_port
+
+START_LIMIT_S = 180
+STOP_LIMIT_S = 60
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers at `url`. `start_s`: from its command to its first healthy answer."""
+
+    url: str
+    pid: int
+    start_s: float
+
+    def pss_mb(self) -> float:
+        return sum(_pss_kb(pid) for pid in tree(self.pid)) / 1024
+
+    def cpu_s(self) -> float:
+        return cpu_s(self.pid)
+
+
+Start = Callable[[str, Path], AbstractContextManager[Server]]
+"""Starts a server on a database, with a folder for artifacts and its log."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One of the compared. `schema`: whose tables its database has, "mlflow" or "fasttrackml"."""
+
+    name: str
+    version: str
+    start: Start
+    schema: str = "mlflow"
+
+
+def railtrack() -> Contender:
+    """As the deployment guide shapes it: two workers of four connections."""
+    program = Path(sys.executable).with_name("railtrack")
+
+    def start(database: str, folder: Path) -> AbstractContextManager[Server]:
+        port = free_port()
+        environment = {"MLFLOW_BACKEND_STORE_URI": database, "RAILTRACK_DATA": str(folder / "data")}
+        return _running([str(program), "server", "--port", str(port)], port, folder, environment)
+
+    return Contender("Railtrack", _version([str(program), "--version"]), start)
+
+
+def mlflow(python: str, *, guide: bool) -> Contender:
+    """MLflow as the guide shapes it, two gunicorn workers of four threads without its job runner, or as it comes."""
+
+    def start(database: str, folder: Path) -> AbstractContextManager[Server]:
+        port = free_port()
+        with_driver = database.replace("postgresql:", "postgresql+psycopg2:")  # SQLAlchemy would look for psycopg 3
+        command = [python, "-m", "mlflow", "server", "--backend-store-uri", with_driver, "--port", str(port)]
+        command += ["--artifacts-destination", str(folder / "artifacts")]
+        environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": f"{Path(python).parent}:{os.environ['PATH']}"}
+        if guide:
+            command += ["--workers", "2", "--gunicorn-opts", "--threads 4 --timeout 120"]
+            environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+        return _running(command, port, folder, environment)
+
+    name = "MLflow, 2 workers of 4 threads" if guide else "MLflow, as it comes"
+    return Contender(name, _version([python, "-m", "mlflow", "--version"]), start)
+
+
+def fasttrackml(program: str) -> Contender:
+    """FastTrackML as it comes, but for its line in the log for each request."""
+
+    def start(database: str, folder: Path) -> AbstractContextManager[Server]:
+        port = free_port()
+        command = [program, "server", "--database-uri", database, "--listen-address", f"127.0.0.1:{port}"]
+        command += ["--default-artifact-root", str(folder / "artifacts"), "--log-level", "error"]
+        return _running(command, port, folder, {})
+
+    return Contender("FastTrackML", _version([program, "--version"]), start, schema="fasttrackml")
+
+
+def _version(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
+
+
+@contextlib.contextmanager
+def _running(command: list[str], port: int, folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
+    folder.mkdir(parents=True, exist_ok=True)
+    url = f"http://127.0.0.1:{port}"
+    # Nothing of this machine's own: a stray MLFLOW_ or AWS_ variable would change what is measured.
+    clean = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **environment}
+    began = time.monotonic()
+    with (folder / "server.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=clean, stdout=log, stderr=log, preexec_fn=end_with_the_tests
+        )
+    try:
+        _wait_until_healthy(process, url, folder / "server.log")
+        yield Server(url, process.pid, time.monotonic() - began)
+    finally:
+        _stop(process)
+
+
+def _wait_until_healthy(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_LIMIT_S
+    while not healthy(url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args!r} did not start:\n{log.read_text(errors='replace')[-4000:]}")
+        time.sleep(0.01)
+
+
+def healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError as error:
+        return error.code == 404  # FastTrackML has no such route: it listens
+    except OSError:
+        return False
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    below = tree(process.pid)[1:] if process.poll() is None else []
+    process.terminate()
+    try:
+        process.wait(STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pid in below:  # MLflow's children outlive it at times
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 9)
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all below it."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [pid, *(below for child in children for below in tree(int(child)))]
+
+
+def cpu_s(root: int) -> float:
+    """Seconds of CPU of a process and all below it, those that have ended among them."""
+    ticks = 0
+    for pid in tree(root):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(int(field) for field in fields[11:15])
+    return ticks / TICKS
+
+
+def _pss_kb(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it ended meanwhile
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
