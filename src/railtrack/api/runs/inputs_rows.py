@@ -1,24 +1,15 @@
-"""What runs read and made: the datasets and models of a page of runs. Writing them is api/inputs.py's."""
+"""The datasets that a page of runs read. Which models they read and made is in rows.py; writing is api/inputs.py's."""
 
 from collections.abc import Sequence
 
-from railtrack.api.runs.shapes import (
-    Dataset,
-    DatasetInput,
-    InputTag,
-    ModelInput,
-    ModelOutput,
-    RunInputs,
-    RunOutputs,
-)
+from railtrack.api.runs.shapes import Dataset, DatasetInput, InputTag
 from railtrack.db import Tx
 
 
-async def inputs_of(tx: Tx, run_ids: Sequence[str]) -> dict[str, RunInputs]:
-    """run_id -> its dataset and model inputs, by name and by id; runs without any are left out."""
-    found: dict[str, RunInputs] = {}
+async def datasets_of(tx: Tx, run_ids: Sequence[str]) -> list[tuple[str, DatasetInput]]:
+    """(run_id, dataset with the tags of its use), by the dataset's name and digest."""
     tags = await _input_tags(tx, run_ids)
-    for run_id, input_uuid, *dataset in await tx.fetch(
+    rows = await tx.fetch(
         """
         SELECT i.destination_id, i.input_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source,
             NULLIF(d.dataset_schema, ''), NULLIF(d.dataset_profile, '')
@@ -27,19 +18,10 @@ async def inputs_of(tx: Tx, run_ids: Sequence[str]) -> dict[str, RunInputs]:
         ORDER BY d.name, d.digest
         """,
         run_ids,
-    ):
-        one = DatasetInput(Dataset(*dataset), tags.get(input_uuid, []))
-        found.setdefault(run_id, RunInputs([], [])).dataset_inputs.append(one)
-    for run_id, model_id in await tx.fetch(
-        """
-        SELECT source_id, destination_id FROM inputs
-        WHERE source_id = ANY($1) AND source_type = 'RUN_INPUT' AND destination_type = 'MODEL_INPUT'
-        ORDER BY destination_id
-        """,
-        run_ids,
-    ):
-        found.setdefault(run_id, RunInputs([], [])).model_inputs.append(ModelInput(model_id))
-    return found
+    )
+    return [
+        (run_id, DatasetInput(Dataset(*dataset), tags.get(input_uuid, []))) for run_id, input_uuid, *dataset in rows
+    ]
 
 
 async def _input_tags(tx: Tx, run_ids: Sequence[str]) -> dict[str, list[InputTag]]:
@@ -54,19 +36,4 @@ async def _input_tags(tx: Tx, run_ids: Sequence[str]) -> dict[str, list[InputTag
         run_ids,
     ):
         found.setdefault(input_uuid, []).append(InputTag(name, value))
-    return found
-
-
-async def outputs_of(tx: Tx, run_ids: Sequence[str]) -> dict[str, RunOutputs]:
-    """run_id -> the models it made, by id; runs without any are left out."""
-    found: dict[str, RunOutputs] = {}
-    for run_id, model_id, step in await tx.fetch(
-        """
-        SELECT source_id, destination_id, step FROM inputs
-        WHERE source_id = ANY($1) AND source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'
-        ORDER BY destination_id
-        """,
-        run_ids,
-    ):
-        found.setdefault(run_id, RunOutputs([])).model_outputs.append(ModelOutput(model_id, step))
     return found

@@ -125,8 +125,7 @@ class GetRunResponse(msgspec.Struct):
 @endpoint("GET", "runs/get", access=RUN_READ)
 async def get_run(ctx: Context, req: GetRun) -> Reply:
     """A run with its params, tags, latest metrics, inputs and outputs; deleted ones too."""
-    async with ctx.db.read() as tx:
-        [run] = await load_runs(tx, [await load_info(tx, req.run_id)])
+    [run] = await load_runs(ctx.db, [await load_info(ctx.db, req.run_id)])
     return GetRunResponse(run)
 
 

@@ -49,9 +49,7 @@ async def search_runs(ctx: Context, req: SearchRuns) -> Reply:
     last = read_token(req.page_token, query.fingerprint, query.order.terms) if req.page_token else None
 
     async def encode(rows: Sequence[Row]) -> bytes:
-        async with ctx.db.read() as tx:
-            runs = await load_runs(tx, [RunInfo(*row[:INFO_WIDTH]) for row in rows])
-        return _encode(runs)
+        return _encode(await load_runs(ctx.db, [RunInfo(*row[:INFO_WIDTH]) for row in rows]))
 
     return await paged_reply(ctx.db, query, last, req.max_results, "runs", encode)
 
