@@ -9,6 +9,7 @@ import logging
 from typing import Any
 
 from railtrack.api import endpoints
+from railtrack.api.runs.creations import create_runs
 from railtrack.api.runs.write import write_entries
 from railtrack.artifacts import ArtifactStores
 from railtrack.config import Settings
@@ -83,11 +84,12 @@ class App:
         url = parse_database_url(self._settings.backend_store_uri)
         self._db = db = open_database(url, connections=self._settings.threads)
         log_writes = GroupCommit(db, write_entries)
+        run_creations = GroupCommit(db, create_runs)
         self._webhooks = webhooks = _webhooks(db, self._settings)
         webhooks.start()
 
         def make_context(http: HttpRequest, route: Route) -> Context:
-            return Context(db, log_writes, self._artifacts, webhooks, self._settings, http, counts)
+            return Context(db, log_writes, run_creations, self._artifacts, webhooks, self._settings, http, counts)
 
         counts = self._count(db, log_writes, slot)
         watches: list[Watch] = [counts] if counts else []

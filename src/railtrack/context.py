@@ -14,11 +14,12 @@ from railtrack.wire.request import HttpRequest
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Made anew for every request. `log_writes` commits the writes of many requests at once; `counts`: None unless
-    a setting asks for metrics."""
+    """Made anew for every request. `log_writes` and `run_creations` commit what many requests write at once; `counts`:
+    None unless a setting asks for metrics."""
 
     db: Db
     log_writes: GroupCommit[Any]
+    run_creations: GroupCommit[Any]
     artifacts: ArtifactStores
     webhooks: Webhooks
     settings: Settings

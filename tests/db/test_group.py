@@ -28,7 +28,11 @@ class Writer:
         self.groups: list[list[str]] = []
         self._conflicts = conflicts
 
-    async def write(self, tx: Tx, notes: Sequence[Note]) -> list[ApiError | None]:
+    async def write(self, db: Db, notes: Sequence[Note]) -> list[ApiError | None]:
+        async with db.write() as tx:
+            return await self._write(tx, notes)
+
+    async def _write(self, tx: Tx, notes: Sequence[Note]) -> list[ApiError | None]:
         self.groups.append([note.name for note in notes])
         for note in notes:
             if not note.refused:

@@ -49,7 +49,7 @@ class Connections(NamedTuple):
 
 
 class Db(Tx, Protocol):
-    """A bounded pool of connections. A statement sent to the Db itself is one committed statement that only reads."""
+    """A bounded pool of connections. A statement sent to the Db itself is a transaction; on SQLite it only reads."""
 
     pooler: bool
     """A transaction-mode pooler is known to be between."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from railtrack.db import Db, Tx
+from railtrack.db import Db
 from railtrack.db.retry import until_settled
 from railtrack.errors import ApiError, too_many
 
@@ -28,8 +28,10 @@ class Weighed(Protocol):
 
 
 E = TypeVar("E", bound=Weighed)
-Write = Callable[[Tx, Sequence[E]], Awaitable[Sequence[ApiError | None]]]
-"""Writes the entries, all but those it refuses, of which it leaves nothing; returns each one's refusal or None."""
+Write = Callable[[Db, Sequence[E]], Awaitable[Sequence[ApiError | None]]]
+"""Commits the entries at once, all but those it refuses, of which it leaves nothing; returns each's refusal or None.
+
+It is called again with the same entries when it raises Conflict or a violation: nothing was committed then."""
 
 
 class GroupCommit(Generic[E]):
@@ -84,7 +86,7 @@ class GroupCommit(Generic[E]):
 
     async def _write_group(self, group: list[tuple[E, asyncio.Future[None]]]) -> None:
         try:
-            refusals = await until_settled(partial(self._commit, [entry for entry, _ in group]))
+            refusals = await until_settled(partial(self._write, self._db, [entry for entry, _ in group]))
         except ApiError as error:
             if len(group) > 1 and error.status != 503:
                 # One of them holds what the database does not take; alone, each fails or succeeds for itself.
@@ -96,10 +98,6 @@ class GroupCommit(Generic[E]):
             _answer(group, [error] * len(group))
         else:
             _answer(group, refusals)
-
-    async def _commit(self, entries: list[E]) -> Sequence[ApiError | None]:
-        async with self._db.write() as tx:
-            return await self._write(tx, entries)
 
 
 def _answer(group: Sequence[tuple[E, asyncio.Future[None]]], refusals: Sequence[Exception | None]) -> None:

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import asyncpg
-import msgspec
 from asyncpg import exceptions as pg
 
 from railtrack.db import (
@@ -26,10 +25,10 @@ from railtrack.db import (
     database_gone,
     database_refuses,
 )
+from railtrack.db.recordset import recordset, rows_parameter
 
 log = logging.getLogger("railtrack")
 T = TypeVar("T")
-_to_json = msgspec.json.Encoder().encode
 
 STATEMENT_LIMIT_S = 60
 LONG_STATEMENT_LIMIT_S = 24 * 3600
@@ -76,11 +75,7 @@ class PostgresTx:
         return int(count) if count.isdigit() else 0
 
     async def execute_rows(self, sql: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> int:
-        """The rows travel as one JSON text: for 1,000 metrics 63 ms and 2.0 ms of CPU, executemany 104 and 3.4."""
-        typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-        table = f"json_to_recordset(CAST($1 AS json)) AS r({typed})"
-        objects = [dict(zip(columns, row, strict=True)) for row in rows]
-        return await self.execute(sql.format(rows=table), _to_json(objects).decode())
+        return await self.execute(sql.format(rows=recordset(1, columns)), rows_parameter(columns, rows))
 
     def pick(self, *, postgresql: str, sqlite: str) -> str:
         return postgresql

@@ -1,115 +1,20 @@
-"""A run's life: create, get, update, delete, restore, and taking a tag off. What is logged to it is in log.py."""
+"""A run's life after its creation (create.py): get, update, delete, restore, and taking a tag off."""
 
 import time
 from typing import ClassVar
-from uuid import uuid4
 
 import msgspec
 
-from railtrack.api.ids import experiment_number
-from railtrack.api.names import KEY_LIMIT, TAG_VALUE_LIMIT, check_run_name
+from railtrack.api.names import check_run_name
 from railtrack.api.runs.rows import INFO_COLUMNS, check_active, load_info, load_runs, no_such_run
-from railtrack.api.runs.shapes import Run, RunData, RunInfo, RunInputs, RunStatus, RunTag
+from railtrack.api.runs.shapes import Run, RunInfo, RunStatus
 from railtrack.api.runs.write import RUN_NAME
-from railtrack.api.word_names import word_name
-from railtrack.auth import RUN_CREATE, RUN_EDIT, RUN_READ
+from railtrack.auth import RUN_EDIT, RUN_READ
 from railtrack.context import Context
-from railtrack.db import Tx
-from railtrack.errors import invalid, not_found
+from railtrack.errors import not_found
 from railtrack.wire.request import Int64, Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
 from railtrack.wire.routing import endpoint
-
-USER_LIMIT = 256
-TAGS_LIMIT = 1000
-"""Tags of one creation; clients send a dozen."""
-
-
-class CreateRun(Request):
-    experiment_id: RequiredStr
-    user_id: str = ""
-    run_name: str = ""
-    start_time: Int64 = 0
-    tags: list[RunTag] = []
-
-
-class CreateRunResponse(msgspec.Struct):
-    run: Run
-
-
-@endpoint("POST", "runs/create", access=RUN_CREATE)
-async def create_run(ctx: Context, req: CreateRun) -> Reply:
-    """A new run of an active experiment, RUNNING. Without a name it gets one; its tag `mlflow.runName` is the same."""
-    number = experiment_number(req.experiment_id)
-    tags = _tags(req)
-    run_id = uuid4().hex
-    async with ctx.db.write() as tx:
-        location = await _active_experiment(tx, number, req.experiment_id)
-        row = await tx.fetchrow(
-            f"""
-            INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time,
-                source_version, lifecycle_stage, artifact_uri, experiment_id)
-            VALUES ($1, $2, 'UNKNOWN', '', '', $3, 'RUNNING', $4, '', 'active', $5, $6)
-            RETURNING {INFO_COLUMNS}
-            """,  # noqa: S608 (the columns are text of ours)
-            run_id,
-            tags[RUN_NAME],
-            req.user_id,
-            req.start_time,
-            _artifact_uri(location, run_id),
-            number,
-        )
-        assert row is not None
-        await tx.execute_rows(
-            "INSERT INTO tags (run_uuid, key, value) SELECT run_uuid, key, value FROM {rows}",
-            {"run_uuid": "text", "key": "text", "value": "text"},
-            [(run_id, key, value) for key, value in tags.items()],
-        )
-    data = RunData(tags=[RunTag(key, value) for key, value in tags.items()])
-    return CreateRunResponse(Run(RunInfo(*row), data, RunInputs()))
-
-
-def _tags(req: CreateRun) -> dict[str, str]:
-    """The tags of the new run, its name among them. Unlike set-tag, a creation takes keys of any characters."""
-    if len(req.tags) > TAGS_LIMIT:
-        raise invalid(f"A run can be created with at most {TAGS_LIMIT} tags. Got {len(req.tags)}.")
-    if len(req.user_id) > USER_LIMIT:
-        raise invalid(f"'user_id' exceeds the maximum length of {USER_LIMIT} characters")
-    tags: dict[str, str] = {}
-    for tag in req.tags:
-        if len(tag.key) > KEY_LIMIT:
-            raise invalid(f"'key' exceeds the maximum length of {KEY_LIMIT} characters")
-        if tag.key in tags:
-            raise invalid(f"Duplicate tag key '{tag.key}': a run has one value for each tag.")
-        tags[tag.key] = tag.value[:TAG_VALUE_LIMIT]
-    tagged = tags.get(RUN_NAME, "")
-    if req.run_name and tagged and req.run_name != tagged:
-        raise invalid(
-            f"Both 'run_name' argument and '{RUN_NAME}' tag are specified, but with different values "
-            f"(run_name='{req.run_name}', {RUN_NAME}='{tagged}')."
-        )
-    tags[RUN_NAME] = req.run_name or tagged or word_name()
-    check_run_name(tags[RUN_NAME])
-    return tags
-
-
-async def _active_experiment(tx: Tx, number: int, experiment_id: str) -> str:
-    """The artifact location of an experiment that takes new runs."""
-    row = await tx.fetchrow(
-        "SELECT artifact_location, lifecycle_stage FROM experiments WHERE experiment_id = $1", number
-    )
-    if row is None:
-        raise not_found(f"No Experiment with id={experiment_id} exists")
-    location, stage = row
-    if stage != "active":
-        raise invalid(f"The experiment {number} must be in the 'active' state. Current state is {stage}.")
-    return location or ""
-
-
-def _artifact_uri(location: str, run_id: str) -> str:
-    """Below the experiment's location, whose query (`s3://bucket/path?region=x`) stays at the end."""
-    path, mark, query = location.partition("?")
-    return f"{path.rstrip('/')}/{run_id}/artifacts{mark}{query}"
 
 
 class GetRun(Request):

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from railtrack.db import Conflict, Tx
+from railtrack.db import Conflict, Db, Tx
+from railtrack.db.recordset import recordset, rows_parameter
 from railtrack.errors import ApiError, invalid, not_found
 
 RUN_NAME = "mlflow.runName"
@@ -44,6 +45,11 @@ class Entry(msgspec.Struct):
         texts = sum(len(value) for _, value in self.params) + sum(len(value) for _, value in self.tags)
         return 1 + len(self.metrics) + len(self.params) + len(self.tags) + texts // 500
 
+    @property
+    def is_points(self) -> bool:
+        """Metrics and nothing else, none of them of a logged model."""
+        return not (self.params or self.tags or any(metric.model_id for metric in self.metrics))
+
 
 class _Run(NamedTuple):
     run_id: str
@@ -51,8 +57,15 @@ class _Run(NamedTuple):
     experiment_id: int
 
 
-async def write_entries(tx: Tx, entries: Sequence[Entry]) -> list[ApiError | None]:
-    """Write the entries, in their order; one that is refused leaves nothing. Returns each one's refusal or None."""
+async def write_entries(db: Db, entries: Sequence[Entry]) -> list[ApiError | None]:
+    """Commit the entries, in their order; one that is refused leaves nothing. Returns each one's refusal or None."""
+    if db.engine == "postgresql" and all(entry.is_points for entry in entries):
+        return await _write_points(db, entries)
+    async with db.write() as tx:
+        return await _write_all(tx, entries)
+
+
+async def _write_all(tx: Tx, entries: Sequence[Entry]) -> list[ApiError | None]:
     runs = await _runs(tx, entries)
     models = await _known_models(tx, entries)
     params = _Params(await _stored_params(tx, entries))
@@ -75,15 +88,21 @@ async def _runs(tx: Tx, entries: Sequence[Entry]) -> dict[str, _Run]:
 
 def _refusal(entry: Entry, runs: dict[str, _Run], models: frozenset[str], params: "_Params") -> ApiError | None:
     """Why the entry can't be written, None when it can; its params are taken over in that case."""
+    if refusal := _run_refusal(entry, runs):
+        return refusal
+    for metric in entry.metrics:
+        if metric.model_id and metric.model_id not in models:
+            return not_found(f"Logged model with ID '{metric.model_id}' not found.")
+    return params.take(entry)
+
+
+def _run_refusal(entry: Entry, runs: dict[str, _Run]) -> ApiError | None:
     run = runs.get(entry.run_id)
     if run is None:
         return not_found(f"Run with id={entry.run_id} not found")
     if run.lifecycle_stage != "active":
         return invalid(f"The run {entry.run_id} must be in the 'active' state. Current state is {run.lifecycle_stage}.")
-    for metric in entry.metrics:
-        if metric.model_id and metric.model_id not in models:
-            return not_found(f"Logged model with ID '{metric.model_id}' not found.")
-    return params.take(entry)
+    return None
 
 
 class _Params:
@@ -162,38 +181,68 @@ METRIC_COLUMNS = {
     "step": "bigint",
     "is_nan": "boolean",
 }
+STORE_POINTS = """
+    INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)
+    SELECT key, value, timestamp, run_uuid, step, is_nan FROM {rows}
+"""
+ONCE = "ON CONFLICT (key, timestamp, step, run_uuid, value, is_nan) DO NOTHING"
+STORE_LATEST = """
+    INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)
+    SELECT key, value, timestamp, step, is_nan, run_uuid FROM {rows}
+"""
+NEWER = """
+    ON CONFLICT (key, run_uuid) DO UPDATE
+    SET value = excluded.value, timestamp = excluded.timestamp, step = excluded.step, is_nan = excluded.is_nan
+    WHERE (excluded.step, excluded.timestamp, excluded.value)
+        > (latest_metrics.step, latest_metrics.timestamp, latest_metrics.value)
+"""
 
 
 async def _write_metrics(tx: Tx, entries: Iterable[Entry]) -> None:
     """All points, each stored once however often it is sent, and the latest of each metric."""
-    points = [(entry.run_id, *metric[:5]) for entry in entries for metric in entry.metrics]
+    points = _points(entries)
     if not points:
         return
-    await tx.execute_rows(
-        """
-        INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)
-        SELECT key, value, timestamp, run_uuid, step, is_nan FROM {rows} WHERE true
-        ON CONFLICT (key, timestamp, step, run_uuid, value, is_nan) DO NOTHING
-        """,
-        METRIC_COLUMNS,
-        sorted(set(points)),
+    await tx.execute_rows(f"{STORE_POINTS} WHERE true {ONCE}", METRIC_COLUMNS, sorted(set(points)))
+    await tx.execute_rows(f"{STORE_LATEST} WHERE true {NEWER}", METRIC_COLUMNS, _latest(points))
+
+
+OF_ACTIVE = (
+    "WHERE run_uuid IN (SELECT id FROM run WHERE stage = 'active') ORDER BY run_uuid, key, step, timestamp, value"
+)
+AT_ONCE = f"""
+    WITH run AS (
+        SELECT run_uuid AS id, lifecycle_stage AS stage, experiment_id FROM runs WHERE run_uuid = ANY($1)
+    ), stored AS (
+        {STORE_POINTS.format(rows=recordset(2, METRIC_COLUMNS))} {OF_ACTIVE} {ONCE}
+    ), latest AS (
+        {STORE_LATEST.format(rows=recordset(3, METRIC_COLUMNS))} {OF_ACTIVE} {NEWER}
     )
-    await tx.execute_rows(
-        """
-        INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)
-        SELECT key, value, timestamp, step, is_nan, run_uuid FROM {rows} WHERE true
-        ON CONFLICT (key, run_uuid) DO UPDATE
-        SET value = excluded.value, timestamp = excluded.timestamp, step = excluded.step, is_nan = excluded.is_nan
-        WHERE (excluded.step, excluded.timestamp, excluded.value)
-            > (latest_metrics.step, latest_metrics.timestamp, latest_metrics.value)
-        """,
-        METRIC_COLUMNS,
-        _latest(points),
+    SELECT id, stage, experiment_id FROM run
+"""  # noqa: S608 (text of ours)
+"""The runs of the entries, and the points of those that are active, in one round trip; SQLite's WITH can't write."""
+
+
+async def _write_points(db: Db, entries: Sequence[Entry]) -> list[ApiError | None]:
+    """What _write_all does, for points alone, in one statement that is its own transaction."""
+    points = _points(entries)
+    rows = await db.fetch(
+        AT_ONCE,
+        sorted({entry.run_id for entry in entries}),
+        rows_parameter(METRIC_COLUMNS, sorted(set(points))),
+        rows_parameter(METRIC_COLUMNS, _latest(points)),
     )
+    runs = {row[0]: _Run(*row) for row in rows}
+    return [_run_refusal(entry, runs) for entry in entries]
 
 
 Point = tuple[str, str, float, int, int, bool]
 """A metric's point in the order of METRIC_COLUMNS."""
+
+
+def _points(entries: Iterable[Entry]) -> list[Point]:
+    """The points of all entries, in the order in which they came."""
+    return [(entry.run_id, *metric[:5]) for entry in entries for metric in entry.metrics]
 
 
 def _latest(points: Iterable[Point]) -> list[Point]:
