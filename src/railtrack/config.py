@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from railtrack import values
 from railtrack.errors import StartError
@@ -395,6 +395,28 @@ def log_settings(found: Iterable[Found]) -> tuple[str, str]:
 def notes(found: Iterable[Found]) -> list[str]:
     """What is to be said of settings that are right, at every start."""
     return [note for one in found for note in one.notes]
+
+
+def client_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """For one who has a client's environment: what is wrong and concerns a server only is passed over."""
+    found = find({}, environ)
+    of_a_client = ("aws_", "s3_", "artifacts_destination")
+    return settings_of(
+        default_of(one) if one.fault and not one.setting.field.startswith(of_a_client) else one for one in found
+    )
+
+
+class ClientLogin(NamedTuple):
+    """What MLflow's clients send to log in, "" for what is not set."""
+
+    user: str
+    password: str
+    token: str
+
+
+def client_login(environ: Mapping[str, str] = os.environ) -> ClientLogin:
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+    return ClientLogin(*(cleaned(environ.get(name, "")) for name in names))
 
 
 def default_of(one: Found) -> Found:

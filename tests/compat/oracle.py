@@ -31,8 +31,8 @@ async def both_servers(python: str) -> AsyncIterator[tuple[str, str]]:
     with tempfile.TemporaryDirectory(prefix="mlflow-") as temporary, postgres_server() as postgres:
         folder = Path(temporary)
         async with postgres.scratch_database() as database:
-            on_sqlite = _server(python, f"sqlite:///{folder / 'mlflow.db'}", folder)
-            on_postgresql = _server(python, database.replace("://", "+psycopg2://", 1), folder)
+            on_sqlite = mlflow_server(python, f"sqlite:///{folder / 'mlflow.db'}", folder)
+            on_postgresql = mlflow_server(python, database.replace("://", "+psycopg2://", 1), folder)
             with on_sqlite as sqlite, on_postgresql as postgresql:
                 _number_sqlite(folder / "mlflow.db")
                 await _number_postgresql(database)
@@ -40,7 +40,8 @@ async def both_servers(python: str) -> AsyncIterator[tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def _server(python: str, database: str, folder: Path) -> Iterator[str]:
+def mlflow_server(python: str, database: str, folder: Path) -> Iterator[str]:
+    """The URL of one server. `python`: an interpreter with mlflow."""
     url = f"http://127.0.0.1:{(port := free_port())}"
     command = [python, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", database, "--artifacts-destination", str(folder / f"artifacts-{port}")]

@@ -30,18 +30,21 @@ class Paper(NamedTuple):
 
 
 def table(findings: Sequence[Finding], paper: Paper) -> list[str]:
-    """A line for each finding: status, check, finding; below it, after an arrow, the next step."""
     broad = max(len(finding.check) for finding in findings)
-    indent = 8 + 1 + broad + 2
-    lines = []
-    for finding in findings:
-        first, *more = paper.lines(finding.finding, indent)
-        lines.append(f"{paper.status(finding.status)} {finding.check:<{broad}}  {first}")
-        lines += [" " * indent + line for line in more]
-        if finding.next_step:
-            first, *more = paper.lines(finding.next_step, indent + 3)
-            lines.append(" " * indent + f"-> {first}")
-            lines += [" " * (indent + 3) + line for line in more]
+    return [line for finding in findings for line in lines_of(finding, broad, paper)]
+
+
+def lines_of(finding: Finding, broad: int, paper: Paper, *, timed: bool = False) -> list[str]:
+    """Status, check (`broad` characters), perhaps the time, finding; below it, after an arrow, the next step."""
+    took = f"{finding.seconds:6.2f} s  " if timed else ""
+    indent = 8 + 1 + broad + 2 + len(took)
+    first, *more = paper.lines(finding.finding, indent)
+    lines = [f"{paper.status(finding.status)} {finding.check:<{broad}}  {took}{first}"]
+    lines += [" " * indent + line for line in more]
+    if finding.next_step:
+        first, *more = paper.lines(finding.next_step, indent + 3)
+        lines.append(" " * indent + f"-> {first}")
+        lines += [" " * (indent + 3) + line for line in more]
     return lines
 
 

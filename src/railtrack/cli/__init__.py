@@ -8,6 +8,7 @@ from importlib.metadata import version
 COMMANDS = {
     "server": "Run the tracking server.",
     "doctor": "Check settings, database, artifact store and machine without starting the server.",
+    "verify": "Use a deployed server as a client does, step by step, and leave it as it was.",
 }
 
 

@@ -5,6 +5,7 @@ nor are redirects and retries.
 """
 
 import asyncio
+import os
 import ssl
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -279,6 +280,8 @@ def _said(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ConnectionError) and error.errno:
+        return os.strerror(error.errno)  # asyncio has "Connect call failed" instead
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

@@ -1,0 +1,248 @@
+"""`railtrack verify` against real servers: all steps, each way of an artifact, what fails, and that nothing stays."""
+
+import asyncio
+import base64
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from tests.compat.oracle import mlflow_server
+from tests.db.with_mlflow import INTERPRETER
+from tests.faults.http_load import Connection
+from tests.servers.front import front
+from tests.servers.processes import end_with_the_tests
+from tests.servers.railtrack import RailtrackServer, command, railtrack_server
+from tests.servers.s3 import S3Server, s3_server
+
+ALL = [
+    "health",
+    "page",
+    "version",
+    "experiment",
+    "run",
+    "metric history",
+    "artifact",
+    "store",
+    "read back",
+    "clean up",
+]
+CLEAN = "Run and experiment are deleted"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RailtrackServer]:
+    with railtrack_server(tmp_path_factory.mktemp("server"), workers=1) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+def verify(folder: Path, url: str, *arguments: str, **environ: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Its exit code, and what each step found."""
+    done = command(folder, "verify", url, "--json", *arguments, **environ)
+    assert done.stderr == ""
+    report = json.loads(done.stdout)
+    assert set(report) == {"railtrack", "url", "verdict", "checks", "seconds"}
+    assert "secret" not in done.stdout
+    return done.returncode, {check["check"]: check for check in report["checks"]}
+
+
+def statuses(steps: dict[str, dict[str, Any]], status: str) -> list[str]:
+    return [name for name, step in steps.items() if step["status"] == status]
+
+
+async def left_behind(port: int) -> list[str]:
+    """The experiments and runs of visits that are not in the trash."""
+    connection = Connection(port)
+    try:
+        found = (await connection.post("experiments/search", {"max_results": 1000})).json["experiments"]
+        visits = [one for one in found if one["name"].startswith("railtrack-verify-")]
+        everything = [one["experiment_id"] for one in found]
+        runs = (await connection.post("runs/search", {"experiment_ids": everything})).json.get("runs", [])
+    finally:
+        connection.close()
+    return [one["name"] for one in visits] + [run["info"]["run_id"] for run in runs]
+
+
+def test_a_deployed_server_does_all_that_clients_need_and_is_left_as_it_was(
+    tmp_path: Path, server: RailtrackServer
+) -> None:
+    code, steps = verify(tmp_path, server.url)
+    assert (code, list(steps), statuses(steps, "skipped")) == (0, ALL, ["store"])
+    assert len(statuses(steps, "ok")) == len(ALL) - 1
+    assert steps["health"]["finding"] == '{"status": "ok"}, as Railtrack answers'
+    assert steps["clean up"]["finding"].startswith(CLEAN)
+    assert asyncio.run(left_behind(server.port)) == []
+    kept = server.folder / "data" / "mlartifacts"
+    assert [path for path in kept.rglob("*") if path.is_file()] == []
+    assert server.troubles() == []
+
+
+def test_each_step_is_printed_in_a_line_with_its_time(tmp_path: Path, server: RailtrackServer) -> None:
+    done = command(tmp_path, "verify", server.url)
+    assert done.returncode == 0
+    head, _, *lines, _, summary = done.stdout.splitlines()
+    assert head.endswith(f" visits {server.url}")
+    assert [line[9:25].strip() for line in lines] == ALL
+    assert all(line[25:32].strip().replace(".", "").isdigit() for line in lines)
+    assert summary.startswith("9 ok, 1 skipped, in ")
+
+
+def test_mlflows_own_server_passes_too(tmp_path: Path) -> None:
+    with mlflow_server(str(INTERPRETER), f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path) as url:
+        code, steps = verify(tmp_path, url)
+        assert (code, statuses(steps, "skipped"), statuses(steps, "warning")) == (0, ["store"], [])
+        assert steps["health"]["finding"] == "OK, as MLflow's own server answers"
+        assert asyncio.run(left_behind(urlsplit(url).port or 0)) == []
+
+
+# The ways of an artifact
+
+
+def test_an_artifact_goes_straight_to_s3_with_the_clients_own_keys(tmp_path: Path, s3: S3Server) -> None:
+    bucket = s3.new_bucket(f"bucket-{uuid4()}")
+    environ = {**s3.environment, "MLFLOW_DEFAULT_ARTIFACT_ROOT": f"s3://{bucket}/mlflow-artifacts"}
+    with railtrack_server(tmp_path / "server", environment=environ, workers=1) as server:
+        code, steps = verify(tmp_path, server.url, **s3.environment)
+        assert (code, statuses(steps, "ok")) == (0, ALL)
+        assert steps["artifact"]["finding"].startswith(f"300,000 bytes straight to s3://{bucket}/mlflow-artifacts/")
+        assert s3.objects(bucket) == {}
+
+        code, steps = verify(tmp_path, server.url)
+        assert (code, statuses(steps, "warning"), statuses(steps, "skipped")) == (
+            0,
+            ["artifact"],
+            ["store", "read back"],
+        )
+        assert "Unable to locate credentials" in steps["artifact"]["finding"]
+        assert "AWS_ACCESS_KEY_ID" in steps["artifact"]["next_step"]
+        assert verify(tmp_path, server.url, "--strict")[0] == 1
+        assert asyncio.run(left_behind(server.port)) == []
+
+
+def test_with_the_servers_destination_and_keys_the_store_is_looked_into(tmp_path: Path, s3: S3Server) -> None:
+    bucket = s3.new_bucket(f"bucket-{uuid4()}")
+    environ = {**s3.environment, "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{bucket}/kept"}
+    with railtrack_server(tmp_path / "server", environment=environ, workers=1) as server:
+        code, steps = verify(tmp_path, server.url, **environ)
+        assert (code, statuses(steps, "ok")) == (0, ALL)
+        assert steps["store"]["finding"].startswith(f"s3://{bucket}/kept/1/")
+        assert s3.objects(bucket) == {}
+
+        s3.boto().delete_bucket(Bucket=bucket)
+        code, steps = verify(tmp_path, server.url, **environ)
+        assert (code, statuses(steps, "problem"), statuses(steps, "skipped")) == (
+            1,
+            ["artifact"],
+            ["store", "read back"],
+        )
+        assert "NoSuchBucket" in steps["artifact"]["finding"]
+        assert asyncio.run(left_behind(server.port)) == []
+
+
+def test_artifacts_in_a_folder_of_the_server_are_sent_as_its_page_does(tmp_path: Path) -> None:
+    environ = {"MLFLOW_DEFAULT_ARTIFACT_ROOT": str(tmp_path / "root")}
+    with railtrack_server(tmp_path / "server", environment=environ, workers=1) as server:
+        code, steps = verify(tmp_path, server.url)
+    assert (code, statuses(steps, "warning")) == (0, ["clean up"])
+    assert "only the server's machine can delete" in steps["clean up"]["finding"]
+
+
+# Proxies, logins, and what is no server
+
+
+async def test_a_path_before_the_server_s_and_a_login_in_the_url(tmp_path: Path, server: RailtrackServer) -> None:
+    login = f"Basic {base64.b64encode(b'me:se:cret@').decode()}"
+    async with front(server.port, "/team/tracking", login) as proxy:
+        address = proxy.url.removeprefix("http://")
+        code, steps = await asyncio.to_thread(verify, tmp_path, f"http://me:se%3Acret%40@{address}/")
+        assert (code, statuses(steps, "problem")) == (0, [])
+        code, steps = await asyncio.to_thread(verify, tmp_path, f"http://me:wrong@{address}")
+        assert (code, statuses(steps, "problem")) == (1, ["health"])
+        assert "401" in steps["health"]["finding"]
+        assert "--token" in steps["health"]["next_step"]
+        assert "wrong" not in json.dumps(steps)
+    assert await left_behind(server.port) == []
+
+
+async def test_a_token_by_flag_or_by_the_clients_variable(tmp_path: Path, server: RailtrackServer) -> None:
+    async with front(server.port, authorization="Bearer t0ken") as proxy:
+        assert (await asyncio.to_thread(verify, tmp_path, proxy.url, "--token", "t0ken"))[0] == 0
+        code, _ = await asyncio.to_thread(verify, tmp_path, proxy.url, MLFLOW_TRACKING_TOKEN="t0ken")
+        assert code == 0
+        assert (await asyncio.to_thread(verify, tmp_path, proxy.url))[0] == 1
+
+
+async def test_what_is_no_tracking_server_is_told(tmp_path: Path) -> None:
+    async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello")
+        writer.close()
+
+    other = await asyncio.start_server(hello, "127.0.0.1", 0)
+    port = other.sockets[0].getsockname()[1]
+    code, steps = await asyncio.to_thread(verify, tmp_path, f"http://me:secret@127.0.0.1:{port}")
+    assert (code, steps["health"]["finding"]) == (1, "/health answers 200 hello")
+    assert statuses(steps, "skipped") == ALL[1:-1]
+    assert steps["clean up"]["finding"] == "Nothing was made."
+    other.close()
+    await other.wait_closed()
+    code, steps = await asyncio.to_thread(verify, tmp_path, f"http://127.0.0.1:{port}")
+    assert steps["health"]["finding"] == f"No answer from http://127.0.0.1:{port}: Connection refused"
+    assert "MLFLOW_PORT" in steps["health"]["next_step"]
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:5000", "ftp://host", "http://", "http://host:port", "http://host:0"])
+def test_what_is_no_url_is_told_in_one_line(tmp_path: Path, url: str) -> None:
+    done = command(tmp_path, "verify", url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: The URL of the server is one such as https://")
+
+
+# Broken off
+
+
+async def test_the_time_for_all_steps_is_limited_and_what_was_made_is_deleted(
+    tmp_path: Path, server: RailtrackServer
+) -> None:
+    async with front(server.port, holds="PUT ") as proxy:
+        code, steps = await asyncio.to_thread(verify, tmp_path, proxy.url, "--timeout", "5")
+    assert (code, statuses(steps, "problem")) == (1, ["time"])
+    assert steps["time"]["finding"] == "The steps did not end within 5 s."
+    assert steps["clean up"]["finding"].startswith(CLEAN)
+    assert await left_behind(server.port) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "held"), [(signal.SIGINT, "PUT "), (signal.SIGTERM, "PUT "), (signal.SIGINT, "/experiments/get?")]
+)
+async def test_who_is_interrupted_cleans_up(
+    tmp_path: Path, server: RailtrackServer, number: signal.Signals, held: str
+) -> None:
+    async with front(server.port, holds=held) as proxy:
+        process = await asyncio.create_subprocess_exec(
+            Path(sys.executable).with_name("railtrack"),
+            "verify",
+            proxy.url,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            preexec_fn=end_with_the_tests,
+        )
+        async with asyncio.timeout(60):
+            await proxy.held.wait()
+            process.send_signal(number)
+            output, errors = await process.communicate()
+    assert process.returncode == 130
+    assert errors.decode() == "Interrupted.\n"
+    assert CLEAN in output.decode().splitlines()[-1]
+    assert await left_behind(server.port) == []
