@@ -217,7 +217,9 @@ def test_railway_waits_longer_than_the_server_takes_to_end() -> None:
     assert f"RAILWAY_DEPLOYMENT_DRAINING_SECONDS={GRACE_S + 5}" in SCRIPT.read_text()
 
 
-@pytest.mark.parametrize("program", [SCRIPT, ROOT / "tools" / "get_programs"], ids=lambda program: program.name)
+@pytest.mark.parametrize(
+    "program", sorted([*ROOT.glob("deploy/**/*.sh"), ROOT / "tools" / "get_programs"]), ids=lambda program: program.name
+)
 def test_shellcheck_finds_nothing(program: Path) -> None:
     checker = Path(sys.executable).with_name("shellcheck")
     done = subprocess.run([checker, program], capture_output=True, text=True, check=False)

@@ -17,7 +17,12 @@ from railtrack.db.url import parse_database_url
 
 ROOT = DOCS.parent
 OURS = {name for setting in SETTINGS for name in setting.variables}
-CLIENTS = {"MLFLOW_TRACKING_URI", "MLFLOW_S3_ENDPOINT_URL"}
+CLIENTS = {
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_S3_ENDPOINT_URL",
+}
 RAILWAYS = {"RAILWAY_DEPLOYMENT_DRAINING_SECONDS"}
 PROGRAMS = {
     "railway": "played against the stand-in",
@@ -145,13 +150,15 @@ def test_the_commands_for_railway_are_ones_that_it_takes(page: Page, tmp_path: P
     shutil.copy(ROOT / "deploy" / "railway.sh", clone / "deploy")
     railway = Railway(tmp_path / "bin", environment=KEYS)
     (clone / "blocks.sh").write_text("set -eu\n" + "\n".join(railway_blocks(page)))
-    done = railway.run("sh", "blocks.sh", cwd=clone, typed="AKIATYPED\n\x04typed too\n\x04")
+    done = railway.run("sh", "blocks.sh", cwd=clone, typed="AKIATYPED\n\x04typed too\n\x04password\n\x04")
     assert done.returncode == 0, done.stderr
     calls = railway.calls
-    assert [call["stdin"] for call in calls if "stdin" in call][-2:] == ["AKIATYPED\n", "typed too\n"]
+    assert [call["stdin"] for call in calls if "stdin" in call][-3:] == ["AKIATYPED\n", "typed too\n", "password\n"]
     assert "MLFLOW_BACKEND_STORE_URI=${{Postgres.DATABASE_URL}}" in [word for call in calls for word in call["argv"]]
     assert ["up", "--service", "mlflow-service"] in railway.commands
     assert ["domain", "--service", "mlflow-service", "--port", "5000"] in railway.commands
+    (folder,) = [words[1] for words in railway.commands if words[0] == "up" and "mlflow-login" in words]
+    assert (ROOT / folder / "Dockerfile").is_file()
 
 
 def railway_blocks(page: Page) -> list[str]:

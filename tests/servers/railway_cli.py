@@ -23,7 +23,10 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--database", "-d", action="append", choices=("postgres", "mysql", "redis", "mongo"))
     add.add_argument("--service", "-s", nargs="?", const="")
     add.add_argument("--variables", "-v", action="append", type=_pair)
-    _with(commands, "up", "--service", "--environment", "--message").add_argument("--detach", action="store_true")
+    up = _with(commands, "up", "--service", "--environment", "--message")
+    up.add_argument("folder", nargs="?")
+    for option in ("--detach", "--path-as-root"):
+        up.add_argument(option, action="store_true")
     _with(commands, "logs", "--service", "--lines").add_argument("--build", action="store_true")
     _with(commands, "redeploy", "--service").add_argument("--yes", action="store_true")
     ssh = _with(commands, "ssh", "--service")

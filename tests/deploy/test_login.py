@@ -1,0 +1,171 @@
+"""deploy/login: the proxy with a login, run by the real Caddy in front of a real server."""
+
+import base64
+import http.client
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.clients.interpreters import client_environment, client_interpreter
+from tests.servers.processes import end_with_the_tests, free_port
+from tests.servers.railtrack import RailtrackServer, railtrack_server
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "login"
+USER, PASSWORD = "team", "long enough, $with 'signs'"
+START_SECONDS = 60
+PROGRAM = """
+import mlflow
+with mlflow.start_run() as run:
+    mlflow.log_metric("loss", 0.25)
+    mlflow.log_text("It arrived.", "note.txt")
+print(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/note.txt"))
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RailtrackServer]:
+    given = {"MLFLOW_HOST": "0.0.0.0"}  # as in a private network
+    with railtrack_server(tmp_path_factory.mktemp("login"), environment=given) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def proxy(server: RailtrackServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Its URL, with the name in the Host header that a domain has."""
+    assert shutil.which("caddy"), "no caddy on this machine: `make test` tells how to get it"
+    port = free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path_factory.mktemp("caddy")),
+        "PORT": str(port),
+        "LOGIN_USER": USER,
+        "LOGIN_PASSWORD": PASSWORD,
+        "UPSTREAM": f"127.0.0.1:{server.port}",
+    }
+    process = subprocess.Popen(
+        ["sh", str(FOLDER / "login.sh")],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=end_with_the_tests,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while status(f"{url}/health") != 200:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(START_SECONDS)
+
+
+def status(url: str, password: str | None = None, body: bytes | None = None, **headers: str) -> int:
+    """What is answered, 0 when nothing listens there."""
+    request = urllib.request.Request(url, body, {"content-type": "application/json", **headers})
+    if password is not None:
+        token = base64.b64encode(f"{USER}:{password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+@pytest.mark.parametrize("path", ["/", "/ready", "/health/", "/api/2.0/mlflow/runs/get"])
+def test_nothing_is_answered_without_a_login(proxy: str, path: str) -> None:
+    assert status(f"{proxy}{path}") == 401
+    assert status(f"{proxy}{path}", "wrong password!") == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//health",
+        "/api/2.0/mlflow-artifacts/artifacts/../../../../../health",
+        "/api/2.0/mlflow-artifacts/artifacts/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/health",
+        "/get-artifact/../health?run_uuid=1&path=a",
+    ],
+)
+def test_another_path_that_caddy_takes_for_health_is_health(proxy: str, path: str) -> None:
+    """Else its login could be gone round: it compares paths that it has tidied up, and sends them as they came."""
+    connection = http.client.HTTPConnection(proxy.removeprefix("http://"), timeout=30)
+    connection.putrequest("GET", path)
+    connection.endheaders()
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    assert (answer.status, body) in ((200, b'{"status": "ok"}'), (401, b""))
+
+
+def test_health_is_answered_to_everybody_and_the_page_to_who_logs_in(proxy: str) -> None:
+    assert status(f"{proxy}/health") == 200
+    assert status(f"{proxy}/", PASSWORD) == 200
+
+
+def test_the_page_may_change_things_and_another_sites_page_may_not(proxy: str) -> None:
+    search = f"{proxy}/ajax-api/2.0/mlflow/experiments/create"
+    domain = {"Host": "mlflow-login-production-1a2b.up.railway.app"}
+    own = {"Origin": "https://mlflow-login-production-1a2b.up.railway.app", **domain}
+    assert status(search, PASSWORD, json.dumps({"name": "mine"}).encode(), **own) == 200
+    other = {"Origin": "https://example.com", **domain}
+    assert status(search, PASSWORD, json.dumps({"name": "theirs"}).encode(), **other) == 403
+
+
+def test_the_client_logs_in_by_its_own_variables(proxy: str, server: RailtrackServer, tmp_path: Path) -> None:
+    login = {"MLFLOW_TRACKING_USERNAME": USER, "MLFLOW_TRACKING_PASSWORD": PASSWORD}
+    done = subprocess.run(
+        [str(client_interpreter("3.17.2")), "-c", PROGRAM],
+        env=client_environment(proxy, tmp_path) | login,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "It arrived." in done.stdout.splitlines()
+    assert server.troubles() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"LOGIN_PASSWORD": PASSWORD}, "LOGIN_USER: is not set"),
+        ({"LOGIN_USER": USER}, "LOGIN_PASSWORD: is not set"),
+        ({"LOGIN_USER": USER, "LOGIN_PASSWORD": ""}, "LOGIN_PASSWORD: is not set"),
+        ({"LOGIN_USER": USER, "LOGIN_PASSWORD": "too short"}, "LOGIN_PASSWORD is shorter than 12 characters"),
+    ],
+)
+def test_it_does_not_start_without_a_login(given: dict[str, str], told: str) -> None:
+    done = subprocess.run(
+        ["sh", str(FOLDER / "login.sh")],
+        env={"PATH": os.environ["PATH"], **given},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert told in done.stderr
+
+
+def test_the_image_holds_what_is_started() -> None:
+    lines = (FOLDER / "Dockerfile").read_text().splitlines()
+    assert "COPY Caddyfile login.sh /login/" in lines
+    assert lines[-1] == 'CMD ["sh", "/login/login.sh"]'
+    (base,) = [line for line in lines if line.startswith("FROM ")]
+    assert re.search(r":\d+\.\d+\.\d+", base)
