@@ -1,4 +1,6 @@
-"""A real S3 server for tests: moto's, as a process of its own, which verifies the signature of every request."""
+"""Real S3 servers for tests, as processes of their own: moto's, which verifies the signature of every request, and a
+fast one for large objects and many of them, which verifies none.
+"""
 
 import contextlib
 import json
@@ -13,6 +15,7 @@ import boto3
 from tests.servers.processes import end_with_the_tests, free_port
 
 PROGRAM = Path(__file__).with_name("s3_moto.py")
+FAST_PROGRAM = Path(__file__).with_name("s3_blocks.py")
 REGION = "us-east-1"
 
 
@@ -59,17 +62,32 @@ class S3Server:
 @contextlib.contextmanager
 def s3_server() -> Iterator[S3Server]:
     port = free_port()
+    with _running(PROGRAM, port) as process:
+        assert process.stdout is not None
+        keys = json.loads(process.stdout.readline())
+        yield S3Server(f"http://127.0.0.1:{port}", keys["AccessKeyId"], keys["SecretAccessKey"])
+
+
+@contextlib.contextmanager
+def fast_s3_server() -> Iterator[S3Server]:
+    port = free_port()
+    with _running(FAST_PROGRAM, port) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield S3Server(f"http://127.0.0.1:{port}", "key", "secret")
+
+
+@contextlib.contextmanager
+def _running(program: Path, port: int) -> "Iterator[subprocess.Popen[bytes]]":
     process = subprocess.Popen(
-        [sys.executable, str(PROGRAM), str(port)],
+        [sys.executable, str(program), str(port)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         preexec_fn=end_with_the_tests,
     )
     try:
-        assert process.stdout is not None
-        keys = json.loads(process.stdout.readline())
-        yield S3Server(f"http://127.0.0.1:{port}", keys["AccessKeyId"], keys["SecretAccessKey"])
+        yield process
     finally:
         process.kill()
         process.communicate()
