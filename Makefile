@@ -17,11 +17,11 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
-.PHONY: help serve install test bench lint format docs compat-record lock clean
+.PHONY: help serve install test bench bench-artifacts lint format docs compat-record lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 serve: install ## Install what is needed; run the server on SQLite in ./railtrack-data, http://127.0.0.1:5000
 	@exec .venv/bin/railtrack server
@@ -33,6 +33,9 @@ test: lint $(VENVS) .cache/.programs ## Run all tests, the linter and the type c
 
 bench: .venv/.installed-dev $(UI) .cache/mlflow/.ready ## Measure start, memory and logging beside MLflow's
 	.venv/bin/python -m bench.quick --mlflow .cache/mlflow/bin/python
+
+bench-artifacts: .venv/.installed-dev $(UI) .cache/mlflow/.ready .cache/client-3.17.2/.ready ## Measure artifacts in S3
+	.venv/bin/python -m bench.artifacts --mlflow .cache/mlflow/bin/python --client .cache/client-3.17.2/bin/python
 
 lint: .venv/.installed-dev $(UI) ## Check style and types
 	.venv/bin/ruff check

@@ -8,25 +8,25 @@ Both on one PostgreSQL that makes its commits durable. Prints a table; figures o
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers.databases import scratch_database
 from tests.servers.postgres import PostgresServer, postgres_cluster
-from tests.servers.processes import end_with_the_tests, free_port
 from tests.servers.railtrack import RailtrackServer
+
+from bench.mlflow_server import mlflow_server
+from bench.processes import pss_mb
 
 CONNECTIONS = 16
 SECONDS = 10
-START_LIMIT_S = 180
 
 
 @dataclass
@@ -82,50 +82,11 @@ def railtrack(postgres: PostgresServer, folder: Path) -> Figures:
 def mlflow(postgres: PostgresServer, folder: Path, python: str) -> Figures:
     """Here too the second start is timed."""
     with scratch_database("postgresql", folder, postgres) as database:
-        with _mlflow_server(python, database, folder):
+        with_driver = database.replace("postgresql:", "postgresql+psycopg2:")  # SQLAlchemy would look for psycopg 3
+        with mlflow_server(python, with_driver, folder):
             pass
-        with _mlflow_server(python, database, folder) as (url, pid, start_s):
-            return measure(url, lambda: _tree_pss_mb(pid), start_s)
-
-
-@contextmanager
-def _mlflow_server(python: str, database: str, folder: Path) -> Iterator[tuple[str, int, float]]:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with_driver = database.replace("postgresql:", "postgresql+psycopg2:")  # SQLAlchemy would look for psycopg 3
-    command = [python, "-m", "mlflow", "server", "--backend-store-uri", with_driver, "--port", str(port)]
-    command += ["--workers", "2", "--gunicorn-opts", "--threads 4 --timeout 120"]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    environment["PATH"] = f"{Path(python).parent}:{environment['PATH']}"
-    began = time.monotonic()
-    with (folder / "mlflow.log").open("ab") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=log, preexec_fn=end_with_the_tests
-        )
-    try:
-        while not _healthy(url):
-            if process.poll() is not None or time.monotonic() - began > START_LIMIT_S:
-                raise RuntimeError((folder / "mlflow.log").read_text())
-            time.sleep(0.05)
-        yield url, process.pid, time.monotonic() - began
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def _healthy(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def _tree_pss_mb(pid: int) -> float:
-    """Memory of a process and all below it, each shared page counted once."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    [line] = [line for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() if line.startswith("Pss:")]
-    return int(line.split()[1]) / 1024 + sum(_tree_pss_mb(int(child)) for child in children)
+        with mlflow_server(python, with_driver, folder) as server:
+            return measure(server.url, lambda: pss_mb(server.pids()), server.started_in)
 
 
 def table(rows: dict[str, Figures]) -> str:
