@@ -17,7 +17,7 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
-.PHONY: help serve install test bench bench-artifacts lint format docs compat-record lock clean
+.PHONY: help serve install test image-test bench bench-artifacts lint format docs compat-record lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -30,6 +30,12 @@ install: .venv/.installed $(UI) ## Make .venv/bin/railtrack
 
 test: lint $(VENVS) .cache/.programs ## Run all tests, the linter and the type checker
 	.venv/bin/pytest
+	@if tools/get_image_programs; then $(MAKE) --no-print-directory image-test; else \
+	    echo "tests/image was not run, for the reason above: the rest passed." >&2; fi
+
+image-test: .venv/.installed-dev .cache/client-3.17.2/.ready ## Build the container image and test it, as root on Debian
+	@tools/get_image_programs
+	.venv/bin/pytest tests/image
 
 bench: .venv/.installed-dev $(UI) .cache/mlflow/.ready ## Measure start, memory and logging beside MLflow's
 	.venv/bin/python -m bench.quick --mlflow .cache/mlflow/bin/python

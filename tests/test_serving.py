@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from gunicorn import arbiter
 from gunicorn.asgi.parser import PythonProtocol
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
@@ -15,7 +16,7 @@ from tests.servers.railtrack import command
 
 from railtrack.config import load
 from railtrack.errors import StartError
-from railtrack.serving import Worker, addresses, listeners
+from railtrack.serving import LISTENING, Worker, addresses, listeners
 
 
 def test_the_platforms_port_is_listened_on_beside_ours() -> None:
@@ -63,6 +64,7 @@ def test_gunicorn_has_the_private_names_that_the_worker_uses() -> None:
     for step in ("self._body_remaining -= chunk_size", "self._on_body(chunk)", "if self._body_remaining <= 0"):
         assert step in reading
     assert Worker.__mro__[1] is gasgi.ASGIWorker
+    assert f'info("{LISTENING}", listeners_str' in inspect.getsource(arbiter.Arbiter.start)
 
 
 TOLD_TO_END_AT_BIRTH = """

@@ -111,6 +111,9 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hi
             connection.transport.abort()
 
 
+LISTENING = "Listening at: %s (%s)"
+
+
 class Log(glogging.Logger):  # type: ignore[misc]  # gunicorn has no type hints
     """gunicorn's log, in the form of ours."""
 
@@ -118,6 +121,14 @@ class Log(glogging.Logger):  # type: ignore[misc]  # gunicorn has no type hints
         super().setup(cfg)
         for handler in self.error_log.handlers:
             handler.setFormatter(formatter())
+
+    def info(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """A line for each address that is listened at, so that the one that was asked for stands by itself."""
+        if msg == LISTENING:
+            for address in args[0].split(","):
+                super().info(msg, address, *args[1:], **kwargs)
+        else:
+            super().info(msg, *args, **kwargs)
 
 
 def before_fork(master: Any, worker: Any) -> None:

@@ -218,7 +218,9 @@ def test_railway_waits_longer_than_the_server_takes_to_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "program", sorted([*ROOT.glob("deploy/**/*.sh"), ROOT / "tools" / "get_programs"]), ids=lambda program: program.name
+    "program",
+    sorted(path for names in ("deploy/**/*.sh", "docker/**/*.sh", "tools/get_*s") for path in ROOT.glob(names)),
+    ids=lambda program: program.name,
 )
 def test_shellcheck_finds_nothing(program: Path) -> None:
     checker = Path(sys.executable).with_name("shellcheck")

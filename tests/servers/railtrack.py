@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from tests.servers.processes import end_with_the_tests, free_port
 
@@ -49,14 +50,17 @@ class RailtrackServer:
     def launch(self) -> None:
         """Start the processes without waiting for an answer."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                env=self._environment,
-                preexec_fn=end_with_the_tests,
-            )
+            self._process = self._spawn(log)
+
+    def _spawn(self, log: BinaryIO) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            self.command,
+            stdout=log,
+            stderr=log,
+            cwd=self.folder,
+            env=self._environment,
+            preexec_fn=end_with_the_tests,
+        )
 
     def start(self) -> None:
         """Start and return at the first healthy answer; `started_in` tells how long that took."""
@@ -105,8 +109,7 @@ class RailtrackServer:
 
     def send_signal(self, number: signal.Signals) -> None:
         """Tell the master, without waiting for what it does."""
-        assert self._process is not None
-        self._process.send_signal(number)
+        os.kill(self.pid, number)
 
     def wait_ended(self, seconds: float = STOP_SECONDS) -> int:
         """Wait for the master's end and return its exit code."""
@@ -120,7 +123,7 @@ class RailtrackServer:
         if self._process is None:
             return
         if self._process.poll() is None:
-            self._process.terminate()
+            self.send_signal(signal.SIGTERM)
         try:
             self.wait_ended()
         except subprocess.TimeoutExpired:

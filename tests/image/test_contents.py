@@ -1,0 +1,114 @@
+"""What is in the image, what is not, and what it says of itself."""
+
+import json
+import re
+import stat
+import tomllib
+from pathlib import Path
+
+from tests.image.conftest import SECRET
+from tests.servers.image import ROOT, Image
+
+SITE_PACKAGES = "opt/railtrack/lib/python3.11/site-packages"
+LIMIT_MB = 250
+ADDED_LIMIT_MB = 65
+OFFICIAL_BASE_MB = 135
+"""What the Dockerfile's own base image has, by the published sizes of python:3.11-slim-bookworm, rounded up."""
+SOURCES = (".pyx", ".pxd", ".pyi", ".c", ".h")
+TOOLS = re.compile(r"(gcc|g\+\+|cc|c\+\+|ld|as|make|pip3?(\.\d+)?|uv|uvx|git|curl|wget|hatchling)(-\d+)?")
+
+
+def test_the_image_says_how_it_is_to_be_run(image: Image) -> None:
+    config = image.config
+    assert config["User"] == "1000"
+    assert config["WorkingDir"] == "/mlflow"
+    assert config["Entrypoint"] == ["/mlflow/docker-entrypoint.sh"]
+    assert not config["Cmd"]
+    assert list(config["ExposedPorts"]) == ["5000/tcp"]
+    assert not config["Volumes"]  # Railway refuses an image with any
+    assert config["StopSignal"] == "SIGTERM"
+    assert config["Healthcheck"]["Test"] == ["CMD", "/mlflow/docker-healthcheck.sh"]
+    assert image.environment.items() >= {
+        ("MLFLOW_HOST", "0.0.0.0"),
+        ("MLFLOW_PORT", "5000"),
+        ("RAILTRACK_DATA", "/mlflow/data"),
+    }
+
+
+def test_the_labels_are_those_of_this_version(image: Image) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    labels = {name.rpartition(".")[2]: text for name, text in image.config["Labels"].items()}
+    assert labels["title"] == "Railtrack"
+    assert labels["version"] == project["version"]
+    assert labels["licenses"] == project["license"]
+
+
+def test_the_image_is_small(image: Image) -> None:
+    base, added = (size / 1e6 for size in image.layers)
+    assert base + added < LIMIT_MB
+    assert added < ADDED_LIMIT_MB
+    assert OFFICIAL_BASE_MB + ADDED_LIMIT_MB < LIMIT_MB
+
+
+def test_nothing_is_left_that_builds_installs_or_fetches(image: Image) -> None:
+    programs = [path for folder in ("usr/bin", "usr/local/bin", "usr/sbin") for path in (image.root / folder).iterdir()]
+    programs += (image.root / "opt/railtrack/bin").iterdir()
+    assert len(programs) > 100
+    assert [path.name for path in programs if TOOLS.fullmatch(path.name)] == []
+    packages = [path for path in image.root.rglob("*") if path.name in ("pip", "ensurepip", "uv", "setuptools")]
+    assert packages == []
+    ours = list((image.root / "opt/railtrack").rglob("*"))
+    assert [path for path in ours if path.suffix in SOURCES or path.stem in ("tests", "_testbase")] == []
+
+
+def test_every_package_is_the_lock_files_and_no_other_is_there(image: Image) -> None:
+    lock = {one["name"]: one.get("version") for one in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    found = dict(
+        re.fullmatch(r"(.+)-([^-]+)\.dist-info", path.name).groups()  # type: ignore[union-attr]
+        for path in (image.root / SITE_PACKAGES).glob("*.dist-info")
+    )
+    wanted = {re.split(r"[^\w.-]", requirement)[0] for requirement in project["dependencies"]} | {"railtrack"}
+    assert {name.replace("_", "-") for name in found} == wanted
+    assert all(lock[name.replace("_", "-")] == version for name, version in found.items())
+
+
+def test_the_interface_is_in_it_compressed_and_with_its_license(image: Image) -> None:
+    folder = image.root / SITE_PACKAGES / "railtrack" / "_ui"
+    here = json.loads((ROOT / "src/railtrack/_ui/files.json").read_bytes())
+    assert json.loads((folder / "files.json").read_bytes()) == here
+    [main] = (folder / "files/static/js").glob("main.*.js.br")
+    assert main.with_suffix(".gzip").exists()
+    assert "Apache License" in (folder / "LICENSE.txt").read_text()
+
+
+def test_every_module_has_its_bytecode(image: Image) -> None:
+    """The user who runs the server may write none, and would compile it at each start."""
+    modules = list((image.root / SITE_PACKAGES).rglob("*.py"))
+    assert len(modules) > 300
+    written = {path.relative_to(image.root) for path in image.root.rglob("*.cpython-311.pyc")}
+    wanted = {path.parent / "__pycache__" / f"{path.stem}.cpython-311.pyc" for path in modules}
+    assert {path.relative_to(image.root) for path in wanted} - written == set()
+
+
+def is_writable(path: Path) -> bool:
+    """For user 1000, or the group 0 that OpenShift gives."""
+    found = path.lstat()
+    by_group = found.st_gid == 0 and found.st_mode & stat.S_IWGRP
+    return not path.is_symlink() and bool(found.st_uid == 1000 or by_group or found.st_mode & stat.S_IWOTH)
+
+
+def test_the_user_may_change_nothing_but_the_data(image: Image) -> None:
+    ours = [path for folder in ("opt", "mlflow") for path in (image.root / folder).rglob("*")]
+    assert len(ours) > 1000
+    assert [path for path in ours if is_writable(path)] == [image.root / "mlflow/data"]
+
+
+def test_no_secret_of_the_folder_or_the_environment_that_it_was_built_with_is_in_it(image: Image) -> None:
+    assert SECRET not in json.dumps(image.inspected)
+    needle = SECRET.encode()
+    files = [path for path in image.root.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert len(files) > 3000
+    assert [path for path in files if needle in path.read_bytes()] == []
+    names = {path.name for path in files}
+    assert names & {".env", ".git", "mlflow.db", "uv.lock", "pyproject.toml", "conftest.py"} == set()

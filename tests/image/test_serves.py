@@ -1,0 +1,138 @@
+"""The image as the guide runs it: with its variables, a real PostgreSQL and S3 server, read-only and as user 1000."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.clients.interpreters import client_environment, client_interpreter
+from tests.faults.logging_load import Load, check_stored
+from tests.image.guide import BUCKET, Services, after_one_another
+from tests.servers.container import Container, Shape, container
+from tests.servers.image import Image
+from tests.servers.s3 import S3Server
+
+CLIENT = Path(__file__).with_name("client_program.py")
+PROXIED = {"MLFLOW_DEFAULT_ARTIFACT_ROOT": "", "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{BUCKET}/proxied"}
+END_SECONDS = 10
+
+
+@pytest.fixture(scope="module")
+def server(image: Image, services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    with container(image, tmp_path_factory.mktemp("guide"), services.environment, Shape()) as server:
+        yield server
+
+
+def get(url: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
+        return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
+
+
+def test_the_log_is_the_guides_line_by_line(server: Container, services: Services) -> None:
+    lines = iter(server.log().splitlines())
+    assert after_one_another(services.log(server.port), lines) == []
+    listening = re.compile(rf"\[.+\] \[INFO\] Listening at: http://0\.0\.0\.0:{server.port} \(\d+\)")
+    assert any(listening.fullmatch(line) for line in lines)
+    assert server.troubles() == []
+    assert not [secret for secret in services.secrets if secret in server.log()]
+
+
+def test_the_server_is_process_1_and_user_1000(server: Container) -> None:
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{server.pid}/status").read_text().splitlines())
+    assert status["NSpid"].split()[-1] == "1"
+    assert set(status["Uid"].split()) == set(status["Gid"].split()) == {"1000"}
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+    assert b"railtrack\0server" in Path(f"/proc/{server.pid}/cmdline").read_bytes()
+    assert len(server.wait_for_workers(2)) == 2
+
+
+def test_health_is_answered_as_the_guide_says(server: Container) -> None:
+    status, headers, body = get(f"{server.url}/health")
+    assert (status, headers["content-type"], body) == (200, "application/json", b'{"status": "ok"}')
+    assert get(f"{server.url}/ready")[0] == 200
+
+
+def test_the_interface_is_served_as_the_build_compressed_it(server: Container, image: Image) -> None:
+    _, headers, page = get(server.url)
+    assert headers["content-type"].startswith("text/html")
+    [script] = re.findall(rb'src="(?:\./)?(static-files/static/js/main\.\w+\.js)"', page)
+    _, headers, body = get(f"{server.url}/{script.decode()}", **{"accept-encoding": "br"})
+    assert headers["content-encoding"] == "br"
+    [stored] = (image.root / "opt/railtrack").rglob(f"{Path(script.decode()).name}.br")
+    assert body == stored.read_bytes()
+
+
+@pytest.mark.parametrize("way", ["to the store with keys", "through the server without keys"])
+def test_an_unmodified_client_logs_a_run(
+    way: str, image: Image, services: Services, server: Container, s3: S3Server, tmp_path: Path
+) -> None:
+    if way == "to the store with keys":
+        keys = {name: services.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        run_id = log_run(server, tmp_path, {**keys, "MLFLOW_S3_ENDPOINT_URL": s3.url})
+        kept = f"mlflow-artifacts/0/{run_id}/artifacts/model/weights.bin"
+    else:
+        with container(image, tmp_path / "proxied", {**services.environment, **PROXIED}, Shape()) as proxying:
+            run_id = log_run(proxying, tmp_path, {}, new_experiment="proxied")
+            assert proxying.troubles() == []
+        [kept] = [key for key in s3.objects(BUCKET) if run_id in key]
+        assert re.fullmatch(rf"proxied/\d+/{run_id}/artifacts/model/weights.bin", kept)
+    assert s3.objects(BUCKET)[kept] == 100_000
+    assert server.troubles() == []
+
+
+def log_run(server: Container, folder: Path, keys: dict[str, str], new_experiment: str = "") -> str:
+    """The id of the run that the program logged and read back."""
+    done = subprocess.run(
+        [str(client_interpreter("3.17.2")), str(CLIENT), new_experiment],
+        env={**client_environment(server.url, folder), **keys},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[-1]
+
+
+def test_sigterm_under_load_loses_nothing_that_was_acknowledged(
+    image: Image, services: Services, tmp_path: Path
+) -> None:
+    with container(image, tmp_path, services.environment, Shape()) as server:
+        load, seconds = asyncio.run(end_under_load(server))
+        assert seconds < END_SECONDS
+        assert not load.outcome.statuses
+        check_stored(services.database, load.run_id, load.outcome)
+        server.start()
+        found = get(f"{server.url}/api/2.0/mlflow/runs/get?run_id={load.run_id}")[2]
+        assert json.loads(found)["run"]["info"]["run_id"] == load.run_id
+        assert server.troubles() == []
+
+
+async def end_under_load(server: Container) -> tuple[Load, float]:
+    """The load, and the seconds from SIGTERM to the end of process 1."""
+    async with Load(server) as load:
+        await load.is_acknowledged_again(within=30, count=300)
+        server.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert await asyncio.to_thread(server.wait_ended) == 0
+        return load, time.monotonic() - began
+
+
+def test_the_health_check_tells_a_server_that_answers_from_one_that_does_not(server: Container) -> None:
+    assert server.health().code == 0
+    workers = server.wait_for_workers(2)
+    try:
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        assert server.health().code != 0
+    finally:
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+    assert server.health().code == 0

@@ -1,0 +1,185 @@
+"""What platforms do to a container: other users, volumes of root's, start commands, and the guide's troubles."""
+
+import json
+import os
+import re
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from tests.image.guide import BUCKET, Services
+from tests.servers.container import Container, Shape, container, run
+from tests.servers.image import Image
+from tests.servers.postgres import PostgresCluster
+from tests.servers.processes import free_port
+from tests.servers.s3 import S3Server, s3_server
+
+ENTRY = "/mlflow/docker-entrypoint.sh"
+ANYBODY = "1000680000:0"
+"""A user as OpenShift gives it: any number, unknown to the image, and the group 0."""
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    """A folder that belongs to the image's user."""
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    os.chown(folder, 1000, 1000)
+    return folder
+
+
+def call(server: Container, method: str, path: str, data: bytes | None = None, content: str = "") -> tuple[int, bytes]:
+    request = urllib.request.Request(f"{server.url}{path}", data, {"content-type": content}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_any_user_may_run_it_by_a_start_command_where_nothing_can_be_written(
+    image: Image, services: Services, tmp_path: Path
+) -> None:
+    shape = Shape(user=ANYBODY, arguments=[ENTRY])  # the platform hands its start command to the entry point
+    with container(image, tmp_path, {**services.environment, "HOME": "/"}, shape) as server:
+        assert call(server, "GET", "/ready") == (200, b'{"database":"ok","artifact_store":"ok"}')
+        assert server.health().code == 0
+        assert server.troubles() == []
+
+
+def test_what_is_kept_in_a_volume_is_there_after_a_restart(image: Image, volume: Path, tmp_path: Path) -> None:
+    with container(image, tmp_path, {}, Shape(data=volume)) as server:
+        assert (
+            call(server, "POST", "/api/2.0/mlflow/experiments/create", b'{"name":"kept"}', "application/json")[0] == 200
+        )
+        assert call(server, "PUT", "/api/2.0/mlflow-artifacts/artifacts/1/a.txt", b"kept")[0] == 200
+        server.stop()
+        server.start()
+        assert call(server, "GET", "/api/2.0/mlflow-artifacts/artifacts/1/a.txt") == (200, b"kept")
+        assert b'"kept"' in call(server, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=1")[1]
+        assert server.troubles() == []
+    assert {path.name for path in volume.iterdir()} >= {"mlflow.db", "mlartifacts"}
+
+
+def refused(image: Image, environment: dict[str, str], shape: Shape | None = None) -> str:
+    """The one line that a start ends with."""
+    done = run(image, environment, shape or Shape())
+    assert done.returncode == 1, done.stderr
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if "Error: " in line]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return lines[0].partition("Error: ")[2]
+
+
+def test_a_volume_of_roots_is_told_in_one_line(image: Image, tmp_path: Path) -> None:
+    """As Railway mounts it."""
+    assert refused(image, {}, Shape(data=tmp_path)) == (
+        "RAILTRACK_DATA: user 1000, as whom the server runs, may not write to /mlflow/data, which belongs to user 0. "
+        "Give it to that user (chown), or run the server as the owner; on Railway, set RAILWAY_RUN_UID=0."
+    )
+
+
+def test_root_may_use_a_volume_of_roots(image: Image, tmp_path: Path) -> None:
+    """What RAILWAY_RUN_UID=0 does."""
+    (tmp_path / "volume").mkdir()
+    with container(image, tmp_path, {}, Shape(user="0:0", data=tmp_path / "volume")) as server:
+        assert call(server, "GET", "/ready")[0] == 200
+
+
+def test_a_container_without_a_place_for_the_data_is_told_in_one_line(image: Image) -> None:
+    assert refused(image, {}).startswith("RAILTRACK_DATA: /mlflow/data is on a read-only file system. Mount a volume")
+
+
+def test_flags_may_follow_the_image_and_other_commands_may_take_the_servers_place(image: Image) -> None:
+    assert refused(image, {}, Shape(arguments=["--port", "x"])).startswith("--port: 'x' is not a whole number")
+    done = run(image, {}, Shape(arguments=["railtrack", "--version"]))
+    assert re.fullmatch(r"railtrack \d+\.\d+\.\d+\n", done.stdout)
+    assert run(image, {}, Shape(arguments=["sh", "-c", "exit 7"])).returncode == 7
+
+
+def test_a_wrong_password_is_told_in_one_line(image: Image, services: Services, cluster: PostgresCluster) -> None:
+    wrong = re.sub(r":[^:@]+@", ":wrong@", services.database)
+    line = refused(image, {**services.environment, "MLFLOW_BACKEND_STORE_URI": wrong})
+    assert line.startswith(
+        'MLFLOW_BACKEND_STORE_URI (or DATABASE_URL): password authentication failed for user "postgres"'
+    )
+    assert "postgres:***@" in line
+
+
+def test_a_database_that_is_away_is_waited_for_told_and_given_up(image: Image, services: Services) -> None:
+    port = free_port()
+    away = f"postgresql://postgres:secret@127.0.0.1:{port}/railway"
+    environment = {**services.environment, "MLFLOW_BACKEND_STORE_URI": away, "RAILTRACK_DB_WAIT_S": "6"}
+    done = run(image, environment, Shape())
+    output = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert re.search(rf"\[INFO\] Waited \d+ of 6 s for PostgreSQL at 127\.0\.0\.1 port {port}: ", output)
+    [line] = [line for line in output.splitlines() if "Error: " in line]
+    assert "Could not connect to backend store postgresql://postgres:***@127.0.0.1" in line
+    assert "secret" not in output
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"AWS_ACCESS_KEY_ID": ""}, "Unable to locate credentials: AWS_ACCESS_KEY_ID is not set."),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch"),
+        ({"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://not-there/mlflow-artifacts"}, "NoSuchBucket"),
+        ({"MLFLOW_PORT": "http"}, "MLFLOW_PORT: 'http' is not a whole number from 1 to 65535."),
+    ],
+)
+def test_a_wrong_value_is_told_in_one_line(
+    changed: dict[str, str], told: str, image: Image, services: Services
+) -> None:
+    assert told in refused(image, {**services.environment, **changed})
+
+
+def test_a_port_that_is_taken_is_told_with_who_asked_for_it(image: Image, services: Services) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = refused(image, {**services.environment, "PORT": str(port), "MLFLOW_PORT": str(free_port())})
+    assert line.startswith(f"PORT: cannot listen on 0.0.0.0 port {port} (Address already in use)")
+
+
+@pytest.fixture
+def server(image: Image, services: Services, tmp_path: Path) -> Iterator[Container]:
+    with container(image, tmp_path, services.environment, Shape()) as server:
+        yield server
+
+
+def test_a_database_that_goes_away_later_is_told_and_used_again_when_it_is_back(
+    server: Container, cluster: PostgresCluster
+) -> None:
+    assert call(server, "GET", "/ready")[0] == 200
+    cluster.stop()
+    try:
+        assert call(server, "GET", "/health")[0] == 200
+        assert call(server, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0")[0] == 503
+    finally:
+        cluster.start()
+    server.wait_until_healthy(path="/ready")
+    assert call(server, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0")[0] == 200
+
+
+def test_keys_that_are_revoked_later_are_told(image: Image, services: Services, tmp_path: Path) -> None:
+    with s3_server() as s3:
+        s3.new_bucket(BUCKET)
+        environment = Services(services.database, s3).environment
+        with container(image, tmp_path, environment, Shape()) as server:
+            created = call(server, "POST", "/api/2.0/mlflow/runs/create", b'{"experiment_id":"0"}', "application/json")[
+                1
+            ]
+            run_id = json.loads(created)["run"]["info"]["run_id"]
+            revoke_keys(s3)
+            print(call(server, "GET", f"/api/2.0/mlflow/artifacts/list?run_id={run_id}"))
+            print(call(server, "GET", "/ready"))
+
+
+def revoke_keys(s3: S3Server) -> None:
+    keys = {"aws_access_key_id": s3.access_key, "aws_secret_access_key": s3.secret_key}
+    iam = boto3.client("iam", endpoint_url=s3.url, region_name="us-east-1", **keys)
+    iam.delete_access_key(UserName="tests", AccessKeyId=s3.access_key)

@@ -1,0 +1,66 @@
+"""The base image of the tests: a stand-in for the one that the Dockerfile takes from a registry, made by debootstrap.
+
+The same Debian with the same minor version of Python, laid out as the official image where the Dockerfile relies on it.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from tests.servers.buildah import buildah, run
+
+NAME = "localhost/railtrack-base"
+MIRROR = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
+SUITE = "bookworm"
+PACKAGES = "python3,ca-certificates"
+NOT_IN_SLIM_IMAGES = (
+    "dev",
+    "usr/share/doc",
+    "usr/share/info",
+    "usr/share/locale",
+    "usr/share/man",
+    "var/cache",
+    "var/lib/apt/lists",
+    "var/log",
+)
+PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+def stand_in_base() -> str:
+    """The name of the base image, made if this storage doesn't have it yet."""
+    recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    name = f"{NAME}:{recipe}"
+    if not buildah("images", "--quiet", "--filter", f"reference={name}"):
+        with tempfile.TemporaryDirectory(prefix="railtrack-base-") as folder:
+            root = Path(folder) / "root"
+            run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root), MIRROR)
+            as_in_official_images(root)
+            container = buildah("from", "scratch")
+            buildah("add", "--quiet", container, str(root), "/")
+            buildah("config", "--env", f"PATH={PATH}", container)
+            buildah("commit", "--quiet", "--rm", container, name)
+    return name
+
+
+def as_in_official_images(root: Path) -> None:
+    """No documentation, no bytecode; python3 and pip below /usr/local. And this machine's certificates are trusted."""
+    for folder in NOT_IN_SLIM_IMAGES:
+        shutil.rmtree(root / folder)
+        (root / folder).mkdir()
+    for folder in list(root.rglob("__pycache__")):
+        shutil.rmtree(folder)
+    local = root / "usr" / "local"
+    (local / "bin" / "python3").symlink_to("/usr/bin/python3")
+    pip = importlib.util.find_spec("pip")
+    assert pip is not None
+    assert pip.origin is not None
+    shutil.copytree(Path(pip.origin).parent, local / "lib" / "python3.11" / "site-packages" / "pip")
+    (local / "lib" / "python3.11" / "ensurepip").mkdir()
+    for name in ("pip", "pip3", "pip3.11"):
+        (local / "bin" / name).write_text("#!/bin/sh\n")
+    if CERTIFICATES.exists():
+        shutil.copyfile(CERTIFICATES, root / CERTIFICATES.relative_to("/"))

@@ -1,0 +1,22 @@
+"""buildah, which builds and unpacks images without a daemon, with a storage of its own below .cache."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+STORAGE = Path(__file__).parents[2] / ".cache" / "buildah"
+
+
+def buildah(*arguments: str, environ: Mapping[str, str] | None = None) -> str:
+    """Its output. Raises RuntimeError with what it said."""
+    storage = ["--root", str(STORAGE / "root"), "--runroot", str(STORAGE / "run"), "--storage-driver", "vfs"]
+    return run("buildah", *storage, *arguments, environ=environ)
+
+
+def run(*command: str, environ: Mapping[str, str] | None = None) -> str:
+    env = {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", "HOME": os.environ.get("HOME", "/root"), **(environ or {})}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}:\n{done.stdout[-5000:]}\n{done.stderr[-5000:]}")
+    return done.stdout.strip()

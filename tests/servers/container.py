@@ -1,0 +1,143 @@
+"""A container of the image, run as an engine runs it, without one: namespaces of its own for mounts and processes, the
+image's files read-only, its user, its variables, its entry point as process 1. The network is the machine's.
+"""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from tests.servers.image import Image
+from tests.servers.processes import end_with_the_tests
+from tests.servers.railtrack import RailtrackServer
+
+SETUP = """
+set -e
+root=$1 user=$2 data=$3 tmp=$4
+shift 4
+mount --bind "$root" "$root"
+mount -t proc proc "$root/proc"
+mount -t tmpfs -o mode=755 dev "$root/dev"
+for device in null zero full random urandom; do
+    : >"$root/dev/$device"
+    mount --bind "/dev/$device" "$root/dev/$device"
+done
+ln -s /proc/self/fd "$root/dev/fd"
+mkdir "$root/dev/shm"
+mount -t tmpfs -o mode=1777,size=64m shm "$root/dev/shm"
+for file in hosts resolv.conf; do
+    [ ! -e "$root/etc/$file" ] || mount --bind "/etc/$file" "$root/etc/$file"
+done
+[ -z "$data" ] || mount --bind "$data" "$root/mlflow/data"
+[ -z "$tmp" ] || mount -t tmpfs -o mode=1777 tmp "$root/tmp"
+mount -o remount,bind,ro "$root"
+exec chroot --userspec="$user" --groups="" "$root" /usr/bin/env -i "$@"
+"""
+"""Like a read-only container of Docker or Kubernetes: a small /dev with shared memory, volumes where they are given."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a container is run. `user`: uid:gid; `data`: a folder of this machine, mounted as the volume; `tmp`: whether
+    /tmp can be written to; `start`: what takes the entry point's place; `arguments`: what follows it.
+    """
+
+    user: str = "1000:1000"
+    data: Path | None = None
+    tmp: bool = False
+    start: Sequence[str] | None = None
+    arguments: Sequence[str] = ()
+    cgroup: Path | None = None
+
+
+def command(image: Image, environment: Mapping[str, str], shape: Shape) -> list[str]:
+    """The command that becomes the container: the process that runs it is the parent of the container's first."""
+    variables = [f"{name}={value}" for name, value in {**image.environment, **environment}.items()]
+    program = [*(image.config["Entrypoint"] if shape.start is None else shape.start), *shape.arguments]
+    namespaces = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
+    paths = [str(image.root), shape.user, str(shape.data or ""), "yes" if shape.tmp else ""]
+    inside = ["-C", image.config["WorkingDir"], *variables, *program]
+    return [*namespaces, "sh", "-c", SETUP, "setup", *paths, *inside]
+
+
+def run(
+    image: Image, environment: Mapping[str, str], shape: Shape, seconds: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """A container that ends by itself."""
+    return subprocess.run(
+        command(image, environment, shape), capture_output=True, text=True, timeout=seconds, check=False
+    )
+
+
+@dataclass
+class Health:
+    """What an engine finds by the image's HEALTHCHECK."""
+
+    code: int
+    output: str = field(repr=False)
+
+
+class Container(RailtrackServer):
+    """The server in its container. Its `pid` is what process 1 is called outside."""
+
+    def __init__(self, image: Image, folder: Path, environment: Mapping[str, str], shape: Shape) -> None:
+        super().__init__(folder, None, {})
+        self._image = image
+        self._shape = shape
+        self._environment = {"MLFLOW_PORT": str(self.port), **environment}
+
+    @property
+    def pid(self) -> int:
+        parent = super().pid
+        child = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        assert child, "the container has ended"
+        return int(child[0])
+
+    def health(self) -> Health:
+        """What the image's HEALTHCHECK finds; beyond its time limit it has failed, as with an engine."""
+        check = self._image.config["Healthcheck"]
+        kind, *program = check["Test"]
+        assert kind == "CMD"
+        user, group = self._shape.user.split(":")
+        variables = [f"{name}={value}" for name, value in {**self._image.environment, **self._environment}.items()]
+        enter = ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--root", "-S", user, "-G", group]
+        try:
+            done = subprocess.run(
+                [*enter, "/usr/bin/env", "-i", "-C", self._image.config["WorkingDir"], *variables, *program],
+                capture_output=True,
+                text=True,
+                timeout=check["Timeout"] / 1e9,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return Health(1, "timeout")
+        return Health(done.returncode, done.stdout + done.stderr)
+
+    def _spawn(self, log: BinaryIO) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            command(self._image, self._environment, self._shape),
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            preexec_fn=self._before_exec,
+        )
+
+    def _before_exec(self) -> None:
+        end_with_the_tests()
+        if self._shape.cgroup:
+            (self._shape.cgroup / "cgroup.procs").write_text(str(os.getpid()))
+
+
+@contextlib.contextmanager
+def container(image: Image, folder: Path, environment: Mapping[str, str], shape: Shape) -> Iterator[Container]:
+    """A running, healthy container, stopped at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    server = Container(image, folder, environment, shape)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
