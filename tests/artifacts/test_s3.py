@@ -205,7 +205,7 @@ async def test_wrong_keys_and_a_missing_bucket_are_told_with_bucket_and_endpoint
         store = stores.proxied().store
         actions = (store.put("a", source(b"x")), store.open("a"), store.list("", None, 1), store.delete("a"))
         for action in (*actions, store.probe()):
-            message = await refused(403, action)
+            message = await refused(503, action)
             assert code in message
             assert s3.url in message
             assert "wrong" not in message

@@ -75,10 +75,13 @@ def test_two_endpoints_are_refused_naming_both() -> None:
 @pytest.mark.parametrize(
     ("endpoint", "told"),
     [
-        ("localhost:9000", "is not a URL of a store"),
+        ("localhost:9000", "has no scheme; put https:"),
         ("ftp://host", "is not a URL of a store"),
         ("https://key:secret@host", "is not a URL of a store"),
-        ("https://abc.r2.cloudflarestorage.com/bucket", "the bucket belongs into the s3:// location"),
+        (
+            "https://abc.r2.cloudflarestorage.com/bucket",
+            "set it to https://abc.r2.cloudflarestorage.com, the bucket belongs into s3:",
+        ),
         ("https://host:port", "AWS_ENDPOINT_URL"),
     ],
 )

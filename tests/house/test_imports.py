@@ -17,7 +17,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "pasted": set(),
     "values": set(),
-    "config": {"errors", "pasted", "values"},
+    "setting": {"errors", "pasted", "values"},
+    "config": {"errors", "pasted", "setting", "values"},
     "outgoing": {"errors"},
     "artifacts": {"errors", "outgoing"},
     "auth": {"errors"},
@@ -30,8 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": KERNEL | {"context", "errors"},
     "app": KERNEL | {"api", "config", "context", "errors"},
     "serving": {"config", "errors", "monitoring"},
-    "checks": {"artifacts", "config", "db", "errors", "outgoing", "serving"},
-    "cli": KERNEL | {"app", "checks", "config", "errors", "serving"},
+    "checks": {"artifacts", "config", "db", "errors", "outgoing", "serving", "setting"},
+    "cli": KERNEL | {"app", "checks", "config", "errors", "serving", "setting"},
 }
 """First-level parts of the package, and the others that each may import."""
 

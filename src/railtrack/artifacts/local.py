@@ -10,7 +10,6 @@ event loop.
 import asyncio
 import errno
 import heapq
-import logging
 import os
 import secrets
 import shutil
@@ -22,9 +21,8 @@ from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
 from railtrack.artifacts.store import CHUNK, Entry, Page, is_folder, no_such
+from railtrack.artifacts.trouble import tell
 from railtrack.errors import ApiError, invalid, unavailable
-
-log = logging.getLogger("railtrack")
 
 THREADS = 8
 RESERVED = ".railtrack-"
@@ -386,5 +384,5 @@ def _refusal(error: OSError, key: str) -> ApiError:
 
 def _logged(error: OSError, refusal: ApiError) -> ApiError:
     """Trouble of the operator's, not of the client's: the log tells of it too."""
-    log.error("artifact store: %s: %s", error.strerror, refusal.message)
+    tell(f"{error.strerror}: {refusal.message}")
     return refusal

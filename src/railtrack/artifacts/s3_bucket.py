@@ -6,7 +6,6 @@ No call sends `x-amz-checksum-*` or `aws-chunked`, which R2, B2 and older MinIO 
 
 import asyncio
 import hashlib
-import logging
 import random
 import time
 import xml.etree.ElementTree as ElementTree
@@ -15,10 +14,9 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 from railtrack.artifacts.s3_sign import UNRESERVED, Credentials, Query, Signer, encoded
+from railtrack.artifacts.trouble import tell
 from railtrack.errors import ApiError, invalid, unavailable
 from railtrack.outgoing.http_client import Body, HttpAnswer, HttpClient, Origin, TransferError, pieces_of
-
-log = logging.getLogger("railtrack")
 
 ATTEMPTS = 4
 RETRY_WINDOW_S = 20.0
@@ -29,6 +27,17 @@ WAIT_S = 0.2
 WAIT_LIMIT_S = 3.0
 ANSWER_BYTES = 16 * 1024 * 1024
 """The longest answer that is read whole: 1,000 keys of 1,024 characters, each escaped."""
+SETTINGS_FAULTS = frozenset(
+    (
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "InvalidToken",
+        "NoSuchBucket",
+        "RequestTimeTooSkewed",
+    )
+)
+"""The server's keys, clock or bucket are not right (any more)."""
 PASSING = frozenset((429, 500, 502, 503, 504))
 PASSING_CODES = frozenset(("InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "OperationAborted"))
 NOTHING = hashlib.sha256().hexdigest()
@@ -170,7 +179,7 @@ class Bucket:
         raise AssertionError("the last attempt returns or raises")
 
     def unreachable(self, error: Exception) -> ApiError:
-        log.error("artifact store: %s: %s", self, error)
+        tell(f"{self}: {error}")
         return unavailable(f"The artifact store does not answer: {self}: {error}", retry_after=5)
 
 
@@ -211,5 +220,8 @@ def refused(bucket: Bucket, error: S3Refusal, key: str) -> ApiError:
             return invalid(f"The artifact store cannot take '{key}': {error}")
         case "NoSuchUpload":
             return invalid(f"There is no such multipart upload of '{key}': it was completed, aborted or has expired.")
-    log.error("artifact store: %s: %s at '%s'", bucket, error, key)
+    tell(f"{bucket}: {error} at '{key}'")
+    if error.code in SETTINGS_FAULTS:
+        # Not the client's fault, and a server with new keys may answer it in a moment: its upload is worth another try.
+        return unavailable(f"The artifact store refuses this server: {bucket}: {error}", retry_after=10)
     return ApiError("PERMISSION_DENIED", f"The artifact store refuses '{key}': {bucket}: {error}")

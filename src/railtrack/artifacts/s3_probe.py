@@ -100,11 +100,11 @@ async def _told(store: S3Store, what: str, step: Awaitable[None]) -> None:
         await step
     except ApiError as error:
         refusal = error.__cause__
-        if not isinstance(refusal, S3Refusal) or error.status == UNAVAILABLE:
+        if not isinstance(refusal, S3Refusal) or refusal.passing:
             raise
         hint = NEXT_STEPS.get(refusal.code, "")
         told = f"The artifact store refuses to {what}: {store.bucket}: {refusal}".rstrip(".")
-        raise ApiError(error.code, f"{told}. {hint}".rstrip()) from error
+        raise ApiError("PERMISSION_DENIED", f"{told}. {hint}".rstrip()) from error
 
 
 async def _put(store: S3Store, key: str) -> None:

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlencode, urljoin, urlsplit
 
-from railtrack.artifacts.s3_http import HttpClient, Origin, TransferError
 from railtrack.errors import StartError
+from railtrack.outgoing.http_client import HttpClient, Origin, TransferError
 
 ANSWER_BYTES = 64 << 20
 SHOWN = 500

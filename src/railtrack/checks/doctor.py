@@ -12,7 +12,8 @@ from railtrack.checks.folders import check_folders
 from railtrack.checks.machine import check_descriptors, check_memory, check_python
 from railtrack.checks.ports import check_ports
 from railtrack.checks.settings import Resolved, check_login, check_settings, resolved, wrong_fields
-from railtrack.config import Found, Settings, default_of, settings_of
+from railtrack.config import Settings, settings_of
+from railtrack.setting import Found, default_of
 
 
 class _Subject(NamedTuple):

@@ -15,7 +15,8 @@ from railtrack.checks.doctor import Examination, examine
 from railtrack.checks.report import Paper, as_json, columns, exit_code, summary, table, verdict
 from railtrack.checks.settings import Resolved
 from railtrack.cli.flags import add_flags
-from railtrack.config import Found, find
+from railtrack.config import find
+from railtrack.setting import Found
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
