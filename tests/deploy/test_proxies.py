@@ -1,0 +1,197 @@
+"""deploy/nginx and deploy/caddy with the real programs: clients and the web page through TLS and a path of its own,
+bodies passed on as they come, and the guard; with the prefix handed on to the server, and with it taken away."""
+
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import expect
+from tests.clients.interpreters import client_environment, client_interpreter
+from tests.monitoring.scrape import Scrape
+from tests.servers.railtrack import RailtrackServer, railtrack_server
+from tests.servers.web_proxies import PREFIX, WebProxy, web_proxy
+from tests.ui.browser import Tab, chromium
+
+LARGE = 24 * 1024 * 1024
+PIECE = 1024 * 1024
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/0/large"
+WAIT_SECONDS = 30
+
+
+class Deployment(NamedTuple):
+    server: RailtrackServer
+    proxy: WebProxy
+
+
+@pytest.fixture(scope="module", params=["handed on", "taken away"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RailtrackServer]:
+    prefix = {"MLFLOW_STATIC_PREFIX": PREFIX} if request.param == "handed on" else {}
+    environment = {"RAILTRACK_METRICS": "on", "RAILTRACK_ACCESS_LOG": "on", **prefix}
+    with railtrack_server(tmp_path_factory.mktemp("proxied"), environment=environment) as running:
+        yield running
+        assert running.troubles() == []
+
+
+@pytest.fixture(scope="module", params=["nginx", "caddy"])
+def deployed(request: pytest.FixtureRequest, server: RailtrackServer) -> Iterator[Deployment]:
+    with web_proxy(request.param, server.port, taken_away=not _serves_below_prefix(server)) as proxy:
+        yield Deployment(server, proxy)
+
+
+def _serves_below_prefix(server: RailtrackServer) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS)
+    connection.request("GET", f"{PREFIX}/version")
+    status = connection.getresponse().status
+    connection.close()
+    return status == 200
+
+
+def ask(
+    proxy: WebProxy, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of an answer through the proxy; `path` below the prefix."""
+    connection = http.client.HTTPSConnection("127.0.0.1", proxy.port, context=proxy.tls, timeout=WAIT_SECONDS)
+    content = json.dumps(body).encode() if isinstance(body, dict) else body
+    given = {"Content-Type": "application/json"} if isinstance(body, dict) else {}
+    connection.request(method, PREFIX + path, content, given | (headers or {}))
+    answer = connection.getresponse()
+    found = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    connection.close()
+    return found
+
+
+SCENARIO = """
+import os, tempfile
+import mlflow
+
+with mlflow.start_run() as run:
+    mlflow.log_param("rate", 0.1)
+    mlflow.log_metric("loss", 0.25, step=1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "weights.bin")
+        with open(path, "wb") as file:
+            file.write(os.urandom(5_000_000))
+        sent = open(path, "rb").read()
+        mlflow.log_artifact(path, "model")
+found = mlflow.get_run(run.info.run_id)
+assert (found.data.params, found.data.metrics) == ({"rate": "0.1"}, {"loss": 0.25})
+local = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="model/weights.bin")
+assert open(local, "rb").read() == sent
+print(run.info.run_id)
+"""
+
+
+def test_a_client_logs_a_run_with_an_artifact(deployed: Deployment, tmp_path: Path) -> None:
+    trust = {"MLFLOW_TRACKING_SERVER_CERT_PATH": str(deployed.proxy.certificate)}
+    done = subprocess.run(
+        [str(client_interpreter("3.17.2")), "-c", SCENARIO],
+        env=client_environment(deployed.proxy.url, tmp_path) | trust,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    run_id = done.stdout.split()[-1]
+    assert run_id in deployed.server.log()  # it is this server that was asked, and by its access log it says so
+
+
+def test_the_page_is_opened_without_its_slash_and_makes_an_experiment(deployed: Deployment) -> None:
+    name = f"through port {deployed.proxy.port}"
+    with chromium() as browser:
+        context = browser.new_context(ignore_https_errors=True, viewport={"width": 1500, "height": 1000})
+        tab = Tab(context.new_page(), deployed.proxy.url)
+        tab.page.goto(deployed.proxy.url, wait_until="domcontentloaded")
+        tab.see("Default")
+        assert tab.page.url.startswith(f"{deployed.proxy.url}/")
+        tab.open("/experiments")
+        tab.page.get_by_test_id("create-experiment-button").click()
+        tab.page.get_by_placeholder("Input an experiment name").fill(name)
+        tab.page.get_by_role("dialog").get_by_role("button", name="Create").click()
+        expect(tab.page.get_by_text(name).first).to_be_visible()
+        tab.check(allowed=("^404 GET .*/experiments/get-by-name$",))
+        context.close()
+    path = f"/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(name)}"
+    status, _, body = ask(deployed.proxy, "GET", path)
+    assert (status, json.loads(body)["experiment"]["name"]) == (200, name)
+
+
+def test_an_upload_reaches_the_server_while_it_is_being_sent(deployed: Deployment) -> None:
+    server, proxy = deployed
+    with _raw(proxy) as connection:
+        head = f"PUT {PREFIX}{ARTIFACTS}/up.bin HTTP/1.1\r\nHost: 127.0.0.1:{proxy.port}"
+        connection.sendall(f"{head}\r\nContent-Length: {LARGE}\r\n\r\n".encode())
+        for _ in range(LARGE // PIECE // 2):
+            connection.sendall(b"x" * PIECE)
+        # The server works on it (the scrape is the other request), and the proxy has put nothing aside.
+        _until(lambda: _in_flight(server) == 2)
+        assert list(proxy.kept.iterdir()) == []
+        for _ in range(LARGE // PIECE // 2):
+            connection.sendall(b"x" * PIECE)
+        assert connection.recv(4096).split()[1] == b"200"
+    stored = server.folder / "data" / "mlartifacts" / "0" / "large" / "up.bin"
+    assert stored.stat().st_size == LARGE
+    stored.unlink()
+
+
+def test_a_download_is_not_collected_by_the_proxy_while_the_client_is_slow(deployed: Deployment) -> None:
+    server, proxy = deployed
+    path = f"{ARTIFACTS}/down.bin"
+    content = os.urandom(PIECE) * (2 * LARGE // PIECE)
+    assert ask(proxy, "PUT", path, content)[0] == 200
+    with _raw(proxy) as connection:
+        request = f"GET {PREFIX}{path} HTTP/1.1\r\nHost: 127.0.0.1:{proxy.port}\r\nConnection: close\r\n\r\n"
+        connection.sendall(request.encode())
+        got = bytearray(connection.recv(65536))
+        time.sleep(0.5)
+        # The answer is still under way (the scrape is the other request), and none of it lies on the proxy's disk.
+        _until(lambda: _in_flight(server) == 2)
+        assert list(proxy.kept.iterdir()) == []
+        while piece := connection.recv(PIECE):
+            got += piece
+    assert got.partition(b"\r\n\r\n")[2] == content
+    assert ask(proxy, "GET", path, headers={"Range": "bytes=1000000-1000099"})[2] == content[1000000:1000100]
+
+
+def _in_flight(server: RailtrackServer) -> float:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS)
+    connection.request("GET", "/metrics")
+    found = Scrape(connection.getresponse().read().decode()).total("railtrack_http_requests_in_flight")
+    connection.close()
+    return found
+
+
+def _raw(proxy: WebProxy) -> ssl.SSLSocket:
+    connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=WAIT_SECONDS)
+    return proxy.tls.wrap_socket(connection, server_hostname="127.0.0.1")
+
+
+def _until(seen: Any) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_change_from_our_own_page_passes_and_one_from_another_site_does_not(deployed: Deployment) -> None:
+    proxy = deployed.proxy
+    create = ("POST", "/api/2.0/mlflow/runs/create", {"experiment_id": "0"})
+    assert ask(proxy, *create, {"Origin": f"https://127.0.0.1:{proxy.port}"})[0] == 200
+    assert ask(proxy, *create, {"Origin": "https://evil.example"})[0] == 403
+    assert ask(proxy, *create, {"Origin": "https://evil.example", "X-Forwarded-Host": "evil.example"})[0] == 403
+
+
+def test_health_is_shown_and_metrics_are_not(deployed: Deployment) -> None:
+    status, headers, body = ask(deployed.proxy, "GET", "/health", headers={"X-Request-ID": "probe-1"})
+    assert (status, body, headers["x-request-id"]) == (200, b'{"status": "ok"}', "probe-1")
+    assert ask(deployed.proxy, "GET", "/metrics")[0] == 404
+    _until(lambda: _in_flight(deployed.server) == 1)  # past the proxy they are there

@@ -1,0 +1,139 @@
+"""nginx and Caddy as deploy/ configures them, in front of a Railtrack of tests: TLS on a loopback port, no daemon.
+
+Only names, ports and the certificate are put in; `taken_away` makes the one change that the files describe.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.servers.processes import end_with_the_tests, free_port
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+START_SECONDS = 20
+PREFIX = "/mlflow"
+
+NGINX_MAIN = """
+pid {folder}/nginx.pid;
+{user}
+worker_processes 1;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/kept;
+    proxy_temp_path {folder}/kept;
+    fastcgi_temp_path {folder}/unused;
+    uwsgi_temp_path {folder}/unused;
+    scgi_temp_path {folder}/unused;
+    include {folder}/railtrack.conf;
+}}
+"""
+
+
+@dataclass(frozen=True)
+class WebProxy:
+    """`url`: the service through the proxy, prefix included. `kept`: where the proxy would put bodies it collects."""
+
+    port: int
+    certificate: Path
+    kept: Path
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}{PREFIX}"
+
+    @property
+    def tls(self) -> ssl.SSLContext:
+        """Trusts the proxy's certificate, and nobody else's."""
+        return ssl.create_default_context(cafile=str(self.certificate))
+
+
+@contextlib.contextmanager
+def web_proxy(name: str, upstream: int, *, taken_away: bool = False) -> Iterator[WebProxy]:
+    """`nginx` or `caddy` in front of 127.0.0.1:`upstream`; `taken_away`: paths go on without the prefix."""
+    program = shutil.which(name) or shutil.which(name, path="/usr/sbin")
+    assert program, f"no {name} on this machine: `make test` tells how to get it"
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix=f"railtrack-{name}-") as made:
+        folder = Path(made)
+        (folder / "kept").mkdir()
+        certificate, key = _certificate(folder)
+        write = _nginx if name == "nginx" else _caddy
+        arguments = write(folder, port, upstream, certificate, key, taken_away)
+        # Caddy keeps its state in its home.
+        environment = {"PATH": os.environ["PATH"], "HOME": made}
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [program, *arguments], stdout=log, stderr=log, env=environment, preexec_fn=end_with_the_tests
+            )
+        try:
+            _wait_until_it_listens(process, port, folder / "log")
+            yield WebProxy(port, certificate, folder / "kept")
+        finally:
+            process.terminate()
+            process.wait(START_SECONDS)
+
+
+def _nginx(folder: Path, port: int, upstream: int, certificate: Path, key: Path, taken_away: bool) -> list[str]:
+    changes = {
+        "server 127.0.0.1:5000;": f"server 127.0.0.1:{upstream};",
+        "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
+        "/etc/ssl/certs/mlflow.example.com.pem": str(certificate),
+        "/etc/ssl/private/mlflow.example.com.key": str(key),
+    }
+    if taken_away:
+        changes["        proxy_pass http://railtrack;"] = "        proxy_pass http://railtrack/;"
+    _write_changed(DEPLOY / "nginx" / "railtrack.conf", folder / "railtrack.conf", changes)
+    user = "user root;" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(NGINX_MAIN.format(folder=folder, user=user))
+    return ["-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr", "-g", "daemon off;"]
+
+
+def _caddy(folder: Path, port: int, upstream: int, certificate: Path, key: Path, taken_away: bool) -> list[str]:
+    changes = {
+        "mlflow.example.com {": (
+            f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n\n"
+            f"https://127.0.0.1:{port} {{\n\tbind 127.0.0.1\n\ttls {certificate} {key}"
+        ),
+        "reverse_proxy 127.0.0.1:5000 {": f"reverse_proxy 127.0.0.1:{upstream} {{",
+    }
+    if taken_away:
+        changes["\thandle /mlflow/* {"] = "\thandle_path /mlflow/* {"
+    _write_changed(DEPLOY / "caddy" / "Caddyfile", folder / "Caddyfile", changes)
+    return ["run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
+
+
+def _write_changed(source: Path, target: Path, changes: dict[str, str]) -> None:
+    text = source.read_text()
+    for before, after in changes.items():
+        assert text.count(before) == 1, f"{source} has not exactly one {before!r}"
+        text = text.replace(before, after)
+    target.write_text(text)
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that is its own authority, and its key."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    files = ["-days", "2", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command, *subject, *files], check=True, capture_output=True)
+    return certificate, key
+
+
+def _wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"the proxy did not start:\n{log.read_text()}")
