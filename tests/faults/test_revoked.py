@@ -1,0 +1,140 @@
+"""What was right at the start and is not any more: a password, the store's keys, the bucket. The server stays, tells
+clients to come again and operators why, and goes on by itself when it is right again.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from tests.faults.http_load import Answer, Connection
+from tests.servers.postgres import PostgresCluster, postgres_cluster
+from tests.servers.railtrack import RailtrackServer, railtrack_server
+from tests.servers.s3_quirks import BUCKET, QuirkyS3, error, quirky_s3
+
+REQUESTS = 150
+BACK_SECONDS = 30
+WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[PostgresCluster]:
+    with postgres_cluster(fsync=False, password="of-the-owner") as cluster:
+        yield cluster
+
+
+async def run_sql(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def until(server: RailtrackServer, send: Callable[[Connection], Awaitable[Answer]], status: int) -> Answer:
+    """The first answer with this status."""
+    deadline = time.monotonic() + BACK_SECONDS
+    connection = Connection(server.port)
+    try:
+        while (answer := await send(connection)).status != status:
+            assert time.monotonic() < deadline, f"{answer}\n{server.log()}"
+            await asyncio.sleep(0.1)
+    finally:
+        connection.close()
+    return answer
+
+
+def ready(connection: Connection) -> Awaitable[Answer]:
+    return connection.get("/ready")
+
+
+def search(connection: Connection) -> Awaitable[Answer]:
+    return connection.post("experiments/search", {"max_results": 1})
+
+
+def upload(connection: Connection) -> Awaitable[Answer]:
+    head = b"PUT /api/2.0/mlflow-artifacts/artifacts/a.txt HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx"
+    return connection.send(head)
+
+
+async def refusals(
+    server: RailtrackServer, send: Callable[[Connection], Awaitable[Answer]], count: int
+) -> tuple[list[Answer], float]:
+    """The answers to so many requests, and the seconds that they took."""
+    connection = Connection(server.port)
+    began = time.monotonic()
+    try:
+        return [await send(connection) for _ in range(count)], time.monotonic() - began
+    finally:
+        connection.close()
+
+
+async def test_a_password_that_was_changed(cluster: PostgresCluster, tmp_path: Path) -> None:
+    await run_sql(
+        cluster.url, "CREATE ROLE tracker LOGIN PASSWORD 'first-one'", "CREATE DATABASE tracking OWNER tracker"
+    )
+    database = cluster.database_url("tracking").replace("postgres:of-the-owner@", "tracker:first-one@")
+    await asyncio.to_thread((tmp_path / "server").mkdir)
+    with railtrack_server(tmp_path / "server", database, workers=WORKERS) as server:
+        await until(server, search, 200)
+        await run_sql(
+            cluster.url,
+            "ALTER ROLE tracker PASSWORD 'another'",
+            "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE usename = 'tracker'",
+        )
+        answers, seconds = await refusals(server, search, REQUESTS)
+        for answer in answers:
+            assert (answer.status, answer.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+            assert int(answer.headers["retry-after"]) > 0
+        assert "not reachable" in (await until(server, ready, 503)).json["database"]
+        await until(server, lambda connection: connection.get("/health"), 200)
+        told = [line for line in server.log().splitlines() if "password authentication failed" in line]
+        assert 0 < len(told) <= WORKERS * (seconds + BACK_SECONDS)
+        assert any("more were refused before it" in line for line in told) or len(told) <= WORKERS
+        assert "first-one" not in server.log()
+        assert "Traceback" not in server.log()
+
+        await run_sql(cluster.url, "ALTER ROLE tracker PASSWORD 'first-one'")
+        await until(server, search, 200)
+        await until(server, ready, 200)
+
+
+ALL_KINDS = ("PUT", "GET", "GET list", "DELETE", "POST upload", "POST delete", "PUT part")
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, "InvalidAccessKeyId"), (404, "NoSuchBucket")])
+async def test_keys_that_were_revoked_and_a_bucket_that_was_deleted(status: int, code: str, tmp_path: Path) -> None:
+    async with quirky_s3() as quirky:
+        server = await asyncio.to_thread(started, tmp_path / "server", quirky)
+        try:
+            await until(server, upload, 200)
+            quirky.refused = dict.fromkeys(ALL_KINDS, error(status, code, "It was there before."))
+            answers, seconds = await refusals(server, upload, REQUESTS)
+            for answer in answers:
+                assert (answer.status, answer.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+                assert int(answer.headers["retry-after"]) > 0
+                assert f"the bucket '{BUCKET}' at http://127.0.0.1:{quirky.port}: {code}" in answer.json["message"]
+            assert (await until(server, search, 200)).status == 200  # whoever needs no artifact is served
+            found = (await until(server, ready, 503)).json
+            assert found["database"] == "ok"
+            assert code in found["artifact_store"]
+            told = [line for line in server.log().splitlines() if "artifact store: " in line and code in line]
+            assert 0 < len(told) <= WORKERS * (seconds + BACK_SECONDS)
+            assert "Traceback" not in server.log()
+
+            quirky.refused = {}
+            await until(server, upload, 200)
+            await until(server, ready, 200)
+        finally:
+            await asyncio.to_thread(server.stop)
+
+
+def started(folder: Path, quirky: QuirkyS3) -> RailtrackServer:
+    folder.mkdir()
+    environ = {**quirky.environment, "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{BUCKET}/kept"}
+    server = RailtrackServer(folder, None, {**environ, "GUNICORN_WORKERS": str(WORKERS)})
+    server.start()
+    return server
