@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tests.faults.http_load import Answer, Connection, Outcome, drive
+from tests.servers.balancer import Balancer
 from tests.servers.databases import rows
 from tests.servers.railtrack import RailtrackServer
 
@@ -42,7 +43,7 @@ async def new_run(port: int) -> str:
 class Load:
     """log-metric requests to one run by `connections` clients, for as long as the block lasts."""
 
-    def __init__(self, server: RailtrackServer, connections: int = 16) -> None:
+    def __init__(self, server: RailtrackServer | Balancer, connections: int = 16) -> None:
         self.outcome = Outcome()
         self._port = server.port
         self._connections = connections

@@ -1,0 +1,115 @@
+"""Three replicas behind a balancer, on one PostgreSQL behind PgBouncer in transaction mode: born, replaced, killed."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.faults.logging_load import Load, check_stored
+from tests.servers.balancer import Balancer, balancer
+from tests.servers.databases import rows, scratch_database
+from tests.servers.pgbouncer import pgbouncer
+from tests.servers.postgres import PostgresServer
+from tests.servers.railtrack import RailtrackServer
+
+REPLICAS = 3
+POOL_SIZE = 5
+CONNECTIONS = 16
+BACK_SECONDS = 30
+
+
+@pytest.fixture
+def pooled(postgres: PostgresServer, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The URLs of an empty database: past PgBouncer, and through it."""
+    with (
+        scratch_database("postgresql", tmp_path, postgres) as database,
+        pgbouncer(database, pool_size=POOL_SIZE) as url,
+    ):
+        yield database, url
+
+
+@pytest.fixture
+def replicas(pooled: tuple[str, str], tmp_path: Path) -> Iterator[list[RailtrackServer]]:
+    """Three servers, started at once on the empty database; ready."""
+    servers = []
+    for number in range(REPLICAS):
+        folder = tmp_path / f"replica-{number}"
+        folder.mkdir()
+        servers.append(RailtrackServer(folder, pooled[1], {"GUNICORN_WORKERS": "1", "GUNICORN_THREADS": "4"}))
+    try:
+        for server in servers:
+            server.launch()
+        for server in servers:
+            server.wait_until_healthy(path="/ready")
+        yield servers
+    finally:
+        for server in servers:
+            server.stop()
+
+
+def test_three_replicas_are_born_into_one_schema_and_replaced_one_by_one_without_a_write_lost(
+    replicas: list[RailtrackServer], pooled: tuple[str, str]
+) -> None:
+    database = pooled[0]
+    assert rows(database, "SELECT experiment_id, name FROM experiments") == [(0, "Default")]
+    assert len(rows(database, "SELECT version_num FROM alembic_version")) == 1
+    first = [server.pid for server in replicas]
+
+    load = asyncio.run(_replace_one_by_one(replicas))
+    assert not set(first) & {server.pid for server in replicas}
+    check_stored(database, load.run_id, load.outcome)
+    assert not load.outcome.statuses, load.outcome.refused[:3]
+    # A connection is broken once at the most by each replacement: its next request goes to another replica.
+    assert len(load.outcome.lost) <= REPLICAS * CONNECTIONS
+    for server in replicas:
+        server.stop()
+        assert server.troubles() == []
+
+
+async def _replace_one_by_one(replicas: list[RailtrackServer]) -> Load:
+    """As a rolling update does: no new connections, SIGTERM, a new process, connections again once it is ready."""
+    async with balancer(server.port for server in replicas) as front, Load(front, CONNECTIONS) as load:
+        await load.is_acknowledged_again(within=BACK_SECONDS, count=300)
+        for server in replicas:
+            front.ready.remove(server.port)
+            server.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(server.wait_ended) == 0
+            await load.is_acknowledged_again(within=BACK_SECONDS)
+            await _start_again(server, front)
+            await load.is_acknowledged_again(within=BACK_SECONDS)
+    return load
+
+
+async def _start_again(server: RailtrackServer, front: Balancer) -> None:
+    server.launch()
+    await asyncio.to_thread(server.wait_until_healthy, path="/ready")
+    if server.port not in front.ready:
+        front.ready.append(server.port)
+
+
+def test_a_replica_that_is_killed_under_load_takes_no_acknowledged_write_along(
+    replicas: list[RailtrackServer], pooled: tuple[str, str]
+) -> None:
+    load = asyncio.run(_kill_one(replicas))
+    check_stored(pooled[0], load.run_id, load.outcome)
+    assert not load.outcome.statuses, load.outcome.refused[:3]
+    assert len(load.outcome.lost) <= 2 * CONNECTIONS
+    for server in replicas:
+        server.stop()
+        assert server.troubles() == []
+
+
+async def _kill_one(replicas: list[RailtrackServer]) -> Load:
+    """SIGKILL to master and worker while the balancer knows nothing of it, and a new start in its place."""
+    async with balancer(server.port for server in replicas) as front, Load(front, CONNECTIONS) as load:
+        await load.is_acknowledged_again(within=BACK_SECONDS, count=300)
+        victim = replicas[0]
+        for pid in (victim.pid, *victim.workers()):
+            os.kill(pid, signal.SIGKILL)
+        await asyncio.to_thread(victim.wait_ended)
+        await load.is_acknowledged_again(within=BACK_SECONDS, count=300)
+        await _start_again(victim, front)
+        await load.is_acknowledged_again(within=BACK_SECONDS, count=300)
+    return load
