@@ -22,8 +22,19 @@ class Settings:
     aws_access_key_id: str
     aws_secret_access_key: str
     aws_session_token: str
+    aws_web_identity_token_file: str
+    aws_role_arn: str
+    aws_role_session_name: str
+    sts_endpoint: str
     aws_profile: str
     aws_shared_credentials_file: str
+    aws_container_credentials_relative_uri: str
+    aws_container_credentials_full_uri: str
+    aws_container_authorization_token: str
+    aws_container_authorization_token_file: str
+    s3_instance_role: str
+    ec2_metadata_endpoint: str
+    aws_ca_bundle: str
     s3_endpoint: str
     s3_region: str
     s3_addressing: str
@@ -109,13 +120,31 @@ SETTINGS = (
         (),
         values.text,
         "",
-        "The key of an S3-compatible store. With an `s3://` location, keys or a profile are needed.",
+        "The key of an S3-compatible store. With an `s3://` location, keys, a profile or a role are needed.",
         secret=True,
     ),
     Setting("aws_secret_access_key", ("AWS_SECRET_ACCESS_KEY",), (), values.text, "", "The key's secret.", secret=True),
     Setting(
         "aws_session_token", ("AWS_SESSION_TOKEN",), (), values.text, "", "What temporary keys come with.", secret=True
     ),
+    Setting(
+        "aws_web_identity_token_file",
+        ("AWS_WEB_IDENTITY_TOKEN_FILE",),
+        (),
+        values.text,
+        "",
+        "The file with the token for which STS gives the role's keys, as Kubernetes puts it there.",
+    ),
+    Setting("aws_role_arn", ("AWS_ROLE_ARN",), (), values.text, "", "The role that is assumed with that token."),
+    Setting(
+        "aws_role_session_name",
+        ("AWS_ROLE_SESSION_NAME",),
+        (),
+        values.text,
+        "railtrack",
+        "The name under which it is assumed.",
+    ),
+    Setting("sts_endpoint", ("AWS_ENDPOINT_URL_STS",), (), values.endpoint, "", "STS. Default: the region's own."),
     Setting(
         "aws_profile", ("AWS_PROFILE",), (), values.text, "", "The profile whose keys are taken where none are set."
     ),
@@ -126,6 +155,63 @@ SETTINGS = (
         values.text,
         "~/.aws/credentials",
         "The file with the profiles.",
+    ),
+    Setting(
+        "aws_container_credentials_relative_uri",
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",),
+        (),
+        values.text,
+        "",
+        "Where the agent of an ECS task has the keys of its role; the platform sets it.",
+    ),
+    Setting(
+        "aws_container_credentials_full_uri",
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI",),
+        (),
+        values.text,
+        "",
+        "The same as a whole URL, as on EKS: by `https`, or of a loopback address or one of Amazon's agents.",
+    ),
+    Setting(
+        "aws_container_authorization_token",
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN",),
+        (),
+        values.text,
+        "",
+        "What that agent is shown.",
+        secret=True,
+    ),
+    Setting(
+        "aws_container_authorization_token_file",
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",),
+        (),
+        values.text,
+        "",
+        "The file with it; it may change.",
+    ),
+    Setting(
+        "s3_instance_role",
+        ("RAILTRACK_S3_INSTANCE_ROLE",),
+        (),
+        values.one_of("on", "off"),
+        "off",
+        "`on`: the keys are those of the EC2 instance's role. Without it no metadata address is ever asked.",
+    ),
+    Setting(
+        "ec2_metadata_endpoint",
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT",),
+        (),
+        values.endpoint,
+        "http://169.254.169.254",
+        "The instance's metadata service.",
+    ),
+    Setting(
+        "aws_ca_bundle",
+        ("AWS_CA_BUNDLE",),
+        (),
+        values.readable,
+        "",
+        "A file of certificates (PEM) that are trusted in place of the system's, for a store with one of its own.",
     ),
     Setting(
         "s3_endpoint",

@@ -3,6 +3,7 @@
 Each raises ValueError with what is wrong, put so that it follows the setting's name and text.
 """
 
+import os
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
@@ -131,6 +132,12 @@ def endpoint(value: str) -> str:
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(f"has more than a host and a port; set it to {origin}, the bucket belongs into s3://bucket")
     return origin
+
+
+def readable(value: str) -> str:
+    if value and not os.access(value, os.R_OK):
+        raise ValueError("is not a file that can be read")
+    return value
 
 
 def whole_number(value: str, least: int, most: int) -> int:

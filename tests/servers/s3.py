@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 from tests.servers.processes import end_with_the_tests, free_port
 
+ALLOW_ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 PROGRAM = Path(__file__).with_name("s3_moto.py")
 FAST_PROGRAM = Path(__file__).with_name("s3_blocks.py")
 REGION = "us-east-1"
@@ -34,10 +35,10 @@ class S3Server:
             "AWS_ENDPOINT_URL": self.url,
         }
 
-    def boto(self) -> Any:
+    def boto(self, service: str = "s3") -> Any:
         """Amazon's own client of it."""
         return boto3.client(
-            "s3",
+            service,
             endpoint_url=self.url,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
@@ -47,6 +48,14 @@ class S3Server:
     def new_bucket(self, name: str) -> str:
         self.boto().create_bucket(Bucket=name)
         return name
+
+    def new_role(self, name: str) -> str:
+        """The ARN of a role that whoever has a web identity may assume, and that may do anything."""
+        document = json.dumps({"Version": "2012-10-17", "Statement": [ALLOW_ALL]})
+        iam = self.boto("iam")
+        arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+        iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=document)
+        return arn
 
     def objects(self, bucket: str) -> dict[str, int]:
         """Every key with its size."""

@@ -1,9 +1,10 @@
-"""The program that tests/servers/s3.py runs: moto's S3, and the check of presigned URLs, which moto itself lacks.
+"""The program that tests/servers/s3.py runs: moto's S3 and STS, and the check of presigned URLs that moto lacks.
 
 Prints the keys of its one user as a line of JSON when it is ready. Signatures are checked by botocore's code.
 """
 
 import hmac
+import io
 import json
 import os
 import sys
@@ -17,13 +18,14 @@ UNSIGNED_ACTIONS = 3
 os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = str(UNSIGNED_ACTIONS)
 
 import boto3  # noqa: E402 (moto reads the variable when it is imported)
-from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth  # noqa: E402
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth  # noqa: E402
 from botocore.awsrequest import AWSRequest  # noqa: E402
 from botocore.credentials import Credentials  # noqa: E402
 from moto.server import ThreadedMotoServer  # noqa: E402
 
 REGION = "us-east-1"
 ALLOW_ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+FORM = "application/x-www-form-urlencoded"
 MOMENT = "%Y%m%dT%H%M%SZ"
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -50,6 +52,26 @@ def with_presigned_urls(application: Wsgi, keys: dict[str, str]) -> Wsgi:
         for name in ("Authorization", "X-Amz-Date", "X-Amz-Content-SHA256"):
             environ[f"HTTP_{name.upper().replace('-', '_')}"] = request.headers[name]
         environ["RAW_URI"] = environ["REQUEST_URI"] = f"{url}?{environ['QUERY_STRING']}".rstrip("?")
+        return application(environ, start_response)
+
+    return serve
+
+
+def with_web_identities(application: Wsgi, keys: dict[str, str]) -> Wsgi:
+    """The application, which is handed a signed request for AssumeRoleWithWebIdentity: that comes without a signature,
+    but moto takes none such once it checks them.
+    """
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ.get("CONTENT_TYPE") != FORM or "HTTP_AUTHORIZATION" in environ:
+            return application(environ, start_response)
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        environ["wsgi.input"] = io.BytesIO(body)
+        if b"AssumeRoleWithWebIdentity" in body:
+            request = AWSRequest("POST", f"http://{environ['HTTP_HOST']}/", data=body)
+            SigV4Auth(Credentials(keys["AccessKeyId"], keys["SecretAccessKey"]), "sts", REGION).add_auth(request)
+            for name in ("Authorization", "X-Amz-Date"):
+                environ[f"HTTP_{name.upper().replace('-', '_')}"] = request.headers[name]
         return application(environ, start_response)
 
     return serve
@@ -84,7 +106,9 @@ def main(port: int) -> None:
 
     keys: dict[str, str] = {}
     application = threaded_moto_server.DomainDispatcherApplication
-    threaded_moto_server.DomainDispatcherApplication = lambda create: with_presigned_urls(application(create), keys)
+    threaded_moto_server.DomainDispatcherApplication = lambda create: with_web_identities(
+        with_presigned_urls(application(create), keys), keys
+    )
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     server.start()
     keys.update(new_user(f"http://127.0.0.1:{port}"))

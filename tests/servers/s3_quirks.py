@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import re
+import ssl
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ PAGE = 1000
 
 @dataclass
 class Call:
+    bucket: str
     method: str
     key: str
     query: dict[str, str]
@@ -52,6 +54,9 @@ class QuirkyS3:
     break_off: list[int] = field(default_factory=list)
     """After how many bytes of an object each of the next answers breaks off."""
     region: str = "auto"
+    style: str = ""
+    """"path" or "virtual" when the store knows the bucket only there; either is fine otherwise."""
+    scheme: str = "http"
     no_bulk_delete: bool = False
     clock_ahead_s: int | None = None
     """By how much the Date header is ahead of our clock; None: there is none."""
@@ -61,14 +66,24 @@ class QuirkyS3:
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     connections: int = 0
+    writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
     def environment(self) -> dict[str, str]:
         return {
             "AWS_ACCESS_KEY_ID": "key",
             "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
+            "AWS_ENDPOINT_URL": f"{self.scheme}://127.0.0.1:{self.port}",
             "AWS_REGION": self.region,
+        }
+
+    @property
+    def virtual(self) -> dict[str, str]:
+        """As `environment`, with the bucket in the host name: one that only this machine has."""
+        return {
+            **self.environment,
+            "AWS_ENDPOINT_URL": f"{self.scheme}://localhost:{self.port}",
+            "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "virtual",
         }
 
     def kinds(self) -> list[str]:
@@ -86,6 +101,8 @@ class QuirkyS3:
         return self._refusal(call) or getattr(self, f"_{call.method.lower()}")(call)
 
     def _refusal(self, call: Call) -> Reply | None:
+        if call.bucket != BUCKET and "authorization" in call.headers:
+            return error(404, "NoSuchBucket", "The specified bucket does not exist")
         if any("checksum" in name for name in call.headers) or "aws-chunked" in call.headers.get(
             "content-encoding", ""
         ):
@@ -168,8 +185,9 @@ class QuirkyS3:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.writers.add(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while (reply := self.answer(await _read(reader))) is not None:
+            while (reply := self.answer(await _read(reader, self.style))) is not None:
                 await asyncio.sleep(self.delay)
                 head = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
                 head += [f"{name}: {value}" for name, value in reply.headers.items()]
@@ -182,6 +200,7 @@ class QuirkyS3:
                 if cut is not None:
                     break
         writer.close()
+        self.writers.discard(writer)
 
 
 def _listed(name: str, size: int | None) -> str:
@@ -203,23 +222,29 @@ def kind_of(call: Call) -> str:
     return "upload" if "uploads" in call.query else "complete" if "uploadId" in call.query else ""
 
 
-async def _read(reader: asyncio.StreamReader) -> Call:
+async def _read(reader: asyncio.StreamReader, style: str) -> Call:
     first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
     method, target, _ = first.split(" ")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     path, _, query = target.partition("?")
-    bucket, _, key = unquote(path).removeprefix("/").partition("/")
-    assert bucket in (BUCKET, "")
-    return Call(method, key, dict(parse_qsl(query, keep_blank_values=True)), headers, body)
+    place = unquote(path).removeprefix("/")
+    if headers["host"].startswith(f"{BUCKET}.") and style != "path":
+        bucket, key = BUCKET, place
+    else:
+        bucket, _, key = place.partition("/") if style != "virtual" else ("", "", place)
+    return Call(bucket, method, key, dict(parse_qsl(query, keep_blank_values=True)), headers, body)
 
 
 @contextlib.asynccontextmanager
-async def quirky_s3() -> AsyncIterator[QuirkyS3]:
-    store = QuirkyS3()
-    server = await asyncio.start_server(store.serve, "127.0.0.1", 0)
+async def quirky_s3(tls: ssl.SSLContext | None = None) -> AsyncIterator[QuirkyS3]:
+    store = QuirkyS3(scheme="https" if tls else "http")
+    server = await asyncio.start_server(store.serve, "127.0.0.1", 0, ssl=tls)
     store.port = server.sockets[0].getsockname()[1]
     try:
         yield store
     finally:
         server.close()
+        for writer in list(store.writers):
+            writer.transport.abort()
+        await asyncio.sleep(0)  # what serves them ends

@@ -16,7 +16,15 @@ from urllib.parse import quote
 from railtrack.artifacts.s3_sign import UNRESERVED, Credentials, Query, Signer, encoded
 from railtrack.artifacts.trouble import tell
 from railtrack.errors import ApiError, invalid, unavailable
-from railtrack.outgoing.http_client import Body, HttpAnswer, HttpClient, Origin, TransferError, pieces_of
+from railtrack.outgoing.http_client import (
+    Body,
+    HttpAnswer,
+    HttpClient,
+    Origin,
+    TransferError,
+    UntrustedError,
+    pieces_of,
+)
 
 ATTEMPTS = 4
 RETRY_WINDOW_S = 20.0
@@ -77,6 +85,7 @@ class Bucket:
         credentials: Callable[[], Awaitable[Credentials]],
         *,
         virtual_host: bool,
+        ca_bundle: str = "",
     ) -> None:
         self.name = name
         self.endpoint = endpoint
@@ -84,7 +93,7 @@ class Bucket:
         self._credentials = credentials
         self._base = "" if virtual_host else f"/{quote(name, safe=UNRESERVED)}"
         self._origin = endpoint._replace(host=f"{name}.{endpoint.host}") if virtual_host else endpoint
-        self._http = HttpClient(self._origin)
+        self._http = HttpClient(self._origin, ca_bundle=ca_bundle)
 
     def __str__(self) -> str:
         return f"the bucket '{self.name}' at {self.endpoint.url}"
@@ -127,8 +136,10 @@ class Bucket:
         return await self._retried(once)
 
     async def presign(self, method: str, key: str, seconds: int, query: Query = ()) -> str:
-        """A URL with which anyone may send this request for `seconds`."""
-        signer = Signer(await self._credentials(), self._region)
+        """A URL with which anyone may send this request for `seconds`, or as long as the credentials hold."""
+        credentials = await self._credentials()
+        seconds = int(min(seconds, credentials.expires - time.time()))
+        signer = Signer(credentials, self._region)
         path = self._path(key)
         return f"{self._origin.url}{path}?{signer.query(method, self._origin.netloc, path, query, seconds)}"
 
@@ -170,6 +181,8 @@ class Bucket:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await once()
+            except UntrustedError as error:
+                raise self.untrusted(error) from error
             except (TransferError, S3Refusal) as error:
                 if isinstance(error, S3Refusal) and not error.passing:
                     raise
@@ -181,6 +194,11 @@ class Bucket:
     def unreachable(self, error: Exception) -> ApiError:
         tell(f"{self}: {error}")
         return unavailable(f"The artifact store does not answer: {self}: {error}", retry_after=5)
+
+    def untrusted(self, error: UntrustedError) -> ApiError:
+        """502 Bad Gateway: the store may be well, but is not to be spoken with."""
+        tell(f"{self}: {error}")
+        return ApiError("INTERNAL_ERROR", f"No secure connection to the artifact store: {self}: {error}", status=502)
 
 
 def refusal_of(answer: HttpAnswer, content: bytes) -> S3Refusal:

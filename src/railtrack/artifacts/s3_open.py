@@ -6,13 +6,12 @@ The modules of S3 are imported by the first `s3://` location, through this one.
 import asyncio
 import re
 import time
-from functools import partial
 from ipaddress import ip_address
 from typing import NamedTuple, Protocol
 
 from railtrack.artifacts.s3 import S3Store
 from railtrack.artifacts.s3_bucket import Bucket
-from railtrack.artifacts.s3_credentials import CredentialSettings, credentials_of
+from railtrack.artifacts.s3_credentials import CredentialSettings, Provider, aws_host, provider_of
 from railtrack.artifacts.s3_memory import PartMemory
 from railtrack.artifacts.s3_probe import presigned_work
 from railtrack.artifacts.s3_sign import Credentials
@@ -20,7 +19,7 @@ from railtrack.outgoing.http_client import Origin
 
 AUTO_REGION = (".r2.cloudflarestorage.com", "storage.railway.app", ".storageapi.dev", ".storage.dev")
 """Hosts of stores without regions, which sign for `auto`: Cloudflare R2, and Railway's buckets on Tigris."""
-VIRTUAL_HOSTS = (".amazonaws.com", "storage.railway.app", ".storageapi.dev", ".storage.dev")
+VIRTUAL_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", "storage.railway.app", ".storageapi.dev", ".storage.dev")
 """Hosts that want the bucket in the host name; others take it in the path."""
 PRIVATE_HOSTS = (".internal", ".local", ".localhost", ".svc", ".lan", ".home.arpa")
 TRIAL_KEPT_S = 60.0
@@ -53,6 +52,7 @@ class S3Stores:
         self._buckets: dict[str, Bucket] = {}
         self._memory = PartMemory()
         self._direct: dict[str, _Trial] = {}
+        self._provider: Provider | None = None
 
     def store(self, bucket: str, prefix: str) -> S3Store:
         return S3Store(self._bucket(bucket), prefix, self._memory)
@@ -77,7 +77,7 @@ class S3Stores:
 
     def check_credentials(self) -> None:
         """Raise the ApiError that says what is missing."""
-        credentials_of(self._settings)
+        self._credentials_provider()
 
     def close(self) -> None:
         for trial in self._direct.values():
@@ -85,22 +85,28 @@ class S3Stores:
         for bucket in self._buckets.values():
             bucket.close()
 
+    async def _credentials(self) -> Credentials:
+        return await self._credentials_provider()()
+
+    def _credentials_provider(self) -> Provider:
+        """Made late: that there are none is told when they are asked for, not when locations are read."""
+        if self._provider is None:
+            self._provider = provider_of(self._settings, region_of(self._settings))
+        return self._provider
+
     def _bucket(self, name: str) -> Bucket:
         if name not in self._buckets:
             region = region_of(self._settings)
-            endpoint = Origin.of(self._settings.s3_endpoint or f"https://s3.{region}.amazonaws.com")
+            endpoint = Origin.of(self._settings.s3_endpoint or f"https://{aws_host('s3', region)}")
             self._buckets[name] = Bucket(
                 name,
                 endpoint,
                 region,
-                partial(_current, self._settings),
+                self._credentials,
+                ca_bundle=self._settings.aws_ca_bundle,
                 virtual_host=is_virtual(self._settings.s3_addressing, endpoint, name),
             )
         return self._buckets[name]
-
-
-async def _current(settings: S3Settings) -> Credentials:
-    return credentials_of(settings)
 
 
 def region_of(settings: S3Settings) -> str:

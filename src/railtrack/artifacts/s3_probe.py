@@ -6,18 +6,19 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from email.utils import parsedate_to_datetime
 
 from railtrack.artifacts.s3 import S3Store
 from railtrack.artifacts.s3_bucket import S3Refusal
 from railtrack.artifacts.store import CompletedPart
 from railtrack.errors import ApiError
-from railtrack.outgoing.http_client import TransferError
+from railtrack.outgoing.http_client import TransferError, UntrustedError
 
 FOLDER = ".railtrack"
 CONTENT = b"Railtrack tries out this bucket. This object may be deleted."
 LIMIT_S = 10.0
+CLEAN_LIMIT_S = 3.0
 PRESIGNED_S = 60
 OK = 200
 UNAVAILABLE = 503
@@ -26,9 +27,17 @@ NEXT_STEPS = {
     "InvalidAccessKeyId": "Check AWS_ACCESS_KEY_ID and the endpoint.",
     "SignatureDoesNotMatch": "Check AWS_SECRET_ACCESS_KEY and AWS_REGION.",
     "ExpiredToken": "Renew AWS_SESSION_TOKEN and the keys.",
-    "NoSuchBucket": "Create the bucket, or correct its name and AWS_S3_ENDPOINT_URL.",
+    "InvalidToken": "Check AWS_SESSION_TOKEN.",
+    "RequestTimeTooSkewed": "Set this machine's clock.",
+    "NoSuchBucket": (
+        "Create the bucket, or correct its name and AWS_S3_ENDPOINT_URL, or MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE."
+    ),
     "AccessDenied": "Give the key the right to put, get, list and delete objects in this bucket.",
 }
+OTHERWISE = "Check AWS_S3_ENDPOINT_URL and MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE."
+"""For what is no code of S3's, but of whatever answers there."""
+UNTRUSTED = "Set AWS_CA_BUNDLE to the certificate of its authority, or correct AWS_S3_ENDPOINT_URL."
+AWAY = "Check AWS_S3_ENDPOINT_URL; where it is right, nothing needs to be done: /ready tells when the store is back."
 
 
 async def try_out(store: S3Store) -> str | None:
@@ -41,11 +50,24 @@ async def try_out(store: S3Store) -> str | None:
                 await _told(store, name, step(store, key))
     except ApiError as error:
         if error.status != UNAVAILABLE:
+            await _cleaned(store, key)
             raise
-        return error.message
+        return error.message if _is_about_credentials(error) else f"{error.message.rstrip('.')}. {AWAY}"
     except TimeoutError:
-        return f"The artifact store does not answer within {LIMIT_S:.0f} s: {store.bucket}"
+        return f"The artifact store does not answer within {LIMIT_S:.0f} s: {store.bucket}. {AWAY}"
     return None
+
+
+async def _cleaned(store: S3Store, key: str) -> None:
+    """Take back what was put before something else was refused, as far as that is allowed."""
+    with suppress(ApiError, TimeoutError):
+        async with asyncio.timeout(CLEAN_LIMIT_S):
+            await store.delete(key)
+
+
+def _is_about_credentials(error: ApiError) -> bool:
+    """The store was not asked at all: nobody gave the keys to do so."""
+    return not isinstance(error.__cause__, OSError | S3Refusal)
 
 
 async def presigned_work(store: S3Store) -> bool:
@@ -100,9 +122,11 @@ async def _told(store: S3Store, what: str, step: Awaitable[None]) -> None:
         await step
     except ApiError as error:
         refusal = error.__cause__
+        if isinstance(refusal, UntrustedError):
+            raise ApiError(error.code, f"{error.message.rstrip('.')}. {UNTRUSTED}", status=error.status) from error
         if not isinstance(refusal, S3Refusal) or refusal.passing:
             raise
-        hint = NEXT_STEPS.get(refusal.code, "")
+        hint = NEXT_STEPS.get(refusal.code, OTHERWISE if refusal.code.startswith("HTTP ") else "")
         told = f"The artifact store refuses to {what}: {store.bucket}: {refusal}".rstrip(".")
         raise ApiError("PERMISSION_DENIED", f"{told}. {hint}".rstrip()) from error
 

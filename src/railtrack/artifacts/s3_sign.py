@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.h
 
 import hashlib
 import hmac
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -22,6 +23,8 @@ class Credentials(NamedTuple):
     secret_key: str
     token: str = ""
     """The session token of temporary credentials."""
+    expires: float = math.inf
+    """Seconds since the epoch."""
 
 
 class Signer(NamedTuple):

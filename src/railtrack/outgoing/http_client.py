@@ -6,6 +6,7 @@ nor are redirects and retries.
 
 import asyncio
 import os
+import socket
 import ssl
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -25,12 +26,18 @@ SENT_BYTES = 512 * 1024
 """What the other side has IDLE_LIMIT_S to accept."""
 Body = Sendable | list[bytes]
 """Bytes, or pieces of them."""
+NO_TLS = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"))
+"""What OpenSSL calls an answer that is plain text."""
 FAILURES = (OSError, EOFError, ValueError, TimeoutError)
 """What a broken connection, or an answer that is no HTTP, raises."""
 
 
 class TransferError(OSError):
     """The connection failed, or what came over it is no HTTP."""
+
+
+class UntrustedError(TransferError):
+    """No TLS with the other side, for a reason that will be the same in a moment."""
 
 
 class Origin(NamedTuple):
@@ -67,10 +74,12 @@ class HttpClient:
     """Requests to one origin, on connections that are kept for the next one.
 
     `addresses`: connect to the first of these that answers, in place of what the host's name means at the time.
+    `ca_bundle`: the file of the certificates that are trusted, "" for the system's.
     """
 
-    def __init__(self, origin: Origin, addresses: Sequence[str] = ()) -> None:
+    def __init__(self, origin: Origin, addresses: Sequence[str] = (), ca_bundle: str = "") -> None:
         self.origin = origin
+        self._ca_bundle = ca_bundle
         self._addresses = addresses
         self._kept: list[_Kept] = []
 
@@ -118,32 +127,45 @@ class HttpClient:
         return None
 
     async def _connect(self) -> Connection:
-        *others, last = self._addresses or [self.origin.host]
+        *others, last = self._addresses or [_address(self.origin.host)]
         for address in others:
             with suppress(TransferError):
                 return await self._connect_to(address)
         return await self._connect_to(last)
 
     async def _connect_to(self, address: str) -> Connection:
-        secure = self.origin.secure
+        tls = _tls(self._ca_bundle) if self.origin.secure else None
         try:
             async with asyncio.timeout(CONNECT_LIMIT_S):
                 _, connection = await asyncio.get_running_loop().create_connection(
                     Connection,
                     address,
                     self.origin.port,
-                    ssl=_tls() if secure else None,
-                    server_hostname=self.origin.host if secure else None,
+                    ssl=tls,
+                    server_hostname=self.origin.host if tls else None,
                 )
+        except (socket.gaierror, UnicodeError) as error:  # UnicodeError: no name at all, as `a..b`
+            raise TransferError(f"{self.origin.host}: {_said(error)}") from error
+        except ssl.SSLError as error:
+            is_lasting = isinstance(error, ssl.SSLCertVerificationError) or error.reason in NO_TLS
+            raise (UntrustedError if is_lasting else TransferError)(_said(error)) from error
         except (OSError, TimeoutError) as error:
             raise TransferError(_said(error)) from error
         return connection
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def _tls(ca_bundle: str) -> ssl.SSLContext:
     """One for all: each would hold the system's certificates, 1.2 MB."""
-    return ssl.create_default_context()
+    try:
+        return ssl.create_default_context(cafile=ca_bundle or None)
+    except OSError as error:
+        raise UntrustedError(f"AWS_CA_BUNDLE: {ca_bundle} has no certificates") from error
+
+
+def _address(host: str) -> str:
+    """What to look up: names below `localhost` are this machine (RFC 6761), which not every resolver knows."""
+    return "localhost" if host.endswith(".localhost") else host
 
 
 class HttpAnswer:
@@ -278,6 +300,8 @@ def _said(error: BaseException) -> str:
     """The error in a few words, without addresses that the log already has."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, ssl.SSLError) and error.reason in NO_TLS:
+        return "it speaks no TLS (http:// is right then)"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, ConnectionError) and error.errno:
