@@ -55,6 +55,12 @@ def tab(request: pytest.FixtureRequest, browser: Browser, url: str, seeded: dict
             tab.keep_screenshot(f"failed-{request.node.name.replace('/', '-')}")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """UI tests come last: Playwright's loop runs in this thread from the first of them on, and no other can then."""
+    items.sort(key=lambda item: item.path.is_relative_to(Path(__file__).parent))
+
+
 FAILED = pytest.StashKey[bool]()
 
 

@@ -14,13 +14,10 @@ PAGES = {
     "registered-models": ("/models", "Registered Models"),
     "prompts": ("/prompts", "Create your first prompt"),
     "settings": ("/settings/general", "Theme preference"),
-    "settings-webhooks": ("/settings/webhooks", "Create webhook"),
     "settings-llm-connections": ("/settings/llm-connections", "LLM Connections"),
     "gateway": ("/gateway", "Page Not Found"),
     "mcp-registry": ("/mcp-registry", "MCP Registry"),
     "logged-models": ("/experiments/{vision}/models", "Track and compare versions of your models"),
-    "traces": ("/experiments/{vision}/traces", "Rows per page"),
-    "run-traces": ("/experiments/{vision}/runs/{showcase}/traces", "Artifacts"),
     "overview": ("/experiments/{vision}/overview", "Page Not Found"),
     "judges": ("/experiments/{vision}/judges", "Create and manage judges"),
     "datasets": ("/experiments/{vision}/datasets", "Create dataset"),
@@ -35,10 +32,9 @@ PAGES = {
 """A name, the page's route, and what a person finds on it."""
 
 ABSENT = {
-    "traces and what belongs to them": r"/3\.0/mlflow/(traces|datasets|scorers|review-queues|label-schemas)/",
+    "the review of traces": r"/3\.0/mlflow/(review-queues|label-schemas)/",
     "the AI gateway": r"/3\.0/mlflow/gateway/",
     "the registry of MCP servers": r"/3\.0/mlflow/mcp-servers",
-    "webhooks": r"/2\.0/mlflow/webhooks",
 }
 """What this version does not serve; a page that asks for it gets 404 and says so."""
 SAID = ("does not serve it", "Failed to load API keys")

@@ -29,9 +29,11 @@ PRESETS = {
     "mlflow.settings.telemetry.enabled_v1": False,
     "mlflow.telemetry.info.alert.dismissed_v1": True,
     "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
+    "_mlflow_model_registry_promo_modal_dismissed_v1": True,
 }
 """What the interface finds in the localStorage of a browser that is new to it: its model-training mode, not
-the GenAI one, no telemetry and no banner about it, an assistant that stays closed."""
+the GenAI one, no telemetry and no banner about it, an assistant that stays closed, and no dialog that covers the
+registry to advertise the form in which it is shown anyway."""
 
 PRESET_SCRIPT = f"""<script>try {{
   for (const [key, value] of Object.entries({json.dumps(PRESETS)}))

@@ -78,7 +78,12 @@ async def test_the_first_event_is_tried_when_none_is_named(sender: Client, recei
 async def test_a_refusal_is_told_and_not_tried_again(sender: Client, receiver: Receiver) -> None:
     receiver.replies = [Reply(500, b"ill")]
     path = await create(sender, receiver.url)
-    assert await tried(sender, path) == {"success": False, "response_status": 500, "response_body": "ill"}
+    assert await tried(sender, path) == {
+        "success": False,
+        "response_status": 500,
+        "response_body": "ill",
+        "error_message": "The receiver answered 500.",
+    }
     receiver.next()
     assert receiver.received.empty()
 

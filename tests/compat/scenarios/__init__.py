@@ -18,6 +18,7 @@ from tests.compat.scenarios import (
     search_experiments,
     search_runs,
     server,
+    traces,
     webhooks,
     wire,
 )
@@ -39,6 +40,7 @@ _MODULES = (
     search_experiments,
     search_runs,
     server,
+    traces,
     webhooks,
     wire,
 )

@@ -77,4 +77,6 @@ async def _addressee(tx: Tx, webhook_id: str, asked: Event | None) -> tuple[str,
 def _told(outcome: Outcome) -> Result:
     if outcome.status is None:
         return Result(False, error_message=f"Failed to test webhook: {outcome.error}")
-    return Result(outcome.delivered, outcome.status, outcome.body)
+    # MLflow tells no reason here, which its page shows as "no error message".
+    refusal = None if outcome.delivered else f"The receiver answered {outcome.status}."
+    return Result(outcome.delivered, outcome.status, outcome.body, refusal)
