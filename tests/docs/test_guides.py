@@ -12,6 +12,7 @@ import yaml
 from tests.docs.pages import DOCS, ENGLISH, GUIDES, KOREAN, PLATFORMS, Page
 from tests.servers.railway import Railway
 
+from railtrack.cli import COMMANDS
 from railtrack.config import SETTINGS, load
 from railtrack.db.url import parse_database_url
 
@@ -197,6 +198,16 @@ def test_every_railway_command_in_the_prose_is_one_that_it_takes(page: Page, tmp
         assert done.returncode == 0, (command, done.stderr)
     for command in gone:
         assert railway.run("sh", "-c", command, cwd=tmp_path).returncode == 2
+
+
+@both
+def test_every_railtrack_command_is_there(page: Page) -> None:
+    inside = [words[words.index("--") + 1 :] for words in commands(page) if words[:2] == ["railway", "ssh"]]
+    here = [words for words in commands(page) if words[0] == ".venv/bin/railtrack"]
+    named = {words[1] for words in inside + here}
+    named |= set(re.findall(r"`railtrack (\w+)", page.prose))
+    assert {"doctor", "verify"} <= named
+    assert named <= COMMANDS.keys()
 
 
 @both

@@ -2,9 +2,11 @@
 and a real S3, asked by their own curl and by the real client. Their blocks are the same (test_guides.py): one is read.
 """
 
+import os
 import re
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -108,6 +110,32 @@ def test_curl_gets_the_answers_that_the_guide_shows(server: RailtrackServer) -> 
             ["bash", "-c", f"{command} --silent --show-error"], capture_output=True, text=True, timeout=60, check=True
         )
         assert done.stdout == answer
+
+
+def test_verify_and_doctor_find_all_well_as_the_guide_runs_them(
+    server: RailtrackServer, s3: S3Server, tmp_path: Path
+) -> None:
+    named = [block.text for block in ENGLISH.blocks if "railtrack verify" in block.text]
+    (here,) = [line.split()[1:] for line in named[0].splitlines() if "railtrack verify" in line]
+    assert here == ["verify", DOMAIN]
+    program = str(Path(sys.executable).with_name("railtrack"))
+    bare = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    inside = server.environment
+    for arguments, environment in (
+        (["verify", server.url], bare),
+        (["verify", server.url], inside),
+        (["doctor"], inside),
+    ):
+        done = subprocess.run(
+            [program, *arguments],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("proxied", [False, True], ids=["straight-to-the-bucket", "through-the-server"])

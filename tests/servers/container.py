@@ -87,7 +87,7 @@ class Container(RailtrackServer):
         super().__init__(folder, None, {})
         self._image = image
         self._shape = shape
-        self._environment = {"MLFLOW_PORT": str(self.port), **environment}
+        self.environment = {"MLFLOW_PORT": str(self.port), **environment}
 
     @property
     def pid(self) -> int:
@@ -102,7 +102,7 @@ class Container(RailtrackServer):
         kind, *program = check["Test"]
         assert kind == "CMD"
         user, group = self._shape.user.split(":")
-        variables = [f"{name}={value}" for name, value in {**self._image.environment, **self._environment}.items()]
+        variables = [f"{name}={value}" for name, value in {**self._image.environment, **self.environment}.items()]
         enter = ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--root", "-S", user, "-G", group]
         try:
             done = subprocess.run(
@@ -118,7 +118,7 @@ class Container(RailtrackServer):
 
     def _spawn(self, log: BinaryIO) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
-            command(self._image, self._environment, self._shape),
+            command(self._image, self.environment, self._shape),
             stdout=log,
             stderr=log,
             cwd="/",

@@ -27,7 +27,7 @@ class RailtrackServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self.started_in = 0.0
         self._log = folder / "server.log"
-        self._environment = {
+        self.environment = {
             # Nothing of the machine itself: a stray MLFLOW_ or AWS_ variable would change what is tested.
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
@@ -58,7 +58,7 @@ class RailtrackServer:
             stdout=log,
             stderr=log,
             cwd=self.folder,
-            env=self._environment,
+            env=self.environment,
             preexec_fn=end_with_the_tests,
         )
 
