@@ -44,11 +44,13 @@ async def _examine_and_exit(found: list[Found], *, as_json: bool, strict: bool) 
 
 
 def _text(examination: Examination) -> str:
+    unset = [one.name for one in examination.settings if not one.value]
     return "\n".join(
         [
             f"Railtrack {version('railtrack')}, for clients of MLflow up to {MLFLOW_VERSION}",
             "",
-            *columns([(one.name, one.value or "-", _source(one)) for one in examination.settings]),
+            *columns([(one.name, one.value, _source(one)) for one in examination.settings if one.value]),
+            *Paper.of_stdout().lines(f"Not set: {', '.join(unset)}", 0),
             "",
             *table(examination.findings, Paper.of_stdout()),
             "",
