@@ -16,8 +16,9 @@ from railtrack.wire.files import file_reply
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.response import JSON, Reply, Stream
 
-LISTED_AT_ONCE = 5000
-"""Entries of a folder in memory at a time; longer listings are sent piece by piece."""
+LISTED_AT_ONCE = 20_000
+"""Entries of a folder in memory at a time, 6 MB; longer listings are sent piece by piece. A local folder is read anew
+for every piece."""
 
 
 class FileInfo(msgspec.Struct, omit_defaults=True):
