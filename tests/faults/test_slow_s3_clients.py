@@ -16,6 +16,8 @@ from tests.faults.http_load import Connection
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 from tests.servers.s3 import S3Server, s3_server
 
+from railtrack.serving import TRIM_EVERY_S
+
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 SLOW = 50
 FIRST_BYTES = 300_000
@@ -23,6 +25,8 @@ FIRST_BYTES = 300_000
 LARGE = os.urandom(20_000_000)
 SOON_SECONDS = 20
 MEMORY_MB = 256
+WINDOW_MB = 1.2
+"""What one download holds: what came from the store and was not taken yet, and what was taken and not accepted."""
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +139,25 @@ def test_slow_clients_hold_their_window_and_keep_nobody_waiting(
         await slow.vanish()
         await nothing_left(s3, bucket, {"large", *(f"fast/{number}" for number in range(4))})
         assert await put(server, "large", LARGE) == 200
+
+    asyncio.run(play())
+    assert server.troubles() == []
+
+
+def test_a_slow_reader_costs_its_window_which_comes_back(server: RailtrackServer) -> None:
+    async def play() -> None:
+        assert await put(server, "large", LARGE) == 200
+        before = server.pss_mb()
+        slow = SlowClients(server.port)
+        for _ in range(SLOW):
+            await slow.read("large")
+        await asyncio.sleep(3)
+        assert server.pss_mb() < before + SLOW * WINDOW_MB
+        await slow.vanish()
+        deadline = time.monotonic() + 6 * TRIM_EVERY_S
+        while server.pss_mb() > before + SLOW * WINDOW_MB / 2:
+            assert time.monotonic() < deadline, server.pss_mb()
+            await asyncio.sleep(0.5)
 
     asyncio.run(play())
     assert server.troubles() == []
