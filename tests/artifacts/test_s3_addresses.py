@@ -82,6 +82,10 @@ async def test_a_store_with_a_certificate_of_ones_own_authority_is_spoken_with(
         environ = store.virtual if style == "virtual" else store.environment
         await works({**environ, "AWS_CA_BUNDLE": str(authority.bundle)})
         assert len(store.calls) > 10
+        put = [call for call in store.calls if call.method == "PUT" and "X-Amz-Signature" not in call.query]
+        assert {call.headers["x-amz-content-sha256"] for call in put} == {"UNSIGNED-PAYLOAD"}  # TLS protects them
+        others = [call for call in store.calls if call.method == "POST"]
+        assert all(len(call.headers["x-amz-content-sha256"]) == 64 for call in others)
 
 
 async def test_a_certificate_that_is_not_trusted_is_told_with_the_endpoint_and_what_to_do(

@@ -110,8 +110,10 @@ class QuirkyS3:
         signed = call.headers.get("authorization") or call.query.get("X-Amz-Credential", "")
         if f"/{self.region}/s3/aws4_request" not in signed:
             return error(400, "AuthorizationHeaderMalformed", f"the region is wrong; expecting '{self.region}'")
+        digest = call.headers.get("x-amz-content-sha256")
+        may_be_unsigned = self.scheme == "https" and digest == "UNSIGNED-PAYLOAD"
         is_presigned = "X-Amz-Signature" in call.query
-        if not is_presigned and call.headers["x-amz-content-sha256"] != hashlib.sha256(call.body).hexdigest():
+        if not (is_presigned or may_be_unsigned or digest == hashlib.sha256(call.body).hexdigest()):
             return error(400, "XAmzContentSHA256Mismatch")
         return self.refused.get(f"{call.method} {kind_of(call)}".strip())
 

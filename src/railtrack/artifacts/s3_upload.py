@@ -13,6 +13,7 @@ from typing import Any
 
 from railtrack.artifacts.s3_bucket import Bucket, S3Refusal, parse, text_of
 from railtrack.artifacts.s3_memory import PART_BYTES, PartMemory, Share, Source
+from railtrack.artifacts.s3_sign import UNSIGNED
 from railtrack.artifacts.store import CompletedPart
 from railtrack.errors import invalid, unavailable
 from railtrack.outgoing.http_client import TransferError
@@ -30,16 +31,16 @@ TYPE = {"content-type": "application/octet-stream"}
 class Part:
     """Bytes that grow up to PART_BYTES, in the pieces they come in, and their digest; free() gives the memory back."""
 
-    def __init__(self, share: Share) -> None:
+    def __init__(self, share: Share, *, signed: bool) -> None:
         self.size = 0
         self._pieces: list[bytes] = []
         self._crumbs = bytearray()
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256() if signed else None
         self._share = share
 
     @property
     def sha256(self) -> str:
-        return self._digest.hexdigest()
+        return self._digest.hexdigest() if self._digest else UNSIGNED
 
     @property
     def is_full(self) -> bool:
@@ -60,7 +61,8 @@ class Part:
         taken = piece[: PART_BYTES - self.size]
         await self._share.hold(self.size + len(taken))
         self.size += len(taken)
-        self._digest.update(taken)
+        if self._digest:
+            self._digest.update(taken)
         self._keep(taken)
         return piece[len(taken) :]
 
@@ -83,13 +85,14 @@ class Part:
 class Parts:
     """A stream cut into parts: all full but the last, which may be empty."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], memory: PartMemory) -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], memory: PartMemory, *, signed: bool) -> None:
         self._source = Source(chunks)
+        self._signed = signed
         self._memory = memory
         self._rest = b""
 
     async def next(self) -> Part:
-        part = Part(self._memory.share(self._source))
+        part = Part(self._memory.share(self._source), signed=self._signed)
         try:
             self._rest = await part.fill(self._rest)
         except BaseException:
@@ -100,7 +103,7 @@ class Parts:
 
 async def upload(bucket: Bucket, key: str, chunks: AsyncIterator[bytes], memory: PartMemory) -> None:
     """Store all of `chunks` under `key`, or nothing. Raises S3Refusal, ApiError, and what the source raises."""
-    parts = Parts(chunks, memory)
+    parts = Parts(chunks, memory, signed=bucket.signs_bodies)
     part = await parts.next()
     if part.is_full:
         await _upload_parts(_Multipart(bucket, key), part, parts)
