@@ -229,7 +229,8 @@ SETTINGS = (
         (),
         values.text,
         "",
-        "The store's region. Default: `auto` on R2 and Railway, as the host has it on B2, else `us-east-1`.",
+        "The store's region. Default: `auto` on R2 and Railway, as the host has it on B2, else `us-east-1`, or where "
+        "the store then says that the bucket is.",
     ),
     Setting(
         "s3_addressing",

@@ -10,7 +10,7 @@ import ssl
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from http import HTTPStatus
 from urllib.parse import parse_qsl, quote, unquote
@@ -54,6 +54,8 @@ class QuirkyS3:
     break_off: list[int] = field(default_factory=list)
     """After how many bytes of an object each of the next answers breaks off."""
     region: str = "auto"
+    told_region: str = ""
+    """Where it says that the bucket is, if that isn't true."""
     style: str = ""
     """"path" or "virtual" when the store knows the bucket only there; either is fine otherwise."""
     scheme: str = "http"
@@ -109,7 +111,8 @@ class QuirkyS3:
             return error(501, "NotImplemented", "A header you provided implies functionality that is not implemented")
         signed = call.headers.get("authorization") or call.query.get("X-Amz-Credential", "")
         if f"/{self.region}/s3/aws4_request" not in signed:
-            return error(400, "AuthorizationHeaderMalformed", f"the region is wrong; expecting '{self.region}'")
+            told = error(400, "AuthorizationHeaderMalformed", f"the region is wrong; expecting '{self.region}'")
+            return replace(told, headers={"x-amz-bucket-region": self.told_region or self.region})
         digest = call.headers.get("x-amz-content-sha256")
         may_be_unsigned = self.scheme == "https" and digest == "UNSIGNED-PAYLOAD"
         is_presigned = "X-Amz-Signature" in call.query

@@ -6,7 +6,9 @@ No call sends `x-amz-checksum-*` or `aws-chunked`, which R2, B2 and older MinIO 
 
 import asyncio
 import hashlib
+import logging
 import random
+import re
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,6 +27,8 @@ from railtrack.outgoing.http_client import (
     UntrustedError,
     pieces_of,
 )
+
+log = logging.getLogger("railtrack")
 
 ATTEMPTS = 4
 RETRY_WINDOW_S = 20.0
@@ -48,6 +52,10 @@ SETTINGS_FAULTS = frozenset(
 """The server's keys, clock or bucket are not right (any more)."""
 PASSING = frozenset((429, 500, 502, 503, 504))
 PASSING_CODES = frozenset(("InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "OperationAborted"))
+ELSEWHERE = frozenset(("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocation"))
+"""The bucket is in another region than the request was signed for."""
+REGION = re.compile(r"[a-z0-9-]{1,40}")
+"""What a region is called; it becomes a part of a host name, and comes from an answer."""
 NOTHING = hashlib.sha256().hexdigest()
 
 T = TypeVar("T")
@@ -62,8 +70,10 @@ class Answer(NamedTuple):
 class S3Refusal(Exception):
     """What the store said no with: its status, code and words."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, region: str = "") -> None:
+        """`region`: where the store says that the bucket is, when it is not where it was asked for."""
         super().__init__(f"{code}: {message}" if message else code)
+        self.region = region
         self.status = status
         self.code = code
         self.message = message
@@ -75,7 +85,10 @@ class S3Refusal(Exception):
 
 
 class Bucket:
-    """`name` at the origin; `credentials` is asked before every call, so they may change."""
+    """`name` at the origin; `credentials` is asked before every call, so they may change.
+
+    `elsewhere` says where a region's buckets are; None where a setting has the region, which then isn't left.
+    """
 
     def __init__(
         self,
@@ -86,14 +99,21 @@ class Bucket:
         *,
         virtual_host: bool,
         ca_bundle: str = "",
+        elsewhere: Callable[[str], Origin] | None = None,
     ) -> None:
         self.name = name
+        self._credentials = credentials
+        self._virtual_host = virtual_host
+        self._ca_bundle = ca_bundle
+        self._elsewhere = elsewhere
+        self._base = "" if virtual_host else f"/{quote(name, safe=UNRESERVED)}"
+        self._settle(endpoint, region)
+
+    def _settle(self, endpoint: Origin, region: str) -> None:
         self.endpoint = endpoint
         self._region = region
-        self._credentials = credentials
-        self._base = "" if virtual_host else f"/{quote(name, safe=UNRESERVED)}"
-        self._origin = endpoint._replace(host=f"{name}.{endpoint.host}") if virtual_host else endpoint
-        self._http = HttpClient(self._origin, ca_bundle=ca_bundle)
+        self._origin = endpoint._replace(host=f"{self.name}.{endpoint.host}") if self._virtual_host else endpoint
+        self._http = HttpClient(self._origin, ca_bundle=self._ca_bundle)
 
     def __str__(self) -> str:
         return f"the bucket '{self.name}' at {self.endpoint.url}"
@@ -190,11 +210,23 @@ class Bucket:
                 raise self.untrusted(error) from error
             except (TransferError, S3Refusal) as error:
                 if isinstance(error, S3Refusal) and not error.passing:
+                    if attempt < ATTEMPTS and self._follow(error.region):
+                        continue
                     raise
                 if attempt == ATTEMPTS or time.monotonic() - begun > RETRY_WINDOW_S:
                     raise self.unreachable(error) from error
             await asyncio.sleep(random.uniform(0.5, 1) * min(WAIT_S * 2**attempt, WAIT_LIMIT_S))  # noqa: S311
         raise AssertionError("the last attempt returns or raises")
+
+    def _follow(self, region: str) -> bool:
+        """Whether the next request goes to another region: the bucket is there, and no setting says where."""
+        if self._elsewhere is None or not REGION.fullmatch(region):
+            return False
+        if region != self._region:  # else a request that was under way at the same time has found it
+            self._http.close()
+            self._settle(self._elsewhere(region), region)
+            log.info("artifact store: the bucket '%s' is in the region %s", self.name, region)
+        return True
 
     def unreachable(self, error: Exception) -> ApiError:
         tell(f"{self}: {error}")
@@ -211,10 +243,11 @@ def refusal_of(answer: HttpAnswer, content: bytes) -> S3Refusal:
     found = parse(content) if content.lstrip().startswith(b"<") else None
     code = text_of(found, "Code") if found is not None else ""
     message = text_of(found, "Message") if found is not None else ""
-    region = answer.headers.get("x-amz-bucket-region") or (text_of(found, "Region") if found is not None else "")
-    if answer.status == 301 or code in ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocation"):
+    region = ""
+    if answer.status == 301 or code in ELSEWHERE:
+        region = answer.headers.get("x-amz-bucket-region") or (text_of(found, "Region") if found is not None else "")
         message = f"the bucket is in another region{f' ({region})' if region else ''}; set AWS_REGION"
-    return S3Refusal(answer.status, code or f"HTTP {answer.status}", message[:300])
+    return S3Refusal(answer.status, code or f"HTTP {answer.status}", message[:300], region)
 
 
 def _is_error(content: bytes) -> bool:

@@ -6,6 +6,7 @@ The modules of S3 are imported by the first `s3://` location, through this one.
 import asyncio
 import re
 import time
+from functools import partial
 from ipaddress import ip_address
 from typing import NamedTuple, Protocol
 
@@ -97,7 +98,7 @@ class S3Stores:
     def _bucket(self, name: str) -> Bucket:
         if name not in self._buckets:
             region = region_of(self._settings)
-            endpoint = Origin.of(self._settings.s3_endpoint or f"https://{aws_host('s3', region)}")
+            endpoint = endpoint_of(self._settings, region)
             self._buckets[name] = Bucket(
                 name,
                 endpoint,
@@ -105,8 +106,14 @@ class S3Stores:
                 self._credentials,
                 ca_bundle=self._settings.aws_ca_bundle,
                 virtual_host=is_virtual(self._settings.s3_addressing, endpoint, name),
+                elsewhere=None if self._settings.s3_region else partial(endpoint_of, self._settings),
             )
         return self._buckets[name]
+
+
+def endpoint_of(settings: S3Settings, region: str) -> Origin:
+    """The one that is set, or Amazon's in the region."""
+    return Origin.of(settings.s3_endpoint or f"https://{aws_host('s3', region)}")
 
 
 def region_of(settings: S3Settings) -> str:

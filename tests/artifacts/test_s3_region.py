@@ -1,0 +1,83 @@
+"""A bucket that is in another region than one would think, as Amazon's is whose region no setting says."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from tests.artifacts.conftest import stores_at
+from tests.artifacts.test_s3 import content, refused, source
+from tests.servers.s3_quirks import BUCKET, QuirkyS3
+
+from railtrack.artifacts import ArtifactStores
+from railtrack.artifacts.s3 import S3Store
+from railtrack.artifacts.s3_open import endpoint_of
+from railtrack.config import load
+
+SEOUL = "ap-northeast-2"
+
+
+@pytest.fixture
+def stores(quirky: QuirkyS3) -> Iterator[ArtifactStores]:
+    """In Seoul, which no setting says."""
+    quirky.region = SEOUL
+    environment = {name: value for name, value in quirky.environment.items() if name != "AWS_REGION"}
+    stores = stores_at(f"s3://{BUCKET}", environment)
+    yield stores
+    stores.close()
+
+
+def regions(quirky: QuirkyS3) -> list[str]:
+    """What the calls were signed for."""
+    return [call.headers["authorization"].split("/")[2] for call in quirky.calls]
+
+
+async def test_the_bucket_is_found_where_the_store_says_it_is(quirky: QuirkyS3, stores: ArtifactStores) -> None:
+    store = stores.proxied().store
+    await store.put("a", source(b"content"))
+    assert await content(stores, "a") == b"content"
+    assert regions(quirky) == ["us-east-1", SEOUL, SEOUL]
+
+
+async def test_requests_that_were_under_way_follow_too(quirky: QuirkyS3, stores: ArtifactStores) -> None:
+    store = stores.proxied().store
+    quirky.delay = 0.05
+    await asyncio.gather(*(store.put(f"{number}", source(b"x")) for number in range(8)))
+    assert len(quirky.objects) == 8
+    assert set(regions(quirky)) == {"us-east-1", SEOUL}
+
+
+async def test_a_presigned_url_is_for_the_right_region(quirky: QuirkyS3, stores: ArtifactStores) -> None:
+    store = stores.proxied().store
+    assert isinstance(store, S3Store)
+    await store.put("a", source(b"content"))
+    url = await store.presign("GET", "a", 60)
+    assert f"%2F{SEOUL}%2Fs3%2F" in url
+    assert (await store.bucket.fetch("GET", url)).body == b"content"
+
+
+async def test_a_region_that_is_set_is_not_left(quirky: QuirkyS3) -> None:
+    quirky.region = SEOUL
+    stores = stores_at(f"s3://{BUCKET}", {**quirky.environment, "AWS_REGION": "us-west-2"})
+    told = await refused(403, stores.proxied().store.put("a", source(b"x")))
+    assert f"the bucket is in another region ({SEOUL}); set AWS_REGION" in told
+    assert regions(quirky) == ["us-west-2"]
+    stores.close()
+
+
+@pytest.mark.parametrize("told", ["evil.example/", "a.b", "", "x" * 41, SEOUL.upper()])
+async def test_what_is_no_region_is_not_followed(quirky: QuirkyS3, stores: ArtifactStores, told: str) -> None:
+    """It would become a part of the host's name."""
+    quirky.region = told
+    assert "the bucket is in another region" in await refused(403, stores.proxied().store.put("a", source(b"x")))
+    assert len(quirky.calls) == 1
+
+
+async def test_a_store_that_sends_one_round_in_circles_is_left_alone(quirky: QuirkyS3, stores: ArtifactStores) -> None:
+    quirky.told_region = "us-east-1"
+    await refused(403, stores.proxied().store.put("a", source(b"x")))
+    assert len(quirky.calls) == 4
+
+
+def test_amazon_is_asked_at_the_regions_own_host() -> None:
+    assert endpoint_of(load({}, {}), SEOUL).host == f"s3.{SEOUL}.amazonaws.com"
+    assert endpoint_of(load({}, {"AWS_S3_ENDPOINT_URL": "http://minio:9000"}), SEOUL).host == "minio"
