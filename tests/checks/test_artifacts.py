@@ -62,11 +62,12 @@ async def test_what_the_store_refuses_is_a_problem_in_the_words_of_the_start(tmp
 
 async def test_a_store_that_is_away_ends_no_start_but_is_a_problem(tmp_path: Path) -> None:
     async with quirky_s3() as quirky:
-        quirky.busy = 1000
-        store, _ = await examined(at(quirky), tmp_path)
+        quirky.hang_ups = 1000
+        store, clock = await examined(at(quirky), tmp_path)
     assert store.status == "problem"
     assert "The artifact store does not answer" in store.finding
-    assert "AWS_S3_ENDPOINT_URL" in store.next_step
+    assert "AWS_S3_ENDPOINT_URL" in store.finding
+    assert (clock.status, clock.finding) == ("skipped", "The store does not answer.")
 
 
 async def test_missing_keys_are_told_in_the_words_of_the_start(tmp_path: Path) -> None:

@@ -116,6 +116,13 @@ def test_every_wrong_setting_is_told_and_the_rest_is_checked(tmp_path: Path) -> 
     assert "artifact folder" in [check["check"] for check in report["checks"]]
 
 
+def test_an_address_that_is_none_is_told_once_and_the_store_is_checked_all_the_same(tmp_path: Path) -> None:
+    environ = {"DATABASE_URL": "mysql://me@host/db", "MLFLOW_ARTIFACTS_DESTINATION": "s3://bucket"}
+    code, report = doctor(tmp_path, **environ)
+    assert (code, statuses(report, "problem")) == (1, ["database address", "artifact store"])
+    assert statuses(report, "skipped") == ["database", "folders"]
+
+
 # The four troubles of the guide, in the words of the server
 
 
@@ -135,7 +142,9 @@ def trouble(folder: Path, environ: dict[str, str]) -> tuple[str, dict[str, Any]]
 def test_no_postgresql_at_the_address(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free()}"
     line, found = trouble(tmp_path, {"MLFLOW_BACKEND_STORE_URI": f"postgresql://me:very-secret@{address}/railway"})
-    assert line.startswith(f"Error: Could not connect to backend store postgresql://me:***@{address}/railway (")
+    assert line.startswith(
+        f"Error: Could not connect to backend store postgresql://me:***@{address}/railway (Connection refused)."
+    )
     assert "Check MLFLOW_BACKEND_STORE_URI (or DATABASE_URL)" in found["next_step"]
     assert found["check"] == "database address"
 

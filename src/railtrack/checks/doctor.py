@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import fields
 from functools import partial
 from typing import NamedTuple
 
-from railtrack.checks import Check, Finding, run_checks, skipped
+from railtrack.checks import Check, Finding, run_checks, skipped, told
 from railtrack.checks.artifacts import check_artifacts
 from railtrack.checks.database import check_database
 from railtrack.checks.folders import check_folders
@@ -13,6 +14,8 @@ from railtrack.checks.machine import check_descriptors, check_memory, check_pyth
 from railtrack.checks.ports import check_ports
 from railtrack.checks.settings import Resolved, check_login, check_settings, resolved, wrong_fields
 from railtrack.config import Settings, settings_of
+from railtrack.db.url import parse_database_url
+from railtrack.errors import StartError
 from railtrack.setting import Found, default_of
 
 
@@ -26,18 +29,9 @@ class _Subject(NamedTuple):
 
 
 STORE_FIELDS = frozenset(
-    (
-        "default_artifact_root",
-        "artifacts_destination",
-        "artifact_locations",
-        "aws_access_key_id",
-        "aws_secret_access_key",
-        "aws_session_token",
-        "aws_profile",
-        "s3_endpoint",
-        "s3_region",
-        "s3_addressing",
-    )
+    field.name
+    for field in fields(Settings)
+    if field.name.startswith(("aws_", "s3_", "artifact")) or field.name == "default_artifact_root"
 )
 SUBJECTS = (
     _Subject("database", 20.0, check_database, frozenset(("backend_store_uri", "workers", "threads"))),
@@ -62,10 +56,22 @@ async def examine(found: Sequence[Found]) -> Examination:
     wrong = wrong_fields(found)
     # The wrong ones are replaced so that there is a Settings; no check that reads one of them is made.
     settings = settings_of(default_of(one) if one.fault else one for one in found)
+    findings = check_settings(found)
+    if "backend_store_uri" not in wrong and (fault := _address_fault(settings)):
+        wrong.add("backend_store_uri")
+        findings.append(told("database address", fault))
     checks = [_check(subject, settings, wrong) for subject in SUBJECTS]
     checks += [Check("file descriptors", 5.0, check_descriptors), Check("Python", 5.0, check_python)]
-    findings = [*check_settings(found), *await run_checks(checks)]
+    findings += await run_checks(checks)
     return Examination(resolved(found, settings), findings, time.monotonic() - began)
+
+
+def _address_fault(settings: Settings) -> StartError | None:
+    try:
+        parse_database_url(settings.backend_store_uri)
+    except StartError as error:
+        return error
+    return None
 
 
 def _check(subject: _Subject, settings: Settings, wrong: set[str]) -> Check:

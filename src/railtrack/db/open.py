@@ -6,6 +6,7 @@ Whatever is wrong leaves as a StartError. The tables are in schema/, the engines
 import asyncio
 import itertools
 import logging
+import os
 import time
 from collections.abc import Mapping
 from typing import NoReturn
@@ -260,4 +261,6 @@ def _sqlstate(error: BaseException) -> str:
 
 def _words(error: BaseException) -> str:
     """The driver's words in one line; some of its errors have none."""
+    if isinstance(error, ConnectionError) and error.errno:
+        return os.strerror(error.errno)  # asyncio has "[Errno 111] Connect call failed" and the address again
     return str(error).partition("\n")[0] or ("no answer" if isinstance(error, TimeoutError) else type(error).__name__)
