@@ -189,12 +189,13 @@ next_steps() {
     cat <<END
 
 # Next
-# 1. There is no login yet: who reaches the server may read, change and delete all it has. Services of the same project
-#    reach it at http://$service.railway.internal:5000, and nobody else does. With a domain, everybody does:
+# 1. See that it works:
+#      railway ssh --service $service -- railtrack verify http://localhost:5000
+# 2. Give services of the same project its address; nobody else reaches it there:
+#      MLFLOW_TRACKING_URI=http://$service.railway.internal:5000
+# 3. There is no login yet. With a domain of its own, everybody could read, change and delete all it has. docs/deploy.md
+#    puts a login in front, which gets the domain. Where you want none:
 #      railway domain --service $service --port 5000
-# 2. See that it works, with the address that you gave it:
-#      railtrack verify https://$service-production-xxxx.up.railway.app
-# 3. Give the address to your other services as MLFLOW_TRACKING_URI.
 END
 }
 

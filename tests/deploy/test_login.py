@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -139,6 +140,22 @@ def test_the_client_logs_in_by_its_own_variables(proxy: str, server: RailtrackSe
     assert done.returncode == 0, done.stderr
     assert "It arrived." in done.stdout.splitlines()
     assert server.troubles() == []
+
+
+def test_verify_goes_through_with_the_same_variables(proxy: str, tmp_path: Path) -> None:
+    program = str(Path(sys.executable).with_name("railtrack"))
+    for password, code in ((PASSWORD, 0), ("wrong password!", 1)):
+        login = {"MLFLOW_TRACKING_USERNAME": USER, "MLFLOW_TRACKING_PASSWORD": password}
+        done = subprocess.run(
+            [program, "verify", proxy],
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **login},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert password not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
