@@ -95,6 +95,6 @@ $(UI): .venv/.installed
 	$(UV) pip install --quiet --python $(@D)/bin/python --requirement $<
 	@touch $@
 
-.cache/.programs:
+.cache/.programs: tools/get_programs
 	@tools/get_programs
 	@touch $@

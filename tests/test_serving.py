@@ -1,5 +1,6 @@
 """The processes: sockets, what gunicorn is told, and the private names of gunicorn that our worker stands on."""
 
+import asyncio
 import inspect
 import socket
 import subprocess
@@ -11,8 +12,9 @@ from gunicorn import arbiter
 from gunicorn.asgi.parser import PythonProtocol
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
+from tests.faults.http_load import Connection
 from tests.servers.processes import free_port
-from tests.servers.railtrack import command
+from tests.servers.railtrack import command, railtrack_server
 
 from railtrack.config import load
 from railtrack.errors import StartError
@@ -134,3 +136,20 @@ def test_a_folder_that_is_none_ends_the_start_with_one_line(variable: str, tmp_p
     done = command(tmp_path, "server", **{variable: str(tmp_path / "file" / "below")})
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"Error: {variable}: {tmp_path}/file is not a folder. ")
+
+
+@pytest.mark.parametrize("proxies", ["none", "*", "10.0.0.5,172.16.0.0/12,fd00::/8"])
+def test_gunicorn_takes_what_the_setting_of_trusted_proxies_takes(tmp_path: Path, proxies: str) -> None:
+    with railtrack_server(tmp_path, workers=1, environment={"RAILTRACK_TRUSTED_PROXIES": proxies}) as server:
+        assert asyncio.run(_asked_as_a_proxy_does(server.port)) == 200
+        assert server.troubles() == []
+
+
+async def _asked_as_a_proxy_does(port: int) -> int:
+    headers = (
+        "Host: localhost\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Host: a.example"
+    )
+    connection = Connection(port)
+    answer = await connection.send(f"GET /version HTTP/1.1\r\n{headers}\r\n\r\n".encode())
+    connection.close()
+    return answer.status

@@ -46,6 +46,7 @@ class Log:
 @pytest.fixture
 async def log(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Log]:
     reader, writer = os.pipe()
+    os.set_blocking(reader, False)  # a line that is missing is to fail the test, not to hold it up
     monkeypatch.setattr(access_log, "STDOUT", writer)
     yield Log(reader)
     os.close(reader)

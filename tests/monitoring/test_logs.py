@@ -10,9 +10,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import asyncpg
 import pytest
 from tests.faults.http_load import Connection
+from tests.servers.databases import scratch_database
+from tests.servers.postgres import PostgresServer
 from tests.servers.processes import free_port
 from tests.servers.railtrack import railtrack_server
 
@@ -21,6 +25,8 @@ from railtrack.monitoring.logs import TEXT_FORMAT, TEXT_TIME, JsonFormatter, Tex
 from railtrack.monitoring.masking import hide, masked
 
 KEY, SECRET, TOKEN, PASSWORD = "AKIAEXAMPLE0000", "wJalr/XUtn+FEMI", "session-token-77", "pass word&%"
+AUTHORIZATION = "a-token-of-a-client"
+SEARCH = "/api/2.0/mlflow/experiments/search?max_results=7"
 FORGED = "quiet\n[2026-01-01 00:00:00 +0000] [1] [INFO] forged\r\x1b[31m\x85\u2028end"
 
 
@@ -141,5 +147,43 @@ def test_the_level_leaves_out_what_is_below_it_but_not_the_start(tmp_path: Path)
 
 async def _ask(port: int, path: str) -> None:
     connection = Connection(port)
-    await connection.get(path)
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {AUTHORIZATION}\r\n\r\n"
+    await connection.send(head.encode())
     connection.close()
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_server_whose_database_goes_away_tells_no_secret_of_it(
+    form: str, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    """At the level of most lines, with a failure that puts the driver's own words into the log."""
+    environment = {
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_SESSION_TOKEN": TOKEN,
+        "RAILTRACK_LOG_FORMAT": form,
+        "RAILTRACK_LOG_LEVEL": "debug",
+        "RAILTRACK_ACCESS_LOG": "on",
+    }
+    with scratch_database("postgresql", tmp_path, postgres) as database:
+        with_password = database.replace("postgres@", f"postgres:{quote(PASSWORD)}@")
+        assert with_password != database
+        with railtrack_server(tmp_path / "server", with_password, workers=1, environment=environment) as server:
+            asyncio.run(_ask(server.port, SEARCH))
+            asyncio.run(_shut_out(database))
+            asyncio.run(_ask(server.port, SEARCH))
+            server.stop()
+            log = server.log()
+    assert log.count(SEARCH) >= 2
+    assert "503" in log
+    for secret in (KEY, SECRET, TOKEN, PASSWORD, quote(PASSWORD), AUTHORIZATION):
+        assert secret not in log
+
+
+async def _shut_out(database: str) -> None:
+    """Let nobody into the database any more, and out with those who are in."""
+    address, _, name = database.rpartition("/")
+    connection = await asyncpg.connect(f"{address}/postgres")
+    await connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+    await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+    await connection.close()

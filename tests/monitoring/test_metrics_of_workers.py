@@ -48,7 +48,7 @@ async def scrapes_after(port: int, asked: int) -> list[Scrape]:
 
 def test_one_scrape_tells_of_all_workers_and_no_sum_goes_back_when_they_are_killed(tmp_path: Path) -> None:
     with railtrack_server(tmp_path / "server", workers=2, environment={"RAILTRACK_METRICS": "on"}) as server:
-        server.wait_for_workers(2)
+        asyncio.run(_until_started(server, 2))
         asyncio.run(ask_on_many_connections(server.port))
         first = asyncio.run(scrapes_after(server.port, CONNECTIONS * EACH))
         # Whichever worker answered: all requests of both, and the processes as they are.
@@ -63,7 +63,7 @@ def test_one_scrape_tells_of_all_workers_and_no_sum_goes_back_when_they_are_kill
 
         for pid in server.workers():
             os.kill(pid, signal.SIGKILL)
-        asyncio.run(_until_answered_by_others(server))
+        asyncio.run(_until_started(server, 4))
         asyncio.run(ask_on_many_connections(server.port))
         last = asyncio.run(scrapes_after(server.port, 2 * CONNECTIONS * EACH))[-1]
         before, after = first[-1].sums(), last.sums()
@@ -76,13 +76,13 @@ def test_one_scrape_tells_of_all_workers_and_no_sum_goes_back_when_they_are_kill
         )
 
 
-async def _until_answered_by_others(server: RailtrackServer) -> None:
-    """Until both workers are new ones, and have begun to count."""
+async def _until_started(server: RailtrackServer, workers: int) -> None:
+    """Until so many workers, the killed ones included, have begun to count."""
     async with asyncio.timeout(BACK_SECONDS):
         while True:
             await asyncio.sleep(0.05)
             with contextlib.suppress(Lost):
-                if (await scrape(server.port)).total("railtrack_worker_starts_total") == 4:
+                if (await scrape(server.port)).total("railtrack_worker_starts_total") == workers:
                     return
 
 

@@ -135,13 +135,18 @@ class PostgresDb:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
+        connected = False
         try:
             pool = self._pool or await self._open()
             async with pool.acquire(timeout=ACQUIRE_LIMIT_S) as connection:
+                connected = True
                 yield connection
         except (pg.PostgresError, pg.InterfaceError, pg.InternalClientError, OSError, TimeoutError) as error:
             if isinstance(error, (pg.InvalidSQLStatementNameError, pg.DuplicatePreparedStatementError)):
                 await self._behind_pooler(pool)
+            if not connected and isinstance(error, pg.PostgresError):
+                # Whatever the server's reason not to let us in: it is no fault of the request.
+                raise database_gone(type(error).__name__) from error
             raise translated(error) from error
 
     async def _open(self) -> Any:
