@@ -203,6 +203,14 @@ def test_a_deployment_that_fails_fails_the_script(railway: Railway) -> None:
     assert "# Next" not in done.stdout
 
 
+def test_the_commands_that_it_names_at_its_end_are_ones_that_railway_takes(railway: Railway) -> None:
+    said = script(railway, *S3)
+    named = [line[1:].strip() for line in said.splitlines() if line.startswith("#      railway ")]
+    assert len(named) == 2
+    for command in named:
+        assert railway.run("sh", "-c", command, cwd=ROOT).returncode == 0, command
+
+
 def test_every_variable_that_it_sets_is_one_of_ours_or_of_railways(railway: Railway) -> None:
     ours = {name for setting in SETTINGS for name in setting.variables}
     for options, _ in STORES.values():
