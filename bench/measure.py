@@ -38,7 +38,10 @@ class Figure:
 
 
 def measure(load: Load, server: Server, postgres: int, seconds: float) -> Figure | None:
-    """None where the server doesn't serve one of the load's endpoints. `postgres`: its process id."""
+    """None where the server doesn't serve one of the load's endpoints; HTTPError where it refuses a request.
+
+    `postgres`: its process id.
+    """
     try:
         requests = load.requests(server.url)
         for request in requests[:8] if load.unit == "request" else requests:
@@ -46,7 +49,7 @@ def measure(load: Load, server: Server, postgres: int, seconds: float) -> Figure
     except HTTPError as error:
         if error.code in NOT_SERVED:
             return None
-        raise RuntimeError(f"{load.name}: {error.code} {error.read(2000)!r}") from error
+        raise
     before = server.cpu_s(), cpu_s(postgres)
     with _peak(server) as peak:
         result = wrk(server.url, load.connections, seconds, requests)

@@ -24,6 +24,7 @@ class Server:
     """A server that answers at `url`. `start_s`: from its command to its first healthy answer."""
 
     url: str
+    database: str
     pid: int
     start_s: float
 
@@ -55,7 +56,7 @@ def railtrack() -> Contender:
     def start(database: str, folder: Path) -> AbstractContextManager[Server]:
         port = free_port()
         environment = {"MLFLOW_BACKEND_STORE_URI": database, "RAILTRACK_DATA": str(folder / "data")}
-        return _running([str(program), "server", "--port", str(port)], port, folder, environment)
+        return _running([str(program), "server", "--port", str(port)], port, folder, database, environment)
 
     return Contender("Railtrack", _version([str(program), "--version"]), start)
 
@@ -72,7 +73,7 @@ def mlflow(python: str, *, guide: bool) -> Contender:
         if guide:
             command += ["--workers", "2", "--gunicorn-opts", "--threads 4 --timeout 120"]
             environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-        return _running(command, port, folder, environment)
+        return _running(command, port, folder, database, environment)
 
     name = "MLflow, 2 workers of 4 threads" if guide else "MLflow, as it comes"
     return Contender(name, _version([python, "-m", "mlflow", "--version"]), start)
@@ -85,7 +86,7 @@ def fasttrackml(program: str) -> Contender:
         port = free_port()
         command = [program, "server", "--database-uri", database, "--listen-address", f"127.0.0.1:{port}"]
         command += ["--default-artifact-root", str(folder / "artifacts"), "--log-level", "error"]
-        return _running(command, port, folder, {})
+        return _running(command, port, folder, database, {})
 
     return Contender("FastTrackML", _version([program, "--version"]), start, schema="fasttrackml")
 
@@ -95,7 +96,9 @@ def _version(command: list[str]) -> str:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int, folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
+def _running(
+    command: list[str], port: int, folder: Path, database: str, environment: Mapping[str, str]
+) -> Iterator[Server]:
     folder.mkdir(parents=True, exist_ok=True)
     url = f"http://127.0.0.1:{port}"
     # Nothing of this machine's own: a stray MLFLOW_ or AWS_ variable would change what is measured.
@@ -107,7 +110,7 @@ def _running(command: list[str], port: int, folder: Path, environment: Mapping[s
         )
     try:
         _wait_until_healthy(process, url, folder / "server.log")
-        yield Server(url, process.pid, time.monotonic() - began)
+        yield Server(url, database, process.pid, time.monotonic() - began)
     finally:
         _stop(process)
 

@@ -87,6 +87,12 @@ class PostgresCluster(PostgresServer):
         self._process.wait(START_SECONDS)
         self._process = None
 
+    @property
+    def pid(self) -> int:
+        """The server's process, above those that serve connections."""
+        assert self._process is not None, "the server was not started"
+        return self._process.pid
+
     def log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")
 
