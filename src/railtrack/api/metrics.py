@@ -9,7 +9,7 @@ from railtrack.api.paged import paged_reply, whole_or_streamed
 from railtrack.api.runs.rows import metric_of
 from railtrack.auth import RUN_READ
 from railtrack.context import Context
-from railtrack.db import Db, Row, Tx
+from railtrack.db import Db, Row
 from railtrack.errors import SEE_DOCS, invalid
 from railtrack.search.paging import Query, read_token
 from railtrack.search.sql import INT64, Order
@@ -164,40 +164,95 @@ async def _samples(db: Db, req: GetMetricHistoryBulkInterval) -> AsyncGenerator[
     yield b"{}" if separator is opening else b"]}"
 
 
-async def _sampled(tx: Tx, runs: list[str], req: GetMetricHistoryBulkInterval) -> dict[str, list[MetricOfRun]]:
-    """run_id -> its sample, by step.
-
-    As MLflow chooses it: the points, `total` by step and time, are dealt out to `max_results` equal shares, of which
-    the first ones get one more where it doesn't come out even (`larger`). Each share gives its first point, but the
-    last one gives its last.
-    """
-    rows = await tx.fetch(
+async def _sampled(db: Db, runs: list[str], req: GetMetricHistoryBulkInterval) -> dict[str, list[MetricOfRun]]:
+    """run_id -> its sample, by step: all points where they are few enough."""
+    steps = (
+        INT64[0] if req.start_step is None else req.start_step,
+        INT64[-1] if req.end_step is None else req.end_step,
+    )
+    rows = await db.fetch(
         """
-        SELECT run_uuid, value, timestamp, step, is_nan
-        FROM (
-            SELECT run_uuid, value, timestamp, step, is_nan,
-                ROW_NUMBER() OVER (PARTITION BY run_uuid ORDER BY step, timestamp, value, is_nan) - 1 AS place,
-                COUNT(*) OVER (PARTITION BY run_uuid) AS total,
-                COUNT(*) OVER (PARTITION BY run_uuid) / CAST($5 AS BIGINT) AS share,
-                COUNT(*) OVER (PARTITION BY run_uuid) % CAST($5 AS BIGINT) AS larger
-            FROM metrics
-            WHERE run_uuid = ANY($1) AND key = $2 AND step BETWEEN $3 AND $4
-        ) AS points
-        WHERE place = total - 1 OR place < total - share AND
-            CASE WHEN place < larger * (share + 1) THEN place % (share + 1) = 0
-            ELSE (place - larger * (share + 1)) % share = 0 END
-        ORDER BY run_uuid, place
+        SELECT run_uuid, COUNT(*) FROM metrics
+        WHERE run_uuid = ANY($1) AND key = $2 AND step BETWEEN $3 AND $4 GROUP BY run_uuid
         """,
         runs,
         req.metric_key,
-        INT64[0] if req.start_step is None else req.start_step,
-        INT64[-1] if req.end_step is None else req.end_step,
-        req.max_results,
+        *steps,
     )
-    samples: dict[str, list[MetricOfRun]] = {}
-    for row in rows:
-        samples.setdefault(row[0], []).append(_of_run(req.metric_key, row))
+    totals: dict[str, int] = {row[0]: row[1] for row in rows}
+    samples = await _whole(db, [run_id for run_id in totals if totals[run_id] <= req.max_results], req, steps)
+    for run_id, total in totals.items():
+        if total > req.max_results:
+            samples[run_id] = await _some(db, run_id, req, steps, sample_places(total, req.max_results))
     return samples
+
+
+def sample_places(total: int, wanted: int) -> list[int]:
+    """The places, from 0, that a sample of `wanted` out of `total` points takes; `wanted` is less than `total`.
+
+    As MLflow chooses them: the points are dealt out to `wanted` equal shares, of which the first ones get one more
+    where it doesn't come out even. Each share gives its first point, but the last one gives its last.
+    """
+    share, larger = divmod(total, wanted)
+    return [*(at * share + min(at, larger) for at in range(wanted - 1)), total - 1]
+
+
+async def _whole(
+    db: Db, runs: list[str], req: GetMetricHistoryBulkInterval, steps: tuple[int, int]
+) -> dict[str, list[MetricOfRun]]:
+    """run_id -> all its points of these steps."""
+    samples: dict[str, list[MetricOfRun]] = {}
+    if runs:
+        for row in await db.fetch(
+            """
+            SELECT run_uuid, value, timestamp, step, is_nan FROM metrics
+            WHERE run_uuid = ANY($1) AND key = $2 AND step BETWEEN $3 AND $4
+            ORDER BY run_uuid, step, timestamp, value, is_nan
+            """,
+            runs,
+            req.metric_key,
+            *steps,
+        ):
+            samples.setdefault(row[0], []).append(_of_run(req.metric_key, row))
+    return samples
+
+
+async def _some(
+    db: Db, run_id: str, req: GetMetricHistoryBulkInterval, steps: tuple[int, int], places: list[int]
+) -> list[MetricOfRun]:
+    """The points at these places of a run's history, by step and time.
+
+    The index on (run_uuid, key, step) alone tells which steps the places have, and the how many-th points of their
+    step they are; numbering the points themselves had PostgreSQL sort all of them.
+    """
+    chosen = await db.fetch(
+        """
+        SELECT step, CAST(step AS TEXT) || '/' || CAST(place - first AS TEXT) FROM (
+            SELECT step, ROW_NUMBER() OVER (ORDER BY step) - 1 AS place, RANK() OVER (ORDER BY step) - 1 AS first
+            FROM metrics WHERE run_uuid = $1 AND key = $2 AND step BETWEEN $3 AND $4
+        ) AS placed
+        WHERE place = ANY($5)
+        """,
+        run_id,
+        req.metric_key,
+        *steps,
+        places,
+    )
+    rows = await db.fetch(
+        """
+        SELECT run_uuid, value, timestamp, step, is_nan FROM (
+            SELECT run_uuid, value, timestamp, step, is_nan,
+                ROW_NUMBER() OVER (PARTITION BY step ORDER BY timestamp, value, is_nan) - 1 AS nth
+            FROM metrics WHERE run_uuid = $1 AND key = $2 AND step = ANY($3)
+        ) AS of_step
+        WHERE CAST(step AS TEXT) || '/' || CAST(nth AS TEXT) = ANY($4) ORDER BY step, nth
+        """,
+        run_id,
+        req.metric_key,
+        sorted({step for step, _ in chosen}),
+        [step_and_nth for _, step_and_nth in chosen],
+    )
+    return [_of_run(req.metric_key, row) for row in rows]
 
 
 def _of_run(key: str, row: Row) -> MetricOfRun:
