@@ -120,7 +120,7 @@ class Query:
     @property
     def fingerprint(self) -> bytes:
         """A short digest of what decides which rows there are, and in which order."""
-        query = (self.table, self.where, self.order.joins, self.order.by, self.values)
+        query = (self.table, self.where, self.order.joins, self.order.tests, self.order.by, self.values)
         return blake2b(_packed(query), digest_size=FINGERPRINT_BYTES).digest()
 
     def page(self, last: Sequence[Value] | None, limit: int) -> tuple[str, list[Any]]:
@@ -139,7 +139,7 @@ class Query:
             source = f"step{number} AS {self.table}"
         sql = (
             f"SELECT {self.columns}, {', '.join(term.column for term in self.order.terms)} "  # noqa: S608 (as above)
-            f"FROM {' '.join([source, *self.order.joins])} WHERE {' AND '.join(final)} "
+            f"FROM {' '.join([source, *self.order.joins])} WHERE {' AND '.join([*final, *self.order.tests])} "
             f"ORDER BY {self.order.by} LIMIT {parameters.add(limit)}"
         )
         return f"WITH {', '.join(tables)} {sql}" if tables else sql, parameters.values

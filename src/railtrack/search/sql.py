@@ -4,8 +4,8 @@ Text is the same for both engines. Values of the request only ever travel as par
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from railtrack.errors import invalid
@@ -38,6 +38,8 @@ ORDER_KEYS_LIMIT = 20
 PATTERN_LIMIT = 10_000
 """Characters of a LIKE pattern; SQLite refuses more than 50,000 bytes."""
 
+TESTED_ALIAS = "x"
+"""What a vocabulary calls the rows that a condition tests."""
 SQL_OPERATORS = {"!=": "<>"}
 INT64 = range(-(2**63), 2**63)
 INT32 = range(-(2**31), 2**31)
@@ -88,20 +90,34 @@ def clauses_of(filter_text: str, vocabulary: Vocabulary) -> list[Clause]:
 
 def condition(clause: Clause, vocabulary: Vocabulary, parameters: Parameters) -> str:
     """One comparison as an SQL condition."""
+    return _tested(clause, vocabulary, parameters).text
+
+
+class Tested(NamedTuple):
+    """A comparison in SQL: the `test` of the rows that hold the value, and the condition `text` that there are such."""
+
+    text: str
+    name: Name
+    key: str
+    test: str
+
+
+def _tested(clause: Clause, vocabulary: Vocabulary, parameters: Parameters) -> Tested:
     name = name_of(clause.left)
     entity = _entity(name, vocabulary)
     subject = entity.any_field or entity.fields.get(name.key)
     if subject is None:
         raise invalid(entity.unknown_key.format(key=name.key[:250], valid=_set(entity.fields)))
     key = parameters.add(name.key) if entity.any_field else ""
+    identity = Name(entity.name, name.key)
     if clause.right is None:
         if clause.comparator not in entity.comparators:
             raise invalid(_no_null_test(clause.comparator, entity, name.key, vocabulary))
         present = subject.rows.format(key=key, test=f"{subject.column} IS NOT NULL")
-        return present if clause.comparator == "IS NOT NULL" else f"NOT {present}"
+        return Tested(present if clause.comparator == "IS NOT NULL" else f"NOT {present}", identity, key, "")
     comparison = Comparison(subject, entity, name.key, clause.comparator, clause.right)
     test = _TESTS[subject.values](comparison, parameters)
-    return subject.rows.format(key=key, test=test)
+    return Tested(subject.rows.format(key=key, test=test), identity, key, test if entity.sorts_tested_rows else "")
 
 
 def _no_null_test(comparator: str, entity: Entity, key: str, vocabulary: Vocabulary) -> str:
@@ -240,6 +256,10 @@ class Order:
 
     joins: tuple[str, ...]
     terms: tuple[Term, ...]
+    joined: Mapping[Name, str] = field(default_factory=dict)
+    """Whose rows are joined, by entity and key, and under which alias."""
+    tests: tuple[str, ...] = ()
+    """Conditions of the filter on the joined rows."""
 
     @property
     def by(self) -> str:
@@ -250,11 +270,32 @@ def _spelled(term: Term) -> str:
     return term.column + (" DESC" if term.descending else "") + (" NULLS LAST" if term.nullable else "")
 
 
+def search_of(
+    filter_text: str, order_by: Sequence[str], vocabulary: Vocabulary, parameters: Parameters
+) -> tuple[list[str], Order]:
+    """The conditions and the order of a search; one that is ordered by what it filters by looks its rows up once.
+
+    With both looked up, PostgreSQL joined all runs twice and sorted them whole: 75 ms for the best 100 of 23,525 runs;
+    with one join it walks down the sorted values until it has its page: 12 ms.
+    """
+    found = [_tested(clause, vocabulary, parameters) for clause in clauses_of(filter_text, vocabulary)]
+    order = order_of(order_by, vocabulary, parameters)
+    shared = [one for one in found if one.test and one.name in order.joined]
+    tests = tuple(_on_joined(one, order.joined[one.name]) for one in shared)
+    return [one.text for one in found if one not in shared], replace(order, tests=tests)
+
+
+def _on_joined(tested: Tested, alias: str) -> str:
+    # The key once more: PostgreSQL refuses a parameter that no text mentions.
+    return f"{alias}.key = {tested.key} AND {tested.test.replace(f'{TESTED_ALIAS}.', f'{alias}.')}"
+
+
 def order_of(order_by: Sequence[str], vocabulary: Vocabulary, parameters: Parameters) -> Order:
     """The order that order_by asks for, and the vocabulary's own among equals. Raises MLflow's complaints."""
     if len(order_by) > ORDER_KEYS_LIMIT:
         raise invalid(f"Invalid order_by: it has {len(order_by)} clauses, more than {ORDER_KEYS_LIMIT}.")
     joins: list[str] = []
+    joined: dict[Name, str] = {}
     terms: list[Term] = []
     seen: set[tuple[Term, ...] | Name] = set()
     for text in order_by:
@@ -270,10 +311,11 @@ def order_of(order_by: Sequence[str], vocabulary: Vocabulary, parameters: Parame
         alias = f"o{len(joins) + 1}"
         if sort.join:
             joins.append(sort.join.format(alias=alias, key=parameters.add(name.key)))
+            joined[Name(entity.name, name.key)] = alias
         terms += [_directed(term, descending, alias) for term in sort.terms]
     named = {term.column for term in terms}
     terms += [term for term in vocabulary.order if term.column not in named]
-    return Order(tuple(joins), tuple(terms))
+    return Order(tuple(joins), tuple(terms), joined)
 
 
 def _sort(entity: Entity, key: str, vocabulary: Vocabulary) -> Sort:

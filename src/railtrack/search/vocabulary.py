@@ -74,6 +74,8 @@ class Entity:
     any_field: Field | None = None
     sorts: Mapping[str, Sort] = field(default_factory=dict)
     any_sort: Sort | None = None
+    sorts_tested_rows: bool = False
+    """Whether any_sort joins the very rows that any_field tests, which it calls x."""
     comparators: tuple[str, ...] = TEXT_COMPARATORS
     """For fields of text; numbers have NUMBER_COMPARATORS, ids their own."""
     bare_text: bool = False

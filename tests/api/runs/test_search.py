@@ -311,7 +311,7 @@ async def test_a_search_that_is_wrong_is_refused_in_mlflows_words(
 
 def test_a_search_is_one_statement_with_a_semi_join_for_each_comparison() -> None:
     filter_text = "metrics.m > 0.5 AND params.p LIKE 'a%' AND dataset.context = 'train'"
-    query = query_of(SearchRuns(experiment_ids=["7"], filter=filter_text, order_by=["metrics.m DESC"]))
+    query = query_of(SearchRuns(experiment_ids=["7"], filter=filter_text, order_by=["metrics.n DESC"]))
     sql, values = query.page(None, 100)
     assert sql.split(" FROM runs ", 1)[1] == (
         "LEFT JOIN latest_metrics o1 ON o1.run_uuid = runs.run_uuid AND o1.key = $6 "
@@ -326,4 +326,44 @@ def test_a_search_is_one_statement_with_a_semi_join_for_each_comparison() -> Non
         "ORDER BY CASE WHEN o1.is_nan THEN 1 WHEN o1.value IS NULL THEN 2 ELSE 0 END, o1.value DESC NULLS LAST, "
         "runs.start_time DESC NULLS LAST, runs.run_uuid LIMIT $9"
     )
-    assert values == ["m", 0.5, "p", "a%", "train", "m", 7, "active", 100]
+    assert values == ["m", 0.5, "p", "a%", "train", "n", 7, "active", 100]
+
+
+def test_what_a_search_filters_and_orders_by_is_joined_once() -> None:
+    filter_text = "metrics.m > 0.5 AND metrics.m != 2 AND params.p LIKE 'a%'"
+    order_by = ["params.p", "metrics.m DESC", "tags.other"]
+    query = query_of(SearchRuns(experiment_ids=["7"], filter=filter_text, order_by=order_by))
+    sql, values = query.page(None, 100)
+    assert sql.rsplit(" WHERE ", 1)[1].split(" ORDER BY ")[0] == (
+        "runs.experiment_id = $10 AND runs.lifecycle_stage = $11 "
+        "AND o2.key = $1 AND o2.value > $2 AND NOT o2.is_nan "
+        "AND o2.key = $3 AND (o2.value <> $4 OR o2.is_nan) "
+        "AND o1.key = $5 AND o1.value LIKE $6 ESCAPE '\\'"
+    )
+    assert values == ["m", 0.5, "m", 2.0, "p", "a%", "p", "m", "other", 7, "active", 100]
+
+
+@pytest.mark.parametrize(
+    ("filter_text", "found"),
+    [
+        ("metrics.m > 1", ["three", "two"]),
+        ("metrics.m != 2", ["three", "one", "none"]),
+        ("metrics.m > 1 AND metrics.m < 3", ["two"]),
+        ("params.p LIKE 'a%' AND metrics.m >= 1", ["three", "one"]),
+    ],
+)
+async def test_filter_and_order_by_the_same_name_agree(client: Client, filter_text: str, found: list[str]) -> None:
+    """One run has no number in the metric, one no metric at all."""
+    values = {"one": 1, "two": 2, "three": 3, "none": "NaN"}
+    for name, param in {"one": "ab", "two": "b", "three": "ac", "none": "c", "without": "d"}.items():
+        created = await client.ok("POST", "runs/create", {"experiment_id": "0", "run_name": name})
+        run_id = created["run"]["info"]["run_id"]
+        metrics = [{"key": "m", "value": values[name], "timestamp": 1, "step": 1}] if name in values else []
+        params = [{"key": "p", "value": param}]
+        await client.ok("POST", "runs/log-batch", {"run_id": run_id, "metrics": metrics, "params": params})
+    for order in (["metrics.m DESC"], ["metrics.m DESC", "params.p"]):
+        body = {"experiment_ids": ["0"], "filter": filter_text, "order_by": order, "max_results": 2}
+        pages = [await client.ok("POST", "runs/search", body)]
+        while token := pages[-1].get("next_page_token"):
+            pages.append(await client.ok("POST", "runs/search", {**body, "page_token": token}))
+        assert [run["info"]["run_name"] for page in pages for run in page.get("runs", [])] == found

@@ -16,7 +16,7 @@ from railtrack.context import Context
 from railtrack.db import Row
 from railtrack.errors import invalid, invalid_value
 from railtrack.search.paging import Query, read_token
-from railtrack.search.sql import Parameters, among, conditions, order_of
+from railtrack.search.sql import Parameters, among, search_of
 from railtrack.wire.request import Int32, Request
 from railtrack.wire.response import Reply
 from railtrack.wire.routing import endpoint
@@ -57,8 +57,7 @@ async def search_runs(ctx: Context, req: SearchRuns) -> Reply:
 def query_of(req: SearchRuns) -> Query:
     """The search in SQL. Complains first about the filter, then about the order, then about the ids, as MLflow does."""
     parameters = Parameters()
-    where = conditions(req.filter, RUNS, parameters)
-    order = order_of(req.order_by, RUNS, parameters)
+    where, order = search_of(req.filter, req.order_by, RUNS, parameters)
     numbers = sorted(set(experiment_numbers(req.experiment_ids)))
     scope = [
         among("runs.experiment_id", numbers, parameters),

@@ -70,6 +70,7 @@ _METRICS = Entity(
         ),
         "LEFT JOIN latest_metrics {alias} ON {alias}.run_uuid = runs.run_uuid AND {alias}.key = {key}",
     ),
+    sorts_tested_rows=True,
     number_wanted="Expected numeric value type for metric. Found {value}",
     bad_comparator=_BAD_COMPARATOR,
 )
@@ -83,6 +84,7 @@ _PARAMS = Entity(
         (Term("{alias}.value", Values.TEXT, nullable=True),),
         "LEFT JOIN params {alias} ON {alias}.run_uuid = runs.run_uuid AND {alias}.key = {key}",
     ),
+    sorts_tested_rows=True,
     comparators=TEXT_COMPARATORS + NULL_COMPARATORS,
     text_wanted="Expected a quoted string value for parameter (e.g. 'my-value'). Got value {value}",
 )
@@ -96,6 +98,7 @@ _TAGS = Entity(
         (Term("{alias}.value", Values.TEXT, nullable=True),),
         "LEFT JOIN tags {alias} ON {alias}.run_uuid = runs.run_uuid AND {alias}.key = {key}",
     ),
+    sorts_tested_rows=True,
     comparators=TEXT_COMPARATORS + NULL_COMPARATORS,
     text_wanted="Expected a quoted string value for tag (e.g. 'my-value'). Got value {value}",
     bad_comparator=_BAD_COMPARATOR,
