@@ -112,6 +112,67 @@ async def test_a_store_that_stays_away_is_told_within_seconds(quirky: QuirkyS3, 
     assert time.monotonic() - begun < 20
 
 
+async def test_of_an_artifact_that_is_not_read_from_its_beginning_only_the_head_is_sent_for(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores
+) -> None:
+    quirky.objects["a"] = b"0123456789"
+    store = quirky_stores.proxied().store
+    artifact = await store.open("a", whole=False)
+    assert artifact.size == 10
+    assert b"".join([chunk async for chunk in artifact.chunks(2, 5)]) == b"234"
+    assert [(call.method, call.headers.get("range")) for call in quirky.calls] == [("HEAD", None), ("GET", "bytes=2-4")]
+    assert "No such artifact" in await refused(404, store.open("b", whole=False))
+    quirky.refused = {"HEAD": Reply(403), "GET": error(403, "AccessDenied", "for this reason")}
+    with pytest.raises(ApiError, match="for this reason"):
+        await store.open("a", whole=False)
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ('"abc"', '"abc"'), ("abc", '"abc"'), ('W/"abc"', 'W/"abc"'),
+        ('"a"b"', '"1700000000-1"'), ("", '"1700000000-1"'), ("a b", '"1700000000-1"'),
+    ],
+)  # fmt: skip
+async def test_a_stores_etag_is_made_one_of_https(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores, sent: str, told: str
+) -> None:
+    headers = {"etag": sent, "last-modified": "Tue, 14 Nov 2023 22:13:20 GMT"}
+    quirky.refused = {"GET": Reply(200, b"x", headers)}
+    artifact = await quirky_stores.proxied().store.open("a")
+    assert artifact.etag == told
+    assert b"".join([chunk async for chunk in artifact.chunks(0, 1)]) == b"x"
+
+
+async def test_a_store_that_sends_another_range_is_not_believed(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores
+) -> None:
+    quirky.objects["a"] = b"0123456789"
+    artifact = await quirky_stores.proxied().store.open("a", whole=False)
+    quirky.refused = {"GET": Reply(206, b"0123", {"etag": artifact.etag})}
+    with pytest.raises(OSError, match="knows no ranges"):
+        _ = [chunk async for chunk in artifact.chunks(2, 5)]
+
+
+@pytest.mark.parametrize("token", ["", "<NextContinuationToken>again</NextContinuationToken>"])
+async def test_a_listing_that_does_not_go_on_is_an_error_and_not_the_end(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores, token: str
+) -> None:
+    listing = f"<ListBucketResult><IsTruncated>true</IsTruncated>{token}</ListBucketResult>"
+    quirky.refused = {"GET list": Reply(200, listing.encode())}
+    await refused(503, quirky_stores.proxied().store.list("big", None, 5000))
+    assert len(quirky.calls) < 5
+
+
+async def test_a_deletion_without_effect_does_not_go_on_for_ever(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores
+) -> None:
+    quirky.objects = {"big/a": b""}
+    quirky.refused = {"POST delete": Reply(200, b"<DeleteResult/>")}
+    message = await refused(503, quirky_stores.proxied().store.delete("big"))
+    assert "it lists what it said it had deleted" in message
+
+
 async def test_a_part_that_is_refused_undoes_the_upload(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
     store = quirky_stores.proxied().store
     for refused_kind in ("PUT part", "POST complete"):

@@ -131,6 +131,9 @@ class QuirkyS3:
             return Reply(206, content[int(wanted[1]) : int(wanted[2]) + 1], headers)
         return Reply(200, content, headers)
 
+    def _head(self, call: Call) -> Reply:
+        return self._get(call)
+
     def _put(self, call: Call) -> Reply:
         if upload := call.query.get("uploadId"):
             self.uploads[upload][int(call.query["partNumber"])] = call.body
@@ -192,7 +195,7 @@ class QuirkyS3:
         self.connections += 1
         self.writers.add(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while (reply := self.answer(await _read(reader, self.style))) is not None:
+            while (reply := self.answer(call := await _read(reader, self.style))) is not None:
                 await asyncio.sleep(self.delay)
                 head = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
                 head += [f"{name}: {value}" for name, value in reply.headers.items()]
@@ -200,7 +203,8 @@ class QuirkyS3:
                     head.append(f"Date: {formatdate(time.time() + self.clock_ahead_s, usegmt=True)}")
                 head += [f"Content-Length: {len(reply.body)}", "", ""]
                 cut = self.break_off.pop(0) if self.break_off and reply.status in (200, 206) else None
-                writer.write("\r\n".join(head).encode() + reply.body[:cut])
+                body = b"" if call.method == "HEAD" else reply.body[:cut]
+                writer.write("\r\n".join(head).encode() + body)
                 await writer.drain()
                 if cut is not None:
                     break

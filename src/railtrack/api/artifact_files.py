@@ -19,6 +19,8 @@ from railtrack.wire.response import JSON, Reply, Stream
 LISTED_AT_ONCE = 20_000
 """Entries of a folder in memory at a time, 6 MB; longer listings are sent piece by piece. A local folder is read anew
 for every piece."""
+PARTIAL = (b"range", b"if-none-match", b"if-modified-since")
+"""Headers of requests that may be answered with less than the file."""
 
 
 class FileInfo(msgspec.Struct, omit_defaults=True):
@@ -45,7 +47,8 @@ async def folder_listing(stores: ArtifactStores, root_uri: str, path: str) -> Re
 
 async def download(http: HttpRequest, place: Location) -> Reply:
     """The file, all of it or the range that the request asks for."""
-    return file_reply(http, basename(place.key), await place.store.open(place.key))
+    whole = http.method == "GET" and not any(http.header(name) for name in PARTIAL)
+    return file_reply(http, basename(place.key), await place.store.open(place.key, whole=whole))
 
 
 async def listing(place: Location, prefix: str, root_uri: str | None = None) -> Reply:

@@ -220,7 +220,7 @@ async def _direct(ctx: Context, uri: str, path: str, what: str) -> tuple[Locatio
 
 async def _download_url(store: DirectStore, key: str, seconds: int) -> tuple[str, int]:
     """The URL of a file that is there, and its size. A browser saves what it gets there, and shows nothing of it."""
-    artifact = await store.open(key)
+    artifact = await store.open(key, whole=False)
     artifact.close()
     disposition = f"attachment; filename*=UTF-8''{quote(basename(key), safe='')}"
     return await store.presign("GET", key, seconds, (("response-content-disposition", disposition),)), artifact.size

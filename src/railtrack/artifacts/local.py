@@ -90,7 +90,7 @@ class LocalStore:
         finally:
             await self._threads.run(upload.end)
 
-    async def open(self, key: str) -> "LocalArtifact":
+    async def open(self, key: str, *, whole: bool = True) -> "LocalArtifact":
         with _reading(key):
             return await self._threads.run(_open_file, self.root, key, self._threads)
 

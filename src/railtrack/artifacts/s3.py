@@ -6,8 +6,9 @@ How requests are signed, sent and repeated is in s3_bucket.py, how a stream beco
 import asyncio
 import base64
 import hashlib
+import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
@@ -27,6 +28,7 @@ DELETED_AT_ONCE = 4
 """Pages of keys. Amazon takes most of a second for one: 100,000 objects are to be gone in the client's 120 s."""
 RESUMES = 3
 """How often a download goes on after the store broke it off, without a byte in between."""
+ETAG = re.compile(r'(W/)?"[!#-~]+"')
 MISSING = frozenset(("NoSuchKey", "HTTP 404"))
 
 
@@ -49,17 +51,28 @@ class S3Store:
         with self._calling(key):
             await upload(self.bucket, self._full(key), chunks, self._memory)
 
-    async def open(self, key: str) -> "S3Artifact":
+    async def open(self, key: str, *, whole: bool = True) -> "S3Artifact":
         if not key:
             raise is_folder(key)
         with self._calling(key):
             try:
-                return S3Artifact(self.bucket, self._full(key), await self.bucket.open(self._full(key), {}))
+                return await self._opened(self._full(key), whole)
             except S3Refusal as error:
                 if error.code not in MISSING:
                     raise
             within = await self._listed(f"{self._full(key)}/", None, 1)
         raise is_folder(key) if within.keys else no_such(key)
+
+    async def _opened(self, key: str, whole: bool) -> "S3Artifact":
+        if not whole:
+            try:
+                return S3Artifact(self.bucket, key, (await self.bucket.call("HEAD", key)).headers)
+            except S3Refusal as error:
+                if error.code in MISSING:
+                    raise
+                # Any other refusal has no body to say why: GET's has.
+        answer = await self.bucket.open(key, {})
+        return S3Artifact(self.bucket, key, answer.headers, answer)
 
     async def list(self, folder: str, token: str | None, limit: int) -> Page:
         prefix = f"{self._full(folder)}/".lstrip("/")
@@ -77,10 +90,14 @@ class S3Store:
             raise invalid("Invalid path")
         with self._calling(key):
             await self._delete_one(self._full(key))
+            before: Sequence[Sequence[str]] = ()
             while pages := await self._pages(f"{self._full(key)}/"):
+                if pages == before:
+                    raise TransferError("it lists what it said it had deleted")
                 for error in await asyncio.gather(*map(self._delete_many, pages), return_exceptions=True):
                     if error is not None:
                         raise error
+                before = pages
 
     async def probe(self) -> None:
         with self._calling("a probe"):
@@ -127,7 +144,10 @@ class S3Store:
         found = parse((await self.bucket.call("GET", "", query)).body)
         if found is None or not found.tag.endswith("ListBucketResult"):
             raise TransferError("what it lists is no ListBucketResult")
-        return _listing_of(found)
+        listed = _listing_of(found)
+        if token and listed.next_token == token:
+            raise TransferError("it lists the same page again and again")
+        return listed
 
     async def _pages(self, prefix: str) -> Sequence[Sequence[str]]:
         """The first keys below `prefix`, in pages as they may be deleted."""
@@ -178,17 +198,17 @@ class S3Artifact:
     and must still be the same version.
     """
 
-    def __init__(self, bucket: Bucket, key: str, answer: HttpAnswer) -> None:
-        self._answer: HttpAnswer | None = answer
-        length, modified = answer.headers.get("content-length", ""), answer.headers.get("last-modified", "")
+    def __init__(self, bucket: Bucket, key: str, headers: Mapping[str, str], answer: HttpAnswer | None = None) -> None:
+        self._answer = answer
+        length, modified = headers.get("content-length", ""), headers.get("last-modified", "")
         try:
             self.size = int(length)
             self.modified = parsedate_to_datetime(modified).timestamp()
         except ValueError:
             self.close()
             raise TransferError("an object came without its length or date") from None
-        self.etag = answer.headers.get("etag") or f'"{self.modified:.0f}-{self.size:x}"'
-        self._etag_sent = answer.headers.get("etag")
+        self._etag_sent = headers.get("etag")
+        self.etag = _validator(self._etag_sent or "") or f'"{self.modified:.0f}-{self.size:x}"'
         self._bucket = bucket
         self._key = key
 
@@ -225,10 +245,18 @@ class S3Artifact:
                 return answer
             answer.close()
         answer = await self._bucket.open(self._key, {"range": f"bytes={start}-{stop - 1}"})
-        if answer.status != 206 or answer.headers.get("etag") != self._etag_sent:
+        is_same = answer.status == 206 and answer.headers.get("etag") == self._etag_sent
+        if not is_same or answer.headers.get("content-length", str(stop - start)) != str(stop - start):
             answer.close()
             raise OSError("the object was replaced while it was being sent, or the store knows no ranges")
         return answer
+
+
+def _validator(etag: str) -> str:
+    """As HTTP has it; some stores leave the quotes out. "" for what is none."""
+    if ETAG.fullmatch(etag):
+        return etag
+    return f'"{etag}"' if ETAG.fullmatch(f'"{etag}"') else ""
 
 
 def _listing_of(found: ElementTree.Element) -> _Listed:
@@ -241,8 +269,12 @@ def _listing_of(found: ElementTree.Element) -> _Listed:
 
     keys = [(name(one, "Key"), int(text_of(one, "Size") or 0)) for one in found.findall("{*}Contents")]
     folders = [name(one, "Prefix") for one in found.findall("{*}CommonPrefixes")]
-    cut = text_of(found, "IsTruncated") == "true"
-    return _Listed(keys, folders, text_of(found, "NextContinuationToken") or None if cut else None)
+    token = text_of(found, "NextContinuationToken") or None
+    if text_of(found, "IsTruncated") != "true":
+        token = None
+    elif token is None:
+        raise TransferError("its listing is cut off, and it does not say how to go on")
+    return _Listed(keys, folders, token)
 
 
 def _entries(listed: _Listed, prefix: int) -> list[Entry]:

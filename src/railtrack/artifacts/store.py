@@ -53,8 +53,11 @@ class Store(Protocol):
         source raises or the task is cancelled, the key keeps its old content and nothing is left behind.
         """
 
-    async def open(self, key: str) -> Artifact:
-        """Raises RESOURCE_DOES_NOT_EXIST, or INVALID_PARAMETER_VALUE for a folder."""
+    async def open(self, key: str, *, whole: bool = True) -> Artifact:
+        """`whole`: it will likely be read from its first byte to its last, so they may be sent for at once.
+
+        Raises RESOURCE_DOES_NOT_EXIST, or INVALID_PARAMETER_VALUE for a folder.
+        """
 
     async def list(self, folder: str, token: str | None, limit: int) -> Page:
         """At most `limit` entries of a folder, in one order over all pages; none for a file or a missing

@@ -6,6 +6,7 @@ nor are redirects and retries.
 
 import asyncio
 import os
+import re
 import socket
 import ssl
 import time
@@ -26,6 +27,7 @@ SENT_BYTES = 512 * 1024
 """What the other side has IDLE_LIMIT_S to accept."""
 Body = Sendable | list[bytes]
 """Bytes, or pieces of them."""
+CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
 NO_TLS = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"))
 """What OpenSSL calls an answer that is plain text."""
 FAILURES = (OSError, EOFError, ValueError, TimeoutError)
@@ -163,6 +165,13 @@ def _tls(ca_bundle: str) -> ssl.SSLContext:
         raise UntrustedError(f"AWS_CA_BUNDLE: {ca_bundle} has no certificates") from error
 
 
+def _chunk_size(line: bytes) -> int:
+    size = line.partition(b";")[0].strip()
+    if not CHUNK_SIZE.fullmatch(size):  # int() takes signs and underscores, too
+        raise ValueError("a chunk without a size")
+    return int(size, 16)
+
+
 def _address(host: str) -> str:
     """What to look up: names below `localhost` are this machine (RFC 6761), which not every resolver knows."""
     return "localhost" if host.endswith(".localhost") else host
@@ -245,7 +254,7 @@ class HttpAnswer:
 
     async def _chunked_body(self) -> AsyncGenerator[bytes, None]:
         connection = self._opened()
-        while size := int((await connection.until(b"\r\n")).partition(b";")[0], 16):
+        while size := _chunk_size(await connection.until(b"\r\n")):
             while size:
                 piece = await connection.some(min(READ_BYTES, size))
                 if not piece:

@@ -25,7 +25,7 @@ TEXT_ENDINGS = frozenset((
 # fmt: on
 """What MLflow serves as text/plain, as observed; so are files named MLmodel."""
 
-RANGE = re.compile(r"bytes=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
+RANGE = re.compile(r"bytes=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.IGNORECASE)
 
 _types = mimetypes.MimeTypes(filenames=())
 for _type, _ending in (("application/geo+json", ".geojson"), ("image/webp", ".webp"), ("text/javascript", ".mjs")):
@@ -51,13 +51,13 @@ def file_reply(http: HttpRequest, name: str, file: File) -> Reply:
         file.close()
         return Raw(b"", media_type(name), 304, _headers(name, file))
     wanted = _wanted(http, file)
-    if wanted is None:
-        file.close()
-        return _unsatisfiable(file)
-    start, stop = wanted
+    start, stop = wanted or (0, file.size)
     headers = _headers(name, file)
     status = 200
-    if stop - start < file.size:
+    if wanted:
+        if start >= stop:
+            file.close()
+            return _unsatisfiable(file)
         status = 206
         headers = (*headers, (b"content-range", f"bytes {start}-{stop - 1}/{file.size}".encode()))
     if http.method == "HEAD":
@@ -107,20 +107,26 @@ def _is_unchanged_since(file: File, date: str) -> bool:
 
 
 def _wanted(http: HttpRequest, file: File) -> tuple[int, int] | None:
-    """The first byte and the one after the last; None where the range asked for has nothing of the file.
+    """The first byte and the one after the last of the range asked for, the other way round where nothing of it is in
+    the file; None for the whole file.
 
-    Several ranges at once and units other than bytes get the whole file, which RFC 9110 leaves open.
+    Several ranges at once and units other than bytes get the whole file, which RFC 9110 leaves open; so does what is no
+    range, as it demands, and an empty file.
     """
-    whole = (0, file.size)
     match = RANGE.fullmatch(http.header(b"range"))
-    condition = http.header(b"if-range")
-    if http.method != "GET" or not match or not file.size or condition not in ("", file.etag):
-        return whole
+    if http.method != "GET" or not match or not file.size or not _is_version(http.header(b"if-range"), file):
+        return None
     first, last = match.groups()
     if not first:
-        return (max(0, file.size - int(last)), file.size) if last and int(last) else None
-    start, stop = int(first), min(int(last) + 1 if last else file.size, file.size)
-    return (start, stop) if start < stop else None
+        return (file.size - min(int(last), file.size), file.size) if last else None
+    if last and int(last) < int(first):
+        return None
+    return int(first), min(int(last) + 1, file.size) if last else file.size
+
+
+def _is_version(condition: str, file: File) -> bool:
+    """If-Range, where it is sent, is this very version: a weak validator never says so."""
+    return not condition or (condition == file.etag and not condition.startswith("W/"))
 
 
 def _unsatisfiable(file: File) -> Raw:

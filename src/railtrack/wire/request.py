@@ -112,7 +112,7 @@ class HttpRequest:
     def has_version(self, etag: str) -> bool:
         """Whether If-None-Match names the version that `etag` (in its quotes) stands for: 304 is then enough."""
         known = [tag.strip().removeprefix("W/") for tag in self.header(b"if-none-match").split(",")]
-        return etag in known or known == ["*"]
+        return etag.removeprefix("W/") in known or known == ["*"]
 
     @property
     def query(self) -> dict[str, list[str]]:
