@@ -49,6 +49,8 @@ class Target(NamedTuple):
     url: str
     pids: Callable[[], Sequence[int]]
     folders: Sequence[Path] = ()
+    put: str = "PUT"
+    """How it is uploaded to, as bench.transfer calls it."""
 
 
 @dataclass
@@ -64,7 +66,8 @@ class Load:
 
 
 def load(target: Target, method: str, count: int, size_mb: int, *, folder: str = "load") -> Load:
-    command = [sys.executable, "-m", "bench.transfer", method, str(count), str(size_mb), f"{target.url}/{folder}/{{}}"]
+    verb = target.put if method == "PUT" else method
+    command = [sys.executable, "-m", "bench.transfer", verb, str(count), str(size_mb), f"{target.url}/{folder}/{{}}"]
     before = cpu_s(target.pids())
     with Watch(target.pids, target.folders) as watch:
         told = subprocess.run(command, check=True, capture_output=True, timeout=LIMIT_S).stdout
@@ -239,15 +242,16 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         s3 = stack.enter_context(fast_s3_server())
-        store = Target("the store itself", f"{s3.url}/{BUCKET}/direct", list)
+        store = Target("the store itself", f"{s3.url}/{BUCKET}/direct", list, put="SIGNED")
+        unsigned = Target("the same, unsigned", f"{s3.url}/{BUCKET}/direct", list)
         cgroup = stack.enter_context(MemoryCgroup.of(LIMIT_MB << 20))
         _, ours = stack.enter_context(railtrack(folder / "railtrack", s3, cgroup))
-        targets = [store, ours]
+        targets = [store, unsigned, ours]
         where = f"in a cgroup of {LIMIT_MB} MB" if cgroup else "without a cgroup, which this user cannot make"
         sections += [f"### Memory, {where}", memory_table(ours, cgroup, options.large_mb)]
         if options.mlflow:
             targets.append(stack.enter_context(_mlflow(options.mlflow, s3, folder / "mlflow")))
-        sections += ["### Time to the first byte", first_byte_table(store, targets)]
+        sections += ["### Time to the first byte", first_byte_table(store, [store, *targets[2:]])]
         title = f"### Side by side: {AT_ONCE} files of {options.side_mb} MB at once, {options.rounds} rounds"
         sections += [title, side_by_side_table(store, targets, options.side_mb, options.rounds)]
         if options.client:

@@ -1,9 +1,10 @@
 """Many uploads or downloads at once over HTTP, run as a process of its own beside the server under test.
 
-    python -m bench.transfer PUT|GET COUNT MB URL     URL: with {} for the number of the file
+    python -m bench.transfer PUT|GET|SIGNED COUNT MB URL     URL: with {} for the number of the file
 
 prints one line of JSON: seconds, failures, and the seconds to the first byte of each answer's body. What is sent is one
-random block, again and again; what comes back is compared with it.
+random block, again and again; what comes back is compared with it. SIGNED is a PUT that takes the SHA-256 of each block
+before it sends it, as whoever sends to S3 over plain http has to.
 """
 
 import hashlib
@@ -49,8 +50,8 @@ def _one(method: str, size: int, url: str, block: bytes, outcome: Outcome) -> No
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=ANSWER_LIMIT_S)
     try:
         connection.connect()
-        if method == "PUT":
-            _put(connection, parts.path, size, block)
+        if method != "GET":
+            _put(connection, parts.path, size, block, signed=method == "SIGNED")
         else:
             outcome.first_byte_s.append(_get(connection, parts.path, size, block))
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -59,14 +60,17 @@ def _one(method: str, size: int, url: str, block: bytes, outcome: Outcome) -> No
         connection.close()
 
 
-def _put(connection: http.client.HTTPConnection, path: str, size: int, block: bytes) -> None:
+def _put(connection: http.client.HTTPConnection, path: str, size: int, block: bytes, *, signed: bool) -> None:
     connection.putrequest("PUT", path)
     connection.putheader("Content-Length", str(size))
     connection.endheaders()
     stream: socket.socket = connection.sock
     view = memoryview(block)
     for at in range(0, size, BLOCK):
-        stream.sendall(view[: min(BLOCK, size - at)])
+        piece = view[: min(BLOCK, size - at)]
+        if signed:
+            hashlib.sha256(piece).digest()
+        stream.sendall(piece)
     answer = connection.getresponse()
     said = answer.read()
     if answer.status != 200:

@@ -120,7 +120,7 @@ class Bucket:
 
     @property
     def signs_bodies(self) -> bool:
-        """Whether artifacts are signed with their digest: half the price of an upload, and needless over TLS."""
+        """Whether artifacts are signed with their digest: a third of the price of an upload, and needless over TLS."""
         return not self.endpoint.secure
 
     async def call(
