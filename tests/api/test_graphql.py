@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.client import Client
 
+from railtrack.api.graphql import ITEMS_SHOWN, POINTS_SHOWN, SAMPLE_LIMIT
 from railtrack.db import Db
 
 GET_EXPERIMENT = """
@@ -322,3 +323,57 @@ async def test_wrong_variables_are_refused_naming_them(client: Client) -> None:
 def test_a_process_without_queries_does_not_load_the_library() -> None:
     program = "import sys; from railtrack.api import endpoints; endpoints(); sys.exit('graphql' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+async def test_a_page_of_runs_is_short_whatever_is_asked_for_and_its_token_leads_on(client: Client) -> None:
+    experiment_id = (await client.ok("POST", "experiments/create", {"name": "many"}))["experiment_id"]
+    for number in range(ITEMS_SHOWN + 5):
+        await client.ok("POST", "runs/create", {"experiment_id": experiment_id, "run_name": f"run {number}"})
+    query = (
+        "query ($data: MlflowSearchRunsInput) "
+        "{ mlflowSearchRuns(input: $data) { nextPageToken runs { info { runName } } } }"
+    )
+    names: list[str] = []
+    asked: dict[str, Any] = {"experimentIds": [experiment_id], "maxResults": 50_000}
+    while True:
+        page = (await ask(client, query, {"data": asked}))[0]["mlflowSearchRuns"]
+        assert len(page["runs"]) <= ITEMS_SHOWN
+        names += [one["info"]["runName"] for one in page["runs"]]
+        if not page["nextPageToken"]:
+            break
+        asked["pageToken"] = page["nextPageToken"]
+    assert len(set(names)) == len(names) == ITEMS_SHOWN + 5
+
+
+async def test_sampled_points_are_bounded_over_all_runs(client: Client, db: Db) -> None:
+    experiment_id = (await client.ok("POST", "experiments/create", {"name": "long"}))["experiment_id"]
+    run = await client.ok("POST", "runs/create", {"experiment_id": experiment_id})
+    run_id = run["run"]["info"]["run_id"]
+    for at in range(0, 3000, 1000):
+        metrics = [{"key": "loss", "value": 1, "timestamp": 1, "step": step} for step in range(at, at + 1000)]
+        await client.ok("POST", "runs/log-batch", {"run_id": run_id, "metrics": metrics})
+    query = (
+        "query ($data: MlflowGetMetricHistoryBulkIntervalInput) "
+        "{ mlflowGetMetricHistoryBulkInterval(input: $data) { metrics { step } } }"
+    )
+    for runs, points in ((1, SAMPLE_LIMIT), (100, POINTS_SHOWN // 100)):
+        asked = {"runIds": [run_id] + ["nobody"] * (runs - 1), "metricKey": "loss"}
+        data, _ = await ask(client, query, {"data": asked})
+        assert len(data["mlflowGetMetricHistoryBulkInterval"]["metrics"]) == points
+
+
+@pytest.mark.parametrize("most", ["many", "1.5", "", "9" * 30])
+async def test_a_number_that_is_none_is_refused_as_rest_refuses_it(client: Client, most: str) -> None:
+    query = (
+        "query ($data: MlflowSearchModelVersionsInput) "
+        "{ mlflowSearchModelVersions(input: $data) { modelVersions { name } } }"
+    )
+    _, found = await ask(client, query, {"data": {"maxResults": most}})
+    assert (found is None) == (most == "9" * 30)
+
+
+async def test_a_mutation_is_bounded_as_a_query_is(client: Client) -> None:
+    fields = " ".join(f"a{number}: mlflowSearchDatasets {{ __typename }}" for number in range(11))
+    assert await errors(client, f"mutation {{ {fields} }}") == [
+        "GraphQL queries should have at most 10 root fields, got 11 root fields."
+    ]

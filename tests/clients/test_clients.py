@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 from tests.clients.interpreters import client_environment, client_interpreter
-from tests.servers.databases import ENGINES, scratch_database
+from tests.servers.databases import ENGINES, WEBHOOK_KEY, scratch_database
 from tests.servers.postgres import postgres_server
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 HERE = Path(__file__).parent
-STEPS_AT_LEAST = 54
+STEPS_AT_LEAST = 55
+WEBHOOKS = "a_webhook_is_made_tried_told_of_a_model_changed_and_deleted"
 LEFT_OUT: dict[str, set[str]] = {
     "3.17.2": set(),
-    "3.1.0": {"a_stream_becomes_a_file", "an_experiment_tag_is_deleted"},
+    "3.1.0": {"a_stream_becomes_a_file", "an_experiment_tag_is_deleted", WEBHOOKS},
     "2.22.0": {
         "a_stream_becomes_a_file",
         "an_experiment_tag_is_deleted",
@@ -23,6 +24,7 @@ LEFT_OUT: dict[str, set[str]] = {
         "a_logged_model_is_measured_found_and_loaded_by_its_id",
         "a_model_made_elsewhere_is_finalized_tagged_and_deleted",
         "a_prompt_is_registered_loaded_by_version_and_alias_and_found",
+        WEBHOOKS,
     },
     "2.9.2": {
         "a_stream_becomes_a_file",
@@ -35,9 +37,16 @@ LEFT_OUT: dict[str, set[str]] = {
         "a_logged_model_is_measured_found_and_loaded_by_its_id",
         "a_model_made_elsewhere_is_finalized_tagged_and_deleted",
         "a_prompt_is_registered_loaded_by_version_and_alias_and_found",
+        WEBHOOKS,
     },
 }
 """What a version does not have; everything else it must do."""
+SETTINGS = {
+    "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
+    "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+    "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": WEBHOOK_KEY,
+}
+"""The scenario's own receiver of webhooks is on this machine."""
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -46,7 +55,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with (
         postgres_server() as postgres,
         scratch_database(request.param, folder, postgres) as database,
-        railtrack_server(folder, database) as server,
+        railtrack_server(folder, database, environment=SETTINGS) as server,
     ):
         yield server
 

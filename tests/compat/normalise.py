@@ -114,7 +114,7 @@ class Normaliser:
             return self._placeholder(value, "experiment")
         if key in {"run_name", "runName", "name"} and GENERATED_NAME.fullmatch(value):
             return self._placeholder(value, "name")
-        if key == "next_page_token" and value:
+        if key in {"next_page_token", "nextPageToken"} and value:
             self.tokens.add(value)
             return "<token>"
         return self._text(value)

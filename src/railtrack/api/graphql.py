@@ -1,29 +1,43 @@
-"""POST /graphql: the queries that MLflow's UI sends for its experiment and run pages, and the listing of artifacts.
+"""POST /graphql: MLflow's schema. Its UI sends two of the queries, for its experiment and run pages.
 
-MLflow's schema has more (searches, sampled metrics), which its UI and clients ask for by REST only; not in here.
+The searches and the sampled metrics are asked of the REST endpoints, which have the rules. No page of them is long in
+here: every value is shown by Python, in which time the worker does nothing else.
 """
 
+import json
+import re
+from collections.abc import Mapping
 from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from railtrack.api.experiment_rows import Experiment, load_experiment
 from railtrack.api.ids import experiment_number
+from railtrack.api.registry.rows import NOT_DELETED, VERSION_COLUMNS, load_versions
+from railtrack.api.registry.shapes import ModelVersion
 from railtrack.api.runs.rows import load_info, load_runs
 from railtrack.api.runs.shapes import RunData, RunInfo, RunInputs, RunOutputs
 from railtrack.artifacts.paths import key_of
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
+from railtrack.wire.lenient import convert
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import Reply
-from railtrack.wire.routing import endpoint
+from railtrack.wire.response import Reply, Stream, to_raw
+from railtrack.wire.routing import ROUTES, endpoint
 
 if TYPE_CHECKING:
     from railtrack.wire.graphql import Engine
 
 MODEL_VERSIONS_SHOWN = 1000
 FILES_LISTED = 1000
+ITEMS_SHOWN = 50
+"""Runs or versions on a page, whatever was asked for: a run may have thousands of metrics. A token leads on."""
+POINTS_SHOWN = 10_000
+"""Of all runs that sampled metrics are asked of."""
+SAMPLE_LIMIT = 2500
+"""Points of one run; the endpoint refuses more."""
 
 SCHEMA = """
 directive @component(name: String!) on QUERY | MUTATION
@@ -33,9 +47,21 @@ type Query {
     mlflowGetExperiment(input: MlflowGetExperimentInput): MlflowGetExperimentResponse
     mlflowGetRun(input: MlflowGetRunInput): MlflowGetRunResponse
     mlflowListArtifacts(input: MlflowListArtifactsInput): MlflowListArtifactsResponse
+    mlflowSearchRuns(input: MlflowSearchRunsInput): MlflowSearchRunsResponse
+    mlflowSearchModelVersions(input: MlflowSearchModelVersionsInput): MlflowSearchModelVersionsResponse
+    mlflowGetMetricHistoryBulkInterval(
+        input: MlflowGetMetricHistoryBulkIntervalInput
+    ): MlflowGetMetricHistoryBulkIntervalResponse
+}
+type Mutation {
+    mlflowSearchDatasets(input: MlflowSearchDatasetsInput): MlflowSearchDatasetsResponse
+    mlflowSearchRuns(input: MlflowSearchRunsInput): MlflowSearchRunsResponse
 }
 
-type ApiError { code: String message: String helpUrl: String traceId: String }
+type ApiError {
+    code: String message: String helpUrl: String traceId: String errorDetails: [ErrorDetail]
+}
+type ErrorDetail { field: String message: String }
 
 input MlflowGetExperimentInput { experimentId: String }
 type MlflowGetExperimentResponse { experiment: MlflowExperiment apiError: ApiError }
@@ -76,9 +102,53 @@ type MlflowModelOutput { modelId: String step: LongString }
 type MlflowModelVersion {
     name: String version: String creationTimestamp: LongString lastUpdatedTimestamp: LongString userId: String
     currentStage: String description: String source: String runId: String status: MlflowModelVersionStatus
-    statusMessage: String runLink: String
+    statusMessage: String runLink: String tags: [MlflowModelVersionTag!] aliases: [String] modelId: String
+    modelParams: [MlflowModelParam!] modelMetrics: [MlflowModelMetric!]
+    deploymentJobState: MlflowModelVersionDeploymentJobState
 }
 enum MlflowModelVersionStatus { PENDING_REGISTRATION FAILED_REGISTRATION READY }
+type MlflowModelVersionTag { key: String value: String }
+type MlflowModelParam { name: String value: String }
+type MlflowModelMetric {
+    key: String value: Float timestamp: LongString step: LongString
+    datasetName: String datasetDigest: String modelId: String runId: String
+}
+type MlflowModelVersionDeploymentJobState {
+    jobId: String runId: String jobState: MlflowDeploymentJobConnectionState
+    runState: MlflowModelVersionDeploymentJobStateDeploymentJobRunState currentTaskName: String
+}
+enum MlflowDeploymentJobConnectionState {
+    DEPLOYMENT_JOB_CONNECTION_STATE_UNSPECIFIED NOT_SET_UP CONNECTED NOT_FOUND REQUIRED_PARAMETERS_CHANGED
+}
+enum MlflowModelVersionDeploymentJobStateDeploymentJobRunState {
+    DEPLOYMENT_JOB_RUN_STATE_UNSPECIFIED NO_VALID_DEPLOYMENT_JOB_FOUND RUNNING SUCCEEDED FAILED PENDING APPROVAL
+}
+
+input MlflowSearchRunsInput {
+    experimentIds: [String] filter: String runViewType: MlflowViewType maxResults: Int orderBy: [String]
+    pageToken: String
+}
+enum MlflowViewType { ACTIVE_ONLY DELETED_ONLY ALL }
+type MlflowSearchRunsResponse { runs: [MlflowRunExtension!] nextPageToken: String apiError: ApiError }
+
+input MlflowSearchModelVersionsInput {
+    filter: String maxResults: LongString orderBy: [String] pageToken: String
+}
+type MlflowSearchModelVersionsResponse {
+    modelVersions: [MlflowModelVersion!] nextPageToken: String apiError: ApiError
+}
+
+input MlflowGetMetricHistoryBulkIntervalInput {
+    runIds: [String] metricKey: String startStep: Int endStep: Int maxResults: Int
+}
+type MlflowGetMetricHistoryBulkIntervalResponse { metrics: [MlflowMetricWithRunId!] apiError: ApiError }
+type MlflowMetricWithRunId {
+    key: String value: Float timestamp: LongString step: LongString runId: String
+}
+
+input MlflowSearchDatasetsInput { experimentIds: [String] }
+type MlflowSearchDatasetsResponse { datasetSummaries: [MlflowDatasetSummary!] apiError: ApiError }
+type MlflowDatasetSummary { experimentId: String name: String digest: String context: String }
 
 input MlflowListArtifactsInput { runId: String runUuid: String path: String pageToken: String }
 type MlflowListArtifactsResponse {
@@ -86,7 +156,7 @@ type MlflowListArtifactsResponse {
 }
 type MlflowFileInfo { path: String isDir: Boolean fileSize: LongString }
 """
-"""The part of MLflow's schema that is served, under MLflow's names. `apiError` is always null, as it is there."""
+"""MLflow's schema but for the two fields that only its own tests use. `apiError` is always null, as it is there."""
 
 
 class GraphQLRequest(Request):
@@ -112,13 +182,19 @@ def _engine() -> "Engine":
             "Query.mlflowGetExperiment": get_experiment,
             "Query.mlflowGetRun": get_run,
             "Query.mlflowListArtifacts": list_artifacts,
+            "Query.mlflowSearchRuns": search_runs,
+            "Query.mlflowSearchModelVersions": search_model_versions,
+            "Query.mlflowGetMetricHistoryBulkInterval": get_metric_history_bulk_interval,
+            "Mutation.mlflowSearchDatasets": search_datasets,
+            "Mutation.mlflowSearchRuns": search_runs,
             "MlflowRunExtension.experiment": experiment_of_run,
             "MlflowRunExtension.modelVersions": model_versions_of_run,
+            "MlflowModelVersion.deploymentJobState": no_deployment_job,
         },
     )
 
 
-Input = dict[str, str | None] | None
+Input = Mapping[str, Any] | None
 
 
 class ExperimentResponse(msgspec.Struct):
@@ -158,35 +234,22 @@ async def experiment_of_run(ctx: Context, run: RunExtension) -> Experiment:
     return await load_experiment(ctx.db, int(run.info.experiment_id))
 
 
-class ModelVersion(msgspec.Struct):
-    name: str
-    version: int
-    creation_timestamp: int | None
-    last_updated_timestamp: int | None
-    user_id: str | None
-    current_stage: str | None
-    description: str | None
-    source: str | None
-    run_id: str | None
-    status: str | None
-    status_message: str | None
-    run_link: str | None
-
-
 async def model_versions_of_run(ctx: Context, run: RunExtension) -> list[ModelVersion]:
     """The registered versions that name the run as their origin, the latest first."""
     rows = await ctx.db.fetch(
-        """
-        SELECT name, version, creation_time, last_updated_time, user_id, current_stage, description, source, run_id,
-            status, status_message, run_link
-        FROM model_versions
-        WHERE run_id = $1 AND (current_stage IS NULL OR current_stage <> 'Deleted_Internal')
+        f"""
+        SELECT {VERSION_COLUMNS} FROM model_versions WHERE run_id = $1 AND {NOT_DELETED}
         ORDER BY last_updated_time DESC, name, version DESC LIMIT $2
-        """,
+        """,  # noqa: S608 (texts of ours)
         run.info.run_id,
         MODEL_VERSIONS_SHOWN,
     )
-    return [ModelVersion(*row) for row in rows]
+    return await load_versions(ctx.db, rows)
+
+
+async def no_deployment_job(ctx: Context, version: Any) -> SimpleNamespace:
+    """As protobuf has an unset message: one of unset fields."""
+    return SimpleNamespace()
 
 
 class FileInfo(msgspec.Struct, gc=False):
@@ -211,3 +274,48 @@ async def list_artifacts(ctx: Context, _source: None, input: Input = None) -> Li
     prefix = f"{inside}/" if inside else ""
     files = [FileInfo(f"{prefix}{name}", is_dir, size) for name, is_dir, size in page.entries]
     return ListArtifactsResponse(uri, files, page.next_token)
+
+
+async def search_runs(ctx: Context, _source: None, input: Input = None) -> Any:
+    return await _by_rest(ctx, "POST", "runs/search", _bounded(input))
+
+
+async def search_model_versions(ctx: Context, _source: None, input: Input = None) -> Any:
+    return await _by_rest(ctx, "GET", "model-versions/search", _bounded(input))
+
+
+async def get_metric_history_bulk_interval(ctx: Context, _source: None, input: Input = None) -> Any:
+    asked = _snake_cased(input)
+    if runs := len(asked.get("run_ids") or ()):
+        most = min(SAMPLE_LIMIT, max(1, POINTS_SHOWN // runs))
+        asked["max_results"] = min(asked.get("max_results", most), most)
+    return await _by_rest(ctx, "GET", "metrics/get-history-bulk-interval", asked)
+
+
+async def search_datasets(ctx: Context, _source: None, input: Input = None) -> Any:
+    return await _by_rest(ctx, "POST", "experiments/search-datasets", _snake_cased(input))
+
+
+def _bounded(input: Input) -> dict[str, Any]:
+    """The request with a page of ITEMS_SHOWN at the most; a number that is wrong is left for the endpoint to refuse."""
+    asked = _snake_cased(input)
+    try:
+        wanted = int(asked.get("max_results", ITEMS_SHOWN))
+    except ValueError:
+        return asked
+    return asked | {"max_results": min(wanted, ITEMS_SHOWN)}
+
+
+def _snake_cased(input: Input) -> dict[str, Any]:
+    """The request's fields as REST names them; a field that is null is absent."""
+    given = (input or {}).items()
+    return {re.sub("([A-Z])", r"_\1", name).lower(): value for name, value in given if value is not None}
+
+
+async def _by_rest(ctx: Context, method: str, path: str, request: Mapping[str, Any]) -> Any:
+    """What the endpoint of MLflow's REST API answers, its members as attributes. Raises what that raises."""
+    route = ROUTES[method, f"/ajax-api/2.0/mlflow/{path}"]
+    assert route.struct is not None, "it takes a request that is decoded for it"
+    reply = to_raw(await route.handler(ctx, convert(request, route.struct)))
+    body = b"".join([chunk async for chunk in reply.chunks]) if isinstance(reply, Stream) else reply.body
+    return json.loads(body, object_hook=lambda members: SimpleNamespace(**members))

@@ -12,10 +12,10 @@ import traceback
 
 import mlflow
 
-from scenario import artifacts, datasets, experiments, metrics, models, params, runs, search
+from scenario import artifacts, datasets, experiments, metrics, models, params, runs, search, webhooks
 from scenario.registry import STEPS, VERSION
 
-_MODULES = (experiments, runs, params, metrics, artifacts, datasets, search, models)
+_MODULES = (experiments, runs, params, metrics, artifacts, datasets, search, models, webhooks)
 
 
 def main(wanted: list[str]) -> int:

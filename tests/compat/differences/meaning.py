@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.compat.differences.listed import because
-from tests.compat.ours import Answer, Ours, accepted, edited, missing, recoded, refused
+from tests.compat.ours import SEE, Answer, Ours, accepted, edited, missing, recoded, refused
 
 NO_ID = accepted(
     {
@@ -210,6 +210,42 @@ because(
     {
         "graphql_pages": {
             ("an experiment with an empty id", "an experiment without an id", "an experiment whose id is null"): NO_ID,
+        },
+    },
+)
+
+because(
+    "MLflow's own reading of a view type fails; the REST endpoint has none of that trouble.",
+    {
+        "graphql_searches": {
+            "deleted runs": accepted(
+                {
+                    "data": {
+                        "mlflowSearchRuns": {
+                            "apiError": None,
+                            "nextPageToken": "",
+                            "runs": [],
+                            "__typename": "MlflowSearchRunsResponse",
+                        }
+                    },
+                    "errors": None,
+                }
+            ),
+        },
+    },
+)
+
+because(
+    "What the REST endpoint refuses is refused in a query, too.",
+    {
+        "graphql_searches": {
+            f"metrics without {what}": accepted(
+                {
+                    "data": {"mlflowGetMetricHistoryBulkInterval": None},
+                    "errors": [f"Missing value for required parameter '{name}'. {SEE}"],
+                }
+            )
+            for what, name in (("a key", "metric_key"), ("runs", "run_ids"))
         },
     },
 )

@@ -221,4 +221,100 @@ def refusals(prefix: str) -> Script:
     yield raw("at the pages' path", "/ajax-api/2.0/mlflow/graphql", b"{}")
 
 
-SCENARIOS = {"graphql_pages": pages, "graphql_refusals": refusals}
+SEARCH_RUNS = """\
+query SearchRuns($data: MlflowSearchRunsInput!) @component(name: "MLflow.ExperimentRunTracking") {
+  mlflowSearchRuns(input: $data) {
+    apiError { helpUrl code message __typename }
+    nextPageToken
+    runs {
+      info { runName status startTime endTime lifecycleStage __typename }
+      experiment { experimentId name __typename }
+      modelVersions { status version name source tags { key value } aliases modelId __typename }
+      data { metrics { key value step timestamp } params { key value } __typename }
+      __typename
+    }
+    __typename
+  }
+}
+"""
+SEARCH_VERSIONS = """\
+query Versions($data: MlflowSearchModelVersionsInput) {
+  mlflowSearchModelVersions(input: $data) {
+    nextPageToken
+    modelVersions {
+      name version status currentStage source runId description tags { key value } aliases modelId
+      modelParams { name } modelMetrics { key } deploymentJobState { jobId currentTaskName }
+    }
+  }
+}
+"""
+METRICS = """\
+query Metrics($data: MlflowGetMetricHistoryBulkIntervalInput!) {
+  mlflowGetMetricHistoryBulkInterval(input: $data) {
+    apiError { code }
+    metrics { timestamp step runId key value __typename }
+    __typename
+  }
+}
+"""
+DATASETS = """\
+mutation Datasets($data: MlflowSearchDatasetsInput!) {
+  mlflowSearchDatasets(input: $data) { datasetSummaries { experimentId name digest context } }
+}
+"""
+
+
+def searches(prefix: str) -> Script:
+    """What the UI asks of REST instead, and the schema has nevertheless."""
+    path = "/graphql"
+    experiment_id = yield from experiment(prefix, "searches")
+    runs = []
+    for number in range(3):
+        run_id = yield from run(experiment_id, f"run {number}", start_time=STARTED + number)
+        metrics = [
+            {"key": "loss", "value": 1 / (1 + number + step), "timestamp": STARTED + step, "step": step}
+            for step in range(4)
+        ]
+        body = {"run_id": run_id, "metrics": metrics, "params": [{"key": "n", "value": str(number)}]}
+        yield post(f"given the values of run {number}", "runs/log-batch", body)
+        runs.append(run_id)
+    name = prefix + "graphql"
+    yield post("given a model", "registered-models/create", {"name": name})
+    version = {"name": name, "source": "s3://b/c", "run_id": runs[0], "tags": [{"key": "a", "value": "b"}]}
+    yield post("given a version", "model-versions/create", version)
+    dataset = {"name": "coco", "digest": "abc", "source_type": "s3", "source": "s3://b/x"}
+    inputs = {"run_id": runs[0], "datasets": [{"dataset": dataset, "tags": []}]}
+    yield post("given a dataset", "runs/log-inputs", inputs)
+
+    def ask(words: str, query: str, **data: Any) -> Any:
+        return post(words, path, {"query": query, "variables": {"data": data}})
+
+    ids = [experiment_id]
+    yield ask("all runs", SEARCH_RUNS, experimentIds=ids)
+    first = yield ask("two runs", SEARCH_RUNS, experimentIds=ids, maxResults=2)
+    token = first.at("data", "mlflowSearchRuns", "nextPageToken")
+    yield ask("the third", SEARCH_RUNS, experimentIds=ids, maxResults=2, pageToken=token)
+    yield ask("by a filter", SEARCH_RUNS, experimentIds=ids, filter="params.n = '1'")
+    yield ask("by a metric", SEARCH_RUNS, experimentIds=ids, orderBy=["metrics.loss DESC"])
+    yield ask("without experiments", SEARCH_RUNS)
+    yield ask("a bad filter", SEARCH_RUNS, experimentIds=ids, filter="nonsense")
+    yield ask("no results", SEARCH_RUNS, experimentIds=ids, maxResults=0)
+    yield ask("a bad view", SEARCH_RUNS, experimentIds=ids, runViewType="SOME")
+    yield ask("deleted runs", SEARCH_RUNS, experimentIds=ids, runViewType="DELETED_ONLY")
+    yield ask("as a mutation", SEARCH_RUNS.replace("query", "mutation", 1), experimentIds=ids)
+
+    yield ask("versions", SEARCH_VERSIONS, filter=f"name = '{name}'")
+    yield ask("versions, a number in a text", SEARCH_VERSIONS, filter=f"name = '{name}'", maxResults="1")
+    yield ask("versions, a bad filter", SEARCH_VERSIONS, filter="nonsense")
+    yield ask("versions, no results", SEARCH_VERSIONS, filter=f"name = '{name}'", maxResults=0)
+    yield ask("metrics", METRICS, runIds=runs, metricKey="loss")
+    yield ask("metrics that are not there", METRICS, runIds=runs, metricKey="nope")
+    yield ask("metrics of nobody", METRICS, runIds=[NOWHERE], metricKey="loss")
+    yield ask("metrics without a key", METRICS, runIds=runs)
+    yield ask("metrics without runs", METRICS, metricKey="loss")
+    yield ask("datasets", DATASETS, experimentIds=ids)
+    yield ask("datasets of none", DATASETS, experimentIds=[])
+    yield ask("datasets of too many", DATASETS, experimentIds=["0"] * 21)
+
+
+SCENARIOS = {"graphql_pages": pages, "graphql_refusals": refusals, "graphql_searches": searches}

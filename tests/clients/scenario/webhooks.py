@@ -1,0 +1,67 @@
+"""Webhooks: one is made, tried, told of a new model, changed and deleted, all by the client's own calls."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import queue
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+from mlflow import MlflowClient
+
+from scenario.registry import refused, step, unique
+
+SECRET = "s3cret"
+
+
+@step(since=(3, 3))
+def a_webhook_is_made_tried_told_of_a_model_changed_and_deleted() -> None:
+    client = MlflowClient()
+    got: queue.Queue[tuple[Any, bytes]] = queue.Queue()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.put((self.headers, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}/hook"
+        name = unique("hook")
+        hook = client.create_webhook(name, url, ["registered_model.created", "prompt.created"], secret=SECRET)
+        assert client.get_webhook(hook.webhook_id).name == name
+        assert hook.webhook_id in [one.webhook_id for one in client.list_webhooks()]
+        result = client.test_webhook(hook.webhook_id, "registered_model.created")
+        assert (result.success, result.response_status) == (True, 200)
+        assert _checked(*got.get(timeout=30))["data"]["name"] == "example_model"
+
+        model = unique("told")
+        client.create_registered_model(model)
+        assert _checked(*got.get(timeout=30))["data"]["name"] == model
+
+        changed = client.update_webhook(hook.webhook_id, name=f"{name}-2", status="DISABLED")
+        assert (changed.name, str(changed.status)) == (f"{name}-2", "DISABLED")
+        client.delete_webhook(hook.webhook_id)
+        with refused("RESOURCE_DOES_NOT_EXIST", hook.webhook_id):
+            client.get_webhook(hook.webhook_id)
+        client.delete_registered_model(model)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _checked(headers: Any, body: bytes) -> Any:
+    """The payload, once its signature is right."""
+    signed = f"{headers['X-MLflow-Delivery-Id']}.{headers['X-MLflow-Timestamp']}.".encode() + body
+    digest = base64.b64encode(hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()).decode()
+    assert headers["X-MLflow-Signature"] == f"v1,{digest}"
+    return json.loads(body)
