@@ -15,6 +15,7 @@ import pytest
 from tests.compat.oracle import mlflow_server
 from tests.db.with_mlflow import INTERPRETER
 from tests.faults.http_load import Connection
+from tests.servers.certificates import Authority
 from tests.servers.front import front
 from tests.servers.processes import end_with_the_tests
 from tests.servers.railtrack import RailtrackServer, command, railtrack_server
@@ -181,6 +182,22 @@ async def test_a_token_by_flag_or_by_the_clients_variable(tmp_path: Path, server
         code, _ = await asyncio.to_thread(verify, tmp_path, proxy.url, MLFLOW_TRACKING_TOKEN="t0ken")
         assert code == 0
         assert (await asyncio.to_thread(verify, tmp_path, proxy.url))[0] == 1
+
+
+async def test_https_and_a_prefix_of_the_server_s_own(tmp_path: Path) -> None:
+    authority = Authority.new(tmp_path)
+    environ = {"MLFLOW_STATIC_PREFIX": "/team/tracking"}
+    with railtrack_server(tmp_path / "server", environment=environ, workers=1) as server:
+        async with front(server.port, tls=authority.server("127.0.0.1")) as proxy:
+            below = f"{proxy.url}/team/tracking"
+            code, steps = await asyncio.to_thread(verify, tmp_path, below, SSL_CERT_FILE=str(authority.bundle))
+            assert (code, statuses(steps, "skipped"), len(statuses(steps, "ok"))) == (0, ["store"], len(ALL) - 1)
+            code, steps = await asyncio.to_thread(verify, tmp_path, below)
+            assert (code, statuses(steps, "problem")) == (1, ["health"])
+            assert "certificate is not trusted" in steps["health"]["finding"]
+        code, steps = await asyncio.to_thread(verify, tmp_path, server.url)
+        assert code == 1
+        assert "All paths of this server begin with /team/tracking/." in steps["page"]["finding"]
 
 
 async def test_what_is_no_tracking_server_is_told(tmp_path: Path) -> None:

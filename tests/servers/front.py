@@ -5,6 +5,7 @@ It serves one request a connection, which is enough for a client that takes one 
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -18,12 +19,13 @@ class Front:
     """What the header has to be, if anything."""
     holds: str = ""
     """Requests whose first line has this are never answered."""
+    tls: ssl.SSLContext | None = None
     port: int = 0
     held: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}{self.prefix}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}{self.prefix}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
@@ -58,9 +60,11 @@ def _refuse(writer: asyncio.StreamWriter, status: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def front(target: int, prefix: str = "", authorization: str = "", holds: str = "") -> AsyncIterator[Front]:
-    made = Front(target, prefix, authorization, holds)
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, limit=1 << 20)
+async def front(
+    target: int, prefix: str = "", authorization: str = "", holds: str = "", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Front]:
+    made = Front(target, prefix, authorization, holds, tls)
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, limit=1 << 20, ssl=tls)
     made.port = server.sockets[0].getsockname()[1]
     try:
         yield made
