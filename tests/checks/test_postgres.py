@@ -1,6 +1,7 @@
 """What is found out of a PostgreSQL: what a start would do with it, rights, room for connections, poolers, clock."""
 
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -22,13 +23,23 @@ async def empty(postgres: PostgresServer) -> AsyncIterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+async def template(postgres: PostgresServer) -> AsyncIterator[str]:
+    """The URL of a database with MLflow's tables, to be copied."""
+    async with postgres.scratch_database() as url:
+        db = open_database(parse_database_url(url), connections=1)
+        await prepare(db, parse_database_url(url), default_location="mlflow-artifacts:/0")
+        await db.close()
+        yield url
+
+
 @pytest.fixture
-async def made(empty: str) -> str:
+async def made(postgres: PostgresServer, template: str) -> AsyncIterator[str]:
     """The URL of a database with MLflow's tables."""
-    db = open_database(parse_database_url(empty), connections=1)
-    await prepare(db, parse_database_url(empty), default_location="mlflow-artifacts:/0")
-    await db.close()
-    return empty
+    name = f"copy_{uuid4().hex[:12]}"
+    await run_sql(postgres.url, f"CREATE DATABASE {name} TEMPLATE {template.rpartition('/')[2]}")
+    yield postgres.database_url(name)
+    await run_sql(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def run_sql(url: str, *statements: str) -> None:

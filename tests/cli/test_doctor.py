@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
+import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.servers.postgres import PostgresCluster, postgres_cluster
-from tests.servers.processes import free_port
+from tests.servers.processes import end_with_the_tests, free_port
 from tests.servers.railtrack import command, railtrack_server
 from tests.servers.s3 import S3Server, s3_server
 
@@ -224,19 +227,51 @@ def test_sqlite_that_a_server_has_open_is_read_and_not_changed(tmp_path: Path) -
     assert schema["finding"].startswith("MLflow's own of revision")
 
 
+class Silent:
+    """A server that takes connections and never answers. `asked`: somebody has said something to it."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.asked = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await reader.read(1):
+            self.asked.set()
+        await reader.read(-1)
+        writer.close()
+
+
 @pytest.fixture
-async def silent() -> AsyncIterator[int]:
-    """The port of a server that takes connections and never answers."""
-    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1]
+async def silent() -> AsyncIterator[Silent]:
+    silent = Silent()
+    server = await asyncio.start_server(silent.serve, "127.0.0.1", 0)
+    silent.port = server.sockets[0].getsockname()[1]
+    yield silent
     server.close()
 
 
-async def test_a_database_that_never_answers_does_not_hold_it_up(tmp_path: Path, silent: int) -> None:
-    uri = f"postgresql://me@127.0.0.1:{silent}/db?connect_timeout=1"
+async def test_a_database_that_never_answers_does_not_hold_it_up(tmp_path: Path, silent: Silent) -> None:
+    uri = f"postgresql://me@127.0.0.1:{silent.port}/db?connect_timeout=1"
     began = time.monotonic()
     code, report = await asyncio.to_thread(doctor, tmp_path, "--port", free(), DATABASE_URL=uri)
     assert time.monotonic() - began < 25
     assert (code, statuses(report, "problem")) == (1, ["database login"])
     [found] = [check for check in report["checks"] if check["status"] == "problem"]
     assert found["finding"].startswith("Could not connect to backend store")
+
+
+async def test_who_is_interrupted_gets_no_traceback(tmp_path: Path, silent: Silent) -> None:
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("railtrack"),
+        "doctor",
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": f"postgresql://me@127.0.0.1:{silent.port}/db"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        preexec_fn=end_with_the_tests,
+    )
+    async with asyncio.timeout(60):
+        await silent.asked.wait()
+    process.send_signal(signal.SIGINT)
+    assert await process.communicate() == (b"", b"Interrupted.\n")
+    assert process.returncode == 130

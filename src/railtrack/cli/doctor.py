@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from typing import NoReturn
 
@@ -18,6 +19,9 @@ from railtrack.cli.flags import add_flags
 from railtrack.config import find
 from railtrack.setting import Found
 
+INTERRUPTED = 130
+"""What shells make of an end by SIGINT."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="Print JSON (docs/doctor.md lists its members).")
@@ -28,16 +32,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> NoReturn:
     """Ends the process with 0, or with 1 when there are problems."""
     given = vars(options)
-    as_json, strict = given.pop("json"), given.pop("strict")
+    machine, strict = given.pop("json"), given.pop("strict")
     # What the checks find is in the report; drivers and stores need not log it, too.
     logging.disable()
-    asyncio.run(_examine_and_exit(find(given), as_json=as_json, strict=strict))
-    raise AssertionError("ended by os._exit")
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_examine_and_exit(find(given), machine=machine, strict=strict))
+    print("Interrupted.", file=sys.stderr, flush=True)
+    os._exit(INTERRUPTED)
 
 
-async def _examine_and_exit(found: list[Found], *, as_json: bool, strict: bool) -> None:
+async def _examine_and_exit(found: list[Found], *, machine: bool, strict: bool) -> None:
     examination = await examine(found)
-    print(_json(examination) if as_json else _text(examination))
+    print(_json(examination) if machine else _text(examination))
     sys.stdout.flush()
     # A resolver that gets no answer holds a thread for half a minute, and an orderly end would wait for it.
     os._exit(exit_code(examination.findings, strict=strict))
