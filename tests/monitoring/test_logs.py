@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,13 @@ def test_passwords_in_urls_and_presigned_urls_are_masked_without_being_known() -
     signed = "https://s3.example.com/b/k?X-Amz-Credential=AKIA%2F1&X-Amz-Signature=0a1b2c&x=1"
     assert masked(signed) == "https://s3.example.com/b/k?X-Amz-Credential=***&X-Amz-Signature=***&x=1"
     assert masked("nothing of the kind, 12:30 me@host") == "nothing of the kind, 12:30 me@host"
+
+
+def test_a_text_made_to_be_slow_to_search_is_not() -> None:
+    began = time.monotonic()
+    hostile = "://:" * 50_000
+    assert masked(hostile) == hostile
+    assert time.monotonic() - began < 20  # 0.7 s; without a bound, two minutes
 
 
 def test_a_secret_that_is_an_ordinary_word_is_hidden_as_a_word_only(secrets: None) -> None:

@@ -10,11 +10,12 @@ SHORTEST = 4
 """Shorter secrets can't be told from ordinary text."""
 
 _PATTERNS = (
-    (re.compile(r"(://[^\s/@:]*:)[^\s@]+@"), r"\1***@"),
+    (re.compile(r"(://[^\s/@:]{0,64}:)[^\s@]{1,256}@"), r"\1***@"),
     (re.compile(r"(?i)\b((?:basic|bearer)\s+)[\w+/=.~-]{6,}"), r"\1***"),
     (re.compile(r"(?i)([?&](?:x-amz-(?:signature|credential|security-token)|signature|token)=)[^\s&\"']+"), r"\1***"),
 )
-"""A URL's password, an Authorization header's value, and what makes a presigned URL one."""
+"""A URL's password, an Authorization header's value, and what makes a presigned URL one. Bounded: a text that a client
+makes up of nothing but beginnings would otherwise be searched to its end from each of them."""
 _secrets: re.Pattern[str] | None = None
 
 
