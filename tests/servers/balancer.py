@@ -12,19 +12,18 @@ class Balancer:
         self.ready = list(ports)
         self.port = 0
         self._turn = 0
-        self._serving: set[asyncio.Task[None]] = set()
+        self._open: set[asyncio.StreamWriter] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._serving.add(task)
         try:
             upstream_reader, upstream = await self._connect()
-            await asyncio.gather(_pass_on(reader, upstream), _pass_on(upstream_reader, writer))
         except OSError:
             writer.close()
-        finally:
-            self._serving.discard(task)
+            return
+        both = {writer, upstream}
+        self._open |= both
+        await asyncio.gather(_pass_on(reader, upstream), _pass_on(upstream_reader, writer))
+        self._open -= both
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         for _ in range(len(self.ready)):
@@ -34,9 +33,10 @@ class Balancer:
         raise ConnectionRefusedError("no replica is ready")
 
     async def close(self) -> None:
-        for task in list(self._serving):
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
+        """Break what is still open, and give those who pass bytes on the time to notice."""
+        for writer in self._open:
+            writer.transport.abort()
+        await asyncio.sleep(0.05)
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
