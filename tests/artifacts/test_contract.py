@@ -2,11 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import Any
 
 import pytest
+from tests.artifacts.conftest import stores_at
+from tests.servers.s3_quirks import BUCKET, QuirkyS3
 
-from railtrack.artifacts import Store
+from railtrack.artifacts import ArtifactStores, Store
 from railtrack.artifacts.store import CHUNK, Page
 from railtrack.errors import ApiError
 
@@ -17,9 +20,29 @@ NAMES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(params=["local", "s3", "quirky"])
+QUIRKS: dict[str, dict[str, Any]] = {
+    "no checksums, no aws-chunked, region auto, HeadBucket 403": {},
+    "bucket in the host name only, slow": {"style": "virtual", "delay": 0.005},
+    "bucket in the path only, often busy, breaks off": {"style": "path", "busy_every": 3, "breaks_off": True},
+}
+
+
+@pytest.fixture
+def quirk_stores(
+    request: pytest.FixtureRequest, quirky: QuirkyS3, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ArtifactStores]:
+    monkeypatch.setattr("railtrack.artifacts.s3_bucket.WAIT_S", 0.001)
+    for name, value in QUIRKS[request.node.callspec.params["store"]].items():
+        setattr(quirky, name, value)
+    stores = stores_at(f"s3://{BUCKET}", quirky.virtual if quirky.style == "virtual" else quirky.environment)
+    yield stores
+    stores.close()
+
+
+@pytest.fixture(params=["local", "s3", *QUIRKS])
 def store(request: pytest.FixtureRequest) -> Store:
-    found: Store = request.getfixturevalue(f"{request.param}_stores").proxied().store
+    kind = "quirk" if request.param in QUIRKS else request.param
+    found: Store = request.getfixturevalue(f"{kind}_stores").proxied().store
     return found
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 from tests.artifacts.conftest import stores_at
+from tests.servers.processes import free_port
 from tests.servers.s3 import S3Server
-from tests.servers.s3_quirks import BUCKET, QuirkyS3, error
+from tests.servers.s3_quirks import BUCKET, QuirkyS3, Reply, error
 
 from railtrack.artifacts import ArtifactStores
 from railtrack.artifacts.s3_probe import presigned_work
@@ -66,7 +67,33 @@ async def test_a_store_that_is_away_is_told_and_does_not_end_the_start(
 ) -> None:
     quirky.busy = 1000
     (line,) = await quirky_stores.try_out()
-    assert "does not answer" in line
+    assert line.startswith(
+        f"The artifact store does not answer: the bucket '{BUCKET}' at http://127.0.0.1:{quirky.port}: SlowDown: "
+    )
+    assert "Check AWS_S3_ENDPOINT_URL; where it is right, nothing needs to be done" in line
+
+
+async def test_a_store_that_nobody_listens_at_is_told_with_the_variable(quirky: QuirkyS3) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    (line,) = await stores_at(f"s3://{BUCKET}", {**quirky.environment, "AWS_ENDPOINT_URL": url}).try_out()
+    assert line == (
+        f"The artifact store does not answer: the bucket '{BUCKET}' at {url}: Connection refused. "
+        "Check AWS_S3_ENDPOINT_URL; where it is right, nothing needs to be done: /ready tells when the store is back."
+    )
+
+
+async def test_what_was_put_before_a_refusal_is_taken_back(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+    quirky.refused = {"GET": error(403, "AccessDenied")}
+    await refusal(quirky_stores)
+    assert "PUT" in quirky.kinds()
+    assert quirky.objects == {}
+
+
+async def test_what_is_no_store_is_told_with_the_variables(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+    quirky.refused = {"PUT": Reply(404, b"<html>Not Found</html>")}
+    assert (await refusal(quirky_stores)).endswith(
+        "HTTP 404. Check AWS_S3_ENDPOINT_URL and MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE."
+    )
 
 
 async def test_presigned_urls_are_found_to_work_where_they_do(

@@ -49,6 +49,10 @@ class QuirkyS3:
     """So many calls are answered with SlowDown."""
     delay: float = 0.0
     """Seconds before each call is answered."""
+    busy_every: int = 0
+    """Each so-many-th call is answered with SlowDown."""
+    breaks_off: bool = False
+    """Every answer with an object breaks off half-way."""
     hang_ups: int = 0
     """So many calls are not answered at all."""
     break_off: list[int] = field(default_factory=list)
@@ -97,6 +101,8 @@ class QuirkyS3:
         if self.hang_ups:
             self.hang_ups -= 1
             return None
+        if self.busy_every and len(self.calls) % self.busy_every == 0:
+            return error(503, "SlowDown", "Please reduce your request rate.")
         if self.busy:
             self.busy -= 1
             return error(503, "SlowDown", "Please reduce your request rate.")
@@ -132,7 +138,7 @@ class QuirkyS3:
         return Reply(200, content, headers)
 
     def _head(self, call: Call) -> Reply:
-        return self._get(call)
+        return self._get(call) if call.key else error(403, "AccessDenied", "HeadBucket is not for every key")
 
     def _put(self, call: Call) -> Reply:
         if upload := call.query.get("uploadId"):
@@ -203,6 +209,8 @@ class QuirkyS3:
                     head.append(f"Date: {formatdate(time.time() + self.clock_ahead_s, usegmt=True)}")
                 head += [f"Content-Length: {len(reply.body)}", "", ""]
                 cut = self.break_off.pop(0) if self.break_off and reply.status in (200, 206) else None
+                if self.breaks_off and call.key and call.method == "GET" and len(reply.body) > 1000:
+                    cut = len(reply.body) // 2
                 body = b"" if call.method == "HEAD" else reply.body[:cut]
                 writer.write("\r\n".join(head).encode() + body)
                 await writer.drain()
