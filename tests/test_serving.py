@@ -18,7 +18,7 @@ from tests.servers.railtrack import command, railtrack_server
 
 from railtrack.config import load
 from railtrack.errors import StartError
-from railtrack.serving import LISTENING, Worker, addresses, listeners
+from railtrack.serving import DESCRIPTORS, LISTENING, Worker, addresses, listeners
 
 
 def test_the_platforms_port_is_listened_on_beside_ours() -> None:
@@ -153,3 +153,16 @@ async def _asked_as_a_proxy_does(port: int) -> int:
     answer = await connection.send(f"GET /version HTTP/1.1\r\n{headers}\r\n\r\n".encode())
     connection.close()
     return answer.status
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "allowed"), [(256, 4096, DESCRIPTORS), (256, 600, 600), (3000, 4096, 3000), (256, 256, 256)]
+)
+def test_the_limit_of_open_files_is_raised_as_far_as_it_may(soft: int, hard: int, allowed: int) -> None:
+    script = (
+        "import resource; from railtrack.serving import allow_descriptors; "
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard})); allow_descriptors(); "
+        "print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(allowed), str(hard)]

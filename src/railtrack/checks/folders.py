@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 SCARCE = 1 << 30
 EXHAUSTED = 64 << 20
+"""Free bytes, below which there is a warning and a problem."""
 NETWORK = ("nfs", "cifs", "smb", "9p", "ceph", "glusterfs", "lustre", "afs", "fuse.s3fs", "fuse.sshfs", "fuse.gcsfuse")
 """What the types of network file systems begin with: their locks are unreliable, and SQLite's WAL shares memory."""
 LAYERS = ("overlay", "aufs")
