@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import random
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,6 +14,9 @@ from tests.client import Client, running_app
 from railtrack.config import Settings
 from railtrack.db import Db
 from railtrack.monitoring import access_log
+from railtrack.monitoring.access_log import AccessLog
+from railtrack.wire.proxies import TrustedProxies
+from railtrack.wire.request import HttpRequest
 
 LINE = re.compile(
     r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] \[INFO\] (?P<client>\S*) "
@@ -128,3 +132,29 @@ async def test_without_the_setting_nothing_is_written(client: Client, log: Log) 
     await client.get("/health")
     os.write(access_log.STDOUT, b"end\n")
     assert log.lines() == ["end"]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_whatever_bytes_a_request_is_made_of_it_is_one_line_of_the_usual_form(log: Log, as_json: bool) -> None:
+    chance = random.Random(7)
+    watch = AccessLog(TrustedProxies("*"), as_json=as_json)
+    watch.began()
+    for _ in range(300):
+        forwarded, path, query = (chance.randbytes(chance.randrange(60)) for _ in range(3))
+        scope = {
+            "method": "GET",
+            "path": path.decode("utf-8", "replace"),
+            "raw_path": b"/" + path,
+            "query_string": query,
+            "headers": [(b"x-forwarded-for", forwarded)],
+            "client": ("10.0.0.5", 1),
+        }
+        watch.ended(HttpRequest(scope, _nothing), "id-1", 0.001)
+        [line] = log.lines()
+        assert line.isascii()
+        assert line.isprintable()
+        assert json.loads(line)["client"] == "10.0.0.5" if as_json else LINE.fullmatch(line)
+
+
+async def _nothing() -> dict[str, Any]:
+    return {"type": "http.disconnect"}
