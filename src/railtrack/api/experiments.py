@@ -1,12 +1,12 @@
 """Experiments: create, get, search, update, delete, restore, and their tags."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from railtrack.api.artifact_location import absolute_location, checked_location
+from railtrack.api.clock import now_ms
 from railtrack.api.experiment_rows import (
     EXPERIMENT_COLUMNS,
     Experiment,
@@ -23,7 +23,7 @@ from railtrack.auth import EXPERIMENT_CREATE, EXPERIMENT_EDIT, EXPERIMENT_READ, 
 from railtrack.context import Context
 from railtrack.db import Row, Tx, UniqueViolation
 from railtrack.errors import ApiError, exists, invalid, invalid_state, not_found
-from railtrack.search.paging import Query, read_token
+from railtrack.search.paging import Query
 from railtrack.search.sql import Parameters, among, conditions, order_of
 from railtrack.search.vocabulary import (
     LIST_COMPARATORS,
@@ -68,7 +68,7 @@ async def create_experiment(ctx: Context, req: CreateExperiment) -> Reply:
     location = checked_location(req.artifact_location) if req.artifact_location.strip() else ""
     _check_name(req.name)
     tags = _checked_tags(req.tags)
-    now = _now()
+    now = now_ms()
     try:
         async with ctx.db.write() as tx:
             number = await tx.fetchval(
@@ -124,10 +124,6 @@ def _check_tag(key: str, value: str) -> None:
 def _name_taken(error: UniqueViolation, name: str) -> Exception:
     """The constraint is over workspace and name; any other one is a fault of ours."""
     return exists(f"Experiment(name={name}) already exists.") if "name" in error.constraint else error
-
-
-def _now() -> int:
-    return int(time.time() * 1000)
 
 
 class GetExperiment(Request):
@@ -220,7 +216,7 @@ async def search_experiments(ctx: Context, req: SearchExperiments) -> Reply:
     order = order_of(req.order_by, EXPERIMENTS, parameters)
     scope = among("experiments.lifecycle_stage", stages(req.view_type), parameters)
     query = Query(EXPERIMENT_COLUMNS, "experiments", [scope, *where], order, parameters.values)
-    last = read_token(req.page_token, query.fingerprint, order.terms) if req.page_token else None
+    last = query.last_of(req.page_token)
 
     async def encode(rows: Sequence[Row]) -> bytes:
         return _encode(await with_tags(ctx.db, [row[:EXPERIMENT_WIDTH] for row in rows]))
@@ -250,7 +246,7 @@ async def update_experiment(ctx: Context, req: UpdateExperiment) -> Reply:
                 "UPDATE experiments SET name = $2, last_update_time = $3 WHERE experiment_id = $1",
                 number,
                 req.new_name,
-                _now(),
+                now_ms(),
             )
     except UniqueViolation as error:
         raise _name_taken(error, req.new_name) from error
@@ -290,7 +286,7 @@ async def restore_experiment(ctx: Context, req: RestoreExperiment) -> Reply:
 async def _set_stage(ctx: Context, experiment_id: str, old: str, new: str) -> Reply:
     """For MLflow an experiment that is not in the stage `old` does not exist here."""
     number = experiment_number(experiment_id)
-    now = _now()
+    now = now_ms()
     async with ctx.db.write() as tx:
         changed = await tx.execute(
             """

@@ -11,7 +11,7 @@ from railtrack.auth import RUN_READ
 from railtrack.context import Context
 from railtrack.db import Db, Row
 from railtrack.errors import SEE_DOCS, invalid
-from railtrack.search.paging import Query, read_token
+from railtrack.search.paging import Query
 from railtrack.search.sql import INT64, Order
 from railtrack.search.vocabulary import Term, Values
 from railtrack.wire.request import Int64, Request, RequiredStr
@@ -46,7 +46,7 @@ async def get_metric_history(ctx: Context, req: GetMetricHistory) -> Reply:
         )
     where = ["run_uuid = $1", "key = $2"]
     query = Query("is_nan", "metrics", where, Order((), BY_TIME), [req.run_id, req.metric_key])
-    last = read_token(req.page_token, query.fingerprint, BY_TIME) if req.page_token else None
+    last = query.last_of(req.page_token)
     wanted = INT64[-1] if req.max_results is None else req.max_results
 
     async def encode(rows: Sequence[Row]) -> bytes:

@@ -123,6 +123,13 @@ class Query:
         query = (self.table, self.where, self.order.joins, self.order.tests, self.order.by, self.values)
         return blake2b(_packed(query), digest_size=FINGERPRINT_BYTES).digest()
 
+    def last_of(self, page_token: str) -> list[Value] | None:
+        """The order values of the row that a page's token was made after; None for no token, the first page.
+
+        Raises INVALID_PARAMETER_VALUE for a token that was not made for this query.
+        """
+        return read_token(page_token, self.fingerprint, self.order.terms) if page_token else None
+
     def page(self, last: Sequence[Value] | None, limit: int) -> tuple[str, list[Any]]:
         """The statement, and its parameters, for at most `limit` rows after the one with the order values `last`.
 

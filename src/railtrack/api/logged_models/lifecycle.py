@@ -1,11 +1,11 @@
 """A logged model's life: create, get, finalize, delete, its params and tags. Its metrics come with those of a run."""
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import uuid4
 
 import msgspec
 
+from railtrack.api.clock import now_ms
 from railtrack.api.ids import experiment_number
 from railtrack.api.logged_models.rows import load_model, no_such_model
 from railtrack.api.logged_models.shapes import (
@@ -73,7 +73,7 @@ async def create_logged_model(ctx: Context, req: CreateLoggedModel) -> Reply:
             number,
             req.name or word_name(),
             f"{location.rstrip('/')}/models/{model_id}/artifacts",
-            _now(),
+            now_ms(),
             status_number(LoggedModelStatus.LOGGED_MODEL_PENDING),
             req.model_type,
             req.source_run_id,
@@ -131,10 +131,6 @@ async def _active_location(tx: Tx, number: int) -> str:
     return location or ""
 
 
-def _now() -> int:
-    return int(time.time() * 1000)
-
-
 class GetLoggedModel(Request):
     model_id: RequiredStr
 
@@ -159,7 +155,7 @@ async def finalize_logged_model(ctx: Context, req: FinalizeLoggedModel) -> Reply
             "UPDATE logged_models SET status = $2, last_updated_timestamp_ms = $3 WHERE model_id = $1",
             req.model_id,
             status_number(req.status),
-            _now(),
+            now_ms(),
         )
         if not changed:
             raise no_such_model(req.model_id)
@@ -177,7 +173,7 @@ async def delete_logged_model(ctx: Context, req: DeleteLoggedModel) -> Reply:
         changed = await tx.execute(
             "UPDATE logged_models SET lifecycle_stage = 'deleted', last_updated_timestamp_ms = $2 WHERE model_id = $1",
             req.model_id,
-            _now(),
+            now_ms(),
         )
     if not changed:
         raise no_such_model(req.model_id)

@@ -19,7 +19,7 @@ from railtrack.auth import EXPERIMENT_READ
 from railtrack.context import Context
 from railtrack.db import Row
 from railtrack.errors import invalid
-from railtrack.search.paging import Query, read_token
+from railtrack.search.paging import Query
 from railtrack.search.sql import Parameters, conditions
 from railtrack.wire.request import Int32, Request
 from railtrack.wire.response import Reply
@@ -53,7 +53,7 @@ async def search_logged_models(ctx: Context, req: SearchLoggedModels) -> Reply:
             f"Invalid value {req.max_results} for parameter 'max_results' supplied. It must be a positive integer"
         )
     query = _query(req)
-    last = read_token(req.page_token, query.fingerprint, query.order.terms) if req.page_token else None
+    last = query.last_of(req.page_token)
 
     async def encode(rows: Sequence[Row]) -> bytes:
         async with ctx.db.read() as tx:

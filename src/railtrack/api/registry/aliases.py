@@ -1,11 +1,9 @@
 """Aliases: names that a registered model gives to one of its versions each (`champion`)."""
 
-import msgspec
-
 from railtrack.api.registry.events import alias_changed
 from railtrack.api.registry.names import check_alias, check_name, check_new_alias, version_number
 from railtrack.api.registry.rows import WORKSPACE, aliased_version, load_version, lock_model, lock_version
-from railtrack.api.registry.shapes import ModelVersion
+from railtrack.api.registry.shapes import ModelVersionResponse
 from railtrack.auth import REGISTERED_MODEL_EDIT, REGISTERED_MODEL_READ
 from railtrack.context import Context
 from railtrack.wire.request import Request, RequiredStr
@@ -66,10 +64,6 @@ async def delete_registered_model_alias(ctx: Context, req: DeleteRegisteredModel
 class GetModelVersionByAlias(Request):
     name: RequiredStr
     alias: RequiredStr
-
-
-class ModelVersionResponse(msgspec.Struct):
-    model_version: ModelVersion
 
 
 @endpoint("GET", "registered-models/alias", access=REGISTERED_MODEL_READ)

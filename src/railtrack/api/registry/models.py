@@ -1,9 +1,8 @@
 """A registered model's life: create, get, rename, update, delete, and its tags. Its aliases are in aliases.py."""
 
-import time
-
 import msgspec
 
+from railtrack.api.clock import now_ms
 from railtrack.api.registry.events import model_created, model_tag_changed
 from railtrack.api.registry.names import (
     DESCRIPTION_LIMIT,
@@ -55,7 +54,7 @@ async def create_registered_model(ctx: Context, req: CreateRegisteredModel) -> R
             VALUES ($1, $2, $2, $3, $4)
             """,
             req.name,
-            _now(),
+            now_ms(),
             req.description,
             WORKSPACE,
         )
@@ -96,10 +95,6 @@ def _taken(name: str, *, prompt: bool, by_prompt: bool) -> ApiError:
     )
 
 
-def _now() -> int:
-    return int(time.time() * 1000)
-
-
 class GetRegisteredModel(Request):
     name: RequiredStr
 
@@ -122,7 +117,7 @@ async def rename_registered_model(ctx: Context, req: RenameRegisteredModel) -> R
     """Rename a model with all that is its own. This counts as a change of each of its versions, as MLflow has it."""
     check_name(req.name)
     check_name(req.new_name)
-    now = _now()
+    now = now_ms()
     try:
         async with ctx.db.write() as tx:
             changed = await tx.execute(
@@ -168,7 +163,7 @@ async def update_registered_model(ctx: Context, req: UpdateRegisteredModel) -> R
             WORKSPACE,
             req.name,
             req.description,
-            _now(),
+            now_ms(),
         )
         return RegisteredModelResponse(await load_model(tx, req.name))
 

@@ -18,7 +18,7 @@ from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
 from railtrack.db import Row
 from railtrack.errors import invalid, invalid_value
-from railtrack.search.paging import Query, read_token
+from railtrack.search.paging import Query
 from railtrack.search.sql import Parameters, order_of
 from railtrack.wire.request import Int32, Request
 from railtrack.wire.response import Reply
@@ -49,7 +49,7 @@ async def search_registered_models(ctx: Context, req: SearchRegisteredModels) ->
     where = models_where(req.filter, parameters)
     order = order_of(req.order_by, MODELS, parameters)
     query = Query(MODEL_COLUMNS, "registered_models", where, order, parameters.values)
-    last = read_token(req.page_token, query.fingerprint, order.terms) if req.page_token else None
+    last = query.last_of(req.page_token)
 
     async def encode(rows: Sequence[Row]) -> bytes:
         async with ctx.db.read() as tx:
@@ -78,7 +78,7 @@ async def search_model_versions(ctx: Context, req: SearchModelVersions) -> Reply
     where = versions_where(req.filter, parameters)
     order = order_of(req.order_by or [LAST_CHANGED_FIRST], VERSIONS, parameters)
     query = Query(VERSION_COLUMNS, "model_versions", where, order, parameters.values)
-    last = read_token(req.page_token, query.fingerprint, order.terms) if req.page_token else None
+    last = query.last_of(req.page_token)
 
     async def encode(rows: Sequence[Row]) -> bytes:
         return _encode(await load_versions(ctx.db, [row[:VERSION_WIDTH] for row in rows]))

@@ -39,6 +39,10 @@ class ModelVersion(msgspec.Struct, omit_defaults=True):
     aliases: list[str] = []
 
 
+class ModelVersionResponse(msgspec.Struct):
+    model_version: ModelVersion
+
+
 class RegisteredModel(msgspec.Struct, omit_defaults=True):
     """`latest_versions`: of each stage that has any. Times in milliseconds since 1970."""
 

@@ -1,10 +1,10 @@
 """A model version's life: create, get, update, stages, delete, and its tags. Where it may come from: sources.py."""
 
 import json
-import time
 
 import msgspec
 
+from railtrack.api.clock import now_ms
 from railtrack.api.registry.events import version_created, version_tag_changed
 from railtrack.api.registry.names import (
     DESCRIPTION_LIMIT,
@@ -26,7 +26,7 @@ from railtrack.api.registry.rows import (
     no_such_model,
     storage_location,
 )
-from railtrack.api.registry.shapes import ACTIVE_STAGES, DELETED_STAGE, ModelVersion, RegistryTag
+from railtrack.api.registry.shapes import ACTIVE_STAGES, DELETED_STAGE, ModelVersion, ModelVersionResponse, RegistryTag
 from railtrack.api.registry.sources import Origin, check_form, check_prompt_source, resolve
 from railtrack.api.registry.vocabulary import IS_PROMPT
 from railtrack.auth import REGISTERED_MODEL_EDIT, REGISTERED_MODEL_READ
@@ -52,10 +52,6 @@ class CreateModelVersion(Request):
     run_link: str = ""
     description: str = ""
     model_id: str = ""
-
-
-class ModelVersionResponse(msgspec.Struct):
-    model_version: ModelVersion
 
 
 @endpoint("POST", "model-versions/create", access=REGISTERED_MODEL_EDIT)
@@ -109,7 +105,7 @@ def _check_lengths(req: CreateModelVersion) -> None:
 
 async def _insert(tx: Tx, req: CreateModelVersion, origin: Origin) -> int:
     """The new version's number. The model's row, once touched, makes those wait who would take the same one."""
-    now = _now()
+    now = now_ms()
     await _touch_model(tx, req.name, now)
     number: int = await tx.fetchval(
         "SELECT COALESCE(MAX(version), 0) + 1 FROM model_versions WHERE workspace = $1 AND name = $2",
@@ -167,10 +163,6 @@ async def _note_registration(tx: Tx, model_id: str, name: str, number: int) -> N
         REGISTERED_AS,
         json.dumps([*versions, {"name": name, "version": number}]),
     )
-
-
-def _now() -> int:
-    return int(time.time() * 1000)
 
 
 class GetModelVersion(Request):
@@ -247,7 +239,7 @@ async def update_model_version(ctx: Context, req: UpdateModelVersion) -> Reply:
             req.name,
             number,
             req.description,
-            _now(),
+            now_ms(),
         )
         return ModelVersionResponse(await load_version(tx, req.name, number))
 
@@ -270,7 +262,7 @@ async def transition_model_version_stage(ctx: Context, req: TransitionModelVersi
             f"Model version transition cannot archive existing model versions because '{stage}' is not an Active "
             f"stage. Valid stages are {list(ACTIVE_STAGES)}"
         )
-    now = _now()
+    now = now_ms()
     async with ctx.db.write() as tx:
         await _touch_version(tx, req.name, number, now)
         await tx.execute(
@@ -309,7 +301,7 @@ async def delete_model_version(ctx: Context, req: DeleteModelVersion) -> Reply:
     """Delete a version and its aliases. Its row stays, without what it said, so that its number is not given again."""
     check_name(req.name)
     number = version_number(req.name, req.version)
-    now = _now()
+    now = now_ms()
     async with ctx.db.write() as tx:
         await _touch_version(tx, req.name, number, now)
         await tx.execute(

@@ -1,10 +1,10 @@
 """A run's life after its creation (create.py): get, update, delete, restore, and taking a tag off."""
 
-import time
 from typing import ClassVar
 
 import msgspec
 
+from railtrack.api.clock import now_ms
 from railtrack.api.names import check_run_name
 from railtrack.api.runs.rows import INFO_COLUMNS, check_active, load_info, load_runs, no_such_run
 from railtrack.api.runs.shapes import Run, RunInfo, RunStatus
@@ -91,7 +91,7 @@ class DeleteRun(Request):
 @endpoint("POST", "runs/delete", access=RUN_EDIT)
 async def delete_run(ctx: Context, req: DeleteRun) -> Reply:
     """Mark a run deleted; nothing of it goes. Deleting it again is fine."""
-    return await _set_stage(ctx, req.run_id, "deleted", int(time.time() * 1000))
+    return await _set_stage(ctx, req.run_id, "deleted", now_ms())
 
 
 class RestoreRun(Request):

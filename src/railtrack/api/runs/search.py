@@ -15,7 +15,7 @@ from railtrack.auth import EXPERIMENT_READ
 from railtrack.context import Context
 from railtrack.db import Row
 from railtrack.errors import invalid, invalid_value
-from railtrack.search.paging import Query, read_token
+from railtrack.search.paging import Query
 from railtrack.search.sql import Parameters, among, search_of
 from railtrack.wire.request import Int32, Request
 from railtrack.wire.response import Reply
@@ -46,7 +46,7 @@ async def search_runs(ctx: Context, req: SearchRuns) -> Reply:
             f"Invalid value {req.max_results} for parameter 'max_results' supplied. It must be a positive integer"
         )
     query = query_of(req)
-    last = read_token(req.page_token, query.fingerprint, query.order.terms) if req.page_token else None
+    last = query.last_of(req.page_token)
 
     async def encode(rows: Sequence[Row]) -> bytes:
         return _encode(await load_runs(ctx.db, [RunInfo(*row[:INFO_WIDTH]) for row in rows]))

@@ -1,12 +1,12 @@
 """A webhook's life: create, list, get, update, delete. What a trial sends is in trial.py."""
 
 import re
-import time
 import uuid
 from collections.abc import Sequence
 
 import msgspec
 
+from railtrack.api.clock import now_ms
 from railtrack.api.paged import paged_reply
 from railtrack.api.webhooks.rows import (
     NOT_DELETED,
@@ -22,7 +22,7 @@ from railtrack.auth import WEBHOOK_MANAGE
 from railtrack.context import Context
 from railtrack.db import Row, Tx
 from railtrack.errors import invalid
-from railtrack.search.paging import Query, read_token
+from railtrack.search.paging import Query
 from railtrack.search.sql import Order
 from railtrack.search.vocabulary import Term, Values
 from railtrack.webhooks.events import Event
@@ -81,7 +81,7 @@ async def create_webhook(ctx: Context, req: CreateWebhook) -> Reply:
             req.url,
             req.status.value,
             sealed,
-            _now(),
+            now_ms(),
             WORKSPACE,
         )
         await _ask_for(tx, webhook_id, events)
@@ -113,10 +113,6 @@ async def _ask_for(tx: Tx, webhook_id: str, events: Sequence[Event]) -> None:
     )
 
 
-def _now() -> int:
-    return int(time.time() * 1000)
-
-
 class ListWebhooks(Request):
     max_results: Int32 = 100
     page_token: str = ""
@@ -130,7 +126,7 @@ async def list_webhooks(ctx: Context, req: ListWebhooks) -> Reply:
         raise invalid(f"max_results must be between 1 and {PAGE_LIMIT}.")
     where = [f"webhooks.workspace = '{WORKSPACE}'", NOT_DELETED]
     query = Query(WEBHOOK_COLUMNS, "webhooks", where, NEWEST_FIRST, ())
-    last = read_token(req.page_token, query.fingerprint, NEWEST_FIRST.terms) if req.page_token else None
+    last = query.last_of(req.page_token)
 
     async def encode(rows: Sequence[Row]) -> bytes:
         return _encode(await load_webhooks(ctx.db, [row[:WEBHOOK_WIDTH] for row in rows]))
@@ -186,7 +182,7 @@ async def update_webhook(ctx: Context, req: UpdateWebhook) -> Reply:
             req.status.value if req.status else None,
             req.secret is not None,
             sealed,
-            _now(),
+            now_ms(),
         )
         if events:
             await tx.execute("DELETE FROM webhook_events WHERE webhook_id = $1", req.webhook_id)
@@ -206,7 +202,7 @@ async def delete_webhook(ctx: Context, req: DeleteWebhook) -> Reply:
         await tx.execute(
             "UPDATE webhooks SET deleted_timestamp = $2, last_updated_timestamp = $2 WHERE webhook_id = $1",
             req.webhook_id,
-            _now(),
+            now_ms(),
         )
         await tx.execute("DELETE FROM railtrack_webhook_deliveries WHERE webhook_id = $1", req.webhook_id)
     return EMPTY
