@@ -1,5 +1,6 @@
 """The trial of a webhook: the example that is sent, and how its answer is told. Held to what MLflow 3.17.2 did."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from tests.client import Client, running_app
 from tests.servers.processes import free_port
 from tests.servers.webhook_receiver import Receiver, Reply, receiving
 
+from railtrack.api.webhooks.trial import AT_ONCE
 from railtrack.config import Settings
 from railtrack.db import Db
 
@@ -99,6 +101,15 @@ async def test_that_there_is_no_answer_is_told(sender: Client) -> None:
     assert set(result) == {"success", "error_message"}
     assert not result["success"]
     assert result["error_message"].startswith("Failed to test webhook: ")
+
+
+async def test_only_a_few_are_tried_at_once(sender: Client, receiver: Receiver) -> None:
+    receiver.replies = [Reply(after_s=1)]
+    path = await create(sender, receiver.url)
+    answers = await asyncio.gather(*(sender.post(path, {}) for _ in range(AT_ONCE + 2)))
+    assert sorted(answer.status for answer in answers) == [200] * AT_ONCE + [429] * 2
+    receiver.replies = [Reply()]
+    assert (await tried(sender, path))["success"]
 
 
 async def test_a_url_that_leads_to_a_private_address_by_now_is_not_asked(

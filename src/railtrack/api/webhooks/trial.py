@@ -1,5 +1,6 @@
 """The trial of a webhook: an example is sent at once, and the answer of its receiver told."""
 
+import asyncio
 import uuid
 
 import msgspec
@@ -37,24 +38,20 @@ class TestWebhookResponse(msgspec.Struct):
     result: Result
 
 
-_under_way = 0
+_room = asyncio.Semaphore(AT_ONCE)
 
 
 @endpoint("POST", "webhooks/{webhook_id}/test", access=WEBHOOK_MANAGE)
 async def test_webhook(ctx: Context, req: TestWebhook) -> Reply:
     """Send an example of the event, or of the webhook's first one, once, also for a webhook that is disabled."""
-    global _under_way
     asked = checked_events([req.event])[0] if req.event else None
     async with ctx.db.read() as tx:
         url, sealed, event = await _addressee(tx, req.webhook_id, asked)
-    if _under_way >= AT_ONCE:
+    if _room.locked():
         raise too_many("Too many webhooks are being tried. Please retry.")
-    _under_way += 1
-    try:
+    async with _room:
         payload = payload_of(event, EXAMPLES[event])
         return TestWebhookResponse(_told(await ctx.webhooks.send(url, sealed, payload, str(uuid.uuid4()))))
-    finally:
-        _under_way -= 1
 
 
 async def _addressee(tx: Tx, webhook_id: str, asked: Event | None) -> tuple[str, str | None, Event]:
