@@ -17,7 +17,7 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
-.PHONY: help serve install test image-test bench bench-artifacts lint format docs compat-record lock clean
+.PHONY: help serve install test image-test bench bench-artifacts soak lint format docs compat-record lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -37,8 +37,12 @@ image-test: .venv/.installed-dev .cache/client-3.17.2/.ready ## Build the contai
 	@tools/get_image_programs
 	.venv/bin/pytest tests/image
 
-bench: .venv/.installed-dev $(UI) .cache/mlflow/.ready ## Measure start, memory and logging beside MLflow's
-	.venv/bin/python -m bench.quick --mlflow .cache/mlflow/bin/python
+bench: .venv/.installed-dev $(UI) .cache/mlflow/.ready .cache/fasttrackml/.ready ## Measure speed and memory beside others'
+	.venv/bin/python -m bench.run --mlflow .cache/mlflow/bin/python --fasttrackml .cache/fasttrackml/bin/fml
+
+soak: .venv/.installed-dev .cache/mlflow/.ready ## Ten minutes of load on the image in 512 MB, as root on Debian
+	@tools/get_image_programs
+	.venv/bin/python -m bench.soak --mlflow .cache/mlflow/bin/python
 
 bench-artifacts: .venv/.installed-dev $(UI) .cache/mlflow/.ready .cache/client-3.17.2/.ready ## Measure artifacts in S3
 	.venv/bin/python -m bench.artifacts --mlflow .cache/mlflow/bin/python --client .cache/client-3.17.2/bin/python
@@ -93,6 +97,12 @@ $(UI): .venv/.installed
 .cache/%/.ready: tools/venvs/%.txt $(UV)
 	$(UV) venv --quiet --clear $(@D)
 	$(UV) pip install --quiet --python $(@D)/bin/python --requirement $<
+	@touch $@
+
+# One program in Go; what its package depends on is for its Python parts, which are not used.
+.cache/fasttrackml/.ready: $(UV)
+	$(UV) venv --quiet --clear $(@D)
+	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps fasttrackml==0.6.0
 	@touch $@
 
 .cache/.programs: tools/get_programs

@@ -27,8 +27,8 @@ from tests.clients.interpreters import client_environment
 from tests.servers.railtrack import RailtrackServer
 from tests.servers.s3 import S3Server, fast_s3_server
 
-from bench.mlflow_server import mlflow_server
 from bench.processes import MemoryCgroup, Watch, cpu_s, tree
+from bench.servers import mlflow
 
 RESULTS = Path(__file__).parent / "results" / "artifacts.md"
 SCENARIO = Path(__file__).parents[1] / "tests" / "clients" / "scenario_files.py"
@@ -267,10 +267,8 @@ def _mlflow(python: str, s3: S3Server, folder: Path) -> Iterator[Target]:
     temporary = folder / "tmp"
     temporary.mkdir(parents=True)
     variables = {**s3.environment, "MLFLOW_S3_ENDPOINT_URL": s3.url, "TMPDIR": str(temporary)}
-    options = ("--artifacts-destination", f"s3://{BUCKET}/mlflow")
-    database = f"sqlite:///{folder}/mlflow.db"
-    interpreter = str(Path(python).absolute())
-    with mlflow_server(interpreter, database, folder, *options, environment=variables) as server:
+    contender = mlflow(str(Path(python).absolute()), destination=f"s3://{BUCKET}/mlflow", variables=variables)
+    with contender.start(f"sqlite:///{folder}/mlflow.db", folder) as server:
         yield Target("MLflow 3.17.2", server.url + PROXY, server.pids, (temporary,))
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import matplotlib as mpl  # type: ignore[import-not-found]  # MLflow brings it, not this project
+import matplotlib as mpl
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # type: ignore[import-not-found]
+import matplotlib.pyplot as plt
 
 MLFLOW = "MLflow, 2 workers of 4 threads"
 COLOURS = {"Railtrack": "#1b7f5c", "FastTrackML": "#d9a441", "MLflow, as it comes": "#9db4c0", MLFLOW: "#5c6b73"}

@@ -1,20 +1,19 @@
 """One load on one server: wrk sends it, and the kernel tells what it cost."""
 
-import contextlib
 import http.client
 import json
 import subprocess
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from bench.loads import Load, Request, answer
-from bench.servers import Server, cpu_s
+from bench.processes import Watch, cpu_s, tree
+from bench.servers import Server
 
 SCRIPT = Path(__file__).parent / "wrk" / "cycle.lua"
 TIMEOUT_S = 60
@@ -50,10 +49,10 @@ def measure(load: Load, server: Server, postgres: int, seconds: float) -> Figure
         if error.code in NOT_SERVED:
             return None
         raise
-    before = server.cpu_s(), cpu_s(postgres)
-    with _peak(server) as peak:
+    before = server.cpu_s(), cpu_s(tree(postgres))
+    with Watch(server.pids, ()) as watch:
         result = wrk(server.url, load.connections, seconds, requests)
-    cpu, database = server.cpu_s() - before[0], cpu_s(postgres) - before[1]
+    cpu, database = server.cpu_s() - before[0], cpu_s(tree(postgres)) - before[1]
     ok = result["requests"] - result["refused"]
     units = ok / (len(requests) if load.unit == "page" else 1)
     thousands = max(units, 1) / 1000
@@ -67,7 +66,7 @@ def measure(load: Load, server: Server, postgres: int, seconds: float) -> Figure
         p99_ms=result["p99_ms"],
         cpu_s=cpu / thousands,
         database_cpu_s=database / thousands,
-        peak_mb=max(peak),
+        peak_mb=watch.peak_mb,
     )
 
 
@@ -91,25 +90,6 @@ def wrk(url: str, connections: int, seconds: float, requests: Sequence[Request])
     return result
 
 
-@contextlib.contextmanager
-def _peak(server: Server) -> Iterator[list[float]]:
-    """The server's memory in MB, looked at every half second until the end; reading it costs the kernel some time."""
-    seen = [server.pss_mb()]
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.5):
-            seen.append(server.pss_mb())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        watcher.join()
-
-
 @dataclass(frozen=True)
 class Transfer:
     """A large artifact through the server, up and down: MB/s, seconds to the first byte, and peaks in MB."""
@@ -124,14 +104,13 @@ class Transfer:
 def transfer(server: Server, folder: Path, megabytes: int) -> Transfer | None:
     """Through mlflow-artifacts, to the server's own folder; None where there is no such route."""
     path = "/api/2.0/mlflow-artifacts/artifacts/bench/large.bin"
-    before = _size_mb(folder)
-    with _peak(server) as peak, _disk_peak(folder) as disk:
+    with Watch(server.pids, [folder]) as watch:
         up = _upload(server.url, path, megabytes)
         if up is None:
             return None
         first, down = _download(server.url, path, megabytes)
     _send(server.url, "DELETE", path)
-    return Transfer(megabytes / up, megabytes / down, first, max(peak), max(disk) - before - megabytes)
+    return Transfer(megabytes / up, megabytes / down, first, watch.peak_mb, watch.files_mb - megabytes)
 
 
 def _upload(url: str, path: str, megabytes: int) -> float | None:
@@ -170,29 +149,3 @@ def _send(url: str, method: str, path: str) -> None:
     connection.request(method, path)
     connection.getresponse().read()
     connection.close()
-
-
-@contextlib.contextmanager
-def _disk_peak(folder: Path) -> Iterator[list[float]]:
-    seen = [_size_mb(folder)]
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.1):
-            seen.append(_size_mb(folder))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        watcher.join()
-
-
-def _size_mb(folder: Path) -> float:
-    size = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            size += path.stat().st_blocks * 512
-    return size / 2**20

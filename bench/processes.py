@@ -65,7 +65,7 @@ class Watch:
         self.peak_mb = 0.0
         self.files_mb = 0.0
         self._pids = pids
-        self._folders = folders
+        self.folders = folders
         self._files_before = files_mb(folders, pids())
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -82,14 +82,14 @@ class Watch:
         while not self._stop.wait(SAMPLE_S):
             pids = self._pids()
             self.peak_mb = max(self.peak_mb, pss_mb(pids))
-            self.files_mb = max(self.files_mb, files_mb(self._folders, pids) - self._files_before)
+            self.files_mb = max(self.files_mb, files_mb(self.folders, pids) - self._files_before)
 
 
 class MemoryCgroup:
     """A group of processes that the kernel holds to a number of bytes, page cache and socket buffers included."""
 
     def __init__(self, folder: Path, limit: int) -> None:
-        self._folder = folder
+        self.folder = folder
         self._is_v2 = (CONTROLLERS / "cgroup.controllers").exists()
         folder.mkdir()
         try:
@@ -125,20 +125,34 @@ class MemoryCgroup:
     @property
     def peak_mb(self) -> float:
         name = "memory.peak" if self._is_v2 else "memory.max_usage_in_bytes"
-        return int((self._folder / name).read_text()) / 2**20
+        return int((self.folder / name).read_text()) / 2**20
+
+    @property
+    def used_mb(self) -> float:
+        return int((self.folder / ("memory.current" if self._is_v2 else "memory.usage_in_bytes")).read_text()) / 2**20
+
+    @property
+    def killed(self) -> int:
+        """Processes that the kernel has ended because the group had no room left."""
+        lines = (self.folder / ("memory.events" if self._is_v2 else "memory.oom_control")).read_text().splitlines()
+        return int(dict(line.split() for line in lines)["oom_kill"])
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """The command, run in the group from its first moment."""
+        return ["sh", "-c", 'echo $$ >"$1" && shift && exec "$@"', "sh", str(self.folder / "cgroup.procs"), *command]
 
     @property
     def page_cache_mb(self) -> float:
         """What of the present use is files, which the kernel drops when it needs the room."""
-        found = dict(line.split() for line in (self._folder / "memory.stat").read_text().splitlines())
+        found = dict(line.split() for line in (self.folder / "memory.stat").read_text().splitlines())
         return int(found["file" if self._is_v2 else "cache"]) / 2**20
 
     def remove(self) -> None:
         with suppress(OSError):
-            self._folder.rmdir()
+            self.folder.rmdir()
 
     def _write(self, name: str, value: int) -> None:
-        (self._folder / name).write_text(str(value))
+        (self.folder / name).write_text(str(value))
 
 
 def _own_group() -> Path:

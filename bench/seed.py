@@ -66,6 +66,19 @@ async def seed(database: str, schema: str) -> None:
         await connection.close()
 
 
+async def seed_some(database: str, runs: int) -> None:
+    """So many of the large experiment's runs, and the history of 20,000 points, in MLflow's tables."""
+    connection = await asyncpg.connect(database)
+    try:
+        data = _Seed(connection, SCHEMAS["mlflow"])
+        await data.experiment(LARGE, "large", runs, metrics=METRICS, params=PARAMS, tags=TAGS)
+        await data.experiment(HISTORY, "history", 2)
+        await data.points(HISTORY, 2, "loss", 1, POINTS)
+        await connection.execute("VACUUM ANALYZE")
+    finally:
+        await connection.close()
+
+
 async def seed_runs(database: str, schema: str, runs: int) -> None:
     """One experiment of `runs` runs with few things each, to see how figures grow."""
     connection = await asyncpg.connect(database)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from tests.servers.processes import end_with_the_tests, free_port
 
+from bench.processes import MemoryCgroup, cpu_s, pss_mb, tree
+
 START_LIMIT_S = 180
 STOP_LIMIT_S = 60
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,14 @@ class Server:
     pid: int
     start_s: float
 
+    def pids(self) -> list[int]:
+        return tree(self.pid)
+
     def pss_mb(self) -> float:
-        return sum(_pss_kb(pid) for pid in tree(self.pid)) / 1024
+        return pss_mb(self.pids())
 
     def cpu_s(self) -> float:
-        return cpu_s(self.pid)
+        return cpu_s(self.pids())
 
 
 Start = Callable[[str, Path], AbstractContextManager[Server]]
@@ -61,18 +65,30 @@ def railtrack() -> Contender:
     return Contender("Railtrack", _version([str(program), "--version"]), start)
 
 
-def mlflow(python: str, *, guide: bool) -> Contender:
-    """MLflow as the guide shapes it, two gunicorn workers of four threads without its job runner, or as it comes."""
+def mlflow(
+    python: str,
+    *,
+    guide: bool = True,
+    destination: str = "",
+    variables: Mapping[str, str] | None = None,
+    group: MemoryCgroup | None = None,
+) -> Contender:
+    """MLflow as the guide shapes it, two gunicorn workers of four threads without its job runner, or as it comes.
+
+    `destination`: where artifacts that go through it end up, if not in its folder; `group`: what it is to run in.
+    """
 
     def start(database: str, folder: Path) -> AbstractContextManager[Server]:
         port = free_port()
         with_driver = database.replace("postgresql:", "postgresql+psycopg2:")  # SQLAlchemy would look for psycopg 3
         command = [python, "-m", "mlflow", "server", "--backend-store-uri", with_driver, "--port", str(port)]
-        command += ["--artifacts-destination", str(folder / "artifacts")]
+        command += ["--artifacts-destination", destination or str(folder / "artifacts")]
         environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": f"{Path(python).parent}:{os.environ['PATH']}"}
+        environment |= variables or {}
         if guide:
             command += ["--workers", "2", "--gunicorn-opts", "--threads 4 --timeout 120"]
             environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+        command = group.command(command) if group else command
         return _running(command, port, folder, database, environment)
 
     name = "MLflow, 2 workers of 4 threads" if guide else "MLflow, as it comes"
@@ -144,30 +160,3 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     for pid in below:  # MLflow's children outlive it at times
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, 9)
-
-
-def tree(pid: int) -> list[int]:
-    """A process and all below it."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
-    return [pid, *(below for child in children for below in tree(int(child)))]
-
-
-def cpu_s(root: int) -> float:
-    """Seconds of CPU of a process and all below it, those that have ended among them."""
-    ticks = 0
-    for pid in tree(root):
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(int(field) for field in fields[11:15])
-    return ticks / TICKS
-
-
-def _pss_kb(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:  # it ended meanwhile
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))

@@ -48,9 +48,9 @@ def stand_in_base() -> str:
 
 def as_in_official_images(root: Path) -> None:
     """No documentation, no bytecode; python3 and pip below /usr/local. And this machine's certificates are trusted."""
-    for folder in NOT_IN_SLIM_IMAGES:
-        shutil.rmtree(root / folder)
-        (root / folder).mkdir()
+    for unwanted in NOT_IN_SLIM_IMAGES:
+        shutil.rmtree(root / unwanted)
+        (root / unwanted).mkdir()
     for folder in list(root.rglob("__pycache__")):
         shutil.rmtree(folder)
     local = root / "usr" / "local"
