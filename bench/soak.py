@@ -170,9 +170,14 @@ def watched(soak: Soak, pids: Callable[[], list[int]], group: MemoryCgroup) -> I
     over = threading.Event()
     began = time.monotonic()
 
+    def look() -> None:
+        soak.memory.append((time.monotonic() - began, pss_mb(pids()), group.used_mb))
+
     def watch() -> None:
         while not over.wait(1):
-            soak.memory.append((time.monotonic() - began, pss_mb(pids()), group.used_mb))
+            look()
+
+    look()
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -269,7 +274,7 @@ def _memory(found: dict[str, Soak]) -> str:
                 str(soak.killed),
             ]
         )
-    heads = ["server", "start", "load", "PSS, first", "PSS, peak", "PSS, last", "cgroup, peak", "killed for memory"]
+    heads = ["server", "start", "load", "PSS, idle", "PSS, peak", "PSS, at the end", "cgroup, peak", "killed for memory"]
     return table(heads, rows)
 
 
