@@ -2,13 +2,16 @@
 
 import os
 import re
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 SAMPLE_S = 0.2
+REMOVE_LIMIT_S = 10
 CONTROLLERS = Path("/sys/fs/cgroup")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -148,6 +151,13 @@ class MemoryCgroup:
         return int(found["file" if self._is_v2 else "cache"]) / 2**20
 
     def remove(self) -> None:
+        """End what is left in it: of a server whose first process was killed, the others live on."""
+        deadline = time.monotonic() + REMOVE_LIMIT_S
+        while time.monotonic() < deadline and (left := (self.folder / "cgroup.procs").read_text().split()):
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            time.sleep(0.05)
         with suppress(OSError):
             self.folder.rmdir()
 

@@ -274,7 +274,7 @@ def _memory(found: dict[str, Soak]) -> str:
                 str(soak.killed),
             ]
         )
-    heads = ["server", "start", "load", "PSS, idle", "PSS, peak", "PSS, at the end", "cgroup, peak", "killed for memory"]
+    heads = ["server", "start", "load", "PSS, idle", "PSS, peak", "PSS, at the end", "cgroup, peak", "killed by it"]
     return table(heads, rows)
 
 
