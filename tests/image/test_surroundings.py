@@ -6,7 +6,6 @@ import re
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -145,24 +144,26 @@ def test_a_port_that_is_taken_is_told_with_who_asked_for_it(image: Image, servic
     assert line.startswith(f"PORT: cannot listen on 0.0.0.0 port {port} (Address already in use)")
 
 
-@pytest.fixture
-def server(image: Image, services: Services, tmp_path: Path) -> Iterator[Container]:
-    with container(image, tmp_path, services.environment, Shape()) as server:
-        yield server
-
-
 def test_a_database_that_goes_away_later_is_told_and_used_again_when_it_is_back(
-    server: Container, cluster: PostgresCluster
+    image: Image, services: Services, cluster: PostgresCluster, tmp_path: Path
 ) -> None:
-    assert call(server, "GET", "/ready")[0] == 200
-    cluster.stop()
-    try:
-        assert call(server, "GET", "/health")[0] == 200
-        assert call(server, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0")[0] == 503
-    finally:
-        cluster.start()
-    server.wait_until_healthy(path="/ready")
-    assert call(server, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0")[0] == 200
+    one_worker = {**services.environment, "GUNICORN_WORKERS": "1"}
+    with container(image, tmp_path, one_worker, Shape()) as server:
+        assert call(server, "GET", "/ready")[0] == 200
+        cluster.stop()
+        try:
+            assert call(server, "GET", "/health")[0] == 200
+            assert call(server, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0")[0] == 503
+        finally:
+            cluster.start()
+        assert call(server, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0")[0] == 200
+        shown = f"postgresql://postgres:***@{services.database.rpartition('@')[2]}"
+        lost = [
+            line for line in server.log().splitlines() if f"Lost the connection to the backend store {shown}" in line
+        ]
+        assert "503 until it is back: check that PostgreSQL runs" in lost[0]
+        assert f"The backend store answers again: {shown}" in server.log()
+        assert "Traceback" not in server.log()
 
 
 def test_keys_that_are_revoked_later_are_told(image: Image, services: Services, tmp_path: Path) -> None:

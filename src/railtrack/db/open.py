@@ -52,7 +52,7 @@ def open_database(url: DatabaseUrl, *, connections: int, read_only: bool = False
         return SqliteDb(url.path, connections, read_only=read_only)
     from railtrack.db.postgres import PostgresDb
 
-    return PostgresDb(url.driver_arguments(), connections, pooler=url.pooler)
+    return PostgresDb(url.driver_arguments(), connections, pooler=url.pooler, shown=url.masked)
 
 
 async def wait_for_database(db: Db, url: DatabaseUrl, seconds: float) -> None:

@@ -86,9 +86,13 @@ class PostgresDb:
 
     engine: Engine = "postgresql"
 
-    def __init__(self, connect: dict[str, Any], size: int, *, pooler: bool = False) -> None:
-        """`connect`: asyncpg's connect arguments; `pooler`: a transaction-mode pooler is known to be between."""
+    def __init__(self, connect: dict[str, Any], size: int, *, pooler: bool = False, shown: str = "") -> None:
+        """`connect`: asyncpg's connect arguments; `pooler`: a transaction-mode pooler is known to be between; `shown`:
+        what the log calls the database.
+        """
         self._connect = connect
+        self._shown = shown
+        self._answers: bool | None = None
         self._size = size
         self.pooler = pooler
         self._pool: Any = None
@@ -141,13 +145,34 @@ class PostgresDb:
             async with pool.acquire(timeout=ACQUIRE_LIMIT_S) as connection:
                 connected = True
                 yield connection
+            self._tell_answered()
         except (pg.PostgresError, pg.InterfaceError, pg.InternalClientError, OSError, TimeoutError) as error:
             if isinstance(error, (pg.InvalidSQLStatementNameError, pg.DuplicatePreparedStatementError)):
                 await self._behind_pooler(pool)
-            if not connected and isinstance(error, pg.PostgresError):
-                # Whatever the server's reason not to let us in: it is no fault of the request.
+            # Whatever the server's reason not to let us in: it is no fault of the request.
+            refused = not connected and isinstance(error, pg.PostgresError)
+            if refused or _is_gone(error):
+                self._tell_gone(error)
+            if refused:
                 raise database_gone(type(error).__name__) from error
             raise translated(error) from error
+
+    def _tell_answered(self) -> None:
+        if self._answers is False:
+            log.info("The backend store answers again: %s", self._shown)
+        self._answers = True
+
+    def _tell_gone(self, error: Exception) -> None:
+        """One line however many requests find out; while a start waits for the first answer, it tells so itself."""
+        if self._answers:
+            words = str(error).partition("\n")[0] or type(error).__name__
+            log.warning(
+                "Lost the connection to the backend store %s (%s). Requests are answered with 503 until it is back: "
+                "check that PostgreSQL runs and can be reached.",
+                self._shown,
+                words,
+            )
+            self._answers = False
 
     async def _open(self) -> Any:
         async with self._opening:
