@@ -89,6 +89,15 @@ def test_root_may_use_a_volume_of_roots(image: Image, tmp_path: Path) -> None:
         assert call(server, "GET", "/ready")[0] == 200
 
 
+def test_no_module_is_compiled_at_the_start(image: Image, services: Services, tmp_path: Path) -> None:
+    """The official base image comes without bytecode of the standard library, and user 1000 can't write any."""
+    with container(image, tmp_path, {**services.environment, "PYTHONVERBOSE": "1"}, Shape()) as server:
+        call(server, "GET", "/ready")
+        log = server.log()
+    assert len(re.findall(r"^# code object from '/\S+\.pyc'", log, re.M)) > 150
+    assert re.findall(r"^# code object from (/\S+\.py)$", log, re.M) == []
+
+
 def test_a_container_without_a_place_for_the_data_is_told_in_one_line(image: Image) -> None:
     assert refused(image, {}).startswith("RAILTRACK_DATA: /mlflow/data is on a read-only file system. Mount a volume")
 
@@ -171,13 +180,16 @@ def test_keys_that_are_revoked_later_are_told(image: Image, services: Services, 
         s3.new_bucket(BUCKET)
         environment = Services(services.database, s3).environment
         with container(image, tmp_path, environment, Shape()) as server:
-            created = call(server, "POST", "/api/2.0/mlflow/runs/create", b'{"experiment_id":"0"}', "application/json")[
-                1
-            ]
+            run = b'{"experiment_id":"0"}'
+            _, created = call(server, "POST", "/api/2.0/mlflow/runs/create", run, "application/json")
             run_id = json.loads(created)["run"]["info"]["run_id"]
             revoke_keys(s3)
-            print(call(server, "GET", f"/api/2.0/mlflow/artifacts/list?run_id={run_id}"))
-            print(call(server, "GET", "/ready"))
+            assert call(server, "GET", f"/api/2.0/mlflow/artifacts/list?run_id={run_id}")[0] == 503
+            status, body = call(server, "GET", "/ready")
+            assert status == 503
+            assert "InvalidAccessKeyId" in json.loads(body)["artifact_store"]
+            [line, *_] = [line for line in server.log().splitlines() if "InvalidAccessKeyId" in line]
+            assert f"artifact store: the bucket '{BUCKET}' at {s3.url}: InvalidAccessKeyId" in line
 
 
 def revoke_keys(s3: S3Server) -> None:

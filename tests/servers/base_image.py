@@ -28,13 +28,17 @@ NOT_IN_SLIM_IMAGES = (
 )
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+TRUSTED_HERE = Path(os.environ.get("SSL_CERT_FILE") or CERTIFICATES)
 
 
 def stand_in_base() -> str:
     """The name of the base image, made if this storage doesn't have it yet."""
-    recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    ingredients = [path.read_bytes() for path in (Path(__file__), TRUSTED_HERE) if path.exists()]
+    recipe = hashlib.sha256(b"".join(ingredients)).hexdigest()[:12]
     name = f"{NAME}:{recipe}"
     if not buildah("images", "--quiet", "--filter", f"reference={name}"):
+        for older in buildah("images", "--quiet", "--filter", f"reference={NAME}").split():
+            buildah("rmi", "--force", older)
         with tempfile.TemporaryDirectory(prefix="railtrack-base-") as folder:
             root = Path(folder) / "root"
             run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root), MIRROR)
@@ -62,5 +66,5 @@ def as_in_official_images(root: Path) -> None:
     (local / "lib" / "python3.11" / "ensurepip").mkdir()
     for name in ("pip", "pip3", "pip3.11"):
         (local / "bin" / name).write_text("#!/bin/sh\n")
-    if CERTIFICATES.exists():
-        shutil.copyfile(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
+    if TRUSTED_HERE.exists():
+        shutil.copyfile(TRUSTED_HERE, root / CERTIFICATES.relative_to("/"))

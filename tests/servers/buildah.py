@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 STORAGE = Path(__file__).parents[2] / ".cache" / "buildah"
+HANDED_ON = ("home", "http_proxy", "https_proxy", "no_proxy", "tmpdir")
 
 
 def buildah(*arguments: str, environ: Mapping[str, str] | None = None) -> str:
@@ -15,8 +16,11 @@ def buildah(*arguments: str, environ: Mapping[str, str] | None = None) -> str:
 
 
 def run(*command: str, environ: Mapping[str, str] | None = None) -> str:
-    env = {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", "HOME": os.environ.get("HOME", "/root"), **(environ or {})}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    given = {name: value for name, value in os.environ.items() if name.lower() in HANDED_ON}
+    path = {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}  # where Debian keeps debootstrap
+    done = subprocess.run(
+        command, env={**given, **path, **(environ or {})}, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}:\n{done.stdout[-5000:]}\n{done.stderr[-5000:]}")
     return done.stdout.strip()
