@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response, expect, sync_playwright
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 """Written anew by every run, for people to look at; not in git."""
@@ -44,7 +44,7 @@ class Tab:
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.troubles: list[str] = []
-        self._url = url
+        self.url = url
         self._asking: set[Request] = set()
         self._last_asked = 0.0
         page.set_default_timeout(WAIT_MS)
@@ -58,12 +58,24 @@ class Tab:
     def open(self, route: str) -> None:
         """Load the UI's route (what stands after `/#`) as from a bookmark."""
         self.page.goto("about:blank")
-        self.page.goto(f"{self._url}/#{route}", wait_until="domcontentloaded")
+        self.page.goto(f"{self.url}/#{route}", wait_until="domcontentloaded")
 
     def see(self, *texts: str) -> None:
         """Wait until each text is visible somewhere."""
         for text in texts:
             expect(self.page.get_by_text(text).filter(visible=True).first).to_be_visible()
+
+    def part(self, component: str) -> Locator:
+        """The visible parts of the page whose component id (MLflow names its parts by it) ends so."""
+        return self.page.locator(f"[data-component-id$='{component}']").filter(visible=True)
+
+    def ask(self, path: str, body: Any = None, **query: str) -> Any:
+        """What the server answers to a request of MLflow's REST API, a POST where there is a body, past the page."""
+        url = f"{self.url}/api/2.0/mlflow/{path}"
+        request = self.page.request
+        answer = request.get(url, params=query) if body is None else request.post(url, data=body)
+        assert answer.ok, answer.text()
+        return answer.json()
 
     def until(self, look: Callable[[], Any], expected: Any) -> None:
         """Wait until what `look` returns is what is expected."""
@@ -90,7 +102,8 @@ class Tab:
         assert left == [], "\n".join(left)
         alerts = self.page.locator("[role=alert], [class*=notification-notice-error]").filter(visible=True)
         told = [text for alert in alerts.all() if (text := alert.inner_text().strip())]
-        assert [text for text in told if not any(re.search(pattern, text) for pattern in allowed)] == []
+        left = [text for text in told if not any(re.search(pattern, text) for pattern in allowed)]
+        assert left == [], "\n".join(left)
 
     def _note(self, trouble: str) -> None:
         if not any(noise in trouble for noise in NOISE):
@@ -119,7 +132,7 @@ class Tab:
 
     def _short(self, url: str) -> str:
         parts = urlsplit(url)
-        return parts.path if url.startswith(self._url) else f"{parts.netloc}{parts.path}"
+        return parts.path if url.startswith(self.url) else f"{parts.netloc}{parts.path}"
 
 
 @contextlib.contextmanager

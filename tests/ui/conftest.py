@@ -29,10 +29,13 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def seeded(url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The ids of what seed.py has logged: experiments vision and audio, runs plain, showcase, parent, failed."""
+    """The ids of what seed.py has logged: experiments vision, audio and tuning; runs plain, showcase, parent and
+    failed; models logged."""
+    home = tmp_path_factory.mktemp("seed")
     done = subprocess.run(
         [str(client_interpreter("3.17.2")), str(SEED)],
-        env=client_environment(url, tmp_path_factory.mktemp("seed")),
+        env=client_environment(url, home),
+        cwd=home,
         capture_output=True,
         text=True,
         timeout=120,

@@ -1,23 +1,25 @@
 """What the UI tests look at, logged by the unmodified client 3.17.2; run by that client's interpreter.
 
-Prints one JSON object: the ids that the tests need.
+Prints one JSON object: the ids that the tests need. There are 60 runs: 14 of vision, 1 of audio, 45 of tuning, two of
+which trained models.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import tempfile
-from pathlib import Path
 
 import mlflow
-import numpy
 import pandas
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from seed_files import log_files, picture
+from seed_models import log_models
 
 START = 1_760_000_000_000
 STEPS = 40
+ARCHITECTURES = ("resnet", "vit", "yolo")
+TUNED = 43
 
 
 def main() -> None:
@@ -30,20 +32,14 @@ def main() -> None:
     failed = client.create_run(vision, START - 60_000, run_name="diverged")
     client.log_metric(failed.info.run_id, "loss", math.nan, START, 3)
     client.set_terminated(failed.info.run_id, "FAILED", START - 51_000)
-    other = client.create_experiment("audio")
-    _plain_run(client, other, 0)
-    print(
-        json.dumps(
-            {
-                "vision": vision,
-                "audio": other,
-                "plain": plain,
-                "showcase": show,
-                "parent": parent,
-                "failed": failed.info.run_id,
-            }
-        )
-    )
+    audio = client.create_experiment("audio")
+    _plain_run(client, audio, 0)
+    tuning = client.create_experiment("tuning")
+    for number in range(TUNED):
+        _tuned_run(client, tuning, number)
+    ids = {"vision": vision, "audio": audio, "tuning": tuning}
+    ids |= {"plain": plain, "showcase": show, "parent": parent, "failed": failed.info.run_id}
+    print(json.dumps(ids | log_models(client, tuning)))
 
 
 def _plain_run(client: MlflowClient, experiment_id: str, number: int) -> str:
@@ -73,30 +69,26 @@ def _showcase(client: MlflowClient, experiment_id: str) -> str:
         client.log_batch(run_id, points)
         frame = pandas.DataFrame({"x": [1, 2, 3], "label": ["cat", "dog", "고양이"]})
         mlflow.log_input(mlflow.data.from_pandas(frame, name="pets"), context="training")
-        _artifacts(frame)
+        log_files(frame)
         for step in range(3):
-            mlflow.log_image(_picture(step), key="predicted mask", step=step, synchronous=True)
+            mlflow.log_image(picture(step), key="predicted mask", step=step, synchronous=True)
         questions = {"question": ["왜?", "how?"], "answer": ["because", "so"], "score": [1, 2]}
         mlflow.log_table(questions, "eval_table.json")
     return run_id
 
 
-def _artifacts(frame: pandas.DataFrame) -> None:
-    mlflow.log_text("first line\n둘째 줄", "notes/readme.txt")
-    mlflow.log_dict({"model": {"layers": [1, 2, 3], "이름": "고양이"}}, "notes/config.json")
-    mlflow.log_text("# Title\n\nSome *text*.", "notes/doc.md")
-    mlflow.log_text("<h1 id='hello'>Hello HTML</h1>", "notes/page.html")
-    mlflow.log_image(_picture(1), "picture 1.png")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.csv"
-        frame.to_csv(path, index=False)
-        mlflow.log_artifact(str(path), "notes")
-
-
-def _picture(step: int) -> numpy.ndarray:
-    pixels = numpy.zeros((60, 90, 3), dtype=numpy.uint8)
-    pixels[:, : 30 * (step + 1), step] = 220
-    return pixels
+def _tuned_run(client: MlflowClient, experiment_id: str, number: int) -> None:
+    """`tuned-nn`: one of three architectures, a score number/100 after five steps, one of two datasets."""
+    start = START + number * 60_000
+    run = client.create_run(experiment_id, start, run_name=f"tuned-{number:02}")
+    params = [Param("architecture", ARCHITECTURES[number % 3]), Param("batch", str(2 ** (number % 4)))]
+    scores = [Metric("score", number / 100 * step / 4, start + step * 1000, step) for step in range(5)]
+    times = [Metric("seconds", number % 7 + step, start + step * 1000, step) for step in range(5)]
+    client.log_batch(run.info.run_id, scores + times, params, [RunTag("half", str(number % 2))])
+    name = ("coco", "kitti")[number % 2]
+    dataset = Dataset(name, f"{name}-1", "local", json.dumps({"uri": f"/data/{name}"}))
+    client.log_inputs(run.info.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "eval")])])
+    client.set_terminated(run.info.run_id, "FINISHED", start + 30_000)
 
 
 def _nested(client: MlflowClient, experiment_id: str) -> str:

@@ -11,8 +11,6 @@ from tests.ui.browser import Tab
 from railtrack.api import endpoints
 
 PAGES = {
-    "registered-models": ("/models", "Registered Models"),
-    "prompts": ("/prompts", "Create your first prompt"),
     "settings": ("/settings/general", "Theme preference"),
     "settings-llm-connections": ("/settings/llm-connections", "LLM Connections"),
     "gateway": ("/gateway", "Page Not Found"),

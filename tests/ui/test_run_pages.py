@@ -110,14 +110,6 @@ def test_an_image_artifact_is_previewed(tab: Tab, seeded: dict[str, Any]) -> Non
     tab.keep_screenshot("artifact-image")
 
 
-def test_an_html_artifact_is_previewed_in_a_sandbox(tab: Tab, seeded: dict[str, Any]) -> None:
-    tab.open(run_page(seeded, "/artifacts/notes/page.html"))
-    expect(tab.page.frame_locator("iframe.mlflow-html-iframe").locator("#hello")).to_have_text("Hello HTML")
-    assert tab.page.locator("iframe.mlflow-html-iframe").get_attribute("sandbox") == "allow-scripts"
-    tab.check()
-    tab.keep_screenshot("artifact-html")
-
-
 def test_an_artifact_is_downloaded(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(run_page(seeded, "/artifacts"))
     tab.page.get_by_text("eval_table.json").click()

@@ -1,0 +1,142 @@
+"""What a person sees of a version of a registered model, and does with it: alias, stage, promotion, description."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Locator, expect
+from tests.ui.browser import Tab
+
+
+@pytest.fixture
+def made(tab: Tab, seeded: dict[str, Any]) -> Iterator[str]:
+    """A registered model of the test's own with two versions of the seed's two logged models."""
+    name = "made for its versions"
+    tab.ask("registered-models/create", {"name": name})
+    for model_id in seeded["logged"]:
+        source = {"name": name, "source": f"models:/{model_id}", "model_id": model_id}
+        tab.ask("model-versions/create", source | {"tags": [{"key": "depth", "value": "?"}]})
+    yield name
+    tab.page.request.delete(f"{tab.url}/api/2.0/mlflow/registered-models/delete", data={"name": name})
+
+
+def version_page(name: str, version: int) -> str:
+    return f"/models/{quote(name)}/versions/{version}"
+
+
+def version(tab: Tab, name: str, number: int) -> Any:
+    return tab.ask("model-versions/get", name=name, version=str(number))["model_version"]
+
+
+def item(tab: Tab, label: str) -> Locator:
+    """One of the facts below the title."""
+    return tab.page.get_by_test_id("descriptions-item").filter(has_text=label)
+
+
+def test_a_version_shows_where_it_comes_from_and_its_schema(tab: Tab) -> None:
+    tab.open(version_page("detector 모델", 2))
+    tab.see("Version 2", "take 2", "depth")
+    expect(item(tab, "Source Run")).to_contain_text("train-5")
+    expect(item(tab, "Source Model")).to_contain_text("detector-5")
+    expect(item(tab, "Aliases")).to_contain_text("@ champion")
+    tab.page.get_by_text("Inputs (2)").click()
+    tab.see("width", "double", "label", "string")
+    tab.check()
+    tab.keep_screenshot("model-version")
+
+    tab.page.get_by_test_id("source-model-link").click()
+    tab.see("detector-5", "Register model")
+    tab.check()
+
+
+def test_a_version_is_described_tagged_and_deleted(made: str, tab: Tab) -> None:
+    tab.open(version_page(made, 1))
+    tab.page.get_by_test_id("descriptionEditButton").click()
+    tab.page.get_by_test_id("text-area").fill("Sees *little*.")
+    tab.page.get_by_test_id("editable-note-save-button").click()
+    expect(tab.page.locator("em", has_text="little")).to_be_visible()
+
+    table = tab.page.get_by_test_id("editable-table")
+    tab.page.get_by_test_id("tags-form-input-name").fill("팀 a")
+    tab.page.get_by_test_id("tags-form-input-value").fill("소리")
+    tab.page.get_by_test_id("add-tag-button").click()
+    expect(table).to_contain_text("소리")
+    table.get_by_role("row").filter(has_text="depth").get_by_test_id("editable-table-button-delete").click()
+    tab.page.get_by_role("dialog").get_by_role("button", name="Confirm").click()
+    expect(table).not_to_contain_text("depth")
+    said = version(tab, made, 1)
+    assert (said["description"], said["tags"]) == ("Sees *little*.", [{"key": "팀 a", "value": "소리"}])
+
+    tab.page.get_by_test_id("overflow-menu-trigger").click()
+    tab.page.get_by_role("menuitem", name="Delete").click()
+    tab.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    rows = tab.page.get_by_test_id("model-version-table").get_by_role("row")
+    expect(rows.filter(has_text="Version 2")).to_have_count(1)
+    expect(rows.filter(has_text="Version 1")).to_have_count(0)
+    tab.check()
+
+
+def test_an_alias_moves_from_one_version_to_another(made: str, tab: Tab) -> None:
+    tab.ask("registered-models/alias", {"name": made, "alias": "champion", "version": "1"})
+    tab.open(version_page(made, 2))
+    item(tab, "Aliases").get_by_role("button", name="Add").click()
+    dialog = tab.page.get_by_role("dialog")
+    dialog.get_by_role("combobox").fill("champion")
+    dialog.get_by_role("combobox").press("Enter")
+    expect(dialog).to_contain_text("also being used on version 1")
+    tab.keep_screenshot("model-version-alias")
+    dialog.get_by_role("button", name="Save aliases").click()
+    expect(item(tab, "Aliases")).to_contain_text("@ champion")
+    tab.check()
+    model = tab.ask("registered-models/get", name=made)["registered_model"]
+    assert model["aliases"] == [{"alias": "champion", "version": "2"}]
+
+    item(tab, "Aliases").get_by_role("button").click()
+    dialog.locator("[data-component-id$='aliastag.tsx_23.close']").click()
+    dialog.get_by_role("button", name="Save aliases").click()
+    expect(item(tab, "Aliases")).not_to_contain_text("champion")
+    assert not tab.ask("registered-models/get", name=made)["registered_model"].get("aliases")
+    tab.check()
+
+
+def test_a_version_goes_into_production_and_the_one_before_it_is_archived(made: str, tab: Tab) -> None:
+    tab.ask("model-versions/transition-stage", {"name": made, "version": "1", "stage": "Production"})
+    tab.open(version_page(made, 2))
+    tab.page.get_by_role("switch").click()
+    tab.page.get_by_role("dialog").get_by_role("button", name="Disable").click()
+    stage = item(tab, "Stage")
+    stage.locator(".mlflow-stage-transition-dropdown").click()
+    tab.page.get_by_role("menuitem").filter(has_text="Production").click()
+    dialog = tab.page.get_by_role("dialog").filter(visible=True)
+    dialog.get_by_role("checkbox").check()
+    dialog.get_by_role("button", name="OK").click()
+    expect(stage).to_contain_text("Production")
+    assert [version(tab, made, number)["current_stage"] for number in (1, 2)] == ["Archived", "Production"]
+    tab.check()
+    tab.keep_screenshot("model-version-stage")
+    tab.open(f"/models/{quote(made)}")
+    rows = tab.page.get_by_test_id("model-version-table").get_by_role("row")
+    expect(rows.filter(has_text="Version 1")).to_contain_text("Archived")
+    expect(rows.filter(has_text="Version 2")).to_contain_text("Production")
+    tab.check()
+
+
+def test_a_version_is_promoted_to_another_model(made: str, tab: Tab) -> None:
+    tab.open(version_page("detector 모델", 1))
+    tab.page.get_by_role("button", name="Promote model").click()
+    dialog = tab.page.get_by_role("dialog")
+    dialog.get_by_role("combobox").click()
+    tab.page.get_by_title(made).click()
+    dialog.get_by_role("button", name="Promote").click()
+    tab.see("Copied from", "Version 3")
+    expect(item(tab, "Copied from")).to_contain_text("detector 모델 (Version 1)")
+    tab.check()
+    assert version(tab, made, 3)["source"] == "models:/detector 모델/1"
+    tab.keep_screenshot("model-version-promoted")
+
+
+def test_a_version_that_does_not_exist_is_told(tab: Tab) -> None:
+    tab.open(version_page("detector 모델", 99))
+    tab.see("Model detector 모델 v99 does not exist")
+    tab.keep_screenshot("model-version-absent")
