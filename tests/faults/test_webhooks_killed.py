@@ -42,7 +42,7 @@ def post(server: RailtrackServer, path: str, body: Any) -> Any:
 def test_a_delivery_under_way_is_made_again_after_everything_was_killed(
     server: RailtrackServer, receiver: Receiver, database: str
 ) -> None:
-    receiver.replies = [Reply(after_s=1), Reply()]
+    receiver.replies = [Reply(after_s=30), Reply()]
     event = {"entity": "REGISTERED_MODEL", "action": "CREATED"}
     post(server, "webhooks", {"name": "hook", "url": receiver.url, "events": [event]})
     post(server, "registered-models/create", {"name": "cat"})
@@ -56,7 +56,7 @@ def test_a_delivery_under_way_is_made_again_after_everything_was_killed(
 
 
 def test_what_was_kept_is_sent_after_the_next_start(server: RailtrackServer, receiver: Receiver, database: str) -> None:
-    receiver.replies = [Reply(503, headers={"retry-after": "1"}), Reply()]
+    receiver.replies = [Reply(503, headers={"retry-after": "5"}), Reply()]
     event = {"entity": "REGISTERED_MODEL", "action": "CREATED"}
     post(server, "webhooks", {"name": "hook", "url": receiver.url, "events": [event]})
     post(server, "registered-models/create", {"name": "cat"})

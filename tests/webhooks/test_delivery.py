@@ -188,31 +188,47 @@ async def test_there_is_an_end_to_the_attempts(db: Db, to_this_machine: Settings
     assert receiver.received.empty()
 
 
-async def test_what_waits_too_long_is_given_up(sender: Client, receiver: Receiver, db: Db) -> None:
-    receiver.replies = [Reply(503, headers={"retry-after": "2"}), Reply(503, headers=AT_ONCE)]
-    await webhook(sender, receiver.url, "registered_model.created")
-    await create(sender, "cat")
-    await got(receiver)
+async def make_due(db: Db, age_ms: int = 0) -> None:
+    """Let what waits be due, and be so much older; who starts next finds it."""
     async with db.write() as tx:
-        await tx.execute("UPDATE railtrack_webhook_deliveries SET created_ms = created_ms - $1", 25 * 3600 * 1000)
-    await got(receiver)
-    await none_left(db)
+        await tx.execute(
+            "UPDATE railtrack_webhook_deliveries SET due_ms = 0, created_ms = created_ms - CAST($1 AS BIGINT)", age_ms
+        )
+
+
+async def kept(client: Client, receiver: Receiver, name: str) -> tuple[str, Received]:
+    """A webhook, and what it got of a delivery that is to be made again in an hour."""
+    receiver.replies = [Reply(503, headers={"retry-after": "3600"}), Reply(503, headers=AT_ONCE)]
+    webhook_id = await webhook(client, receiver.url, "registered_model.created")
+    await create(client, name)
+    return webhook_id, await got(receiver)
+
+
+async def test_what_waits_too_long_is_given_up(db: Db, to_this_machine: Settings, receiver: Receiver) -> None:
+    async with running_app(to_this_machine) as client:
+        await kept(client, receiver, "cat")
+    await make_due(db, age_ms=25 * 3600 * 1000)
+    async with running_app(to_this_machine):
+        await got(receiver)
+        await none_left(db)
     assert receiver.received.empty()
 
 
-async def test_a_webhook_that_is_gone_by_then_is_not_told(sender: Client, receiver: Receiver, db: Db) -> None:
-    receiver.replies = [Reply(503, headers={"retry-after": "1"})]
-    for name, change in (("disabled", {"status": "DISABLED"}), ("deleted", None)):
-        webhook_id = await webhook(sender, receiver.url, "registered_model.created")
-        await create(sender, name)
-        await got(receiver)
-        await sender.ok("PATCH" if change else "DELETE", f"webhooks/{webhook_id}", change)
+@pytest.mark.parametrize("change", [{"status": "DISABLED"}, None], ids=["disabled", "deleted"])
+async def test_a_webhook_that_is_gone_by_then_is_not_told(
+    db: Db, to_this_machine: Settings, receiver: Receiver, change: dict[str, str] | None
+) -> None:
+    async with running_app(to_this_machine) as client:
+        webhook_id, _ = await kept(client, receiver, "cat")
+        await client.ok("PATCH" if change else "DELETE", f"webhooks/{webhook_id}", change)
+    await make_due(db)
+    async with running_app(to_this_machine):
         await none_left(db)
-        assert receiver.received.empty()
+    assert receiver.received.empty()
 
 
 async def test_a_receiver_that_hangs_holds_up_nobody_else(sender: Client, receiver: Receiver) -> None:
-    receiver.replies = [Reply(after_s=1)]
+    receiver.replies = [Reply(after_s=3)]
     await webhook(sender, receiver.url, "registered_model.created")
     await create(sender, "one")
     await got(receiver)
@@ -245,15 +261,14 @@ async def test_several_workers_send_each_delivery_once(
     assert receiver.received.empty()
 
 
-async def test_a_worker_that_ends_leaves_what_is_under_way_to_the_next(
+async def test_a_worker_that_ends_leaves_what_waits_to_the_next(
     db: Db, to_this_machine: Settings, receiver: Receiver
 ) -> None:
-    receiver.replies = [Reply(503, headers={"retry-after": "1"}), Reply()]
     async with running_app(to_this_machine) as client:
-        await webhook(client, receiver.url, "registered_model.created")
-        await create(client, "cat")
-        first = await got(receiver)
+        _, first = await kept(client, receiver, "cat")
     assert await waiting(db) == 1
+    receiver.replies = [Reply()]
+    await make_due(db)
     async with running_app(to_this_machine):
         assert (await got(receiver)).delivery_id == first.delivery_id
         await none_left(db)

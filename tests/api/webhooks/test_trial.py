@@ -104,7 +104,7 @@ async def test_that_there_is_no_answer_is_told(sender: Client) -> None:
 
 
 async def test_only_a_few_are_tried_at_once(sender: Client, receiver: Receiver) -> None:
-    receiver.replies = [Reply(after_s=1)]
+    receiver.replies = [Reply(after_s=2)]
     path = await create(sender, receiver.url)
     answers = await asyncio.gather(*(sender.post(path, {}) for _ in range(AT_ONCE + 2)))
     assert sorted(answer.status for answer in answers) == [200] * AT_ONCE + [429] * 2
