@@ -52,6 +52,17 @@ async def test_what_is_not_allowed_is_told_by_its_name(
     )
 
 
+async def test_a_key_that_may_not_take_uploads_back_is_enough_and_told(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores
+) -> None:
+    """Amazon has a right of its own for that, s3:AbortMultipartUpload, which many a policy lacks."""
+    quirky.refused = {"DELETE complete": error(403, "AccessDenied", "Access Denied.")}
+    (line,) = await quirky_stores.try_out()
+    assert line.startswith(f"The artifact store refuses to take back uploads in parts: the bucket '{BUCKET}' at ")
+    assert "give the key the right s3:AbortMultipartUpload, or have the bucket remove incomplete uploads" in line
+    assert (quirky.objects, quirky.uploads) == ({}, {})
+
+
 async def test_wrong_keys_and_a_missing_bucket_are_told_with_the_next_step(s3: S3Server, bucket: str) -> None:
     assert "Check AWS_ACCESS_KEY_ID" in await refusal(
         stores_at(f"s3://{bucket}", {**s3.environment, "AWS_ACCESS_KEY_ID": "AKIANOTTHERE"})

@@ -185,7 +185,7 @@ def client_keys(s3: S3Server, folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("action", ["PutObject", "GetObject", "DeleteObject", "AbortMultipartUpload", "ListBucket"])
+@pytest.mark.parametrize("action", ["PutObject", "GetObject", "DeleteObject", "ListBucket"])
 def test_without_any_one_of_its_actions_the_policy_is_too_little(amazon: S3Server, tmp_path: Path, action: str) -> None:
     whole = policy()
     assert whole.count(f'"s3:{action}"') == 1
@@ -193,6 +193,17 @@ def test_without_any_one_of_its_actions_the_policy_is_too_little(amazon: S3Serve
     told = failure(environment_of(less), tmp_path)
     assert told.startswith("Error: The artifact store refuses to")
     assert "AccessDenied" in told
+
+
+def test_a_policy_without_the_right_to_take_uploads_back_is_enough_and_told(amazon: S3Server, tmp_path: Path) -> None:
+    """Many a policy names put, get, delete and list only."""
+    environment = environment_of(
+        with_policy(amazon, policy().replace('"s3:AbortMultipartUpload"', '"s3:GetObjectAcl"'))
+    )
+    with railtrack_server(tmp_path, environment=environment) as server:
+        [told] = [line for line in server.log().splitlines() if "AbortMultipartUpload" in line]
+    assert "refuses to take back uploads in parts" in told
+    assert amazon.unfinished_uploads(BUCKET) == []
 
 
 def failure(environment: dict[str, str], folder: Path) -> str:

@@ -99,14 +99,14 @@ class ArtifactStores:
         return list({(store.bucket.name, store.prefix): store for store in self._s3.values()}.values())
 
     async def try_out(self) -> list[str]:
-        """Store, read, list and delete a small object in each location in S3. Returns what is away for the moment,
-        and raises an ApiError for what will not mend by itself.
+        """Store, read, list and delete a small object in each location in S3. Returns what is to be told of them, such
+        as that one is away for the moment, and raises an ApiError for what will not mend by itself.
         """
         if not self._s3:
             return []
         from railtrack.artifacts.s3_probe import try_out
 
-        return [line for store in self.buckets() if (line := await try_out(store))]
+        return [found.told for store in self.buckets() if (found := await try_out(store))]
 
     def check_credentials(self) -> None:
         """Raise an ApiError that names the setting when there are locations in S3 but no keys for them."""

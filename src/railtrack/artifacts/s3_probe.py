@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from railtrack.artifacts.s3 import S3Store
@@ -36,26 +37,42 @@ NEXT_STEPS = {
 }
 OTHERWISE = "Check AWS_S3_ENDPOINT_URL and MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE."
 """For what is no code of S3's, but of whatever answers there."""
+NO_ABORT = (
+    "What uploads leave that break off stays there and is paid for: give the key the right s3:AbortMultipartUpload, "
+    "or have the bucket remove incomplete uploads."
+)
 UNTRUSTED = "Set AWS_CA_BUNDLE to the certificate of its authority, or correct AWS_S3_ENDPOINT_URL."
 AWAY = "Check AWS_S3_ENDPOINT_URL; where it is right, nothing needs to be done: /ready tells when the store is back."
 
 
-async def try_out(store: S3Store) -> str | None:
-    """What is wrong when the store is away for the moment, None when all works. Raises an ApiError for a refusal."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a trial has to tell of a store that refused nothing that is needed. `works`: it is not away."""
+
+    told: str
+    works: bool
+
+
+async def try_out(store: S3Store) -> Found | None:
+    """What is to be told, None when all is well. Raises an ApiError for a refusal."""
     key = f"{FOLDER}/{secrets.token_hex(8)}"
     steps = (("put", _put), ("get", _get), ("list", _list), ("upload in parts", _upload_parts), ("delete", _delete))
+    notes = []
     try:
         async with asyncio.timeout(LIMIT_S):
             for name, step in steps:
-                await _told(store, name, step(store, key))
+                if note := await _told(store, name, step(store, key)):
+                    notes.append(note)
     except ApiError as error:
         if error.status != UNAVAILABLE:
             await _cleaned(store, key)
             raise
-        return error.message if _is_about_credentials(error) else f"{error.message.rstrip('.')}. {AWAY}"
+        told = error.message if _is_about_credentials(error) else f"{error.message.rstrip('.')}. {AWAY}"
+        return Found(told, works=False)
     except TimeoutError:
-        return f"The artifact store does not answer within {LIMIT_S:.0f} s: {store.bucket}. {AWAY}"
-    return None
+        told = f"The artifact store does not answer within {LIMIT_S:.0f} s: {store.bucket}. {AWAY}"
+        return Found(told, works=False)
+    return Found(" ".join(notes), works=True) if notes else None
 
 
 async def _cleaned(store: S3Store, key: str) -> None:
@@ -117,9 +134,10 @@ async def _put_presigned(store: S3Store, key: str) -> bool:
     return False
 
 
-async def _told(store: S3Store, what: str, step: Awaitable[None]) -> None:
+async def _told(store: S3Store, what: str, step: Awaitable[str | None]) -> str | None:
+    """What the step has to tell, or its refusal with the next step."""
     try:
-        await step
+        return await step
     except ApiError as error:
         refusal = error.__cause__
         if isinstance(refusal, UntrustedError):
@@ -159,8 +177,20 @@ async def _list(store: S3Store, key: str) -> None:
             raise _broken(store, "does not list what was put")
 
 
-async def _upload_parts(store: S3Store, key: str) -> None:
-    await store.abort_multipart(key, await store.create_multipart(key))
+async def _upload_parts(store: S3Store, key: str) -> str | None:
+    """Begin an upload in parts and take it back. Who may not take it back, but put objects, finishes it instead, so
+    that nothing is left: Amazon has a right of its own for it, which few policies give.
+    """
+    upload_id = await store.create_multipart(key)
+    try:
+        await store.abort_multipart(key, upload_id)
+    except ApiError as error:
+        if not isinstance(error.__cause__, S3Refusal) or error.__cause__.code != "AccessDenied":
+            raise
+    else:
+        return None
+    await store.complete_multipart(key, upload_id, [await store.put_part(key, upload_id, 1, CONTENT)])
+    return f"The artifact store refuses to take back uploads in parts: {store.bucket}. {NO_ABORT}"
 
 
 async def _delete(store: S3Store, key: str) -> None:

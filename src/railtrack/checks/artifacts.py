@@ -49,8 +49,8 @@ def _checks_of(store: "S3Store") -> Sequence[Check]:
 
 async def _try_out(store: "S3Store") -> list[Finding]:
     place = f"s3://{store.bucket.name}/{store.prefix}".rstrip("/")
-    if away := await try_bucket(store):
-        return [problem("artifact store", away)]
+    if found := await try_bucket(store):
+        return [(warning if found.works else problem)("artifact store", found.told)]
     return [ok("artifact store", f"{place} at {store.bucket.endpoint.url}: put, get, list, upload in parts, delete")]
 
 

@@ -17,6 +17,7 @@ from railtrack.errors import ApiError, StartError
 
 if TYPE_CHECKING:  # S3 is loaded by servers that have an s3:// location
     from railtrack.artifacts.s3 import S3Store
+    from railtrack.artifacts.s3_probe import Found
 
 
 def login_warnings(settings: Settings) -> list[str]:
@@ -100,12 +101,12 @@ def check_credentials(stores: ArtifactStores) -> None:
 
 
 async def try_buckets(stores: ArtifactStores) -> list[str]:
-    """Try out each location in S3. What is away for the moment is returned, for it ends no start."""
+    """Try out each location in S3. What ends no start is returned: that one is away for the moment, say."""
     with _as_start_error():
         return await stores.try_out()
 
 
-async def try_bucket(store: "S3Store") -> str | None:
+async def try_bucket(store: "S3Store") -> "Found | None":
     """As try_buckets, of one of them."""
     from railtrack.artifacts.s3_probe import try_out
 
