@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.clients.interpreters import client_environment
+from tests.servers.memory_group import MemoryGroup, memory_group
 from tests.servers.railtrack import RailtrackServer
 from tests.servers.s3 import S3Server, fast_s3_server
 
-from bench.processes import MemoryCgroup, Watch, cpu_s, tree
+from bench.processes import Watch, cpu_s, tree
 from bench.servers import mlflow
 
 RESULTS = Path(__file__).parent / "results" / "artifacts.md"
@@ -85,24 +86,21 @@ def load(target: Target, method: str, count: int, size_mb: int, *, folder: str =
 
 
 @contextmanager
-def railtrack(folder: Path, s3: S3Server, cgroup: MemoryCgroup | None) -> Iterator[tuple[RailtrackServer, Target]]:
+def railtrack(folder: Path, s3: S3Server, cgroup: MemoryGroup | None) -> Iterator[tuple[RailtrackServer, Target]]:
     temporary = folder / "tmp"
     temporary.mkdir(parents=True)
     settings = {"MLFLOW_ARTIFACTS_DESTINATION": f"s3://{BUCKET}/railtrack", "TMPDIR": str(temporary)}
     server = RailtrackServer(folder, None, {"GUNICORN_WORKERS": "2", **s3.environment, **settings})
     with ExitStack() as stack:
         if cgroup:
-            with cgroup.entered():
-                server.launch()
-            server.wait_until_healthy()
-        else:
-            server.start()
+            server.command = cgroup.command(server.command)
+        server.start()
         stack.callback(server.stop)
         server.wait_for_workers(2)
         yield server, Target("Railtrack", server.url + PROXY, lambda: tree(server.pid), (temporary, folder / "data"))
 
 
-def memory_table(target: Target, cgroup: MemoryCgroup | None, size_mb: int) -> str:
+def memory_table(target: Target, cgroup: MemoryGroup | None, size_mb: int) -> str:
     """AT_ONCE files of `size_mb` each, up and then down."""
     lines = ["| load | throughput | PSS, peak | cgroup, peak | files, peak | failed |", "| --- " * 6 + "|"]
     for method, name in SHORT_OF.items():
@@ -244,7 +242,7 @@ def main() -> None:
         s3 = stack.enter_context(fast_s3_server())
         store = Target("the store itself", f"{s3.url}/{BUCKET}/direct", list, put="SIGNED")
         unsigned = Target("the same, unsigned", f"{s3.url}/{BUCKET}/direct", list)
-        cgroup = stack.enter_context(MemoryCgroup.of(LIMIT_MB << 20))
+        cgroup = stack.enter_context(memory_group(LIMIT_MB))
         _, ours = stack.enter_context(railtrack(folder / "railtrack", s3, cgroup))
         targets = [store, unsigned, ours]
         where = f"in a cgroup of {LIMIT_MB} MB" if cgroup else "without a cgroup, which this user cannot make"

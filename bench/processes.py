@@ -1,18 +1,14 @@
-"""What processes take: memory, processor time, files; and a memory cgroup to hold them in. Linux only."""
+"""What processes take: memory, processor time, files. Linux only; tests/servers/memory_group.py bounds memory."""
 
 import os
 import re
-import signal
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 SAMPLE_S = 0.2
-REMOVE_LIMIT_S = 10
-CONTROLLERS = Path("/sys/fs/cgroup")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -86,91 +82,3 @@ class Watch:
             pids = self._pids()
             self.peak_mb = max(self.peak_mb, pss_mb(pids))
             self.files_mb = max(self.files_mb, files_mb(self.folders, pids) - self._files_before)
-
-
-class MemoryCgroup:
-    """A group of processes that the kernel holds to a number of bytes, page cache and socket buffers included."""
-
-    def __init__(self, folder: Path, limit: int) -> None:
-        self.folder = folder
-        self._is_v2 = (CONTROLLERS / "cgroup.controllers").exists()
-        folder.mkdir()
-        try:
-            self._write("memory.max" if self._is_v2 else "memory.limit_in_bytes", limit)
-        except OSError:
-            folder.rmdir()
-            raise
-
-    @classmethod
-    @contextmanager
-    def of(cls, limit: int) -> "Iterator[MemoryCgroup | None]":
-        """A group of its own, None where this user may make none."""
-        try:
-            group = cls(_own_group() / f"bench-{os.getpid()}", limit)
-        except OSError:
-            yield None
-            return
-        try:
-            yield group
-        finally:
-            group.remove()
-
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        """This process, and whatever it starts meanwhile, belongs to the group; what it started stays there."""
-        before = _own_group() / "cgroup.procs"
-        self._write("cgroup.procs", os.getpid())
-        try:
-            yield
-        finally:
-            before.write_text(str(os.getpid()))
-
-    @property
-    def peak_mb(self) -> float:
-        name = "memory.peak" if self._is_v2 else "memory.max_usage_in_bytes"
-        return int((self.folder / name).read_text()) / 2**20
-
-    @property
-    def used_mb(self) -> float:
-        return int((self.folder / ("memory.current" if self._is_v2 else "memory.usage_in_bytes")).read_text()) / 2**20
-
-    @property
-    def killed(self) -> int:
-        """Processes that the kernel has ended because the group had no room left."""
-        lines = (self.folder / ("memory.events" if self._is_v2 else "memory.oom_control")).read_text().splitlines()
-        return int(dict(line.split() for line in lines)["oom_kill"])
-
-    def command(self, command: Sequence[str]) -> list[str]:
-        """The command, run in the group from its first moment."""
-        return ["sh", "-c", 'echo $$ >"$1" && shift && exec "$@"', "sh", str(self.folder / "cgroup.procs"), *command]
-
-    @property
-    def page_cache_mb(self) -> float:
-        """What of the present use is files, which the kernel drops when it needs the room."""
-        found = dict(line.split() for line in (self.folder / "memory.stat").read_text().splitlines())
-        return int(found["file" if self._is_v2 else "cache"]) / 2**20
-
-    def remove(self) -> None:
-        """End what is left in it: of a server whose first process was killed, the others live on."""
-        deadline = time.monotonic() + REMOVE_LIMIT_S
-        while time.monotonic() < deadline and (left := (self.folder / "cgroup.procs").read_text().split()):
-            for pid in left:
-                with suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGKILL)
-            time.sleep(0.05)
-        with suppress(OSError):
-            self.folder.rmdir()
-
-    def _write(self, name: str, value: int) -> None:
-        (self.folder / name).write_text(str(value))
-
-
-def _own_group() -> Path:
-    """The memory group that this process is in, as a folder."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers in ("", "memory"):
-            mounted = CONTROLLERS / controllers
-            inside = mounted / path.lstrip("/")
-            return inside if inside.exists() else mounted
-    raise OSError("no memory controller")

@@ -12,9 +12,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.servers.memory_group import MemoryGroup
 from tests.servers.processes import end_with_the_tests, free_port
 
-from bench.processes import MemoryCgroup, cpu_s, pss_mb, tree
+from bench.processes import cpu_s, pss_mb, tree
 
 START_LIMIT_S = 180
 STOP_LIMIT_S = 60
@@ -71,7 +72,7 @@ def mlflow(
     guide: bool = True,
     destination: str = "",
     variables: Mapping[str, str] | None = None,
-    group: MemoryCgroup | None = None,
+    group: MemoryGroup | None = None,
 ) -> Contender:
     """MLflow as the guide shapes it, two gunicorn workers of four threads without its job runner, or as it comes.
 

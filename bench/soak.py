@@ -27,12 +27,13 @@ from urllib.parse import urlsplit
 from tests.servers.container import Container, Shape
 from tests.servers.databases import scratch_database
 from tests.servers.image import ROOT, built_image
+from tests.servers.memory_group import MemoryGroup, memory_group
 from tests.servers.postgres import PostgresServer, postgres_cluster
 from tests.servers.s3 import S3Server, fast_s3_server
 
 from bench.artifacts import machine
 from bench.loads import Request, get_history, new_runs, post, run_page, runs_table
-from bench.processes import MemoryCgroup, pss_mb, tree
+from bench.processes import pss_mb, tree
 from bench.report import table
 from bench.seed import LARGE, seed_some
 from bench.servers import mlflow
@@ -165,7 +166,7 @@ def _artifacts(soak: Soak, url: str, number: int, until: float) -> None:
 
 
 @contextmanager
-def watched(soak: Soak, pids: Callable[[], list[int]], group: MemoryCgroup) -> Iterator[None]:
+def watched(soak: Soak, pids: Callable[[], list[int]], group: MemoryGroup) -> Iterator[None]:
     """Memory every second, and at the end what the kernel says of the group."""
     over = threading.Event()
     began = time.monotonic()
@@ -205,7 +206,7 @@ def railtrack(postgres: PostgresServer, s3: S3Server, folder: Path, seconds: flo
             "GUNICORN_THREADS": "4",
             **s3.environment,
         }
-        server = Container(image, folder / "railtrack", variables, Shape(cgroup=group.folder))
+        server = Container(image, folder / "railtrack", variables, Shape(cgroup=group.path))
         (folder / "railtrack").mkdir()
         server.start()
         stack.callback(server.stop)
@@ -238,8 +239,8 @@ def mlflow_beside(postgres: PostgresServer, s3: S3Server, folder: Path, python: 
     return soak
 
 
-def _group(stack: ExitStack) -> MemoryCgroup:
-    group = stack.enter_context(MemoryCgroup.of(LIMIT_MB << 20))
+def _group(stack: ExitStack) -> MemoryGroup:
+    group = stack.enter_context(memory_group(LIMIT_MB))
     if group is None:
         raise SystemExit("This user cannot make a memory cgroup here: run it as root on Linux.")
     return group
