@@ -29,10 +29,10 @@ def test_an_html_artifact_runs_its_scripts_but_can_neither_read_nor_write(tab: T
 def test_a_pdf_artifact_is_shown_page_by_page(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(artifact_page(seeded, "notes/paper.pdf"))
     expect(tab.page.locator("canvas.react-pdf__Page__canvas")).to_be_visible()
-    expect(tab.page.get_by_title("1/3")).to_be_visible()
+    expect(tab.page.get_by_title("1/3", exact=True)).to_be_visible()
     first = tab.page.locator("canvas").evaluate("canvas => canvas.toDataURL()")
     tab.page.get_by_title("Next Page").click()
-    expect(tab.page.get_by_title("2/3")).to_be_visible()
+    expect(tab.page.get_by_title("2/3", exact=True)).to_be_visible()
     tab.until(lambda: tab.page.locator("canvas").evaluate("canvas => canvas.toDataURL()") != first, True)
     tab.check()
     tab.keep_screenshot("artifact-pdf")
