@@ -246,10 +246,10 @@ def _group(stack: ExitStack) -> MemoryGroup:
     return group
 
 
-def report(found: dict[str, Soak]) -> str:
+def report(where: str, found: dict[str, Soak]) -> str:
     parts = [
         "<!-- Written by `make soak`. -->\n# Ten minutes in 512 MB\n\n"
-        f"{machine()} The server's processes are alone in a memory cgroup of {LIMIT_MB} MB without swap, whose use "
+        f"{where} The server's processes are alone in a memory cgroup of {LIMIT_MB} MB without swap, whose use "
         "counts page cache and socket buffers too. Sixteen connections at once: single metrics, batches of 100, "
         f"searches over {RUNS:,} runs in pages of 1,000, a history of 20,000 points, artifacts of {ARTIFACT_MB} MB up "
         "and down through the server, and what the web interface's pages ask for.",
@@ -294,6 +294,7 @@ def main() -> None:
     parser.add_argument("--mlflow", metavar="PYTHON", help="also the MLflow of this interpreter")
     parser.add_argument("--minutes", type=float, default=10)
     options = parser.parse_args()
+    where = machine()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="railtrack-soak-")))
@@ -305,7 +306,7 @@ def main() -> None:
             python = str(Path(options.mlflow).absolute())
             limit = min(MLFLOW_LIMIT_S, options.minutes * 60)
             found["MLflow 3.17.2, 2 workers of 4 threads"] = mlflow_beside(postgres, s3, folder, python, limit)
-    RECORD.write_text(report(found))
+    RECORD.write_text(report(where, found))
     print(RECORD.read_text())
 
 
