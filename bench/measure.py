@@ -1,19 +1,17 @@
 """One load on one server: wrk sends it, and the kernel tells what it cost."""
 
-import http.client
 import json
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
 
 from bench.loads import Load, Request, answer
 from bench.processes import Watch, cpu_s, tree
 from bench.servers import Server
+from bench.transfer import transfer
 
 SCRIPT = Path(__file__).parent / "wrk" / "cycle.lua"
 TIMEOUT_S = 60
@@ -101,51 +99,13 @@ class Transfer:
     disk_mb: float
 
 
-def transfer(server: Server, folder: Path, megabytes: int) -> Transfer | None:
-    """Through mlflow-artifacts, to the server's own folder; None where there is no such route."""
-    path = "/api/2.0/mlflow-artifacts/artifacts/bench/large.bin"
+def through(server: Server, folder: Path, megabytes: int) -> Transfer | None:
+    """Through mlflow-artifacts, to the server's own folder; None where that does not work."""
+    url = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/bench/large.bin"
     with Watch(server.pids, [folder]) as watch:
-        up = _upload(server.url, path, megabytes)
-        if up is None:
-            return None
-        first, down = _download(server.url, path, megabytes)
-    _send(server.url, "DELETE", path)
-    return Transfer(megabytes / up, megabytes / down, first, watch.peak_mb, watch.files_mb - megabytes)
-
-
-def _upload(url: str, path: str, megabytes: int) -> float | None:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=300)
-    block = bytes(range(256)) * 4096
-    began = time.monotonic()
-    try:
-        length = {"Content-Length": str(megabytes << 20)}
-        connection.request("PUT", path, (block for _ in range(megabytes)), length)
-        reply = connection.getresponse()
-        reply.read()
-    except OSError:
+        up = transfer("PUT", 1, megabytes << 20, url)
+        down = transfer("GET", 1, megabytes << 20, url)
+    if up.failed or down.failed:
         return None
-    finally:
-        connection.close()
-    return time.monotonic() - began if reply.status == 200 else None
-
-
-def _download(url: str, path: str, megabytes: int) -> tuple[float, float]:
-    """Seconds to the first byte of the body, and in all."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=300)
-    began = time.monotonic()
-    connection.request("GET", path)
-    reply = connection.getresponse()
-    size = len(reply.read(1))
-    first = time.monotonic() - began
-    while piece := reply.read(1 << 20):
-        size += len(piece)
-    connection.close()
-    assert (reply.status, size) == (200, megabytes << 20), (reply.status, size)
-    return first, time.monotonic() - began
-
-
-def _send(url: str, method: str, path: str) -> None:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
-    connection.request(method, path)
-    connection.getresponse().read()
-    connection.close()
+    mb_per_s = megabytes / up.seconds, megabytes / down.seconds
+    return Transfer(*mb_per_s, down.first_byte_s[0], watch.peak_mb, watch.files_mb - megabytes)

@@ -29,7 +29,7 @@ from tests.servers.postgres import PostgresCluster, postgres_cluster
 
 from bench.limit import limit
 from bench.loads import LOADS, Load
-from bench.measure import Figure, measure, transfer
+from bench.measure import Figure, measure, through
 from bench.report import markdown
 from bench.seed import seed, seed_runs
 from bench.servers import Contender, Server, fasttrackml, mlflow, railtrack
@@ -180,7 +180,7 @@ def measure_all(bench: Bench, contenders: Sequence[Contender], loads: Sequence[L
         if not brief:
             found["limits"] = limits(bench, servers["Railtrack"], servers["Railtrack"].database, loads)
             found["transfer"] = {
-                name: asdict(done) if (done := transfer(server, bench.folder, TRANSFER_MB)) else "not served"
+                name: asdict(done) if (done := through(server, bench.folder, TRANSFER_MB)) else "not served"
                 for name, server in servers.items()
             }
         for name, server in servers.items():
