@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from tests.servers.databases import run_sql
 from tests.servers.pgbouncer import pgbouncer
 from tests.servers.postgres import PostgresServer
 
@@ -40,15 +41,6 @@ async def made(postgres: PostgresServer, template: str) -> AsyncIterator[str]:
     await run_sql(postgres.url, f"CREATE DATABASE {name} TEMPLATE {template.rpartition('/')[2]}")
     yield postgres.database_url(name)
     await run_sql(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-async def run_sql(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 async def examined(url: str, **flags: str) -> dict[str, Finding]:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 from tests.faults.http_load import Answer, Connection
+from tests.servers.databases import run_sql
 from tests.servers.postgres import PostgresCluster, postgres_cluster
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 from tests.servers.s3_quirks import BUCKET, QuirkyS3, error, quirky_s3
@@ -23,15 +23,6 @@ WORKERS = 2
 def cluster() -> Iterator[PostgresCluster]:
     with postgres_cluster(fsync=False, password="of-the-owner") as cluster:
         yield cluster
-
-
-async def run_sql(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 async def until(server: RailtrackServer, send: Callable[[Connection], Awaitable[Answer]], status: int) -> Answer:

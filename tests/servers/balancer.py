@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 
+from tests.servers.proxy import pass_on
+
 
 class Balancer:
     """Connections go to `ready` ports in turn; one that refuses is passed over. Open ones stay where they are."""
@@ -22,7 +24,7 @@ class Balancer:
             return
         both = {writer, upstream}
         self._open |= both
-        await asyncio.gather(_pass_on(reader, upstream), _pass_on(upstream_reader, writer))
+        await asyncio.gather(pass_on(reader, upstream), pass_on(upstream_reader, writer))
         self._open -= both
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -37,14 +39,6 @@ class Balancer:
         for writer in self._open:
             writer.transport.abort()
         await asyncio.sleep(0.05)
-
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while piece := await reader.read(65536):
-            writer.write(piece)
-            await writer.drain()
-    writer.close()
 
 
 @contextlib.asynccontextmanager

@@ -44,3 +44,13 @@ async def _postgres_rows(database: str, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in await connection.fetch(sql)]
     finally:
         await connection.close()
+
+
+async def run_sql(url: str, *statements: str) -> None:
+    """Statements on a PostgreSQL, each a transaction, over a connection of its own."""
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -20,7 +20,7 @@ class Proxy:
         upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
         self._clients.append(writer)
         self._upstream.append(upstream)
-        await asyncio.gather(_pass_on(reader, upstream), _pass_on(upstream_reader, writer))
+        await asyncio.gather(pass_on(reader, upstream), pass_on(upstream_reader, writer))
 
     async def say_to_clients(self, message: bytes) -> None:
         """Send all connected clients bytes that the target never sent, and give them the time to read."""
@@ -37,7 +37,8 @@ class Proxy:
         await asyncio.sleep(0.05)
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Bytes one way until that way ends."""
     with contextlib.suppress(OSError):
         while piece := await reader.read(65536):
             writer.write(piece)
