@@ -14,6 +14,7 @@ ALL_MODULES = [*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "tools").rglo
 KERNEL = {"artifacts", "auth", "db", "monitoring", "outgoing", "search", "webhooks", "wire"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
+    "clock": set(),
     "errors": set(),
     "pasted": set(),
     "values": set(),
@@ -22,16 +23,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outgoing": {"errors"},
     "artifacts": {"errors", "outgoing"},
     "auth": {"errors"},
-    "db": {"errors"},
+    "db": {"clock", "errors"},
     "search": {"errors"},
-    "webhooks": {"db", "errors", "outgoing"},
+    "webhooks": {"clock", "db", "errors", "outgoing"},
     "wire": {"auth", "db", "errors"},
     "monitoring": {"errors", "wire"},
     "context": KERNEL | {"config", "errors"},
-    "api": KERNEL | {"context", "errors"},
+    "api": KERNEL | {"clock", "context", "errors"},
     "app": KERNEL | {"api", "config", "context", "errors"},
     "serving": {"config", "errors", "monitoring"},
-    "checks": {"artifacts", "config", "db", "errors", "outgoing", "serving", "setting"},
+    "checks": {"artifacts", "clock", "config", "db", "errors", "outgoing", "serving", "setting"},
     "cli": KERNEL | {"app", "checks", "config", "errors", "serving", "setting"},
 }
 """First-level parts of the package, and the others that each may import."""

@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 
 from railtrack.api.artifact_location import absolute_location, checked_location
-from railtrack.api.clock import now_ms
 from railtrack.api.experiment_rows import (
     EXPERIMENT_COLUMNS,
     Experiment,
@@ -20,6 +19,7 @@ from railtrack.api.names import check_tag_key
 from railtrack.api.paged import paged_reply
 from railtrack.api.view_type import stages
 from railtrack.auth import EXPERIMENT_CREATE, EXPERIMENT_EDIT, EXPERIMENT_READ, SIGNED_IN
+from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Row, Tx, UniqueViolation
 from railtrack.errors import ApiError, exists, invalid, invalid_state, not_found

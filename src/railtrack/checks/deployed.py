@@ -15,6 +15,7 @@ from typing import NamedTuple
 from railtrack.checks import Finding, Status, ok, problem, skipped, warning
 from railtrack.checks.artifact_trip import ArtifactTrip
 from railtrack.checks.client import Client, Unexpected
+from railtrack.clock import now_ms
 from railtrack.config import Settings
 from railtrack.errors import ApiError
 
@@ -139,12 +140,12 @@ async def _experiment(visit: Visit) -> Finding:
 
 
 def _points() -> list[dict[str, object]]:
-    now = int(time.time() * 1000)
+    now = now_ms()
     return [{"key": "loss", "value": 1 / (step + 1), "timestamp": now, "step": step} for step in range(STEPS_OF_METRIC)]
 
 
 async def _run(visit: Visit) -> Finding:
-    now = int(time.time() * 1000)
+    now = now_ms()
     made = await visit.client.ask("POST", "runs/create", body={"experiment_id": visit.experiment_id, "start_time": now})
     visit.run_id = made["run"]["info"]["run_id"]
     parameter = {"run_id": visit.run_id, "key": "rate", "value": "0.1"}

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import NoReturn
 
+from railtrack.clock import now_ms
 from railtrack.db import Conflict, Db, Row, Tx, UniqueViolation, schema
 from railtrack.db.schema.indexes import add_indexes, create_indexes
 from railtrack.db.schema.own_tables import create_own_tables
@@ -136,7 +137,6 @@ async def _prepare(tx: Tx, url: DatabaseUrl, default_location: str) -> None:
     elif revision != schema.REVISION:
         log.info("The database is of MLflow's newer revision %s, and has all we need", revision)
     await create_own_tables(tx)
-    now = int(time.time() * 1000)
     await tx.execute(
         """
         INSERT INTO experiments (
@@ -147,7 +147,7 @@ async def _prepare(tx: Tx, url: DatabaseUrl, default_location: str) -> None:
         WHERE NOT EXISTS (SELECT 1 FROM experiments)
         """,
         default_location,
-        now,
+        now_ms(),
     )
 
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
+from railtrack.clock import now_ms
 from railtrack.db import Conflict, Db, Tx
 from railtrack.db.retry import until_settled
 from railtrack.errors import ApiError
@@ -110,7 +111,7 @@ class Webhooks:
             due = await outbox.next_due_ms(self._db, list(self._under_way))
             if due is None:
                 return LOOK_S
-            if (early := due - outbox.now_ms()) > 0:
+            if (early := due - now_ms()) > 0:
                 return min(early / 1000 + 0.001, LOOK_S)
             claimed = await self._writing(self._claim)
             if claimed is None:
@@ -162,7 +163,7 @@ class Webhooks:
         outcome = await self.send(url, sealed, claimed.payload, claimed.delivery_id)
         if outcome.delivered:
             return None
-        late = outbox.now_ms() - claimed.created_ms > LIFE_MS
+        late = now_ms() - claimed.created_ms > LIFE_MS
         if not outcome.passing or claimed.attempts > self._retries or late:
             log.warning("Gave up on %s", _told(claimed, outcome))
             return None

@@ -6,12 +6,12 @@ due again. So a payload may arrive twice, with the same delivery id.
 
 import json
 import logging
-import time
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from railtrack.clock import now_ms
 from railtrack.db import Tx
 from railtrack.webhooks.events import Data, Event
 
@@ -31,10 +31,6 @@ class Claim(NamedTuple):
     payload: str
     attempts: int
     created_ms: int
-
-
-def now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 def payload_of(event: Event, data: Data) -> str:

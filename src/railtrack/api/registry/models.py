@@ -2,7 +2,6 @@
 
 import msgspec
 
-from railtrack.api.clock import now_ms
 from railtrack.api.registry.events import model_created, model_tag_changed
 from railtrack.api.registry.names import (
     DESCRIPTION_LIMIT,
@@ -21,6 +20,7 @@ from railtrack.auth import (
     REGISTERED_MODEL_MANAGE,
     REGISTERED_MODEL_READ,
 )
+from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx, UniqueViolation
 from railtrack.errors import ApiError, exists

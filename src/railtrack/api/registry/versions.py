@@ -4,7 +4,6 @@ import json
 
 import msgspec
 
-from railtrack.api.clock import now_ms
 from railtrack.api.registry.events import version_created, version_tag_changed
 from railtrack.api.registry.names import (
     DESCRIPTION_LIMIT,
@@ -30,6 +29,7 @@ from railtrack.api.registry.shapes import ACTIVE_STAGES, DELETED_STAGE, ModelVer
 from railtrack.api.registry.sources import Origin, check_form, check_prompt_source, resolve
 from railtrack.api.registry.vocabulary import IS_PROMPT
 from railtrack.auth import REGISTERED_MODEL_EDIT, REGISTERED_MODEL_READ
+from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx
 from railtrack.errors import invalid

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from railtrack.api.clock import now_ms
 from railtrack.api.paged import paged_reply
 from railtrack.api.webhooks.rows import (
     NOT_DELETED,
@@ -19,6 +18,7 @@ from railtrack.api.webhooks.rows import (
 )
 from railtrack.api.webhooks.shapes import Status, Webhook, WebhookEvent, checked_events
 from railtrack.auth import WEBHOOK_MANAGE
+from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Row, Tx
 from railtrack.errors import invalid
