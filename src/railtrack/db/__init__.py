@@ -54,6 +54,12 @@ class Db(Tx, Protocol):
     pooler: bool
     """A transaction-mode pooler is known to be between."""
 
+    async def fetch_by_key(self, sql: str, *args: Any) -> list[Row]:
+        """`fetch` of a statement that finds its rows by keys of an index, whatever its parameters.
+
+        PostgreSQL plans it once a connection, which takes longer than running it; the same goes for all of `write()`.
+        """
+
     def read(self) -> AbstractAsyncContextManager[Tx]:
         """Several reading statements that see one state of the database."""
 

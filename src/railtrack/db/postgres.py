@@ -38,16 +38,35 @@ IDLE_LIMIT_S = 240
 """Idle connections are closed before the usual five minutes of firewalls and platform proxies."""
 
 STATEMENTS_KEPT = 200
-DIRECT_SETTINGS = {"plan_cache_mode": "force_custom_plan"}
-"""A generic plan made `run_uuid = $1` a sequential scan of 204,000 rows; planning each time costs less."""
+DIRECT_SETTINGS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
+"""Statements are planned for the values they search for: a generic plan made `run_uuid = $1` a sequential scan of
+204,000 rows. Compiling a plan to machine code takes longer than nearly all of them run.
+"""
+PLANS = {
+    False: "SET plan_cache_mode = force_custom_plan; SET enable_seqscan = on",
+    True: "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off",
+}
+"""By whether statements find their rows by key (Db.fetch_by_key): those keep a plan, which has to go by an index."""
 
 
 class _Connection(asyncpg.Connection):
-    """asyncpg numbers its prepared statements from 1 in every process; behind a pooler that shares server
-    connections such a name could mean another process's statement. A random name fails instead of lying."""
+    """A connection that names its statements like no other, and knows how the server plans them.
+
+    asyncpg numbers them from 1 in every process; behind a pooler that shares server connections such a name could
+    mean another process's statement. A random name fails instead of lying.
+    """
+
+    _keyed: bool | None = False
 
     def _get_unique_id(self, prefix: str) -> str:
         return f"railtrack_{prefix}_{uuid4().hex}"
+
+    async def plan(self, *, keyed: bool) -> None:
+        """Have the statements that follow planned this way: a round trip where it was the other."""
+        if self._keyed is not keyed:
+            self._keyed = None  # not known, should this be broken off
+            await self.execute(PLANS[keyed])
+            self._keyed = keyed
 
 
 class PostgresTx:
@@ -101,6 +120,9 @@ class PostgresDb:
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         return await self._one(lambda tx: tx.fetch(sql, *args))
 
+    async def fetch_by_key(self, sql: str, *args: Any) -> list[Row]:
+        return await self._one(lambda tx: tx.fetch(sql, *args), keyed=True)
+
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
         return await self._one(lambda tx: tx.fetchrow(sql, *args))
 
@@ -116,12 +138,12 @@ class PostgresDb:
     def pick(self, *, postgresql: str, sqlite: str) -> str:
         return postgresql
 
-    async def _one(self, call: Callable[[PostgresTx], Awaitable[T]]) -> T:
+    async def _one(self, call: Callable[[PostgresTx], Awaitable[T]], *, keyed: bool = False) -> T:
         """One statement by itself; a pooler gets it in a transaction, for it may change servers between messages."""
         if self.pooler:
             async with self.write() as tx:
                 return await call(tx)
-        async with self._connection() as connection:
+        async with self._connection(keyed=keyed) as connection:
             return await call(PostgresTx(connection))
 
     @asynccontextmanager
@@ -134,16 +156,18 @@ class PostgresDb:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[PostgresTx]:
-        async with self._connection() as connection, connection.transaction():
+        async with self._connection(keyed=True) as connection, connection.transaction():
             yield PostgresTx(connection)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
+    async def _connection(self, *, keyed: bool = False) -> AsyncIterator[Any]:
         connected = False
         try:
             pool = self._pool or await self._open()
             async with pool.acquire(timeout=ACQUIRE_LIMIT_S) as connection:
                 connected = True
+                if not self.pooler:
+                    await connection.plan(keyed=keyed)
                 yield connection
             self._tell_answered()
         except (pg.PostgresError, pg.InterfaceError, pg.InternalClientError, OSError, TimeoutError) as error:

@@ -166,6 +166,9 @@ class SqliteDb:
         async with self._reader() as reader:
             return await SqliteTx(reader).fetch(sql, *args)
 
+    async def fetch_by_key(self, sql: str, *args: Any) -> list[Row]:
+        return await self.fetch(sql, *args)
+
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
         rows = await self.fetch(sql, *args)
         return rows[0] if rows else None

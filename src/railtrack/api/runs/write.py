@@ -226,7 +226,7 @@ AT_ONCE = f"""
 async def _write_points(db: Db, entries: Sequence[Entry]) -> list[ApiError | None]:
     """What _write_all does, for points alone, in one statement that is its own transaction."""
     points = _points(entries)
-    rows = await db.fetch(
+    rows = await db.fetch_by_key(
         AT_ONCE,
         sorted({entry.run_id for entry in entries}),
         rows_parameter(METRIC_COLUMNS, sorted(set(points))),
