@@ -1,10 +1,8 @@
 """Which statements PostgreSQL plans each time and which it keeps a plan of, on one connection that serves both."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from tests.servers.databases import scratch_database
 from tests.servers.postgres import PostgresServer
 
 from railtrack.db import Db, Tx
@@ -16,8 +14,8 @@ EACH_TIME, ONCE = ("force_custom_plan", "on"), ("force_generic_plan", "off")
 
 
 @pytest.fixture
-async def db(postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Db]:
-    with scratch_database("postgresql", tmp_path, postgres) as url:
+async def db(postgres: PostgresServer) -> AsyncIterator[Db]:
+    async with postgres.scratch_database() as url:
         db = open_database(parse_database_url(url), connections=1)
         yield db
         await db.close()
@@ -41,9 +39,13 @@ async def test_what_is_found_by_key_is_planned_once(db: Db) -> None:
 
 async def test_what_is_written_is_planned_once_also_after_a_transaction_was_undone(db: Db) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with db.write() as tx:
-            assert await planned(tx) == ONCE
-            raise ZeroDivisionError
+        await look_and_raise(db)
     async with db.write() as tx:
         assert await planned(tx) == ONCE
     assert await planned(db) == EACH_TIME
+
+
+async def look_and_raise(db: Db) -> None:
+    async with db.write() as tx:
+        assert await planned(tx) == ONCE
+        raise ZeroDivisionError
