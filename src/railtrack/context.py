@@ -1,7 +1,8 @@
 """What a handler may use: the database, the artifact stores, the webhooks, the settings, and the request as it came."""
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from railtrack.artifacts import ArtifactStores
 from railtrack.config import Settings
@@ -12,8 +13,7 @@ from railtrack.webhooks.delivery import Webhooks
 from railtrack.wire.request import HttpRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """Made anew for every request. `log_writes` and `run_creations` commit what many requests write at once; `counts`:
     None unless a setting asks for metrics."""
 

@@ -5,7 +5,10 @@ import gzip
 import json
 
 import pytest
-from tests.client import Client
+from tests.client import Client, running_app
+
+from railtrack.config import Settings
+from railtrack.wire.dispatch import REQUEST_ID
 
 
 async def test_an_unknown_path_is_told_in_mlflows_error_form(client: Client) -> None:
@@ -75,6 +78,14 @@ async def test_every_answer_has_a_request_id_and_safe_headers(client: Client) ->
     assert answer.headers["x-frame-options"] == "SAMEORIGIN"
     other = await client.get("runs/get", {"run_id": "x"}, headers={"X-Request-ID": "a\r\nb"})
     assert other.headers["x-request-id"] not in ("", "a\r\nb")
+
+
+async def test_no_two_requests_get_the_same_id(client: Client, settings: Settings) -> None:
+    async with running_app(settings) as after_a_restart:
+        clients = [client, client, after_a_restart, after_a_restart]
+        ids = [(await one.get("runs/get", {"run_id": "x"})).headers["x-request-id"] for one in clients]
+    assert len(set(ids)) == len(ids)
+    assert all(REQUEST_ID.fullmatch(one) for one in ids)
 
 
 @pytest.mark.parametrize(

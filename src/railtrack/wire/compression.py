@@ -2,8 +2,10 @@
 
 import asyncio
 import gzip
+from typing import TypeGuard
 
-from railtrack.wire.response import JSON, Raw, Reply, Stream, to_raw
+from railtrack.wire.request import HttpRequest
+from railtrack.wire.response import JSON, Raw, Stream
 
 SMALLEST = 32 * 1024
 """Bytes from which the transfer saved outweighs the work; most answers are far below."""
@@ -12,12 +14,14 @@ IN_LOOP = 256 * 1024
 LEVEL = 1
 
 
-async def compress(reply: Reply, accept_encoding: str) -> Raw | Stream:
-    """The reply, compressed when it is JSON of some size and `accept_encoding` names gzip."""
-    raw = to_raw(reply)
-    if "gzip" not in accept_encoding or not isinstance(raw, Raw) or len(raw.body) < SMALLEST:
-        return raw
-    if raw.media_type != JSON:
+def is_worth_it(reply: Raw | Stream) -> TypeGuard[Raw]:
+    """Whether it is JSON of some size."""
+    return isinstance(reply, Raw) and len(reply.body) >= SMALLEST and reply.media_type == JSON
+
+
+async def compress(http: HttpRequest, raw: Raw) -> Raw:
+    """The answer, compressed where the client takes gzip."""
+    if "gzip" not in http.header(b"accept-encoding"):
         return raw
     if len(raw.body) < IN_LOOP:
         body = gzip.compress(raw.body, LEVEL, mtime=0)

@@ -4,15 +4,16 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any, Protocol
 
 from railtrack.db.retry import until_settled
 from railtrack.errors import ApiError
-from railtrack.wire.compression import compress
+from railtrack.wire.compression import compress, is_worth_it
 from railtrack.wire.guard import BrowserGuard
 from railtrack.wire.request import ClientGone, HttpRequest, Receive, Scope
-from railtrack.wire.response import Header, Reply, Send, error_reply, send_reply
+from railtrack.wire.response import Header, Reply, Send, error_reply, send_reply, to_raw
 from railtrack.wire.routing import Route, Routes
 
 log = logging.getLogger("railtrack")
@@ -47,12 +48,13 @@ class Dispatcher:
         self._guard = guard
         self._make_context = make_context
         self._watches = watches
+        self._new_ids = _new_ids()
         self._quiet_until = 0.0
         self._not_logged = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         http = HttpRequest(scope, receive)
-        request_id = _request_id(http)
+        request_id = self._request_id(http)
         if not self._watches:
             return await self._serve(http, request_id, send)
         began = time.perf_counter()
@@ -67,8 +69,9 @@ class Dispatcher:
 
     async def _serve(self, http: HttpRequest, request_id: str, send: Send) -> None:
         try:
-            reply = await self._answer(http, request_id)
-            reply = await compress(reply, http.header(b"accept-encoding"))
+            reply = to_raw(await self._answer(http, request_id))
+            if is_worth_it(reply):
+                reply = await compress(http, reply)
             headers = (*SECURITY_HEADERS, (b"x-request-id", request_id.encode()))
             await send_reply(http, reply, send, headers)
         except ClientGone:
@@ -97,6 +100,11 @@ class Dispatcher:
                 ApiError("INTERNAL_ERROR", f"Internal error; the server's log tells more of request {request_id}.")
             )
 
+    def _request_id(self, http: HttpRequest) -> str:
+        """The client's or proxy's own id where it is harmless to log, else a new one."""
+        given = http.header(b"x-request-id")
+        return given if given and REQUEST_ID.fullmatch(given) else next(self._new_ids)
+
     def _log_refusal(self, request_id: str, error: ApiError) -> None:
         """A refusal for a fault on our side: one line at a time, with the number of those left out before it."""
         if time.monotonic() < self._quiet_until:
@@ -108,7 +116,8 @@ class Dispatcher:
         self._not_logged = 0
 
 
-def _request_id(http: HttpRequest) -> str:
-    """The client's or proxy's own id where it is harmless to log, else a new one."""
-    given = http.header(b"x-request-id")
-    return given if given and REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
+def _new_ids() -> Iterator[str]:
+    """Ids that no other process makes: a random beginning and a count."""
+    beginning = os.urandom(8).hex()
+    for number in count(1):
+        yield f"{beginning}-{number:x}"

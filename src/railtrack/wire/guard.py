@@ -3,6 +3,7 @@
 An API client sends neither Origin nor Sec-Fetch-Site and passes; the official UI is of our own origin.
 """
 
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -28,11 +29,12 @@ class BrowserGuard:
         self._proxies = proxies
         self._hosts = frozenset(hosts)
         self._always = ("/health", f"{prefix}/health")
+        self._names_us = lru_cache(maxsize=64)(lambda host: self._is_own(_name(host)))
 
     def check(self, http: HttpRequest) -> None:
         """Raise 403 for a rebound Host, or a change that another site asks for."""
         host = http.header(b"host")
-        if self._loopback and http.path not in self._always and not self._is_own(_name(host)):
+        if self._loopback and http.path not in self._always and not self._names_us(host):
             raise ApiError(
                 "PERMISSION_DENIED",
                 "Invalid Host header: this server listens on a loopback address only, "

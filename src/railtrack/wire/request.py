@@ -55,12 +55,27 @@ class ClientGone(Exception):
 class HttpRequest:
     """One request as it came: method, path parameters, query, headers, and the body as bytes or as a stream."""
 
-    __slots__ = ("_has_room", "_receive", "_scope", "params", "received", "route", "sent", "status")
+    __slots__ = (
+        "_fields",
+        "_has_room",
+        "_receive",
+        "_scope",
+        "method",
+        "params",
+        "path",
+        "received",
+        "route",
+        "sent",
+        "status",
+    )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._scope = scope
         self._receive = receive
         self._has_room = False
+        self.method: str = scope.get("method", "")
+        self.path: str = scope.get("path", "")
+        self._fields: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of those sent twice
         self.params: dict[str, str] = {}
         # What became of it, for whoever watches: the route (None: none was found), bytes of both bodies, and the
         # status, 0 while it is not answered.
@@ -68,16 +83,6 @@ class HttpRequest:
         self.received = 0
         self.sent = 0
         self.status = 0
-
-    @property
-    def method(self) -> str:
-        method: str = self._scope["method"]
-        return method
-
-    @property
-    def path(self) -> str:
-        path: str = self._scope["path"]
-        return path
 
     @property
     def raw_path(self) -> bytes:
@@ -98,16 +103,15 @@ class HttpRequest:
 
     def header_list(self, name: bytes) -> list[str]:
         """The values of a header that is a list, however many times it was sent."""
+        if name not in self._fields:
+            return []
         sent = b",".join(value for key, value in self._scope["headers"] if key == name)
-        return sent.decode("latin-1").split(",") if sent else []
+        return sent.decode("latin-1").split(",")
 
     def header(self, name: bytes) -> str:
         """The header's value, "" when it was not sent; `name` in lower case."""
-        for key, value in self._scope["headers"]:
-            if key == name:
-                text: str = value.decode("latin-1")
-                return text
-        return ""
+        value = self._fields.get(name)
+        return value.decode("latin-1") if value else ""
 
     def has_version(self, etag: str) -> bool:
         """Whether If-None-Match names the version that `etag` (in its quotes) stands for: 304 is then enough."""
