@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.client import Client
 
-from railtrack.api import metrics
+from railtrack.api import metric_samples, metrics
 
 BULK = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 INTERVAL = "metrics/get-history-bulk-interval"
@@ -76,6 +76,33 @@ async def test_a_token_without_a_page_size_leads_to_all_the_rest(client: Client,
     token = (await history(client, run_id, max_results=3))["next_page_token"]
     rest = await history(client, run_id, page_token=token)
     assert rest == {"metrics": [point(*one) for one in ODD_IN_ORDER[3:]]}
+
+
+SMALLEST, INT64 = 5e-324, (-(2**63), 2**63 - 1)
+NUMBERS = [0.1, -0.1, 1e22, 1e-7, SMALLEST, -SMALLEST, LARGEST, -LARGEST, 123456789.123456789, 5e15, 1e16, 0.0, 3.0]
+
+
+@pytest.mark.parametrize("key", ["m", "Verlust/µ 損失 _-.: 9"])
+async def test_every_number_and_every_name_is_told_to_the_last_bit(client: Client, run_id: str, key: str) -> None:
+    points = [point(value, at, at, key) for at, value in enumerate(NUMBERS)]
+    points = [point("NaN", 0, INT64[0], key), *points, point(1, INT64[1], INT64[1], key)]
+    await log(client, run_id, points)
+    query = {"run_id": run_id, "metric_key": key}
+    answer = await client.get("metrics/get-history", query)
+    assert answer.json == {"metrics": points}
+    assert '"value":3.0,"timestamp":12' in answer.text
+    assert (await client.ok("GET", BULK, query=query))["metrics"] == [{**one, "run_id": run_id} for one in points]
+    sampled = await client.ok("GET", INTERVAL, query={"run_ids": run_id, "metric_key": key})
+    assert sampled["metrics"] == [{**one, "run_id": run_id} for one in points]
+
+
+async def test_a_page_may_end_with_a_point_that_is_no_number(client: Client, run_id: str) -> None:
+    points = [point("NaN", 1, step) for step in range(5)] + [point(0, 1, 5), point("NaN", 1, 5), point(1, 1, 5)]
+    await log(client, run_id, points)
+    pages = [await history(client, run_id, max_results=1)]
+    while token := pages[-1].get("next_page_token"):
+        pages.append(await history(client, run_id, max_results=1, page_token=token))
+    assert [one for page in pages for one in page["metrics"]] == points
 
 
 async def test_a_client_that_does_not_page_gets_everything(
@@ -267,6 +294,40 @@ async def test_points_of_one_step_are_taken_by_time_and_value(client: Client, ru
     assert [one["value"] for one in three] == [-2.0, "NaN", 3.0]
 
 
+@pytest.fixture(params=[10, metric_samples.STEPS_AT_ONCE], ids=["numbered", "in memory"])
+def steps_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metric_samples, "STEPS_AT_ONCE", request.param)
+
+
+@pytest.mark.usefixtures("steps_at_once")
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [0] * 40,
+        [INT64[0]] * 7 + [INT64[1]] * 30,
+        [INT64[0], -5, *[0] * 9, *range(1, 20), *[20] * 5, INT64[1]],
+        [step // 3 for step in range(40)],
+        list(range(0, 400, 10)),
+    ],
+)
+async def test_a_sample_of_any_size_is_the_one_that_mlflow_takes(client: Client, run_id: str, steps: list[int]) -> None:
+    points = [(step, 1000 + at * 7 % 40) for at, step in enumerate(steps)]
+    await log(client, run_id, [point(1, timestamp, step) for step, timestamp in reversed(points)])
+    in_order = sorted(points)
+    for size in (1, 2, 3, 11, len(points) - 1, len(points), 2500):
+        places = range(len(points)) if size >= len(points) else metric_samples.sample_places(len(points), size)
+        assert await sample(client, [run_id], size) == {run_id: [in_order[place] for place in places]}
+
+
+@pytest.mark.usefixtures("steps_at_once")
+async def test_long_and_short_histories_are_sampled_side_by_side(client: Client) -> None:
+    long, short, empty = [await new_run(client) for _ in range(3)]
+    await log(client, long, [point(1, step, step) for step in range(30)])
+    await log(client, short, [point("NaN", 1, 1), point(2, 2, 2)])
+    found = await sample(client, [short, empty, long, short], 3)
+    assert found == {short: [(1, 1), (2, 2)] * 2, long: [(0, 0), (10, 10), (29, 29)]}
+
+
 async def test_each_run_has_a_sample_of_its_own_in_the_order_asked_for(client: Client, long_run: str) -> None:
     short = await new_run(client)
     await log(client, short, [point(1, 10, step) for step in (1, 2, 3)])
@@ -280,7 +341,7 @@ async def test_each_run_has_a_sample_of_its_own_in_the_order_asked_for(client: C
 async def test_samples_of_many_runs_are_read_a_few_runs_at_a_time(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "ROWS_AT_ONCE", 2500)
+    monkeypatch.setattr(metric_samples, "POINTS_AT_ONCE", 2500)
     runs = [await new_run(client) for _ in range(5)]
     for at, run_id in enumerate(runs):
         await log(client, run_id, [point(at, 10, 1), point(at, 11, 2)])

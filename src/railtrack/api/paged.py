@@ -1,8 +1,9 @@
 """The answer of a search, made piece by piece: its memory is bounded whatever the page's length."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
 
-from railtrack.db import Db, Row
+from railtrack.db import Db
 from railtrack.search.paging import Query, Value, make_token
 from railtrack.wire.response import Raw, Reply, Stream
 
@@ -13,8 +14,12 @@ COMPLETE_AT_ONCE = 250
 WHOLE_BYTES = 4 * 1024 * 1024
 """Up to this size an answer is sent whole, and so compressed; a longer one leaves piece by piece."""
 
-Encode = Callable[[Sequence[Row]], Awaitable[bytes]]
+Encode = Callable[[Sequence[Any]], Awaitable[bytes]]
 """From rows of the query's columns, at most `complete_at_once`, to a JSON array of what they stand for."""
+Fetch = Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]]
+"""From a statement and its parameters to what stands for its rows, one for one: the rows themselves by default."""
+Place = Callable[[Any], Sequence[Value]]
+"""The order values of what stands for a row."""
 
 
 async def paged_reply(
@@ -27,12 +32,23 @@ async def paged_reply(
     *,
     rows_at_once: int = ROWS_AT_ONCE,
     complete_at_once: int = COMPLETE_AT_ONCE,
+    fetch: Fetch | None = None,
+    place: Place | None = None,
 ) -> Reply:
     """`{field: [...], "next_page_token": ...}`, with at most `max_results` rows after the one with the values `last`.
 
     Both are absent when empty. A refusal by the database leaves as an error, unless it comes after WHOLE_BYTES.
     """
-    pieces = _pieces(db, query, last, max_results, field, encode, rows_at_once, complete_at_once)
+
+    async def rows(sql: str, values: Sequence[Any]) -> Sequence[Any]:
+        return await db.fetch(sql, *values)
+
+    def last_columns(row: Any) -> Sequence[Value]:
+        columns: Sequence[Value] = row[-len(query.order.terms) :]
+        return columns
+
+    reading = _Reading(fetch or rows, place or last_columns, encode, rows_at_once, complete_at_once)
+    pieces = _pieces(query, last, max_results, field, reading)
     return await whole_or_streamed(pieces)
 
 
@@ -55,30 +71,31 @@ async def _chained(begun: Sequence[bytes], rest: AsyncGenerator[bytes, None]) ->
         yield piece
 
 
+class _Reading(NamedTuple):
+    fetch: Fetch
+    place: Place
+    encode: Encode
+    rows_at_once: int
+    complete_at_once: int
+
+
 async def _pieces(
-    db: Db,
-    query: Query,
-    last: Sequence[Value] | None,
-    wanted: int,
-    field: str,
-    encode: Encode,
-    rows_at_once: int,
-    complete_at_once: int,
+    query: Query, last: Sequence[Value] | None, wanted: int, field: str, reading: _Reading
 ) -> AsyncGenerator[bytes, None]:
     """No connection is held while a piece is on its way, which with a slow client can take long."""
     opening = f'{{"{field}":['.encode()
     separator = opening
     while True:
-        length = min(wanted, rows_at_once)
+        length = min(wanted, reading.rows_at_once)
         sql, values = query.page(last, length + 1)
-        rows = await db.fetch(sql, *values)
+        rows = await reading.fetch(sql, values)
         page = rows[:length]
-        for at in range(0, len(page), complete_at_once):
-            encoded = await encode(page[at : at + complete_at_once])
+        for at in range(0, len(page), reading.complete_at_once):
+            encoded = await reading.encode(page[at : at + reading.complete_at_once])
             yield separator + encoded[1:-1]
             separator = b","
         if page:
-            last = page[-1][-len(query.order.terms) :]
+            last = reading.place(page[-1])
         wanted -= len(page)
         if len(rows) == len(page):
             yield b"{}" if separator is opening else b"]}"

@@ -16,7 +16,7 @@ from railtrack.api.runs.shapes import (
     RunOutputs,
     RunTag,
 )
-from railtrack.db import Row, Tx
+from railtrack.db import Tx
 from railtrack.errors import ApiError, invalid, not_found
 
 INFO_COLUMNS = """
@@ -114,9 +114,3 @@ def _in_order(info: RunInfo, data: RunData, inputs: RunInputs, outputs: RunOutpu
     inputs.model_inputs.sort(key=attrgetter("model_id"))
     outputs.model_outputs.sort(key=attrgetter("model_id"))
     return Run(info, data, inputs, outputs)
-
-
-def metric_of(row: Row) -> Metric:
-    """A Metric from (key, value, timestamp, step, is_nan)."""
-    key, value, timestamp, step, is_nan = row
-    return Metric(key, "NaN" if is_nan else value, timestamp, step)
