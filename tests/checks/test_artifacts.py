@@ -1,5 +1,6 @@
 """What is found out of artifact locations: the trial that the start makes too, the store's clock, folders."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,9 @@ async def test_a_good_bucket_is_good_and_left_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("skew", "status", "told"),
     [
-        (0, "ok", "s apart from this machine's"),
-        (300, "warning", "This machine's clock is 300 s behind the store's; from 15 minutes on"),
-        (-7200, "problem", "This machine's clock is 7200 s ahead of the store's: signatures are refused."),
+        (0, "ok", r"(\d+) s apart from this machine's"),
+        (300, "warning", r"This machine's clock is (\d+) s behind the store's; from 15 minutes on"),
+        (-7200, "problem", r"This machine's clock is (\d+) s ahead of the store's: signatures are refused\."),
     ],
 )
 async def test_a_clock_that_breaks_signatures_is_told(tmp_path: Path, skew: int, status: str, told: str) -> None:
@@ -40,12 +41,10 @@ async def test_a_clock_that_breaks_signatures_is_told(tmp_path: Path, skew: int,
         quirky.clock_ahead_s = skew
         _, clock = await examined(at(quirky), tmp_path)
     assert clock.status == status
-    # The header has whole seconds, and reading it takes a moment.
-    assert (
-        told in clock.finding
-        or told.replace(str(abs(skew)), str(abs(skew) - 1)) in clock.finding
-        or told.replace(str(abs(skew)), str(abs(skew) + 1)) in clock.finding
-    )
+    found = re.search(told, clock.finding)
+    assert found, clock.finding
+    # The header has whole seconds, and reading it takes a moment, or longer.
+    assert -30 < int(found[1]) - abs(skew) < 30
 
 
 def at(quirky: QuirkyS3) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.servers.postgres import PostgresCluster, postgres_cluster
-from tests.servers.processes import end_with_the_tests, free_port
+from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, free_port
 from tests.servers.railtrack import command, railtrack_server
 from tests.servers.s3 import S3Server, s3_server
 
@@ -254,7 +254,7 @@ async def test_a_database_that_never_answers_does_not_hold_it_up(tmp_path: Path,
     uri = f"postgresql://me@127.0.0.1:{silent.port}/db?connect_timeout=1"
     began = time.monotonic()
     code, report = await asyncio.to_thread(doctor, tmp_path, "--port", free(), DATABASE_URL=uri)
-    assert time.monotonic() - began < 25
+    assert time.monotonic() - began < 60
     assert (code, statuses(report, "problem")) == (1, ["database login"])
     [found] = [check for check in report["checks"] if check["status"] == "problem"]
     assert found["finding"].startswith("Could not connect to backend store")
@@ -270,7 +270,7 @@ async def test_who_is_interrupted_gets_no_traceback(tmp_path: Path, silent: Sile
         stderr=asyncio.subprocess.PIPE,
         preexec_fn=end_with_the_tests,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await silent.asked.wait()
     process.send_signal(signal.SIGINT)
     assert await process.communicate() == (b"", b"Interrupted.\n")

@@ -4,16 +4,15 @@ import hashlib
 import json
 import os
 import socket
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from tests.servers.processes import free_port
+from tests.servers.processes import free_port, wait_until
 from tests.servers.railtrack import railtrack_server
 from tests.servers.s3 import S3Server, s3_server
 
@@ -117,13 +116,6 @@ def test_a_client_that_goes_away_leaves_no_parts(tmp_path: Path, environment: di
         wait_until(lambda: s3.unfinished_uploads(bucket) == [])
         assert s3.objects(bucket) == {}
         assert server.troubles() == []
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_what_clients_wrote_to_the_root_themselves_is_shown(

@@ -17,7 +17,7 @@ from tests.db.with_mlflow import INTERPRETER
 from tests.faults.http_load import Connection
 from tests.servers.certificates import Authority
 from tests.servers.front import front
-from tests.servers.processes import end_with_the_tests
+from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests
 from tests.servers.railtrack import RailtrackServer, command, railtrack_server
 from tests.servers.s3 import S3Server, s3_server
 
@@ -255,7 +255,7 @@ async def test_who_is_interrupted_cleans_up(
             stderr=asyncio.subprocess.PIPE,
             preexec_fn=end_with_the_tests,
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await proxy.held.wait()
             process.send_signal(number)
             output, errors = await process.communicate()

@@ -51,7 +51,7 @@ def test_a_client_stores_and_reads_files_in_s3(
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == [f"dir x/{name}" for name in LISTED]

@@ -10,6 +10,7 @@ import pytest
 from tests.servers import databases
 from tests.servers.databases import scratch_database
 from tests.servers.postgres import PostgresServer
+from tests.servers.processes import PATIENCE_SECONDS
 
 from railtrack.db.open import complete, open_database, prepare
 from railtrack.db.schema.indexes import INDEXES
@@ -94,14 +95,17 @@ async def busy(on_postgres: str) -> AsyncIterator[tuple[str, asyncpg.Connection]
 
 
 async def _under_way(connection: asyncpg.Connection) -> int:
-    """The process id of the server that builds an index, as soon as there is one."""
-    for _ in range(500):
-        if pid := await connection.fetchval(
-            "SELECT pid FROM pg_stat_progress_create_index WHERE datname = current_database()"
-        ):
-            return int(pid)
-        await asyncio.sleep(0.01)
-    raise AssertionError("nobody builds an index")
+    """The process id of the server that builds an index, as soon as it waits for the reader: all else is done then."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            if pid := await connection.fetchval(
+                """
+                SELECT pid FROM pg_stat_progress_create_index
+                WHERE datname = current_database() AND phase = 'waiting for old snapshots'
+                """
+            ):
+                return int(pid)
+            await asyncio.sleep(0.01)
 
 
 async def test_runs_are_written_while_they_are_added(busy: tuple[str, asyncpg.Connection]) -> None:
@@ -109,10 +113,10 @@ async def test_runs_are_written_while_they_are_added(busy: tuple[str, asyncpg.Co
     adding = asyncio.create_task(complete(parse_database_url(url)))
     writer = await asyncpg.connect(url)
     await _under_way(writer)
-    await asyncio.wait_for(writer.execute(A_RUN.format("meanwhile")), 5)
+    await asyncio.wait_for(writer.execute(A_RUN.format("meanwhile")), PATIENCE_SECONDS)
     assert not adding.done()
     await reader.execute("COMMIT")
-    await asyncio.wait_for(adding, 30)
+    await asyncio.wait_for(adding, PATIENCE_SECONDS)
     await writer.close()
     assert await indexes(url) == {NAME: True}
 
@@ -124,10 +128,10 @@ async def test_one_that_was_never_finished_is_built_anew(
     killer = await asyncpg.connect(url)
     adding = asyncio.create_task(complete(parse_database_url(url)))
     await killer.execute("SELECT pg_terminate_backend($1)", await _under_way(killer))
-    await asyncio.wait_for(adding, 30)
+    await asyncio.wait_for(adding, PATIENCE_SECONDS)
     assert "the next start tries again" in caplog.text
     assert await indexes(url) == {NAME: False}
     await reader.execute("COMMIT")
     await killer.close()
-    await asyncio.wait_for(complete(parse_database_url(url)), 30)
+    await asyncio.wait_for(complete(parse_database_url(url)), PATIENCE_SECONDS)
     assert await indexes(url) == {NAME: True}

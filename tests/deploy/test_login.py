@@ -16,12 +16,11 @@ from pathlib import Path
 
 import pytest
 from tests.clients.interpreters import client_environment, client_interpreter
-from tests.servers.processes import end_with_the_tests, free_port
+from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, free_port
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "login"
 USER, PASSWORD = "team", "long enough, $with 'signs'"
-START_SECONDS = 60
 PROGRAM = """
 import mlflow
 with mlflow.start_run() as run:
@@ -60,7 +59,7 @@ def proxy(server: RailtrackServer, tmp_path_factory: pytest.TempPathFactory) -> 
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while status(f"{url}/health") != 200:
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -68,7 +67,7 @@ def proxy(server: RailtrackServer, tmp_path_factory: pytest.TempPathFactory) -> 
         yield url
     finally:
         process.terminate()
-        process.wait(START_SECONDS)
+        process.wait(PATIENCE_SECONDS)
 
 
 def status(url: str, password: str | None = None, body: bytes | None = None, **headers: str) -> int:
@@ -134,7 +133,7 @@ def test_the_client_logs_in_by_its_own_variables(proxy: str, server: RailtrackSe
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -151,7 +150,7 @@ def test_verify_goes_through_with_the_same_variables(proxy: str, tmp_path: Path)
             env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **login},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr

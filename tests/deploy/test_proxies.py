@@ -17,6 +17,7 @@ import pytest
 from playwright.sync_api import expect
 from tests.clients.interpreters import client_environment, client_interpreter
 from tests.monitoring.scrape import Scrape
+from tests.servers.processes import PATIENCE_SECONDS, wait_until
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 from tests.servers.web_proxies import PREFIX, WebProxy, web_proxy
 from tests.ui.browser import Tab, chromium
@@ -24,7 +25,6 @@ from tests.ui.browser import Tab, chromium
 LARGE = 24 * 1024 * 1024
 PIECE = 1024 * 1024
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/0/large"
-WAIT_SECONDS = 30
 
 
 class Deployment(NamedTuple):
@@ -48,7 +48,7 @@ def deployed(request: pytest.FixtureRequest, server: RailtrackServer) -> Iterato
 
 
 def _serves_below_prefix(server: RailtrackServer) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
     connection.request("GET", f"{PREFIX}/version")
     status = connection.getresponse().status
     connection.close()
@@ -59,7 +59,7 @@ def ask(
     proxy: WebProxy, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an answer through the proxy; `path` below the prefix."""
-    connection = http.client.HTTPSConnection("127.0.0.1", proxy.port, context=proxy.tls, timeout=WAIT_SECONDS)
+    connection = http.client.HTTPSConnection("127.0.0.1", proxy.port, context=proxy.tls, timeout=PATIENCE_SECONDS)
     content = json.dumps(body).encode() if isinstance(body, dict) else body
     given = {"Content-Type": "application/json"} if isinstance(body, dict) else {}
     connection.request(method, PREFIX + path, content, given | (headers or {}))
@@ -98,7 +98,7 @@ def test_a_client_logs_a_run_with_an_artifact(deployed: Deployment, tmp_path: Pa
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     run_id = done.stdout.split()[-1]
@@ -133,7 +133,7 @@ def test_an_upload_reaches_the_server_while_it_is_being_sent(deployed: Deploymen
         for _ in range(LARGE // PIECE // 2):
             connection.sendall(b"x" * PIECE)
         # The server works on it (the scrape is the other request), and the proxy has put nothing aside.
-        _until(lambda: _in_flight(server) == 2)
+        wait_until(lambda: _in_flight(server) == 2)
         assert list(proxy.kept.iterdir()) == []
         for _ in range(LARGE // PIECE // 2):
             connection.sendall(b"x" * PIECE)
@@ -154,7 +154,7 @@ def test_a_download_is_not_collected_by_the_proxy_while_the_client_is_slow(deplo
         got = bytearray(connection.recv(65536))
         time.sleep(0.5)
         # The answer is still under way (the scrape is the other request), and none of it lies on the proxy's disk.
-        _until(lambda: _in_flight(server) == 2)
+        wait_until(lambda: _in_flight(server) == 2)
         assert list(proxy.kept.iterdir()) == []
         while piece := connection.recv(PIECE):
             got += piece
@@ -163,7 +163,7 @@ def test_a_download_is_not_collected_by_the_proxy_while_the_client_is_slow(deplo
 
 
 def _in_flight(server: RailtrackServer) -> float:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
     connection.request("GET", "/metrics")
     found = Scrape(connection.getresponse().read().decode()).total("railtrack_http_requests_in_flight")
     connection.close()
@@ -171,15 +171,8 @@ def _in_flight(server: RailtrackServer) -> float:
 
 
 def _raw(proxy: WebProxy) -> ssl.SSLSocket:
-    connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=WAIT_SECONDS)
+    connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE_SECONDS)
     return proxy.tls.wrap_socket(connection, server_hostname="127.0.0.1")
-
-
-def _until(seen: Any) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not seen():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_change_from_our_own_page_passes_and_one_from_another_site_does_not(deployed: Deployment) -> None:
@@ -194,4 +187,4 @@ def test_health_is_shown_and_metrics_are_not(deployed: Deployment) -> None:
     status, headers, body = ask(deployed.proxy, "GET", "/health", headers={"X-Request-ID": "probe-1"})
     assert (status, body, headers["x-request-id"]) == (200, b'{"status": "ok"}', "probe-1")
     assert ask(deployed.proxy, "GET", "/metrics")[0] == 404
-    _until(lambda: _in_flight(deployed.server) == 1)  # past the proxy they are there
+    wait_until(lambda: _in_flight(deployed.server) == 1)  # past the proxy they are there

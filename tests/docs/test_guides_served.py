@@ -132,7 +132,7 @@ def test_verify_and_doctor_find_all_well_as_the_guide_runs_them(
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -154,7 +154,7 @@ def test_the_program_that_is_to_be_tried_works(
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stderr

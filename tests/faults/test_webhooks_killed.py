@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.servers import databases
+from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 from tests.servers.webhook_receiver import Receiver, Reply, receiving
 
@@ -35,14 +36,14 @@ def post(server: RailtrackServer, path: str, body: Any) -> Any:
     request = urllib.request.Request(
         f"{server.url}/api/2.0/mlflow/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
         return json.load(answer)
 
 
 def test_a_delivery_under_way_is_made_again_after_everything_was_killed(
     server: RailtrackServer, receiver: Receiver, database: str
 ) -> None:
-    receiver.replies = [Reply(after_s=30), Reply()]
+    receiver.replies = [Reply(held=True), Reply()]
     event = {"entity": "REGISTERED_MODEL", "action": "CREATED"}
     post(server, "webhooks", {"name": "hook", "url": receiver.url, "events": [event]})
     post(server, "registered-models/create", {"name": "cat"})

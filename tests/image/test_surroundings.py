@@ -121,11 +121,11 @@ def test_a_wrong_password_is_told_in_one_line(image: Image, services: Services, 
 def test_a_database_that_is_away_is_waited_for_told_and_given_up(image: Image, services: Services) -> None:
     port = free_port()
     away = f"postgresql://postgres:secret@127.0.0.1:{port}/railway"
-    environment = {**services.environment, "MLFLOW_BACKEND_STORE_URI": away, "RAILTRACK_DB_WAIT_S": "6"}
+    environment = {**services.environment, "MLFLOW_BACKEND_STORE_URI": away, "RAILTRACK_DB_WAIT_S": "12"}
     done = run(image, environment, Shape())
     output = done.stdout + done.stderr
     assert done.returncode == 1
-    assert re.search(rf"\[INFO\] Waited \d+ of 6 s for PostgreSQL at 127\.0\.0\.1 port {port}: ", output)
+    assert re.search(rf"\[INFO\] Waited \d+ of 12 s for PostgreSQL at 127\.0\.0\.1 port {port}: ", output)
     [line] = [line for line in output.splitlines() if "Error: " in line]
     assert "Could not connect to backend store postgresql://postgres:***@127.0.0.1" in line
     assert "secret" not in output

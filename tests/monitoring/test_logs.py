@@ -18,7 +18,7 @@ import pytest
 from tests.faults.http_load import Connection
 from tests.servers.databases import scratch_database
 from tests.servers.postgres import PostgresServer
-from tests.servers.processes import free_port
+from tests.servers.processes import PATIENCE_SECONDS, free_port
 from tests.servers.railtrack import railtrack_server
 
 from railtrack.monitoring import masking
@@ -106,7 +106,9 @@ def test_a_secret_that_is_an_ordinary_word_is_hidden_as_a_word_only(secrets: Non
 def start(folder: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
     command = [str(Path(sys.executable).with_name("railtrack")), "server"]
     clean = {"PATH": os.environ["PATH"], "HOME": str(folder), **environ}
-    return subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=clean, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
 
 
 def objects(text: str) -> list[dict[str, Any]]:
@@ -193,5 +195,5 @@ async def _shut_out(database: str) -> None:
     address, _, name = database.rpartition("/")
     connection = await asyncpg.connect(f"{address}/postgres")
     await connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-    await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+    await connection.execute("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = $1", name)
     await connection.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.faults.http_load import Connection, Lost
 from tests.monitoring.scrape import Scrape
+from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 from railtrack.monitoring.cells import SLOTS
@@ -16,7 +17,6 @@ from railtrack.serving import free_slot
 CONNECTIONS = 12
 EACH = 5
 VERSION = "/version"
-BACK_SECONDS = 20
 
 
 async def ask_on_many_connections(port: int) -> None:
@@ -40,7 +40,7 @@ async def scrape(port: int) -> Scrape:
 
 async def scrapes_after(port: int, asked: int) -> list[Scrape]:
     """Several, one after the other, once all that was `asked` is counted: a request ends after its answer is sent."""
-    async with asyncio.timeout(BACK_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (await scrape(port)).total("railtrack_http_requests_total", route=VERSION) < asked:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     return [await scrape(port) for _ in range(8)]
@@ -78,7 +78,7 @@ def test_one_scrape_tells_of_all_workers_and_no_sum_goes_back_when_they_are_kill
 
 async def _until_started(server: RailtrackServer, workers: int) -> None:
     """Until so many workers, the killed ones included, have begun to count."""
-    async with asyncio.timeout(BACK_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             await asyncio.sleep(0.05)
             with contextlib.suppress(Lost):

@@ -28,10 +28,11 @@ class Balancer:
         self._open -= both
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        for _ in range(len(self.ready)):
-            self._turn += 1
+        self._turn += 1
+        first = self._turn % max(len(self.ready), 1)
+        for port in (*self.ready[first:], *self.ready[:first]):  # each once, whatever other connections take meanwhile
             with contextlib.suppress(OSError):
-                return await asyncio.open_connection("127.0.0.1", self.ready[self._turn % len(self.ready)])
+                return await asyncio.open_connection("127.0.0.1", port)
         raise ConnectionRefusedError("no replica is ready")
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tests.servers.image import Image
-from tests.servers.processes import end_with_the_tests
+from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests
 from tests.servers.railtrack import RailtrackServer
 
 SETUP = """
@@ -63,12 +63,10 @@ def command(image: Image, environment: Mapping[str, str], shape: Shape) -> list[
     return [*namespaces, "sh", "-c", SETUP, "setup", *paths, *inside]
 
 
-def run(
-    image: Image, environment: Mapping[str, str], shape: Shape, seconds: float = 60
-) -> subprocess.CompletedProcess[str]:
+def run(image: Image, environment: Mapping[str, str], shape: Shape) -> subprocess.CompletedProcess[str]:
     """A container that ends by itself."""
     return subprocess.run(
-        command(image, environment, shape), capture_output=True, text=True, timeout=seconds, check=False
+        command(image, environment, shape), capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
 
 

@@ -18,12 +18,10 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
-from tests.servers.processes import end_with_the_tests, free_port
+from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, free_port
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 """A second major version, used by a few tests where it is installed."""
-
-START_SECONDS = 60
 
 
 class PostgresServer:
@@ -84,7 +82,7 @@ class PostgresCluster(PostgresServer):
         if self._process is None:
             return
         self._process.send_signal({"fast": signal.SIGINT, "immediate": signal.SIGQUIT}[how])
-        self._process.wait(START_SECONDS)
+        self._process.wait(PATIENCE_SECONDS)
         self._process = None
 
     @property
@@ -108,7 +106,7 @@ class PostgresCluster(PostgresServer):
         subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, user=self._user, cwd="/")
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
             if self._says_ready(process.pid):
                 return

@@ -8,13 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from tests.servers.processes import end_with_the_tests, free_port
+from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, free_port, wait_until
 
-START_SECONDS = 30
 STOP_SECONDS = 30
 
 
@@ -27,6 +26,7 @@ class RailtrackServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self.started_in = 0.0
         self._log = folder / "server.log"
+        self.artifacts = folder / "data" / "mlartifacts"
         self.environment = {
             # Nothing of the machine itself: a stray MLFLOW_ or AWS_ variable would change what is tested.
             "PATH": os.environ["PATH"],
@@ -69,7 +69,7 @@ class RailtrackServer:
         self.wait_until_healthy()
         self.started_in = time.monotonic() - began
 
-    def wait_until_healthy(self, seconds: float = START_SECONDS, path: str = "/health") -> None:
+    def wait_until_healthy(self, seconds: float = PATIENCE_SECONDS, path: str = "/health") -> None:
         """Return when `path` answers 200. Raises with the server's log when it ends or the time is over."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -95,13 +95,23 @@ class RailtrackServer:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [int(pid) for pid in children if is_running(int(pid))]
 
-    def wait_for_workers(self, count: int, seconds: float = START_SECONDS) -> list[int]:
-        """The workers' process ids as soon as there are `count`."""
-        deadline = time.monotonic() + seconds
-        while len(found := self.workers()) < count:
-            assert time.monotonic() < deadline, f"{found} instead of {count} workers:\n{self.log()}"
-            time.sleep(0.01)
-        return found
+    def wait_for_workers(self, count: int, besides: Collection[int] = ()) -> list[int]:
+        """The workers' process ids as soon as there are `count`, those `besides` not counted."""
+
+        def found() -> list[int]:
+            return [pid for pid in self.workers() if pid not in besides]
+
+        wait_until(lambda: len(found()) >= count, lambda: f"{found()} are not {count} workers:\n{self.log()}")
+        return found()
+
+    def open_artifacts(self) -> list[str]:
+        """What the workers have open below the folder of artifacts: local uploads under way, with a name or without."""
+        found = []
+        for pid in self.workers():
+            for entry in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                    found.append(str(entry.readlink()))
+        return [path for path in found if path.startswith(f"{self.artifacts}/") and not Path(path).is_dir()]
 
     def pss_mb(self) -> float:
         """Memory of master and workers together, each shared page counted once (the kernel's Pss)."""
@@ -131,12 +141,14 @@ class RailtrackServer:
             raise RuntimeError(f"railtrack did not end within {STOP_SECONDS} s:\n{self.log()}") from None
 
     def kill(self) -> None:
-        """SIGKILL for master and workers."""
-        assert self._process is not None
-        for pid in self.workers():
+        """SIGKILL for master and workers; when it returns, they hold nothing more, their port neither."""
+        self.send_signal(signal.SIGSTOP)
+        wait_until(lambda: _state(self.pid) == "T")  # it makes no worker any more in place of one that is killed
+        killed = [self.pid, *self.workers()]
+        for pid in killed:
             os.kill(pid, signal.SIGKILL)
-        self._process.kill()
         self.wait_ended()
+        wait_until(lambda: not any(is_running(pid) for pid in killed))
 
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
@@ -166,18 +178,25 @@ def railtrack_server(
         server.stop()
 
 
-def command(folder: Path, *arguments: str, seconds: float = 60, **environ: str) -> subprocess.CompletedProcess[str]:
+def command(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """`railtrack` with these arguments and nothing of this machine's environment, to its end."""
     program = [str(Path(sys.executable).with_name("railtrack")), *arguments]
     clean = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **environ}
-    return subprocess.run(program, cwd=folder, env=clean, capture_output=True, text=True, timeout=seconds, check=False)
+    return subprocess.run(
+        program, cwd=folder, env=clean, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
 
 
 def is_running(pid: int) -> bool:
+    return _state(pid) not in ("", "Z")
+
+
+def _state(pid: int) -> str:
+    """The letter by which the kernel tells what a process is at, "" when there is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):  # the second one when it goes between opening and reading
+        return ""
 
 
 def _pss_kb(pid: int) -> int:

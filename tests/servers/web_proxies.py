@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers.processes import end_with_the_tests, free_port
+from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, free_port
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-START_SECONDS = 20
 PREFIX = "/mlflow"
 
 NGINX_MAIN = """
@@ -79,7 +78,7 @@ def web_proxy(name: str, upstream: int, *, taken_away: bool = False) -> Iterator
             yield WebProxy(port, certificate, folder / "kept")
         finally:
             process.terminate()
-            process.wait(START_SECONDS)
+            process.wait(PATIENCE_SECONDS)
 
 
 def _nginx(folder: Path, port: int, upstream: int, certificate: Path, key: Path, taken_away: bool) -> list[str]:
@@ -130,7 +129,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 
 
 def _wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

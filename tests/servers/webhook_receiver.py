@@ -5,13 +5,12 @@ import json
 import queue
 import ssl
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-WAIT_SECONDS = 30
+from tests.servers.processes import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,8 @@ class Reply:
     status: int = 200
     body: bytes = b"thanks"
     headers: Mapping[str, str] = field(default_factory=dict)
-    after_s: float = 0
+    held: bool = False
+    """Not given before release() is called."""
 
 
 class Receiver:
@@ -46,15 +46,24 @@ class Receiver:
         self.replies: list[Reply] = [Reply()]
         self.received: queue.Queue[Received] = queue.Queue()
         self._lock = threading.Lock()
+        self._released = threading.Event()
 
-    def next(self, seconds: float = WAIT_SECONDS) -> Received:
+    def next(self, seconds: float = PATIENCE_SECONDS) -> Received:
         """What is received next. Raises queue.Empty when that takes too long."""
         return self.received.get(timeout=seconds)
 
     def take(self, received: Received) -> Reply:
-        self.received.put(received)
+        """The reply, decided before a test can know of the request and prepare other ones."""
         with self._lock:
-            return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+            reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        self.received.put(received)
+        if reply.held:
+            self._released.wait()
+        return reply
+
+    def release(self) -> None:
+        """Give the replies that are held, and hold none from now on."""
+        self._released.set()
 
 
 @contextlib.contextmanager
@@ -66,7 +75,6 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             reply = receiver.take(Received(self.path, headers, body))
-            time.sleep(reply.after_s)
             with contextlib.suppress(OSError):  # whoever has waited long enough is gone
                 self.send_response(reply.status)
                 for name, value in {"content-length": str(len(reply.body)), **reply.headers}.items():
@@ -89,6 +97,7 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     try:
         yield receiver
     finally:
+        receiver.release()
         server.shutdown()
         server.server_close()
         thread.join()

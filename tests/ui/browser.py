@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request,
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 """Written anew by every run, for people to look at; not in git."""
 
-WAIT_MS = 20_000
+WAIT_MS = 60_000
 QUIET_SECONDS = 0.4
 expect.set_options(timeout=WAIT_MS)
 FLAGS = (
@@ -36,6 +36,15 @@ NOISE = (
     # The runs table's own notices about properties that its next version drops.
     "AG Grid:",
 )
+
+
+TEXTS_OF_ROWS = """
+(cells, link) => cells
+    .map(cell => [+cell.closest(".ag-row").getAttribute("row-index"), link ? cell.querySelector(link) : cell])
+    .sort((one, other) => one[0] - other[0])
+    .map(([_, shown]) => shown ? shown.innerText : "")
+"""
+"""The table draws its rows in no order, and draws them anew while they are looked at one by one."""
 
 
 class Tab:
@@ -77,6 +86,11 @@ class Tab:
         assert answer.ok, answer.text()
         return answer.json()
 
+    def rows(self, cells: str, link: str = "") -> list[str]:
+        """The texts of these cells of a table from top to bottom, or of their first `link`, at one moment."""
+        texts: list[str] = self.page.locator(cells).evaluate_all(TEXTS_OF_ROWS, link)
+        return texts
+
     def until(self, look: Callable[[], Any], expected: Any) -> None:
         """Wait until what `look` returns is what is expected."""
         deadline = time.monotonic() + WAIT_MS / 1000
@@ -101,7 +115,7 @@ class Tab:
         left = [one for one in self.troubles if not any(re.search(pattern, one) for pattern in allowed)]
         assert left == [], "\n".join(left)
         alerts = self.page.locator("[role=alert], [class*=notification-notice-error]").filter(visible=True)
-        told = [text for alert in alerts.all() if (text := alert.inner_text().strip())]
+        told = [text for alert in alerts.all_inner_texts() if (text := alert.strip())]
         left = [text for text in told if not any(re.search(pattern, text) for pattern in allowed)]
         assert left == [], "\n".join(left)
 

@@ -38,7 +38,7 @@ def seeded(url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

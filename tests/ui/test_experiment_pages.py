@@ -12,9 +12,7 @@ RUNS = ["sweep", "showcase", *(f"resnet-{number}" for number in range(7, -1, -1)
 
 def run_names(tab: Tab) -> list[str]:
     """The names in the runs table, from top to bottom."""
-    cells = tab.page.locator(".ag-pinned-left-cols-container .ag-row[row-index]")
-    ordered = sorted(cells.all(), key=lambda row: int(row.get_attribute("row-index") or 0))
-    return [row.locator("a[href*='/runs/']").inner_text() for row in ordered]
+    return tab.rows(".ag-pinned-left-cols-container .ag-row[row-index]", "a[href*='/runs/']")
 
 
 def test_a_first_visit_shows_model_training_and_the_latest_experiments(tab: Tab) -> None:

@@ -14,9 +14,7 @@ def dialog(tab: Tab) -> Locator:
 
 def model_names(tab: Tab) -> list[str]:
     """In the table, from top to bottom."""
-    rows = tab.page.locator(".ag-pinned-left-cols-container .ag-row")
-    ordered = sorted(rows.all(), key=lambda row: int(row.get_attribute("row-index") or 0))
-    return [row.locator("a").first.inner_text() for row in ordered]
+    return tab.rows(".ag-pinned-left-cols-container .ag-row", "a")
 
 
 def test_logged_models_are_listed_with_metrics_run_and_registered_version(tab: Tab, seeded: dict[str, Any]) -> None:

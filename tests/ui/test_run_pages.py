@@ -56,7 +56,7 @@ def test_images_logged_at_steps_are_shown(tab: Tab, seeded: dict[str, Any]) -> N
     image = card.locator("img.rc-image-img").first
     expect(image).to_be_visible()
     tab.check()
-    assert image.evaluate("image => image.naturalWidth") > 0
+    tab.until(lambda: image.evaluate("image => image.naturalWidth > 0"), True)
     box = image.bounding_box()
     assert box
     assert box["x"] < 1500
@@ -105,7 +105,7 @@ def test_an_image_artifact_is_previewed(tab: Tab, seeded: dict[str, Any]) -> Non
     tab.page.get_by_text("picture 1.png").click()
     image = tab.page.get_by_role("img", name="picture 1.png")
     expect(image).to_be_visible()
-    assert image.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [90, 60]
+    tab.until(lambda: image.evaluate("image => [image.naturalWidth, image.naturalHeight]"), [90, 60])
     tab.check()
     tab.keep_screenshot("artifact-image")
 

@@ -51,9 +51,7 @@ def dialog(tab: Tab) -> Locator:
 
 def cells(tab: Tab, column: str) -> list[str]:
     """The column's values from top to bottom, of the rows that are drawn."""
-    found = tab.page.locator(f".ag-center-cols-container .ag-row [col-id='{column}']")
-    ordered = sorted(found.all(), key=lambda cell: int(cell.locator("..").get_attribute("row-index") or 0))
-    return [cell.inner_text() for cell in ordered]
+    return tab.rows(f".ag-center-cols-container .ag-row [col-id='{column}']")
 
 
 def test_columns_of_metrics_and_params_are_chosen(tab: Tab, seeded: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.api.registry.models import PROMPT, add_version, create, give_alias
 from tests.client import Client, running_app
+from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.webhook_receiver import Received, Receiver, Reply
 
 from railtrack.config import Settings
@@ -35,7 +36,7 @@ async def waiting(db: Db) -> int:
 
 
 async def none_left(db: Db) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while await waiting(db):  # noqa: ASYNC110 (the database tells nobody)
             await asyncio.sleep(0.02)
 
@@ -228,7 +229,7 @@ async def test_a_webhook_that_is_gone_by_then_is_not_told(
 
 
 async def test_a_receiver_that_hangs_holds_up_nobody_else(sender: Client, receiver: Receiver) -> None:
-    receiver.replies = [Reply(after_s=3)]
+    receiver.replies = [Reply(held=True)]
     await webhook(sender, receiver.url, "registered_model.created")
     await create(sender, "one")
     await got(receiver)

@@ -111,7 +111,7 @@ async def test_an_answer_that_breaks_off_counts_by_its_status() -> None:
 
 async def test_a_receiver_that_does_not_answer_is_left() -> None:
     with receiving() as receiver:
-        receiver.replies = [Reply(after_s=2)]
+        receiver.replies = [Reply(held=True)]
         outcome = await sent(receiver.url, Sender(("http",), private=True, limit_s=0.3))
     assert outcome == Outcome(error="no answer within 0.3 s")
     assert outcome.passing

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.client import Client, running_app
-from tests.servers.processes import free_port
+from tests.servers.processes import free_port, until
 from tests.servers.webhook_receiver import Receiver, Reply, receiving
 
 from railtrack.api.webhooks.trial import AT_ONCE
@@ -104,10 +104,12 @@ async def test_that_there_is_no_answer_is_told(sender: Client) -> None:
 
 
 async def test_only_a_few_are_tried_at_once(sender: Client, receiver: Receiver) -> None:
-    receiver.replies = [Reply(after_s=2)]
+    receiver.replies = [Reply(held=True)]
     path = await create(sender, receiver.url)
-    answers = await asyncio.gather(*(sender.post(path, {}) for _ in range(AT_ONCE + 2)))
-    assert sorted(answer.status for answer in answers) == [200] * AT_ONCE + [429] * 2
+    trials = [asyncio.create_task(sender.post(path, {})) for _ in range(AT_ONCE + 2)]
+    await until(lambda: sum(trial.done() for trial in trials) == 2)
+    receiver.release()
+    assert sorted([(await trial).status for trial in trials]) == [200] * AT_ONCE + [429] * 2
     receiver.replies = [Reply()]
     assert (await tried(sender, path))["success"]
 
