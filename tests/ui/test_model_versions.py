@@ -96,7 +96,7 @@ def test_an_alias_moves_from_one_version_to_another(made: str, tab: Tab) -> None
     dialog.locator("[data-component-id$='aliastag.tsx_23.close']").click()
     dialog.get_by_role("button", name="Save aliases").click()
     expect(item(tab, "Aliases")).not_to_contain_text("champion")
-    assert not tab.ask("registered-models/get", name=made)["registered_model"].get("aliases")
+    tab.until(lambda: tab.ask("registered-models/get", name=made)["registered_model"].get("aliases", []), [])
     tab.check()
 
 
@@ -112,7 +112,7 @@ def test_a_version_goes_into_production_and_the_one_before_it_is_archived(made: 
     dialog.get_by_role("checkbox").check()
     dialog.get_by_role("button", name="OK").click()
     expect(stage).to_contain_text("Production")
-    assert [version(tab, made, number)["current_stage"] for number in (1, 2)] == ["Archived", "Production"]
+    tab.until(lambda: [version(tab, made, one)["current_stage"] for one in (1, 2)], ["Archived", "Production"])
     tab.check()
     tab.keep_screenshot("model-version-stage")
     tab.open(f"/models/{quote(made)}")

@@ -89,13 +89,13 @@ def test_a_prompt_is_created_changed_tagged_and_deleted(tab: Tab) -> None:
     tab.page.get_by_role("button", name="Delete version").click()
     dialog(tab).get_by_role("button", name="Delete").click()
     tab.see("Viewing version 1")
-    assert list(versions(tab, "haiku")) == ["1"]
+    tab.until(lambda: list(versions(tab, "haiku")), ["1"])
     tab.page.get_by_label("More actions").click()
     tab.page.get_by_role("menuitem", name="Delete").click()
     dialog(tab).get_by_role("button", name="Delete").click()
     tab.see("farewell")
     expect(tab.page.get_by_text("haiku")).to_have_count(0)
-    assert versions(tab, "haiku") == {}
+    tab.until(lambda: versions(tab, "haiku"), {})
     tab.check()
 
 

@@ -49,7 +49,7 @@ def test_a_run_is_described(run: dict[str, Any], tab: Tab) -> None:
     tab.page.get_by_test_id("text-area").fill("Saw **고양이**.")
     tab.page.get_by_test_id("editable-note-save-button").click()
     expect(tab.page.locator("strong", has_text="고양이")).to_be_visible()
-    assert tags(tab, run)["mlflow.note.content"] == "Saw **고양이**."
+    tab.until(lambda: tags(tab, run).get("mlflow.note.content"), "Saw **고양이**.")
     tab.check()
 
 
@@ -65,8 +65,7 @@ def test_the_tags_of_a_run_are_added_and_taken_away(run: dict[str, Any], tab: Ta
     dialog(tab).get_by_role("button", name="Save tags").click()
     expect(dialog(tab)).to_have_count(0)
     tab.see("team", "other")
-    said = tags(tab, run)
-    assert (said["team"], said["other"]) == ("영상", "x")
+    tab.until(lambda: [tags(tab, run).get(key) for key in ("team", "other")], ["영상", "x"])
 
     tab.page.get_by_label("Edit tags").click()
     dialog(tab).locator("[data-component-id$='keyvaluetag.tsx_60.close']").first.click()
@@ -83,7 +82,7 @@ def test_a_run_is_deleted_on_its_page(run: dict[str, Any], tab: Tab) -> None:
     tab.page.get_by_role("menuitem", name="Delete").click()
     dialog(tab).get_by_role("button", name="Delete").click()
     tab.see("No runs")
-    assert tab.ask("runs/get", run_id=run["run_id"])["run"]["info"]["lifecycle_stage"] == "deleted"
+    tab.until(lambda: tab.ask("runs/get", run_id=run["run_id"])["run"]["info"]["lifecycle_stage"], "deleted")
     tab.check()
 
 

@@ -140,7 +140,7 @@ def test_a_run_is_renamed_in_the_table(own: str, tab: Tab) -> None:
     tab.page.get_by_test_id("rename-modal-input").fill("이름 / 2")
     dialog(tab).get_by_role("button", name="Save").click()
     tab.until(lambda: run_names(tab), ["own-2", "이름 / 2", "own-0"])
-    assert sorted(runs(tab, own)) == ["own-0", "own-2", "이름 / 2"]
+    tab.until(lambda: sorted(runs(tab, own)), ["own-0", "own-2", "이름 / 2"])
     tab.check()
 
 
@@ -172,7 +172,7 @@ def test_several_runs_are_deleted_and_restored(own: str, tab: Tab) -> None:
     tab.page.get_by_test_id("runs-delete-button").click()
     dialog(tab).get_by_role("button", name="Delete").click()
     tab.see("1 matching run")
-    assert sorted(runs(tab, own, "DELETED_ONLY")) == ["own-0", "own-1"]
+    tab.until(lambda: sorted(runs(tab, own, "DELETED_ONLY")), ["own-0", "own-1"])
 
     tab.page.get_by_test_id("lifecycle-filter").click()
     tab.page.get_by_role("option", name="Deleted").click()
@@ -181,7 +181,7 @@ def test_several_runs_are_deleted_and_restored(own: str, tab: Tab) -> None:
     tab.page.get_by_test_id("runs-restore-button").click()
     dialog(tab).get_by_role("button", name="Restore").click()
     tab.see("0 matching runs")
-    assert sorted(runs(tab, own)) == ["own-0", "own-1", "own-2"]
+    tab.until(lambda: sorted(runs(tab, own)), ["own-0", "own-1", "own-2"])
     tab.check()
 
 
