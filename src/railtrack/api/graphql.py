@@ -17,7 +17,7 @@ from railtrack.api.experiment_rows import Experiment, load_experiment
 from railtrack.api.ids import experiment_number
 from railtrack.api.registry.rows import NOT_DELETED, VERSION_COLUMNS, load_versions
 from railtrack.api.registry.shapes import ModelVersion
-from railtrack.api.runs.rows import load_info, load_runs
+from railtrack.api.runs.rows import load_info, load_run
 from railtrack.api.runs.shapes import RunData, RunInfo, RunInputs, RunOutputs
 from railtrack.artifacts.paths import key_of
 from railtrack.auth import SIGNED_IN
@@ -220,8 +220,7 @@ class RunResponse(msgspec.Struct):
 
 
 async def get_run(ctx: Context, _source: None, input: Input = None) -> RunResponse:
-    async with ctx.db.read() as tx:
-        (run,) = await load_runs(tx, [await load_info(tx, _run_id(input))])
+    run = await load_run(ctx.db, _run_id(input))
     return RunResponse(RunExtension(run.info, run.data, run.inputs, run.outputs))
 
 

@@ -66,8 +66,9 @@ async def fetch_points(db: Db, sql: str, *args: object) -> Points:
     return unpacked(*row)
 
 
-def metrics_of(key: str, points: Points) -> list[Metric]:
-    return list(map(Metric, repeat(key), *points))
+def metrics_of(keys: Iterable[str], points: Points) -> list[Metric]:
+    """The points with their keys: one for each, or one repeated for ever."""
+    return list(map(Metric, keys, *points))
 
 
 def metrics_of_run(run_id: str, key: str, points: Points) -> list[MetricOfRun]:

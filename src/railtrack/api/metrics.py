@@ -1,6 +1,7 @@
 """The history of metrics: of one run page by page, and of many runs at once. Samples of it: metric_samples.py."""
 
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any, ClassVar
 
 import msgspec
@@ -50,7 +51,7 @@ async def get_metric_history(ctx: Context, req: GetMetricHistory) -> Reply:
     wanted = INT64[-1] if req.max_results is None else req.max_results
 
     async def fetch(sql: str, values: Sequence[Any]) -> Sequence[Metric]:
-        return metrics_of(req.metric_key, await fetch_points(ctx.db, sql, *values))
+        return metrics_of(repeat(req.metric_key), await fetch_points(ctx.db, sql, *values))
 
     async def encode(points: Sequence[Metric]) -> bytes:
         return _encode(points)

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from tests.api.runs.stored import store_run
 from tests.client import Client
 
 from railtrack.db import Db
@@ -16,6 +17,40 @@ async def test_a_created_run_is_what_get_returns(client: Client) -> None:
     assert run["run"]["info"]["run_name"] == "first"
     assert run["run"]["info"]["start_time"] == 12
     assert run["run"]["data"]["tags"] == [{"key": "mlflow.runName", "value": "first"}]
+
+
+async def test_a_run_by_itself_tells_the_same_as_in_a_search(client: Client, db: Db) -> None:
+    values = [0.1, -2.5, 1e22, 5e-324, -1.7976931348623157e308, 3.0, None]
+    what: dict[str, Any] = {
+        "metrics": {f"größe {at}": value for at, value in enumerate(values)},
+        "params": {"lr": "0.1", "text": 'ein "Wort" \\ ☃\n', "none": ""},
+        "tags": {"a": "1", "mlflow.note.content": "🜚" * 2000, "unset": None},
+        "end_time": 0,
+    }
+    run_id = await store_run(db, "", None, **what)
+    await store_run(db, "beside it", **what)
+    models = [f"m-{number:032x}" for number in (3, 1, 2)]
+    datasets = [{"dataset": {"name": name, "digest": "d", "source_type": "s", "source": "{}"}} for name in "ba"]
+    inputs = {"run_id": run_id, "datasets": datasets, "models": [{"model_id": model} for model in models]}
+    await client.ok("POST", "runs/log-inputs", inputs)
+    made = [{"model_id": model, "step": step} for step, model in enumerate(models)]
+    await client.ok("POST", "runs/outputs", {"run_id": run_id, "models": made})
+    run = (await client.ok("GET", "runs/get", query={"run_id": run_id}))["run"]
+    found = (await client.ok("POST", "runs/search", {"experiment_ids": ["0"]}))["runs"]
+    [in_a_page] = [one for one in found if one["info"]["run_id"] == run_id]
+    assert _in_order(run) == _in_order(in_a_page)
+    shown = ["NaN" if value is None else value for value in values]
+    assert [metric["value"] for metric in run["data"]["metrics"]] == shown
+    assert [model["model_id"] for model in run["inputs"]["model_inputs"]] == sorted(models)
+    assert [model["step"] for model in run["outputs"]["model_outputs"]] == [1, 2, 0]
+    assert [used["dataset"]["name"] for used in run["inputs"]["dataset_inputs"]] == ["a", "b"]
+
+
+def _in_order(run: Any) -> Any:
+    """The run with what has no order of its own in one."""
+    for listed in run["data"].values():
+        listed.sort(key=lambda one: one["key"])
+    return run
 
 
 async def test_a_run_without_a_name_gets_one_and_its_tag(client: Client) -> None:

@@ -5,7 +5,7 @@ from typing import ClassVar
 import msgspec
 
 from railtrack.api.names import check_run_name
-from railtrack.api.runs.rows import INFO_COLUMNS, check_active, load_info, load_runs, no_such_run
+from railtrack.api.runs.rows import INFO_COLUMNS, check_active, load_info, load_run, no_such_run
 from railtrack.api.runs.shapes import Run, RunInfo, RunStatus
 from railtrack.api.runs.write import RUN_NAME
 from railtrack.auth import RUN_EDIT, RUN_READ
@@ -30,8 +30,7 @@ class GetRunResponse(msgspec.Struct):
 @endpoint("GET", "runs/get", access=RUN_READ)
 async def get_run(ctx: Context, req: GetRun) -> Reply:
     """A run with its params, tags, latest metrics, inputs and outputs; deleted ones too."""
-    [run] = await load_runs(ctx.db, [await load_info(ctx.db, req.run_id)])
-    return GetRunResponse(run)
+    return GetRunResponse(await load_run(ctx.db, req.run_id))
 
 
 class UpdateRun(Request):

@@ -1,8 +1,11 @@
-"""Runs from the database: a page of them in a few statements, whatever its length. No endpoint, no filter."""
+"""Runs from the database: one in a statement, a page of them in a few, whatever its length. No endpoint, no filter."""
 
 from collections.abc import Sequence
 from operator import attrgetter
 
+import msgspec
+
+from railtrack.api.metric_points import PACKED, metrics_of, unpacked
 from railtrack.api.runs.inputs_rows import datasets_of
 from railtrack.api.runs.shapes import (
     Metric,
@@ -16,9 +19,10 @@ from railtrack.api.runs.shapes import (
     RunOutputs,
     RunTag,
 )
-from railtrack.db import Tx
+from railtrack.db import Db, Row, Tx
 from railtrack.errors import ApiError, invalid, not_found
 
+INFO_WIDTH = len(msgspec.structs.fields(RunInfo))
 INFO_COLUMNS = """
     runs.run_uuid, runs.run_uuid, CAST(runs.experiment_id AS TEXT), COALESCE(runs.user_id, ''),
     COALESCE(
@@ -49,6 +53,61 @@ def check_active(info: RunInfo) -> None:
     """Deleted runs refuse all changes but their restoration."""
     if info.lifecycle_stage != "active":
         raise invalid(f"The run {info.run_id} must be in the 'active' state. Current state is {info.lifecycle_stage}.")
+
+
+async def load_run(db: Db, run_id: str) -> Run:
+    """A run with all that it has. Raises RESOURCE_DOES_NOT_EXIST."""
+    if db.engine == "sqlite":  # it has no arrays, and its round trips are short
+        [run] = await load_runs(db, [await load_info(db, run_id)])
+        return run
+    rows = await db.fetch_by_key(COMPLETE, run_id)
+    if not rows:
+        raise no_such_run(run_id)
+    run, has_datasets = _complete(rows[0])
+    if has_datasets:
+        run.inputs.dataset_inputs = [dataset for _, dataset in await datasets_of(db, [run_id])]
+    return run
+
+
+COMPLETE = f"""
+    SELECT {INFO_COLUMNS}, metrics.*, params.*, tags.*, has_datasets, inputs, outputs, steps
+    FROM runs
+    CROSS JOIN LATERAL (SELECT ARRAY_AGG(key), {PACKED} FROM latest_metrics WHERE run_uuid = runs.run_uuid) AS metrics
+    CROSS JOIN LATERAL (SELECT ARRAY_AGG(key), ARRAY_AGG(value) FROM params WHERE run_uuid = runs.run_uuid) AS params
+    CROSS JOIN LATERAL (
+        SELECT ARRAY_AGG(key), ARRAY_AGG(COALESCE(value, '')) FROM tags WHERE run_uuid = runs.run_uuid
+    ) AS tags
+    CROSS JOIN LATERAL (
+        SELECT EXISTS (
+            SELECT 1 FROM inputs
+            WHERE destination_id = runs.run_uuid AND destination_type = 'RUN' AND source_type = 'DATASET'
+        ) AS has_datasets
+    ) AS read_datasets
+    CROSS JOIN LATERAL (
+        SELECT ARRAY_AGG(destination_id) AS inputs FROM inputs
+        WHERE source_id = runs.run_uuid AND source_type = 'RUN_INPUT' AND destination_type = 'MODEL_INPUT'
+    ) AS read_models
+    CROSS JOIN LATERAL (
+        SELECT ARRAY_AGG(destination_id) AS outputs, ARRAY_AGG(step) AS steps FROM inputs
+        WHERE source_id = runs.run_uuid AND source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'
+    ) AS made_models
+    WHERE runs.run_uuid = $1
+"""  # noqa: S608 (texts of ours)
+"""A run in one row, what it has in arrays: of a row for each metric, most of the cost was the row."""
+
+
+def _complete(row: Row) -> tuple[Run, bool]:
+    """The run of a row of COMPLETE, and whether it has datasets, which are not in it."""
+    keys, *points = row[INFO_WIDTH : INFO_WIDTH + 4]
+    params, values, tags, texts, has_datasets, inputs, outputs, steps = row[INFO_WIDTH + 4 :]
+    data = RunData(
+        metrics_of(keys or (), unpacked(*points)),
+        list(map(Param, params or (), values or ())),
+        list(map(RunTag, tags or (), texts or ())),
+    )
+    models = RunInputs([], list(map(ModelInput, inputs or ())))
+    made = RunOutputs(list(map(ModelOutput, outputs or (), steps or ())))
+    return _in_order(RunInfo(*row[:INFO_WIDTH]), data, models, made), has_datasets
 
 
 METRIC, PARAM, TAG, DATASET, MODEL_INPUT, MODEL_OUTPUT = range(6)

@@ -7,7 +7,7 @@ import msgspec
 
 from railtrack.api.ids import experiment_numbers
 from railtrack.api.paged import paged_reply
-from railtrack.api.runs.rows import INFO_COLUMNS, load_runs
+from railtrack.api.runs.rows import INFO_COLUMNS, INFO_WIDTH, load_runs
 from railtrack.api.runs.shapes import RunInfo
 from railtrack.api.runs.vocabulary import RUNS
 from railtrack.api.view_type import stages
@@ -22,7 +22,6 @@ from railtrack.wire.response import Reply
 from railtrack.wire.routing import endpoint
 
 MAX_RESULTS = 50_000
-INFO_WIDTH = len(msgspec.structs.fields(RunInfo))
 
 _encode = msgspec.json.Encoder().encode
 
