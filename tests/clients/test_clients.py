@@ -77,7 +77,7 @@ def _run_scenario(version: str, url: str, folder: Path) -> dict[str, dict[str, s
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     try:
         return json.loads(done.stdout.splitlines()[-1])

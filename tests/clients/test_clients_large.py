@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.clients.interpreters import client_environment, client_interpreter
+from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.railtrack import railtrack_server
 from tests.servers.s3 import S3Server, fast_s3_server
 
@@ -60,14 +61,17 @@ def _run(s3: S3Server, folder: Path, version: str, way: str, small_files: int) -
         "direct": {"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://artifacts/runs"},
     }[way]
     own_keys = {**s3.environment, "MLFLOW_S3_ENDPOINT_URL": s3.url} if way == "direct" else {}
-    with railtrack_server(folder / "server", environment={**s3.environment, **settings}) as server:
+    # However late the store's trial ends, the client that asks first is to get its answer.
+    constants = {"railtrack.artifacts.s3_open.TRIAL_WAIT_S": PATIENCE_SECONDS}
+    environment = {**s3.environment, **settings}
+    with railtrack_server(folder / "server", environment=environment, constants=constants) as server:
         done = subprocess.run(
             [str(client_interpreter(version)), str(PROGRAM), server.url, str(small_files), str(LARGE_MB)],
             env={**client_environment(server.url, folder), **own_keys, **IN_PARTS, "TMPDIR": str(folder)},
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         assert done.returncode == 0, done.stderr
         assert s3.unfinished_uploads("artifacts") == []

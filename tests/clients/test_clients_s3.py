@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.clients.interpreters import client_environment, client_interpreter
+from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.railtrack import railtrack_server
 from tests.servers.s3 import S3Server, s3_server
 
@@ -44,14 +45,17 @@ def test_a_client_stores_and_reads_files_in_s3(
 ) -> None:
     bucket = s3.new_bucket(f"client-{version}-{presigned}")
     settings = {"MLFLOW_ARTIFACTS_DESTINATION": f"s3://{bucket}/runs", "RAILTRACK_S3_PRESIGNED": presigned}
-    with railtrack_server(tmp_path / "server", environment={**s3.environment, **settings}) as server:
+    # However late the store's trial ends, the client that asks first is to get its answer.
+    constants = {"railtrack.artifacts.s3_open.TRIAL_WAIT_S": PATIENCE_SECONDS}
+    environment = {**s3.environment, **settings}
+    with railtrack_server(tmp_path / "server", environment=environment, constants=constants) as server:
         done = subprocess.run(
             [str(client_interpreter(version)), str(PROGRAM), server.url],
             env={**client_environment(server.url, tmp_path), **IN_PARTS, **variables},
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == [f"dir x/{name}" for name in LISTED]

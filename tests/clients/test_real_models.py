@@ -36,7 +36,7 @@ def said(interpreter: Path, server: RailtrackServer, folder: Path, *arguments: s
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,31 +181,16 @@ def test_who_vanishes_between_two_parts_leaves_no_part(server: RailtrackServer, 
     assert server.troubles() == []
 
 
-SHORT_GRACE = """
-import sys
-from railtrack import cli, serving
-serving.UNDO_S = 20
-serving.GRACE_S = serving.UNDO_S + 1
-sys.argv[1:] = ["server"]
-sys.exit(cli.main())
-"""
-
-
 def test_a_server_that_ends_takes_its_unfinished_uploads_back(s3: S3Server, tmp_path: Path) -> None:
     bucket = s3.new_bucket("stopped")
-    server = RailtrackServer(
-        tmp_path, None, {**s3.environment, "GUNICORN_WORKERS": "1", "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{bucket}"}
-    )
-    server.command = [sys.executable, "-c", SHORT_GRACE]
+    environment = {**s3.environment, "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{bucket}"}
+    constants = {"railtrack.serving.UNDO_S": 20, "railtrack.serving.GRACE_S": 21}
+    with railtrack_server(tmp_path, workers=1, environment=environment, constants=constants) as server:
 
-    async def play() -> None:
-        writer = await begun_upload(server, s3, bucket)
-        await asyncio.to_thread(server.stop)
-        writer.close()
+        async def play() -> None:
+            writer = await begun_upload(server, s3, bucket)
+            await asyncio.to_thread(server.stop)
+            writer.close()
 
-    server.start()
-    try:
         asyncio.run(play())
-    finally:
-        server.stop()
     assert (s3.objects(bucket), s3.unfinished_uploads(bucket)) == ({}, [])

@@ -17,10 +17,31 @@ from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, free_p
 STOP_SECONDS = 30
 
 
-class RailtrackServer:
-    """`url` is where it answers; `folder` holds its data and log. It can be stopped and started again."""
+WITH_CONSTANTS = """
+import importlib, sys
+from railtrack import cli
+for path, value in {constants}.items():
+    module, _, name = path.rpartition(".")
+    assert hasattr(importlib.import_module(module), name)
+    setattr(importlib.import_module(module), name, value)
+sys.argv[1:] = ["server"]
+sys.exit(cli.main())
+"""
 
-    def __init__(self, folder: Path, database: str | None, environment: Mapping[str, str]) -> None:
+
+class RailtrackServer:
+    """`url` is where it answers; `folder` holds its data and log. It can be stopped and started again.
+
+    `constants`: times that the server shall have instead of its own ("railtrack.serving.GRACE_S": 5).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        database: str | None,
+        environment: Mapping[str, str],
+        constants: Mapping[str, float] | None = None,
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -39,6 +60,8 @@ class RailtrackServer:
             **environment,
         }
         self.command = [str(Path(sys.executable).with_name("railtrack")), "server"]
+        if constants:
+            self.command = [sys.executable, "-c", WITH_CONSTANTS.format(constants=constants)]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -167,10 +190,12 @@ def railtrack_server(
     *,
     workers: int = 2,
     environment: Mapping[str, str] | None = None,
+    constants: Mapping[str, float] | None = None,
 ) -> Iterator[RailtrackServer]:
     """A running server with its data below `folder`; `database` is a URL, else it is SQLite there."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = RailtrackServer(folder, database, {"GUNICORN_WORKERS": str(workers), **(environment or {})})
+    environment = {"GUNICORN_WORKERS": str(workers), **(environment or {})}
+    server = RailtrackServer(folder, database, environment, constants)
     try:
         server.start()
         yield server

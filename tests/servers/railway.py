@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.servers.processes import PATIENCE_SECONDS
+
 PROGRAM = Path(__file__).with_name("railway_cli.py")
 
 
@@ -52,7 +54,7 @@ class Railway:
                 stdin=slave if terminal else subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=PATIENCE_SECONDS,
                 check=False,
             )
         finally:
