@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import os
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ BIG = 30_000_000
 
 HEAD = b"POST /api/2.0/mlflow/runs/create HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 GARBAGE = {
-    "random bytes": os.urandom(4096),
+    "random bytes": random.Random(7).randbytes(4096),
     "a TLS greeting": bytes.fromhex("16030100b3010000af0303") + bytes(180),
     "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "no method": b"\r\n\r\n\r\n / \r\n\r\n",

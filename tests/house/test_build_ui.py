@@ -81,7 +81,7 @@ def build_without_a_network(project: Path, **environment: str) -> subprocess.Com
     given = {"PATH": os.environ["PATH"], "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
     given |= {"PIP_CONFIG_FILE": os.devnull, "PYTHONPATH": str(Path(build_ui.__file__).parent), **environment}
     command = [sys.executable, "-c", script]
-    return subprocess.run(command, capture_output=True, text=True, env=given, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, env=given, timeout=300)
 
 
 def test_a_build_that_cannot_fetch_the_interface_fails_and_says_what_to_do(tmp_path: Path) -> None:

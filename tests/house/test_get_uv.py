@@ -45,7 +45,7 @@ def index(tmp_path: Path) -> Iterator[str]:
 def run(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     given = {"PATH": os.environ["PATH"], "HOME": str(folder), **environment}
     command = [sys.executable, "-I", SCRIPT, folder / "uv-folder"]
-    return subprocess.run(command, capture_output=True, text=True, env=given, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, env=given, timeout=300)
 
 
 def test_a_uv_of_another_digest_is_thrown_away(index: str, tmp_path: Path) -> None:
