@@ -62,8 +62,14 @@ async def holding(memory: PartMemory, source: Source, size: int) -> Share:
     return share
 
 
+@pytest.fixture
+def nobody_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it waits for memory: a test ends sooner."""
+    monkeypatch.setattr("railtrack.artifacts.s3_memory.WAIT_S", 2 * PATIENCE_SECONDS)
+
+
 async def test_fast_uploads_work_at_once_beside_many_slow_ones_that_fill_the_pool(
-    quirky: QuirkyS3, quirky_stores: ArtifactStores
+    quirky: QuirkyS3, quirky_stores: ArtifactStores, nobody_is_dropped: None
 ) -> None:
     store = quirky_stores.proxied().store
     first = POOL_BYTES // SLOW // BLOCK_BYTES * BLOCK_BYTES
@@ -83,7 +89,9 @@ async def test_fast_uploads_work_at_once_beside_many_slow_ones_that_fill_the_poo
     assert all(len(quirky.objects[f"slow/{at}"]) > first for at in range(SLOW))
 
 
-async def test_many_fast_uploads_at_once_all_come_to_their_end(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+async def test_many_fast_uploads_at_once_all_come_to_their_end(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores, nobody_is_dropped: None
+) -> None:
     """Together they want far more than there is, and none of them gives back what it holds before its part is full."""
     store = quirky_stores.proxied().store
     content = os.urandom(PART_BYTES + 10)
