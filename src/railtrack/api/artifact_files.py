@@ -10,7 +10,7 @@ import msgspec
 from railtrack.artifacts import ArtifactStores, Location
 from railtrack.artifacts.paths import key_of
 from railtrack.artifacts.store import Page
-from railtrack.db import Tx
+from railtrack.db import Db
 from railtrack.errors import not_found
 from railtrack.wire.files import file_reply
 from railtrack.wire.request import HttpRequest
@@ -75,12 +75,12 @@ async def _long_listing(place: Location, prefix: str, page: Page, root_uri: str 
     yield b"]}"
 
 
-async def run_artifact_uri(db: Tx, run_id: str) -> str:
+async def run_artifact_uri(db: Db, run_id: str) -> str:
     """Where the run's artifacts are. Deleted runs keep theirs."""
-    row = await db.fetchrow("SELECT artifact_uri FROM runs WHERE run_uuid = $1", run_id)
-    if row is None:
+    rows = await db.fetch_by_key("SELECT artifact_uri FROM runs WHERE run_uuid = $1", run_id)
+    if not rows:
         raise not_found(f"Run with id={run_id} not found")
-    if not row[0]:
+    uri: str | None = rows[0][0]
+    if not uri:
         raise not_found(f"Run with id={run_id} has no artifact location")
-    uri: str = row[0]
     return uri

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from railtrack.db import Row, Tx
+from railtrack.db import Db, Row, Tx
 from railtrack.errors import ApiError, not_found
 
 EXPERIMENT_COLUMNS = """
@@ -34,16 +34,22 @@ class Experiment(msgspec.Struct, omit_defaults=True):
     tags: list[ExperimentTag] = []
 
 
-async def load_experiment(tx: Tx, number: int) -> Experiment:
+async def load_experiment(db: Db, number: int) -> Experiment:
     """The experiment, deleted ones too. Raises RESOURCE_DOES_NOT_EXIST."""
-    row = await tx.fetchrow(
-        f"SELECT {EXPERIMENT_COLUMNS} FROM experiments WHERE experiment_id = $1",  # noqa: S608 (columns of ours)
-        number,
-    )
-    if row is None:
+    rows = await db.fetch_by_key(COMPLETE, number)
+    if not rows:
         raise no_such_experiment(str(number))
-    [experiment] = await with_tags(tx, [row])
+    experiment = Experiment(*rows[0][:-2])
+    experiment.tags = [ExperimentTag(key, value) for *_, key, value in rows if key is not None]
     return experiment
+
+
+COMPLETE = f"""
+    SELECT {EXPERIMENT_COLUMNS}, tags.key, COALESCE(tags.value, '')
+    FROM experiments LEFT JOIN experiment_tags AS tags ON tags.experiment_id = experiments.experiment_id
+    WHERE experiments.experiment_id = $1
+"""  # noqa: S608 (columns of ours)
+"""An experiment with one of its tags in each row; one row without a key where it has none."""
 
 
 async def with_tags(tx: Tx, rows: Sequence[Row]) -> list[Experiment]:

@@ -4,7 +4,6 @@ No type is named in here. Importing this costs 5 MB and 50 ms, so whoever needs 
 """
 
 import logging
-import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
@@ -19,19 +18,17 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLError,
     GraphQLObjectType,
-    GraphQLOutputType,
     InlineFragmentNode,
     OperationDefinitionNode,
     SelectionSetNode,
     build_schema,
     execute,
-    get_named_type,
-    is_list_type,
     parse,
     validate,
 )
 
 from railtrack.errors import ApiError
+from railtrack.wire.graphql_data import Attribute, DataAtOnce
 
 log = logging.getLogger("railtrack")
 
@@ -77,7 +74,7 @@ class Engine:
                 continue
             for field_name, field in type_.fields.items():
                 resolver = resolvers.get(f"{type_name}.{field_name}")
-                field.resolve = _called(resolver) if resolver else _read(_snake_case(field_name), field.type)
+                field.resolve = _called(resolver) if resolver else Attribute(_snake_case(field_name), field.type)
 
     async def answer(self, context: Any, query: str, variables: dict[str, Any], operation: str | None) -> Answer:
         """Run a query. Raises the ApiError of a resolver when the server, not the query, is at fault."""
@@ -90,6 +87,7 @@ class Engine:
             context_value=context,
             variable_values=variables,
             operation_name=operation,
+            execution_context_class=DataAtOnce,
         )
         if isawaitable(result):
             result = await result
@@ -113,33 +111,6 @@ def _called(resolver: Resolver) -> Callable[..., Any]:
         return resolver(info.context, source, **arguments)
 
     return resolve
-
-
-def _read(attribute: str, type_: GraphQLOutputType) -> Callable[..., Any]:
-    shown, unset = _SCALARS.get(get_named_type(type_).name, (None, None))
-    if is_list_type(type_):
-        shown, unset = None, ()
-
-    def resolve(source: Any, _info: Any) -> Any:
-        value = getattr(source, attribute, None)
-        if value is None:
-            return unset
-        return shown(value) if shown else value
-
-    return resolve
-
-
-def _finite(value: Any) -> float | None:
-    """ "NaN" is how the REST API's structs carry a NaN."""
-    return value if not isinstance(value, str) and math.isfinite(value) else None
-
-
-_SCALARS: dict[str, tuple[Callable[[Any], Any] | None, Any]] = {
-    "String": (None, ""),
-    "LongString": (str, "0"),
-    "Float": (_finite, None),
-}
-"""How a scalar is shown, and what stands for an unset one."""
 
 
 def _snake_case(name: str) -> str:

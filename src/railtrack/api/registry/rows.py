@@ -186,6 +186,8 @@ async def load_version(tx: Tx, name: str, version: int) -> ModelVersion:
 
 async def load_versions(tx: Tx, rows: Sequence[Row]) -> list[ModelVersion]:
     """The versions of rows of VERSION_COLUMNS, with their tags, in their order. The caller bounds the page."""
+    if not rows:
+        return []
     versions = {(row[0], row[1]): ModelVersion(*row) for row in rows}
     for name, number, *tag in await tx.fetch(
         """
