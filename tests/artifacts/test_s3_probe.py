@@ -2,13 +2,19 @@
 
 import pytest
 from tests.artifacts.conftest import stores_at
-from tests.servers.processes import free_port
+from tests.servers.processes import PATIENCE_SECONDS, free_port
 from tests.servers.s3 import S3Server
 from tests.servers.s3_quirks import BUCKET, QuirkyS3, Reply, error
 
 from railtrack.artifacts import ArtifactStores
 from railtrack.artifacts.s3_probe import presigned_work
 from railtrack.errors import ApiError
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a trial finds is what is tested here, however long it takes to find it."""
+    monkeypatch.setattr("railtrack.artifacts.s3_probe.LIMIT_S", PATIENCE_SECONDS)
 
 
 async def refusal(stores: ArtifactStores) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from tests.servers.processes import free_port, wait_until
+from tests.servers.processes import PATIENCE_SECONDS, free_port, wait_until
 from tests.servers.railtrack import railtrack_server
 from tests.servers.s3 import S3Server, s3_server
 
@@ -81,7 +81,9 @@ def test_a_setting_that_cannot_work_ends_the_start_with_one_line(
 
 def test_a_store_that_is_away_does_not_end_the_start(tmp_path: Path, environment: dict[str, str]) -> None:
     away = {**environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
-    with railtrack_server(tmp_path, environment=away) as server:
+    # So that it has asked as often as it does, however long that takes.
+    constants = {"railtrack.artifacts.s3_probe.LIMIT_S": PATIENCE_SECONDS}
+    with railtrack_server(tmp_path, environment=away, constants=constants) as server:
         assert "The artifact store does not answer: the bucket" in server.log()
         status, body = call("GET", f"{server.url}/ready")
         assert status == 503

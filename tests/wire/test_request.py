@@ -1,10 +1,12 @@
 """Request bodies that are streamed."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from tests.artifacts.conftest import stores_at
+from tests.servers.processes import until
 from tests.servers.s3_quirks import BUCKET, quirky_s3
 
 from railtrack.artifacts.s3_memory import PART_BYTES
@@ -43,15 +45,21 @@ async def test_a_client_that_hangs_up_is_told_apart_from_the_end() -> None:
 async def test_a_client_that_sends_nothing_for_long_is_given_up_and_leaves_no_parts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(request, "STALL_LIMIT_S", 0.2)
-    http = streaming(piece(b"x" * PART_BYTES), piece(b"x"))
+    async def messages() -> AsyncIterator[dict[str, Any]]:
+        yield piece(b"x" * PART_BYTES)
+        yield piece(b"x")
+        await until(lambda: "PUT part" in store.kinds())
+        monkeypatch.setattr(request, "STALL_LIMIT_S", 0.2)
+        yield piece(b"x")
+        await asyncio.Event().wait()
+
     async with quirky_s3() as store:
+        http = HttpRequest({"type": "http", "headers": []}, messages().__anext__)
         stores = stores_at(f"s3://{BUCKET}", store.environment)
         with pytest.raises(ApiError, match="nothing of it came for") as caught:
             await stores.proxied().store.put("a", http.stream())
         stores.close()
     assert caught.value.status == 408
-    assert "PUT part" in store.kinds()
     assert (store.uploads, store.objects) == ({}, {})
 
 
