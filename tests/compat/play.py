@@ -5,6 +5,7 @@ A scenario is a generator: it yields an Exchange and is sent the Answer. Nothing
 
 import asyncio
 import json
+import secrets
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,6 +106,11 @@ def raw(
 def _url(path: str, query: Mapping[str, Any] | None = None) -> str:
     path = path if path.startswith("/") else API + path
     return f"{path}?{urlencode(query, doseq=True, safe='/')}" if query else path
+
+
+def new_prefix() -> str:
+    """What the names of a play begin with. Its first digit keeps `<prefix>7` from looking like a generated name."""
+    return f"compat-0{secrets.token_hex(4)[1:]}-"
 
 
 @dataclass(frozen=True)

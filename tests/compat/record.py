@@ -8,14 +8,13 @@ import argparse
 import asyncio
 import http.client
 import json
-import secrets
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.compat.normalise import Normaliser
 from tests.compat.oracle import both_servers
-from tests.compat.play import Answer, Exchange, Scenario, Send, play
+from tests.compat.play import Answer, Exchange, Scenario, Send, new_prefix, play
 from tests.compat.scenarios import SCENARIOS
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -40,7 +39,7 @@ def over_http(url: str) -> Send:
 
 async def record_of(scenario: Scenario, send: Send) -> dict[str, Any]:
     """One play of a scenario under a prefix of its own, normalised."""
-    prefix = f"compat-{secrets.token_hex(4)}-"
+    prefix = new_prefix()
     return Normaliser(prefix).play(await play(scenario, prefix, send))
 
 

@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from tests.client import Client
 from tests.compat.differences import DIFFERENCES, entered, expected
 from tests.compat.normalise import Normaliser
-from tests.compat.play import FIRST_EXPERIMENT, Answer, Exchange, Send, play
+from tests.compat.play import FIRST_EXPERIMENT, Answer, Exchange, Send, new_prefix, play
 from tests.compat.record import RECORDED, load
 from tests.compat.scenarios import SCENARIOS
 
@@ -40,7 +39,7 @@ async def send(client: Client, db: Db) -> Send:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_answers_are_those_of_mlflow_but_for_the_listed_differences(name: str, engine: str, send: Send) -> None:
-    prefix = f"compat-{secrets.token_hex(4)}-"
+    prefix = new_prefix()
     ours = Normaliser(prefix).play(await play(SCENARIOS[name], prefix, send))
     report = list(differences_of(name, engine, load(name), ours))
     assert not report, f"{len(report)} of {len(ours)} exchanges:\n\n" + "\n\n".join(report)
