@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
-from railtrack.db import Db
+from railtrack.db import Db, Row
+from railtrack.search.best import best_page, was_in_vain
 from railtrack.search.paging import Query, Value, make_token
 from railtrack.wire.response import Raw, Reply, Stream
 
@@ -40,16 +41,31 @@ async def paged_reply(
     Both are absent when empty. A refusal by the database leaves as an error, unless it comes after WHOLE_BYTES.
     """
 
-    async def rows(sql: str, values: Sequence[Any]) -> Sequence[Any]:
-        return await db.fetch(sql, *values)
+    async def rows(last: Sequence[Value] | None, limit: int) -> Sequence[Any]:
+        if fetch is None:
+            return await _rows(db, query, last, limit)
+        return await fetch(*query.page(last, limit))
 
     def last_columns(row: Any) -> Sequence[Value]:
         columns: Sequence[Value] = row[-len(query.order.terms) :]
         return columns
 
-    reading = _Reading(fetch or rows, place or last_columns, encode, rows_at_once, complete_at_once)
+    reading = _Reading(rows, place or last_columns, encode, rows_at_once, complete_at_once)
     pieces = _pieces(query, last, max_results, field, reading)
     return await whole_or_streamed(pieces)
+
+
+async def _rows(db: Db, query: Query, last: Sequence[Value] | None, limit: int) -> Sequence[Row]:
+    guess = best_page(query, last, limit) if db.engine == "postgresql" else None  # SQLite takes as long either way
+    if guess is not None:
+        sql, values = guess
+        found = await db.fetch(sql, *values)
+        if len(found) == limit:
+            return found
+        if last is None:
+            was_in_vain(query)
+    sql, values = query.page(last, limit)
+    return await db.fetch(sql, *values)
 
 
 async def whole_or_streamed(pieces: AsyncGenerator[bytes, None]) -> Reply:
@@ -72,7 +88,8 @@ async def _chained(begun: Sequence[bytes], rest: AsyncGenerator[bytes, None]) ->
 
 
 class _Reading(NamedTuple):
-    fetch: Fetch
+    rows: Callable[[Sequence[Value] | None, int], Awaitable[Sequence[Any]]]
+    """What stands for at most so many rows after the one with the order values."""
     place: Place
     encode: Encode
     rows_at_once: int
@@ -87,8 +104,7 @@ async def _pieces(
     separator = opening
     while True:
         length = min(wanted, reading.rows_at_once)
-        sql, values = query.page(last, length + 1)
-        rows = await reading.fetch(sql, values)
+        rows = await reading.rows(last, length + 1)
         page = rows[:length]
         for at in range(0, len(page), reading.complete_at_once):
             encoded = await reading.encode(page[at : at + reading.complete_at_once])

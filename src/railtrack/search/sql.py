@@ -258,16 +258,31 @@ class Order:
     terms: tuple[Term, ...]
     joined: Mapping[Name, str] = field(default_factory=dict)
     """Whose rows are joined, by entity and key, and under which alias."""
-    tests: tuple[str, ...] = ()
-    """Conditions of the filter on the joined rows."""
+    tests: tuple[tuple[str, str], ...] = ()
+    """Conditions of the filter on the joined rows, by their aliases."""
+    best: "BestOf | None" = None
+    """Where the first of joins may begin with the best of its values."""
 
     @property
     def by(self) -> str:
-        return ", ".join(_spelled(term) for term in self.terms)
+        return spelled(self.terms)
 
 
-def _spelled(term: Term) -> str:
-    return term.column + (" DESC" if term.descending else "") + (" NULLS LAST" if term.nullable else "")
+class BestOf(NamedTuple):
+    """The vocabulary's Best for the first of an order's joins."""
+
+    alias: str
+    rows: str
+    join: str
+    constants: int
+    """How many terms stand before the value; they are 0 for all of the rows."""
+
+
+def spelled(terms: Iterable[Term]) -> str:
+    """The terms as ORDER BY has them."""
+    return ", ".join(
+        term.column + (" DESC" if term.descending else "") + (" NULLS LAST" if term.nullable else "") for term in terms
+    )
 
 
 def search_of(
@@ -281,7 +296,7 @@ def search_of(
     found = [_tested(clause, vocabulary, parameters) for clause in clauses_of(filter_text, vocabulary)]
     order = order_of(order_by, vocabulary, parameters)
     shared = [one for one in found if one.test and one.name in order.joined]
-    tests = tuple(_on_joined(one, order.joined[one.name]) for one in shared)
+    tests = tuple((order.joined[one.name], _on_joined(one, order.joined[one.name])) for one in shared)
     return [one.text for one in found if one not in shared], replace(order, tests=tests)
 
 
@@ -298,6 +313,7 @@ def order_of(order_by: Sequence[str], vocabulary: Vocabulary, parameters: Parame
     joined: dict[Name, str] = {}
     terms: list[Term] = []
     seen: set[tuple[Term, ...] | Name] = set()
+    best = None
     for text in order_by:
         name, descending = parse_order(text)
         entity = _entity(name, vocabulary)
@@ -310,12 +326,21 @@ def order_of(order_by: Sequence[str], vocabulary: Vocabulary, parameters: Parame
         seen.add(identity)
         alias = f"o{len(joins) + 1}"
         if sort.join:
-            joins.append(sort.join.format(alias=alias, key=parameters.add(name.key)))
+            key = parameters.add(name.key)
+            joins.append(sort.join.format(alias=alias, key=key))
             joined[Name(entity.name, name.key)] = alias
+            best = best if terms else _best_of(sort, alias, key)
         terms += [_directed(term, descending, alias) for term in sort.terms]
     named = {term.column for term in terms}
     terms += [term for term in vocabulary.order if term.column not in named]
-    return Order(tuple(joins), tuple(terms), joined)
+    return Order(tuple(joins), tuple(terms), joined, best=best)
+
+
+def _best_of(sort: Sort, alias: str, key: str) -> BestOf | None:
+    if sort.best is None:
+        return None
+    rows, join = (text.format(alias=alias, key=key) for text in sort.best)
+    return BestOf(alias, rows, join, len(sort.terms) - 1)
 
 
 def _sort(entity: Entity, key: str, vocabulary: Vocabulary) -> Sort:

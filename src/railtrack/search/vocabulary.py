@@ -8,6 +8,7 @@ value, `{alias}` for the join of an order.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import NamedTuple
 
 NUMBER_COMPARATORS = ("<", "<=", ">", ">=", "=", "!=")
 TEXT_COMPARATORS = ("=", "!=", "LIKE", "ILIKE")
@@ -57,12 +58,22 @@ class Term:
     """Whether it goes one way even when the request asks for the other."""
 
 
+class Best(NamedTuple):
+    """Templates for those of a Sort's joined rows that come first, in the order of its last term: all others are 0."""
+
+    rows: str
+    """A SELECT of them, which ends with a condition; with all columns that the terms name."""
+    join: str
+    """The join with these rows, which are then called best."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sort:
     """What an order_by key stands for: the terms, over a join where they need one."""
 
     terms: tuple[Term, ...]
     join: str = ""
+    best: Best | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

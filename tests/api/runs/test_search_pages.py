@@ -11,7 +11,9 @@ from tests.api.runs.stored import store_run
 from tests.client import Client
 
 from railtrack.api.paged import COMPLETE_AT_ONCE, ROWS_AT_ONCE, WHOLE_BYTES
+from railtrack.api.runs.search import SearchRuns, query_of
 from railtrack.db import Db
+from railtrack.search.best import best_page
 
 LARGEST_DOUBLE = 1.7976931348623157e308
 
@@ -137,6 +139,70 @@ async def test_the_last_page_has_no_token_even_when_it_is_full(runs: Client) -> 
     page = await runs.ok("POST", "runs/search", {"experiment_ids": ["0"], "max_results": 9})
     assert len(page["runs"]) == 9
     assert "next_page_token" not in page
+
+
+@pytest.fixture
+async def many(client: Client, db: Db) -> Client:
+    """1,500 runs, some deleted, whose values are often equal, NaN or missing; and better ones in another experiment."""
+    created = await client.ok("POST", "experiments/create", {"name": "elsewhere"})
+    experiments = (0, int(created["experiment_id"]))
+    ids = [f"{number * 7919 % 10007:032}" for number in range(1560)]
+    stages = ("active", *["active"] * 6, "deleted")
+    runs = [(run_id, at // 4, stages[at % 8], experiments[at >= 1500]) for at, run_id in enumerate(ids)]
+    values = [(run_id, at * 31 % 97 + 50 * (at >= 1500)) for at, run_id in enumerate(ids) if at % 10]
+    metrics = [(run_id, "m", value / 7, value % 9 == 0) for run_id, value in values]
+    columns = {"run_uuid": "text", "start_time": "bigint", "lifecycle_stage": "text", "experiment_id": "int"}
+    names = {"run_uuid": "text", "key": "text", "value": "float8", "is_nan": "boolean"}
+    async with db.write() as tx:
+        for table, types, rows in (
+            ("runs", columns, runs),
+            ("latest_metrics", names, metrics),
+            ("params", {"run_uuid": "text", "value": "text"}, [(run_id, f"v{value}") for run_id, value in values]),
+            ("tags", {"run_uuid": "text", "value": "text"}, [(run_id, f"{value % 5}") for run_id, value in values]),
+        ):
+            own = {"latest_metrics": ", timestamp, step", "params": ", key", "tags": ", key"}.get(table, "")
+            constants = {"latest_metrics": ", 1, 0", "params": ", 'p'", "tags": ", 't'"}.get(table, "")
+            insert = f"INSERT INTO {table} ({', '.join(types)}{own}) SELECT {', '.join(types)}{constants}"
+            await tx.execute_rows(insert + " FROM {rows} WHERE true", types, rows)
+    await db.execute("ANALYZE")  # PostgreSQL would join tables that it takes for empty by going through all pairs
+    return client
+
+
+@pytest.mark.parametrize(
+    ("filter_text", "order_by"),
+    [
+        ("", ["metrics.m DESC"]),
+        ("", ["metrics.m"]),
+        ("", ["params.p DESC", "metrics.m"]),
+        ("", ["tags.t", "params.p DESC"]),
+        ("metrics.m > 2", ["metrics.m DESC", "start_time"]),
+        ("metrics.m != 5 AND params.p LIKE 'v_'", ["metrics.m"]),
+        ("params.p LIKE 'v%' AND metrics.m <= 4", ["params.p DESC", "metrics.m DESC"]),
+        ("metrics.m > 1e9", ["metrics.m"]),
+    ],
+)
+async def test_the_pages_of_many_runs_are_those_of_the_whole_search(
+    many: Client, db: Db, filter_text: str, order_by: list[str]
+) -> None:
+    request = SearchRuns(experiment_ids=["0"], filter=filter_text, order_by=order_by)
+    sql, values = query_of(request).page(None, 2000)
+    whole = [row[0] for row in await db.fetch(sql, *values)]
+    body = {"filter": filter_text, "order_by": order_by}
+    assert await walk(many, 60, **body) == whole
+    assert await walk(many, 500, **body) == whole
+
+
+async def test_the_first_pages_are_found_among_the_best_values(many: Client, db: Db) -> None:
+    for order_by in (["metrics.m DESC"], ["metrics.m", "start_time"], ["params.p"], ["params.p DESC", "metrics.m"]):
+        query = query_of(SearchRuns(experiment_ids=["0"], filter="metrics.m >= 0", order_by=order_by))
+        last = None
+        for _ in range(2):
+            sql, values = query.page(last, 31)
+            whole = [tuple(row) for row in await db.fetch(sql, *values)]
+            found = best_page(query, last, 31)
+            assert found is not None
+            assert [tuple(row) for row in await db.fetch(found[0], *found[1])] == whole, order_by
+            last = whole[-2][-len(query.order.terms) :]
 
 
 async def test_a_long_page_is_complete_and_in_order(client: Client, db: Db) -> None:

@@ -4,6 +4,7 @@ from railtrack.search.vocabulary import (
     LIST_COMPARATORS,
     NULL_COMPARATORS,
     TEXT_COMPARATORS,
+    Best,
     Entity,
     Field,
     Sort,
@@ -14,6 +15,8 @@ from railtrack.search.vocabulary import (
 
 _BAD_COMPARATOR = "Invalid comparator '{comparator}' not one of '{valid}"
 """MLflow forgets the closing quote for some entities, and not for others."""
+
+_JOIN_BEST = "JOIN best {alias} ON {alias}.run_uuid = runs.run_uuid"
 
 _START_TIME = Sort((Term("runs.start_time", Values.BIGINT, nullable=True),))
 _RUN_NAME = Field(
@@ -69,6 +72,11 @@ _METRICS = Entity(
             Term("{alias}.value", Values.DOUBLE, nullable=True),
         ),
         "LEFT JOIN latest_metrics {alias} ON {alias}.run_uuid = runs.run_uuid AND {alias}.key = {key}",
+        Best(
+            "SELECT {alias}.run_uuid, {alias}.value, {alias}.is_nan FROM latest_metrics {alias} "
+            "WHERE {alias}.key = {key} AND NOT {alias}.is_nan",
+            _JOIN_BEST,
+        ),
     ),
     sorts_tested_rows=True,
     number_wanted="Expected numeric value type for metric. Found {value}",
@@ -83,6 +91,10 @@ _PARAMS = Entity(
     any_sort=Sort(
         (Term("{alias}.value", Values.TEXT, nullable=True),),
         "LEFT JOIN params {alias} ON {alias}.run_uuid = runs.run_uuid AND {alias}.key = {key}",
+        Best(
+            "SELECT {alias}.run_uuid, {alias}.value FROM params {alias} WHERE {alias}.key = {key}",
+            _JOIN_BEST,
+        ),
     ),
     sorts_tested_rows=True,
     comparators=TEXT_COMPARATORS + NULL_COMPARATORS,
@@ -97,6 +109,11 @@ _TAGS = Entity(
     any_sort=Sort(
         (Term("{alias}.value", Values.TEXT, nullable=True),),
         "LEFT JOIN tags {alias} ON {alias}.run_uuid = runs.run_uuid AND {alias}.key = {key}",
+        Best(
+            "SELECT {alias}.run_uuid, {alias}.value FROM tags {alias} "
+            "WHERE {alias}.key = {key} AND {alias}.value IS NOT NULL",
+            _JOIN_BEST,
+        ),
     ),
     sorts_tested_rows=True,
     comparators=TEXT_COMPARATORS + NULL_COMPARATORS,
