@@ -38,7 +38,8 @@ image-test: .venv/.installed-dev .cache/client-3.17.2/.ready ## Build the contai
 	.venv/bin/pytest tests/image
 
 bench: .venv/.installed-dev $(UI) .cache/mlflow/.ready .cache/fasttrackml/.ready ## Measure speed and memory beside others'
-	.venv/bin/python -m bench.run --mlflow .cache/mlflow/bin/python --fasttrackml .cache/fasttrackml/bin/fml
+	@tools/get_programs wrk
+	.venv/bin/python -m bench.run --mlflow .cache/mlflow/bin/python --fasttrackml .cache/fasttrackml/bin/fml $(BENCH)
 
 soak: .venv/.installed-dev .cache/mlflow/.ready ## Ten minutes of load on the image in 512 MB, as root on Debian
 	@tools/get_image_programs

@@ -1,82 +1,135 @@
-"""What PostgreSQL does alone: the statements that Railtrack sends for a request, replayed by pgbench.
+"""What PostgreSQL does alone: the statements that Railtrack sends for a load's requests, replayed by pgbench.
 
-They are recorded from Railtrack itself, which serves the request in this process; nothing is spelled out twice.
+They are recorded from Railtrack itself, which serves the requests in this process; nothing is spelled out twice.
+pgbench prepares them once a connection, with the settings that Railtrack's connections have, and waits for nobody else.
+What varies from request to request is put in by PostgreSQL's replace(): some microseconds for 100 metrics.
 """
 
 import asyncio
+import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.client import Client
 from tests.servers.postgres import embedded_binaries
 
-from bench.loads import Load, Request
+from bench.loads import Request
 from railtrack.app import App
 from railtrack.config import load as load_settings
 from railtrack.db import postgres
 
 JSON = {"Content-Type": "application/json"}
 Statement = tuple[str, tuple[Any, ...]]
-NUMBER, CONNECTION = 4242424242, 717171
-"""Stand for what differs from request to request, which pgbench draws at random, and from connection to connection."""
+NUMBER, CONNECTION, WARMING = "4242424242", "7171717171", "1313131313"
+"""Stand for the number that grows with each request and for the connection's own; the third for a first request's."""
+SCRIPTS = 8
+"""So many different requests of a load take turns."""
+COUNTING = "\\set i :i + 1\n\\set n 1000000000 + :client_id * 100000000 + :i\n"
+"""A number of ten digits that grows and that no other client has."""
 
 
-def limit(database: str, folder: Path, load: Load, request: Request, seconds: float) -> float:
-    """How often a second the database alone does what a request of this load makes it do."""
-    body = request.body.replace("@n@", str(NUMBER)).replace("@c@", str(CONNECTION))
-    recorded = asyncio.run(transactions(database, folder, Request(request.method, request.path, body)))
-    created = re.findall(r'"run_uuid":"([0-9a-f]{32})"', str(recorded)) if request.path.endswith("create") else []
-    return pgbench(database, script(recorded, *created[:1]), load.connections, seconds)
+@dataclass
+class Transaction:
+    """Statements that are sent one after the other. `keyed`: as those of Db.fetch_by_key and Db.write are."""
+
+    keyed: bool
+    statements: list[Statement] = field(default_factory=list)
 
 
-async def transactions(database: str, folder: Path, request: Request) -> list[list[Statement]]:
-    """The statements that the request leads to, by transaction; a second request, for the first one fills caches."""
-    flags = {"backend_store_uri": database, "data": str(folder / "limit")}
-    app = App(load_settings(flags, {}))
+def alone(database: str, folder: Path, requests: Sequence[Request], connections: int, seconds: float) -> float:
+    """Requests a second, each served by the statements that Railtrack would send for it alone."""
+    recorded = asyncio.run(transactions(database, folder, [[request] for request in requests[:SCRIPTS]]))
+    return pgbench(database, recorded, connections, seconds)
+
+
+def alone_grouped(
+    database: str, folder: Path, requests: Sequence[Request], size: int, connections: int, seconds: float
+) -> float:
+    """Requests a second, `size` of them at a time served by the statements of one transaction."""
+    group = [requests[number % len(requests)] for number in range(size)]
+    [recorded] = asyncio.run(transactions(database, folder, [group]))
+    if len(recorded) != 1:
+        raise RuntimeError(f"{size} requests at once were served by {len(recorded)} transactions")
+    return pgbench(database, [recorded], connections, seconds) * size
+
+
+async def transactions(database: str, folder: Path, batches: Sequence[Sequence[Request]]) -> list[list[Transaction]]:
+    """What each batch of requests that come at once leads to; not at the first time, which fills caches."""
+    app = App(load_settings({"backend_store_uri": database, "data": str(folder / "limit")}, {}))
     app.open()
     try:
         client = Client(app)
-        for _ in range(2):
-            with _recorded() as seen:
-                answer = await client.send(request.method, request.path, body=request.body.encode(), headers=JSON)
-                assert answer.status == 200, answer.body
+        for batch in batches[:1]:
+            await _sent(client, batch, WARMING)
+        return [await _sent(client, batch, NUMBER) for batch in batches]
     finally:
         await app.close()
-    return [statements for statements in seen if statements]
+
+
+async def _sent(client: Client, batch: Sequence[Request], number: str) -> list[Transaction]:
+    with _recorded() as seen:
+        answers = await asyncio.gather(
+            *(
+                client.send(request.method, request.path, body=_body(request, number, place), headers=JSON)
+                for place, request in enumerate(batch)
+            )
+        )
+    for answer in answers:
+        assert answer.status == 200, answer.body
+    creates = any(request.path.endswith("runs/create") for request in batch)
+    found = [one for one in seen if one.statements]
+    return _with_numbered_ids(found) if creates else found
+
+
+def _body(request: Request, number: str, place: int) -> bytes:
+    return request.body.replace("@n@", number).replace("@c@", f"{CONNECTION}{place:02}").encode()
+
+
+def _with_numbered_ids(found: list[Transaction]) -> list[Transaction]:
+    """The ids of new runs may be used once: their ends become the number that grows."""
+
+    def numbered(value: Any) -> Any:
+        return re.sub(r"\b([0-9a-f]{22})[0-9a-f]{10}\b", rf"\g<1>{NUMBER}", value) if isinstance(value, str) else value
+
+    return [
+        Transaction(one.keyed, [(sql, tuple(numbered(value) for value in args)) for sql, args in one.statements])
+        for one in found
+    ]
 
 
 @contextmanager
-def _recorded() -> Iterator[list[list[Statement]]]:
-    """What is sent to PostgreSQL meanwhile, a list for each transaction."""
-    seen: list[list[Statement]] = []
+def _recorded() -> Iterator[list[Transaction]]:
+    """What is sent to PostgreSQL meanwhile."""
+    seen: list[Transaction] = []
     original = postgres.PostgresTx
 
     class Recorder(original):  # type: ignore[valid-type, misc]
         def __init__(self, connection: Any) -> None:
             super().__init__(connection)
-            self._statements: list[Statement] = []
-            seen.append(self._statements)
+            self._seen = Transaction(keyed=bool(connection._keyed))
+            seen.append(self._seen)
 
         async def fetch(self, sql: str, *args: Any) -> Any:
-            self._statements.append((sql, args))
+            self._seen.statements.append((sql, args))
             return await super().fetch(sql, *args)
 
         async def fetchrow(self, sql: str, *args: Any) -> Any:
-            self._statements.append((sql, args))
+            self._seen.statements.append((sql, args))
             return await super().fetchrow(sql, *args)
 
         async def fetchval(self, sql: str, *args: Any) -> Any:
-            self._statements.append((sql, args))
+            self._seen.statements.append((sql, args))
             return await super().fetchval(sql, *args)
 
         async def execute(self, sql: str, *args: Any) -> int:
-            self._statements.append((sql, args))
+            self._seen.statements.append((sql, args))
             changed: int = await super().execute(sql, *args)
             return changed
 
@@ -87,22 +140,18 @@ def _recorded() -> Iterator[list[list[Statement]]]:
         postgres.PostgresTx = original  # type: ignore[misc]
 
 
-def script(transactions: Sequence[Sequence[Statement]], fresh_id: str = "") -> str:
-    """A pgbench script. `fresh_id`: an id that a transaction may use only once; its end is drawn at random, too."""
-    lines = ["\\set n random(1000000000, 9999999999)"]
-    for statements in transactions:
-        texts = [_literal_sql(sql, args) for sql, args in statements]
+def script(recorded: Sequence[Transaction]) -> str:
+    """A pgbench script of these transactions; one of a single statement needs no BEGIN."""
+    lines = []
+    for one in recorded:
+        texts = [_with_values(sql, args) for sql, args in one.statements]
         lines += ["BEGIN;", *texts, "COMMIT;"] if len(texts) > 1 else texts
-    text = "\n".join(lines) + "\n"
-    if fresh_id:
-        text = text.replace(fresh_id, fresh_id[:22] + ":n")
-    text = text.replace(str(CONNECTION), ":client_id")
-    return re.sub(rf"(?<=:){NUMBER}(\.0)?", " :n", text)
+    return COUNTING + "\n".join(lines) + "\n"
 
 
-def _literal_sql(sql: str, args: Sequence[Any]) -> str:
+def _with_values(sql: str, args: Sequence[Any]) -> str:
     """The statement on one line, its parameters put in."""
-    return " ".join(re.sub(r"\$(\d+)", lambda found: _literal(args[int(found[1]) - 1]), sql).split()) + ";"
+    return re.sub(r"\$(\d+)", lambda found: _literal(args[int(found[1]) - 1]), " ".join(sql.split())) + ";"
 
 
 def _literal(value: Any) -> str:
@@ -112,23 +161,45 @@ def _literal(value: Any) -> str:
         case bool() | int() | float():
             return str(value)
         case str():
-            return "'" + value.replace("'", "''") + "'"
+            return _text(value)
         case list() | tuple():
-            return _literal("{" + ",".join(str(item) for item in value) + "}")
+            text = _text("{" + ",".join(_element(item) for item in value) + "}")
+            return f"CAST({text} AS text[])" if text.startswith("replace") else text
     raise TypeError(f"no literal for {value!r}")
 
 
-def pgbench(database: str, text: str, connections: int, seconds: float) -> float:
-    """Transactions of the script a second."""
+def _element(item: Any) -> str:
+    return '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(item, str) else str(item)
+
+
+def _text(value: str) -> str:
+    """A string without colons, after which pgbench would look for its variables; those stand around it."""
+    text = "E'" + value.replace("\\", "\\\\").replace("'", "''").replace(":", "\\x3a").replace("\n", "\\n") + "'"
+    for placeholder, variable in ((NUMBER, ":n"), (CONNECTION, ":client_id")):
+        if placeholder in value:
+            text = f"replace({text}, '{placeholder}', CAST({variable} AS text))"
+    return text
+
+
+def pgbench(database: str, recorded: Sequence[Sequence[Transaction]], connections: int, seconds: float) -> float:
+    """How often a second one of the recorded, chosen at random, is done."""
+    settings = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
+    if all(one.keyed for transactions in recorded for one in transactions):
+        settings["enable_seqscan"] = "off"
     parts = urlsplit(database)
-    with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
-        file.write(text)
-        file.flush()
-        command = [str(embedded_binaries() / "pgbench"), "--no-vacuum", "--file", file.name, "--protocol", "simple"]
-        command += ["--client", str(connections), "--jobs", str(min(2, connections)), "--time", str(round(seconds))]
+    with TemporaryDirectory() as folder:
+        command = [str(embedded_binaries() / "pgbench"), "--no-vacuum", "--protocol", "prepared", "--define", "i=0"]
+        for number, one in enumerate(recorded):
+            file = Path(folder, f"{number}.sql")
+            file.write_text(script(one))
+            command += ["--file", str(file)]
+        command += ["--client", str(connections), "--jobs", str(min(2, connections))]
+        command += ["--time", str(max(1, round(seconds)))]
         command += ["-h", parts.hostname or "", "-p", str(parts.port), "-U", "postgres", parts.path[1:]]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 120)
-    [rate] = re.findall(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
-    if "aborted" in done.stderr:
-        raise RuntimeError(done.stderr)
-    return float(rate)
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        environment = os.environ | {"PGOPTIONS": options}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds + 120)
+    rates = re.findall(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
+    if done.returncode or "aborted" in done.stderr or not rates:
+        raise RuntimeError(f"pgbench: {done.stderr[-1000:]}")
+    return float(rates[0])

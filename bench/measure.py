@@ -3,10 +3,13 @@
 import json
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError
+
+from tests.servers.databases import rows
 
 from bench.loads import Load, Request, answer
 from bench.processes import Watch, cpu_s, tree
@@ -16,6 +19,12 @@ from bench.transfer import transfer
 SCRIPT = Path(__file__).parent / "wrk" / "cycle.lua"
 TIMEOUT_S = 60
 NOT_SERVED = {404, 405, 501}
+TRIED = 8
+"""So many of a load's requests are sent once before it, so that caches are warm and refusals are seen."""
+ANSWERS, LONGEST_S = 4, 20
+"""A measurement lasts so many times its slowest request, within so many seconds."""
+FEW = 10
+"""Transactions that servers and PostgreSQL begin on their own meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -32,25 +41,30 @@ class Figure:
     cpu_s: float
     database_cpu_s: float
     peak_mb: float
+    seconds: float
+    grouped: float
+    """Requests for each transaction that wrote; 0 where none did."""
 
 
 def measure(load: Load, server: Server, postgres: int, seconds: float) -> Figure | None:
     """None where the server doesn't serve one of the load's endpoints; HTTPError where it refuses a request.
 
-    `postgres`: its process id.
+    `postgres`: its process id. What takes long is measured for longer than `seconds`.
     """
     try:
         requests = load.requests(server.url)
-        for request in requests[:8] if load.unit == "request" else requests:
-            answer(server.url, _tried(request))
+        longest_s = _try(server.url, requests[:TRIED] if load.unit == "request" else requests)
     except HTTPError as error:
         if error.code in NOT_SERVED:
             return None
         raise
+    seconds = min(max(seconds, ANSWERS * longest_s), max(seconds, LONGEST_S))
+    written = _transactions(server.database)
     before = server.cpu_s(), cpu_s(tree(postgres))
     with Watch(server.pids, ()) as watch:
         result = wrk(server.url, load.connections, seconds, requests)
     cpu, database = server.cpu_s() - before[0], cpu_s(tree(postgres)) - before[1]
+    written = _transactions(server.database) - written
     ok = result["requests"] - result["refused"]
     units = ok / (len(requests) if load.unit == "page" else 1)
     thousands = max(units, 1) / 1000
@@ -65,7 +79,25 @@ def measure(load: Load, server: Server, postgres: int, seconds: float) -> Figure
         cpu_s=cpu / thousands,
         database_cpu_s=database / thousands,
         peak_mb=watch.peak_mb,
+        seconds=result["seconds"],
+        grouped=ok / written if written > FEW else 0,
     )
+
+
+def _try(url: str, requests: Sequence[Request]) -> float:
+    """Send each once; the seconds that the slowest took."""
+    longest_s = 0.0
+    for request in requests:
+        began = time.monotonic()
+        answer(url, _tried(request))
+        longest_s = max(longest_s, time.monotonic() - began)
+    return longest_s
+
+
+def _transactions(database: str) -> int:
+    """How many that wrote something PostgreSQL has begun so far."""
+    [(number,)] = rows(database, "SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)")
+    return int(number)
 
 
 def _tried(request: Request) -> Request:
@@ -99,13 +131,13 @@ class Transfer:
     disk_mb: float
 
 
-def through(server: Server, folder: Path, megabytes: int) -> Transfer | None:
-    """Through mlflow-artifacts, to the server's own folder; None where that does not work."""
+def through(server: Server, folder: Path, megabytes: int) -> Transfer | str:
+    """Through mlflow-artifacts, to the server's own folder below `folder`; or why that does not work."""
     url = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/bench/large.bin"
     with Watch(server.pids, [folder]) as watch:
         up = transfer("PUT", 1, megabytes << 20, url)
         down = transfer("GET", 1, megabytes << 20, url)
-    if up.failed or down.failed:
-        return None
+    if failed := up.failed + down.failed:
+        return failed[0]
     mb_per_s = megabytes / up.seconds, megabytes / down.seconds
-    return Transfer(*mb_per_s, down.first_byte_s[0], watch.peak_mb, watch.files_mb - megabytes)
+    return Transfer(*mb_per_s, down.first_byte_s[0], watch.peak_mb, max(0.0, watch.files_mb - megabytes))

@@ -18,6 +18,9 @@ POINTS = 20_000
 CHART_POINTS = 100_000
 SHORT_HISTORY, LONG_HISTORY = 10_000, 200_000
 BATCH = 100
+EXPERIMENTS = 100
+"""Without any runs, from FIRST_EMPTY on."""
+FIRST_EMPTY = 2001
 START_MS = 1_700_000_000_000
 
 
@@ -55,13 +58,14 @@ async def seed(database: str, schema: str) -> None:
     try:
         data = _Seed(connection, SCHEMAS[schema])
         await data.experiment(LARGE, "large", LARGE_RUNS, metrics=METRICS, params=PARAMS, tags=TAGS)
+        await data.empty_experiments()
         await data.experiment(HISTORY, "history", 5)
         await data.latest(HISTORY, 1, RUN_METRICS)
         await data.points(HISTORY, 2, "loss", 1, POINTS)
         await data.points(HISTORY, 3, "loss", 1, CHART_POINTS)
         await data.points(HISTORY, 4, "batch_", BATCH, SHORT_HISTORY)
         await data.points(HISTORY, 5, "batch_", BATCH, LONG_HISTORY)
-        await connection.execute("VACUUM ANALYZE")
+        await _settle(connection)
     finally:
         await connection.close()
 
@@ -74,7 +78,7 @@ async def seed_some(database: str, runs: int) -> None:
         await data.experiment(LARGE, "large", runs, metrics=METRICS, params=PARAMS, tags=TAGS)
         await data.experiment(HISTORY, "history", 2)
         await data.points(HISTORY, 2, "loss", 1, POINTS)
-        await connection.execute("VACUUM ANALYZE")
+        await _settle(connection)
     finally:
         await connection.close()
 
@@ -85,9 +89,15 @@ async def seed_runs(database: str, schema: str, runs: int) -> None:
     try:
         data = _Seed(connection, SCHEMAS[schema])
         await data.experiment(LARGE, "large", runs, metrics=5, params=5, tags=2)
-        await connection.execute("VACUUM ANALYZE")
+        await _settle(connection)
     finally:
         await connection.close()
+
+
+async def _settle(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """What the server would otherwise do in the background while it is measured."""
+    await connection.execute("VACUUM ANALYZE")
+    await connection.execute("CHECKPOINT")
 
 
 class _Seed:
@@ -117,6 +127,15 @@ class _Seed:
             "INSERT INTO tags (key, value, run_uuid) SELECT 'tag_' || t, 'value ' || n % 10, md5($1 || '/' || n)"
             " FROM generate_series(1, $2::int) n, generate_series(1, $3::int) t",
             str(number), runs, tags,
+        )  # fmt: skip
+
+    async def empty_experiments(self) -> None:
+        names, values = self._columns.experiments
+        await self._connection.execute(
+            f"INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, creation_time,"
+            f" last_update_time{names}) SELECT n, 'experiment ' || n, 'mlflow-artifacts:/' || n, 'active',"
+            f" $3::bigint + n, $3::bigint + n{values} FROM generate_series($1::int, $2::int) n",
+            FIRST_EMPTY, FIRST_EMPTY + EXPERIMENTS - 1, START_MS,
         )  # fmt: skip
 
     async def _runs(self, number: int, runs: int) -> None:

@@ -1,22 +1,27 @@
 """The servers that are compared, started as their users start them, and what the kernel says of their processes."""
 
 import contextlib
+import http.client
 import os
+import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tests.servers.memory_group import MemoryGroup
 from tests.servers.processes import end_with_the_tests, free_port
 
 from bench.processes import cpu_s, pss_mb, tree
 
+RAILTRACK, FASTTRACKML = "Railtrack", "FastTrackML"
+IN_THE_GUIDES_SHAPE, AS_IT_COMES = "MLflow, 2 workers of 4 threads", "MLflow, as it comes"
 START_LIMIT_S = 180
 STOP_LIMIT_S = 60
 
@@ -40,8 +45,9 @@ class Server:
         return cpu_s(self.pids())
 
 
-Start = Callable[[str, Path], AbstractContextManager[Server]]
-"""Starts a server on a database, with a folder for artifacts and its log."""
+class Start(Protocol):
+    def __call__(self, database: str, folder: Path, group: MemoryGroup | None = None) -> AbstractContextManager[Server]:
+        """A server on a database, with a folder for artifacts and its log; `group`: what it is to run in."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +64,13 @@ def railtrack() -> Contender:
     """As the deployment guide shapes it: two workers of four connections."""
     program = Path(sys.executable).with_name("railtrack")
 
-    def start(database: str, folder: Path) -> AbstractContextManager[Server]:
+    def start(database: str, folder: Path, group: MemoryGroup | None = None) -> AbstractContextManager[Server]:
         port = free_port()
         environment = {"MLFLOW_BACKEND_STORE_URI": database, "RAILTRACK_DATA": str(folder / "data")}
-        return _running([str(program), "server", "--port", str(port)], port, folder, database, environment)
+        command = [str(program), "server", "--port", str(port)]
+        return _running(command, port, folder, database, environment, group)
 
-    return Contender("Railtrack", _version([str(program), "--version"]), start)
+    return Contender(RAILTRACK, _version([str(program), "--version"]), start)
 
 
 def mlflow(
@@ -72,14 +79,13 @@ def mlflow(
     guide: bool = True,
     destination: str = "",
     variables: Mapping[str, str] | None = None,
-    group: MemoryGroup | None = None,
 ) -> Contender:
     """MLflow as the guide shapes it, two gunicorn workers of four threads without its job runner, or as it comes.
 
-    `destination`: where artifacts that go through it end up, if not in its folder; `group`: what it is to run in.
+    `destination`: where artifacts that go through it end up, if not in its folder.
     """
 
-    def start(database: str, folder: Path) -> AbstractContextManager[Server]:
+    def start(database: str, folder: Path, group: MemoryGroup | None = None) -> AbstractContextManager[Server]:
         port = free_port()
         with_driver = database.replace("postgresql:", "postgresql+psycopg2:")  # SQLAlchemy would look for psycopg 3
         command = [python, "-m", "mlflow", "server", "--backend-store-uri", with_driver, "--port", str(port)]
@@ -89,23 +95,23 @@ def mlflow(
         if guide:
             command += ["--workers", "2", "--gunicorn-opts", "--threads 4 --timeout 120"]
             environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-        command = group.command(command) if group else command
-        return _running(command, port, folder, database, environment)
+        return _running(command, port, folder, database, environment, group)
 
-    name = "MLflow, 2 workers of 4 threads" if guide else "MLflow, as it comes"
-    return Contender(name, _version([python, "-m", "mlflow", "--version"]), start)
+    return Contender(
+        IN_THE_GUIDES_SHAPE if guide else AS_IT_COMES, _version([python, "-m", "mlflow", "--version"]), start
+    )
 
 
 def fasttrackml(program: str) -> Contender:
     """FastTrackML as it comes, but for its line in the log for each request."""
 
-    def start(database: str, folder: Path) -> AbstractContextManager[Server]:
+    def start(database: str, folder: Path, group: MemoryGroup | None = None) -> AbstractContextManager[Server]:
         port = free_port()
         command = [program, "server", "--database-uri", database, "--listen-address", f"127.0.0.1:{port}"]
         command += ["--default-artifact-root", str(folder / "artifacts"), "--log-level", "error"]
-        return _running(command, port, folder, database, {})
+        return _running(command, port, folder, database, {}, group)
 
-    return Contender("FastTrackML", _version([program, "--version"]), start, schema="fasttrackml")
+    return Contender(FASTTRACKML, _version([program, "--version"]), start, schema="fasttrackml")
 
 
 def _version(command: list[str]) -> str:
@@ -114,22 +120,34 @@ def _version(command: list[str]) -> str:
 
 @contextlib.contextmanager
 def _running(
-    command: list[str], port: int, folder: Path, database: str, environment: Mapping[str, str]
+    command: Sequence[str],
+    port: int,
+    folder: Path,
+    database: str,
+    environment: Mapping[str, str],
+    group: MemoryGroup | None,
 ) -> Iterator[Server]:
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tmp").mkdir(parents=True, exist_ok=True)
     url = f"http://127.0.0.1:{port}"
     # Nothing of this machine's own: a stray MLFLOW_ or AWS_ variable would change what is measured.
-    clean = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **environment}
+    clean = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environment, "HOME": str(folder)}
+    clean.setdefault("TMPDIR", str(folder / "tmp"))
     began = time.monotonic()
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen(
-            command, cwd=folder, env=clean, stdout=log, stderr=log, preexec_fn=end_with_the_tests
+            group.command(command) if group else command,
+            cwd=folder,
+            env=clean,
+            stdout=log,
+            stderr=log,
+            preexec_fn=end_with_the_tests,
+            start_new_session=True,  # Ctrl-C is for us, who stop it in order
         )
     try:
         _wait_until_healthy(process, url, folder / "server.log")
         yield Server(url, database, process.pid, time.monotonic() - began)
     finally:
-        _stop(process)
+        _stop(process, folder)
 
 
 def _wait_until_healthy(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
@@ -146,18 +164,30 @@ def healthy(url: str) -> bool:
             return bool(answer.status == 200)
     except urllib.error.HTTPError as error:
         return error.code == 404  # FastTrackML has no such route: it listens
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    below = tree(process.pid)[1:] if process.poll() is None else []
+def _stop(process: "subprocess.Popen[bytes]", home: Path) -> None:
     process.terminate()
     try:
         process.wait(STOP_LIMIT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    for pid in below:  # MLflow's children outlive it at times
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, 9)
+    deadline = time.monotonic() + STOP_LIMIT_S
+    while (left := at_home(home)) and time.monotonic() < deadline:
+        for pid in left:  # MLflow's children outlive it at times
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def at_home(home: Path) -> list[int]:
+    """The processes that were given this folder as their home, whoever their parents are by now."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it may end meanwhile, and others' are not ours to read
+            if f"HOME={home}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found

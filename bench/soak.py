@@ -228,7 +228,7 @@ def mlflow_beside(postgres: PostgresServer, s3: S3Server, folder: Path, python: 
             asyncio.run(seed_some(database, RUNS))
         group = _group(stack)
         try:
-            server = stack.enter_context(mlflow(python, **options, group=group).start(database, folder / "mlflow"))
+            server = stack.enter_context(mlflow(python, **options).start(database, folder / "mlflow", group))
         except RuntimeError:
             soak.started = "never healthy: it ended, or was not healthy after 180 s"
             soak.killed, soak.cgroup_peak_mb = group.killed, group.peak_mb
