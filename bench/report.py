@@ -121,7 +121,7 @@ def _alone(found: dict[str, Any]) -> str:
         told = [cells[0], parts[0], str(size) if size else "-", cells[1], parts[1]]
         rows.append([load, short(ours), *told, rates.get("failed", "")])
     heads = ["load", "Railtrack", "one a transaction", "Railtrack's part", "group", "in groups", "Railtrack's part", ""]
-    told = (
+    explained = (
         "pgbench sends the statements that Railtrack sends, prepared once a connection and with the same settings: "
         "first those of one request as a transaction of its own, on as many connections as the load has; then, for "
         "writes, those of a group of requests as one transaction, the group as large as Railtrack's were on "
@@ -129,7 +129,7 @@ def _alone(found: dict[str, Any]) -> str:
         "or JSON meanwhile, and the whole machine is the database's. A part above 100 % of the first is what "
         "writing in groups gains."
     )
-    return f"## What PostgreSQL does alone\n\nRequests a second. {told}\n\n" + table(heads, rows)
+    return f"## What PostgreSQL does alone\n\nRequests a second. {explained}\n\n" + table(heads, rows)
 
 
 def _transfers(transfers: dict[str, Any]) -> str:
