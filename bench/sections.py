@@ -105,11 +105,17 @@ def measure_all(bench: Bench, sections: Collection[str]) -> None:
 def start_times(bench: Bench) -> None:
     """Seconds from the command to the first healthy answer, on a new database and on one that exists."""
     for contender in bench.contenders:
-        times = bench.found["servers"].setdefault(contender.name, {})["start_s"] = {}
+        times: dict[str, float] = {}
+        bench.found["servers"].setdefault(contender.name, {})["start_s"] = times
+        home = _home(bench, contender)
+        bench.found["errors"].pop(f"start of {contender.name}", None)
         with scratch_database("postgresql", bench.folder, bench.postgres) as database:
-            for kind in ("new", "existing"):
-                with contender.start(database, bench.folder / "start") as server:
-                    times[kind] = round(server.start_s, 2)
+            try:
+                for kind in ("new", "existing"):
+                    with contender.start(database, home) as server:
+                        times[kind] = round(server.start_s, 2)
+            except RuntimeError as error:
+                bench.found["errors"][f"start of {contender.name}"] = str(error)[-1000:]
         say(f"{contender.name} starts in {times}")
 
 
@@ -120,6 +126,7 @@ def all_running(bench: Bench, contenders: Sequence[Contender], fill: Fill) -> It
         servers = {}
         for contender in contenders:
             database = stack.enter_context(scratch_database("postgresql", bench.folder, bench.postgres))
+            bench.found["errors"].pop(contender.name, None)
             try:
                 servers[contender.name] = stack.enter_context(contender.start(database, _home(bench, contender)))
             except RuntimeError as error:

@@ -68,7 +68,7 @@ def railtrack() -> Contender:
         port = free_port()
         environment = {"MLFLOW_BACKEND_STORE_URI": database, "RAILTRACK_DATA": str(folder / "data")}
         command = [str(program), "server", "--port", str(port)]
-        return _running(command, port, folder, database, environment, group)
+        return running(command, port, folder, database, environment, group)
 
     return Contender(RAILTRACK, _version([str(program), "--version"]), start)
 
@@ -95,7 +95,7 @@ def mlflow(
         if guide:
             command += ["--workers", "2", "--gunicorn-opts", "--threads 4 --timeout 120"]
             environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-        return _running(command, port, folder, database, environment, group)
+        return running(command, port, folder, database, environment, group)
 
     return Contender(
         IN_THE_GUIDES_SHAPE if guide else AS_IT_COMES, _version([python, "-m", "mlflow", "--version"]), start
@@ -109,7 +109,7 @@ def fasttrackml(program: str) -> Contender:
         port = free_port()
         command = [program, "server", "--database-uri", database, "--listen-address", f"127.0.0.1:{port}"]
         command += ["--default-artifact-root", str(folder / "artifacts"), "--log-level", "error"]
-        return _running(command, port, folder, database, {}, group)
+        return running(command, port, folder, database, {}, group)
 
     return Contender(FASTTRACKML, _version([program, "--version"]), start, schema="fasttrackml")
 
@@ -119,7 +119,7 @@ def _version(command: list[str]) -> str:
 
 
 @contextlib.contextmanager
-def _running(
+def running(
     command: Sequence[str],
     port: int,
     folder: Path,
@@ -127,6 +127,7 @@ def _running(
     environment: Mapping[str, str],
     group: MemoryGroup | None,
 ) -> Iterator[Server]:
+    """The command's server once it answers, at home in `folder`; nothing of it is left at the end."""
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     url = f"http://127.0.0.1:{port}"
     # Nothing of this machine's own: a stray MLFLOW_ or AWS_ variable would change what is measured.

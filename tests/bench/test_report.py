@@ -1,0 +1,87 @@
+"""A record as Markdown: every figure with what failed beside it, and nothing that was not measured."""
+
+from bench.report import markdown, short
+from bench.servers import FASTTRACKML, IN_THE_GUIDES_SHAPE, RAILTRACK
+from tests.bench.record import figure, record
+
+
+def row(text: str, heading: str, name: str) -> list[str]:
+    """The cells of a table's row, by the heading above the table and the first cell."""
+    [section] = [part for part in text.split("\n## ") if part.startswith(heading)]
+    [line] = [line for line in section.splitlines() if line.startswith(f"| {name} |")]
+    return [cell.strip() for cell in line.strip("| ").split(" | ")]
+
+
+def test_failures_stand_beside_the_rate() -> None:
+    cells = row(markdown(record()), "Answers a second", "log-metric")
+    assert cells[1:] == ["150", "5", "30, **7 refused**", "30.0x", "5.0x"]
+
+
+def test_what_gave_no_answer_has_no_rate() -> None:
+    cells = row(markdown(record()), "Answers a second", "get-history, 20,000 points")
+    assert cells[1:] == ["40", "-, **4 timeouts**", "- (not served)", "-", "-"]
+
+
+def test_the_costs_are_the_means_of_the_rounds_and_the_greatest_peak() -> None:
+    cells = row(markdown(record()), "What they cost", "log-metric")
+    assert cells[1] == "0.1 + 0.2 s; 1, 2 ms; 90 MB"
+
+
+def test_the_limit_is_told_for_single_requests_and_for_groups() -> None:
+    cells = row(markdown(record()), "What PostgreSQL does alone", "log-metric")
+    assert cells[1:7] == ["150", "200", "75%", "4", "300", "50%"]
+
+
+def test_what_could_not_be_replayed_says_why() -> None:
+    found = record()
+    found["alone"]["log-metric"] = {"size": 0, "failed": "RuntimeError('pgbench')"}
+    cells = row(markdown(found), "What PostgreSQL does alone", "log-metric")
+    assert cells[1:] == ["150", "-", "-", "-", "-", "-", "RuntimeError('pgbench')"]
+
+
+def test_a_transfer_that_is_not_served_says_why() -> None:
+    found = record()
+    done = {"up": 400.0, "down": 800.0, "first_byte_s": 0.0123, "peak_mb": 70.0, "disk_mb": 0.0}
+    found["transfer"] = {RAILTRACK: done, FASTTRACKML: "404"}
+    text = markdown(found)
+    assert row(text, "1 GB", RAILTRACK)[1:] == ["400 MB/s", "800 MB/s", "12 ms", "70 MB", "0 MB"]
+    assert row(text, "1 GB", FASTTRACKML)[1] == "- (404)"
+
+
+def test_a_server_that_did_not_live_in_512_mb_says_so() -> None:
+    found = record()
+    found["bounded"] = {
+        RAILTRACK: {"start_s": 0.2, "peak_mb": 100.0, "peak_with_files_mb": 512.0, "killed": 0, "failed": {}},
+        IN_THE_GUIDES_SHAPE: {"start_s": None, "killed": 3, "failed": {"it ended": "a|b"}},
+    }
+    text = markdown(found)
+    assert row(text, "In 512 MB", RAILTRACK)[1:] == ["0.20 s", "100 MB", "512 MB", "0", "none"]
+    assert row(text, "In 512 MB", IN_THE_GUIDES_SHAPE)[1:] == ["-", "-", "-", "3", "it ended: a/b"]
+
+
+def test_growth_has_a_column_a_size_and_a_row_a_server() -> None:
+    found = record()
+    found["runs"] = {
+        size: {
+            "loads": {"create-run": {RAILTRACK: [figure(rate)]}},
+            "start_s": {RAILTRACK: 0.25},
+            "idle_mb": {RAILTRACK: 50.0},
+        }
+        for size, rate in (("2000", 1234.0), ("200000", 99.5))
+    }
+    text = markdown(found)
+    assert row(text, "With more runs", "runs")[1:] == ["2,000", "200,000"]
+    assert row(text, "With more runs", f"create-run: {RAILTRACK}")[1:] == ["1,234", "99.5"]
+    assert row(text, "With more runs", f"start: {RAILTRACK}")[1:] == ["0.25 s", "0.25 s"]
+
+
+def test_a_record_that_was_interrupted_early_is_told_as_far_as_it_goes() -> None:
+    found = record() | {"loads": {}, "alone": {}, "servers": {RAILTRACK: {"version": "0.1.0"}}}
+    found["errors"] = {"start": "RuntimeError('no')"}
+    text = markdown(found)
+    assert row(text, "Start and memory", RAILTRACK)[1:] == ["0.1.0", "-", "-", "-", "-"]
+    assert "\n- start: RuntimeError('no')\n" in text
+
+
+def test_numbers_have_three_digits_and_no_exponent() -> None:
+    assert [short(number) for number in (0.01234, 1.2345, 99.99, 12345.6)] == ["0.0123", "1.23", "100", "12,346"]

@@ -1,0 +1,67 @@
+"""Whether a record holds what is aimed at."""
+
+from typing import Any
+
+from bench.servers import IN_THE_GUIDES_SHAPE, RAILTRACK
+from bench.targets import LONG_HISTORY, RATIOS, SHORT_HISTORY, Verdict, peak_mb, verdicts
+from tests.bench.record import figure, record
+
+
+def verdict(found: dict[str, Any], what: str) -> Verdict:
+    [one] = [one for one in verdicts(found) if one.what == what]
+    return one
+
+
+def test_a_ratio_is_of_the_means_of_the_rounds() -> None:
+    assert verdict(record(), "log-metric") == ("log-metric", "at least 25x", "30.0x", True)
+
+
+def test_a_ratio_below_the_aim_is_not_met() -> None:
+    assert verdict(record(), "log-metric, beside FastTrackML")[2:] == ("5.0x", False)
+
+
+def test_a_load_without_answers_on_one_side_is_not_judged() -> None:
+    assert verdict(record(), "get-history, 20,000 points")[2:] == ("-", None)
+
+
+def test_a_load_that_was_not_measured_is_not_judged() -> None:
+    found = [verdict(record(), load) for load in RATIOS if load not in record()["loads"]]
+    assert [one.met for one in found] == [None] * 7
+
+
+def test_starts_and_idle_memory_are_parts_of_mlflows() -> None:
+    assert verdict(record(), "start, new database")[1:] == ("1/15", "1/20.0", True)
+    assert verdict(record(), "start, existing database")[2:] == ("1/10.0", False)
+    assert verdict(record(), "idle memory, summed PSS")[1:] == ("1/8", "1/10.0", True)
+
+
+def test_the_peak_is_that_of_all_loads_and_of_the_transfer() -> None:
+    found = record()
+    assert peak_mb(found, RAILTRACK) == 90
+    found["transfer"] = {RAILTRACK: {"peak_mb": 201.0}, IN_THE_GUIDES_SHAPE: "not served"}
+    assert peak_mb(found, RAILTRACK) == 201
+    assert verdict(found, "peak memory over all loads, summed PSS")[2:] == ("201 MB", False)
+
+
+def test_writes_are_judged_by_the_least_of_them() -> None:
+    found = record()
+    found["loads"]["create-run"] = {RAILTRACK: [figure(50)]}
+    found["alone"]["create-run"] = {"size": 4, "one": 100.0}
+    told = verdict(found, "writes beside the database alone, one request a transaction")
+    assert told[2:] == ("50% (create-run) to 75% (log-metric)", False)
+    told = verdict(found, "writes beside the database alone, as many as the server had in one")
+    assert told[2:] == ("50% (log-metric) to 50% (log-metric)", False)
+
+
+def test_reads_are_no_writes() -> None:
+    found = record()
+    found["alone"] = {"get-history, 20,000 points": {"size": 0, "one": 4000.0}}
+    assert verdict(found, "writes beside the database alone, one request a transaction").met is None
+
+
+def test_a_long_history_may_be_a_little_slower() -> None:
+    found = record()
+    found["loads"] |= {SHORT_HISTORY: {RAILTRACK: [figure(130)]}, LONG_HISTORY: {RAILTRACK: [figure(100)]}}
+    assert verdict(found, "re-sent batches, history of 200,000 beside 10,000")[2:] == ("1.30x", True)
+    found["loads"][LONG_HISTORY] = {RAILTRACK: [figure(99)]}
+    assert verdict(found, "re-sent batches, history of 200,000 beside 10,000")[2:] == ("1.31x", False)
