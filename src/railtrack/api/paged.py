@@ -106,17 +106,21 @@ async def _pieces(
         length = min(wanted, reading.rows_at_once)
         rows = await reading.rows(last, length + 1)
         page = rows[:length]
-        for at in range(0, len(page), reading.complete_at_once):
-            encoded = await reading.encode(page[at : at + reading.complete_at_once])
-            yield separator + encoded[1:-1]
-            separator = b","
-        if page:
-            last = reading.place(page[-1])
-        wanted -= len(page)
-        if len(rows) == len(page):
+        if not page:
             yield b"{}" if separator is opening else b"]}"
             return
-        if not wanted:
-            assert last is not None
-            yield f'],"next_page_token":"{make_token(query.fingerprint, last)}"}}'.encode()
+        last = reading.place(page[-1])
+        wanted -= len(page)
+        closing = b"]}" if len(rows) == len(page) else b"" if wanted else _leading_on(query, last)
+        *firsts, final = range(0, len(page), reading.complete_at_once)
+        for at in (*firsts, final):
+            encoded = await reading.encode(page[at : at + reading.complete_at_once])
+            # Put together at once, for a page of metrics is 2 MB: each copy of it was a tenth of what it cost.
+            yield b"".join((separator, memoryview(encoded)[1:-1], closing if at == final else b""))
+            separator = b","
+        if closing:
             return
+
+
+def _leading_on(query: Query, last: Sequence[Value]) -> bytes:
+    return f'],"next_page_token":"{make_token(query.fingerprint, last)}"}}'.encode()
