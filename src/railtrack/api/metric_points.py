@@ -52,8 +52,13 @@ def unpacked(values: bytes | None, timestamps: bytes | None, steps: bytes | None
 
 def columns_of(rows: Iterable[Row]) -> Points:
     """The points of rows that begin with (is_nan, timestamp, step, value)."""
-    points = [("NaN" if row[0] else row[3], row[1], row[2]) for row in rows]
-    return Points(*zip(*points, strict=True)) if points else Points((), (), ())
+    columns = list(zip(*rows, strict=True))
+    if not columns:
+        return Points((), (), ())
+    is_nan, timestamps, steps, values = columns[:4]
+    if any(is_nan):
+        values = tuple("NaN" if no_number else value for no_number, value in zip(is_nan, values, strict=True))
+    return Points(values, timestamps, steps)
 
 
 async def fetch_points(db: Db, sql: str, *args: object) -> Points:
