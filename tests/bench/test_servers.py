@@ -1,6 +1,7 @@
 """Servers under measurement: nothing of them is left when they are stopped."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +43,22 @@ def test_processor_time_counts_children_that_have_ended() -> None:
     before = cpu_s([os.getpid()])
     subprocess.run([sys.executable, "-c", "sum(range(10_000_000))"], check=True)
     assert cpu_s([os.getpid()]) - before >= 0.05
+
+
+# Asked to end, it goes on, and somebody loses patience.
+STUBBORN = f"""
+import os, signal
+signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getppid(), signal.SIGUSR1))
+{SERVER}"""
+
+
+def test_an_interrupt_while_a_server_stops_leaves_nothing_of_it(tmp_path: Path) -> None:
+    port = free_port()
+    before = signal.signal(signal.SIGUSR1, lambda *_: signal.default_int_handler(signal.SIGINT, None))
+    command = [sys.executable, "-c", STUBBORN, str(port)]
+    try:
+        with pytest.raises(KeyboardInterrupt), running(command, port, tmp_path, "", {}, None):
+            pass
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert at_home(tmp_path) == []
