@@ -37,7 +37,7 @@ def main() -> None:
     contenders = [railtrack(), mlflow(python, guide=True), mlflow(python, guide=False)]
     if options.fasttrackml:
         contenders.append(fasttrackml(str(Path(options.fasttrackml).absolute())))
-    found = json.loads(options.into.read_text()) if options.into else new_record()
+    found = json.loads(options.into.read_text()) if options.into and options.into.exists() else new_record()
     path = options.into or RESULTS / f"{found['machine']['date'][:10]}.json"
     for one in contenders:
         found["servers"].setdefault(one.name, {})["version"] = one.version
@@ -63,8 +63,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--fasttrackml", metavar="PROGRAM", help="FastTrackML's program fml")
     parser.add_argument("--only", default="", metavar="REGEX", help="the loads whose name matches")
     parser.add_argument("--sections", type=_sections, default=SECTIONS, help=f"of {','.join(SECTIONS)}")
-    parser.add_argument("--into", type=Path, metavar="JSON", help="a record whose parts are measured again")
-    parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
+    parser.add_argument("--into", type=Path, metavar="JSON", help="the record to put it into, new or there already")
+    parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=2)
     return parser.parse_args()
 
