@@ -9,7 +9,7 @@ import pytest
 from tests.servers.railway import Railway
 
 from railtrack.config import SETTINGS
-from railtrack.serving import GRACE_S
+from railtrack.serving.processes import GRACE_S
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "deploy" / "railway.sh"

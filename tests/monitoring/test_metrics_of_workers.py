@@ -12,7 +12,7 @@ from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 from railtrack.monitoring.cells import SLOTS
-from railtrack.serving import free_slot
+from railtrack.serving.processes import free_slot
 
 CONNECTIONS = 12
 EACH = 5

@@ -70,3 +70,14 @@ async def test_the_time_in_which_the_server_is_busy_is_not_the_clients(monkeypat
         await asyncio.sleep(0.3)
         got.append(part)
     assert got == [b"one", b"two"]
+
+
+async def test_a_body_that_came_with_the_head_is_taken_from_there_within_its_limit() -> None:
+    async def receive() -> dict[str, Any]:
+        return piece(b"whole", more=False)
+
+    http = HttpRequest({"type": "http", "headers": [], "body": b"whole"}, receive)
+    assert (await http.body(), http.received) == (b"whole", 5)
+    with pytest.raises(ApiError, match="longer than 4 bytes") as caught:
+        await http.body(limit=4)
+    assert caught.value.status == 413

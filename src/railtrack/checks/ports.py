@@ -11,7 +11,7 @@ from railtrack.checks import Finding, ok, problem
 from railtrack.config import Settings
 from railtrack.errors import StartError
 from railtrack.outgoing.http_client import HttpClient, Origin
-from railtrack.serving import addresses, listen
+from railtrack.serving.processes import addresses, listen
 
 ASK_LIMIT_S = 4.0
 ANSWER_BYTES = 64 * 1024

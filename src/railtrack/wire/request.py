@@ -21,7 +21,7 @@ LARGE_AT_ONCE = 1
 """Bodies above LARGE_BODY that a worker holds at a time, from reading one to answering it; the others wait."""
 BODY_LIMIT_S = 60
 STALL_LIMIT_S = 45
-"""How long the next bytes of a streamed body may take to come. gunicorn's own limit comes after it (STUCK_LIMIT_S)."""
+"""How long the next bytes of a streamed body may take to come. The server itself sets no limit for it."""
 LENIENT_LIMIT = 2 * 1024 * 1024
 """Bytes up to which a body is read leniently; what that makes of it takes up to 20 times its size in memory."""
 DISCARD_LIMIT = 5 * BODY_LIMIT
@@ -166,12 +166,16 @@ class HttpRequest:
             more = message.get("more_body", False)
 
     async def disconnected(self) -> None:
-        """Return when the client hangs up: the server's send() never says so itself (gunicorn 27)."""
+        """Return when the client hangs up: send() never says so itself."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
     async def body(self, limit: int = BODY_LIMIT) -> bytes:
         """The whole body, refused when it is longer than `limit` bytes."""
+        whole: bytes | None = self._scope.get("body")  # where it came with the head: serving/exchange.py
+        if whole is not None and len(whole) <= min(limit, LARGE_BODY):
+            self.received = len(whole)
+            return whole
         try:
             async with asyncio.timeout(BODY_LIMIT_S):
                 return await self._whole_body(limit)

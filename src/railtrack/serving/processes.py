@@ -1,7 +1,7 @@
 """The processes: gunicorn's master and its ASGI workers, the sockets they share, and how they end.
 
 Nothing of the application is in here but its import; cli/server.py starts it. The worker uses a few private names
-of gunicorn 27 (pinned below 28; tests/test_serving.py holds each of them to what is expected here).
+of gunicorn 27 (pinned below 28; tests/serving/test_processes.py holds each of them to what is expected here).
 """
 
 import ctypes
@@ -10,26 +10,21 @@ import resource
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
-from gunicorn.asgi.parser import PythonProtocol
-from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
 
 from railtrack.config import Settings
 from railtrack.errors import StartError
 from railtrack.monitoring.cells import SLOTS
 from railtrack.monitoring.logs import formatter
+from railtrack.serving.answer import date_line
+from railtrack.serving.connection import CONNECTIONS_LIMIT, Connection
 
-CONNECTIONS_LIMIT = 1000
-"""Open connections of one worker; gunicorn's ASGI worker itself sets no bound."""
-FIRST_REQUEST_LIMIT_S = 30
-"""How long a new connection may take to send the head of its first request."""
-KEEP_ALIVE_S = 65
-"""Longer than proxies keep their idle connections (nginx, AWS: 60 s), so that they close first."""
 GRACE_S = 30
 UNDO_S = 5
 """The last of the grace period, after which the master kills: what is under way is broken off and takes itself back."""
@@ -39,62 +34,35 @@ TRIM_EVERY_S = 10
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
-class _Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no type hints
-    """A connection that the worker can find when it ends, and that doesn't wait for ever for a request."""
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self.worker.connections.add(self)
-        if len(self.worker.connections) > CONNECTIONS_LIMIT:
-            self._close_transport()
-            return
-        self._first_request_timer = self.worker.loop.call_later(FIRST_REQUEST_LIMIT_S, self._give_up)
-
-    def _give_up(self) -> None:
-        if self.req_count <= 1:
-            self.close_if_idle()
-
-    def close_if_idle(self) -> None:
-        """Close the connection unless a request is under way."""
-        if self._awaiting_request:
-            self._close_transport()
-
-    def data_received(self, data: bytes) -> None:
-        """A piece from the midst of a body goes to its reader as it is; gunicorn's parser would copy it three times."""
-        parser = self._callback_parser
-        if (
-            isinstance(parser, PythonProtocol)
-            and parser._state == "body"
-            and not parser._buffer
-            and len(data) < parser._body_remaining
-        ):
-            parser._body_remaining -= len(data)
-            self._on_body(data)
-            if self._is_buffer_full():
-                self._pause_reading()
-        else:
-            super().data_received(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.worker.connections.discard(self)
-        if timer := getattr(self, "_first_request_timer", None):
-            timer.cancel()
-        super().connection_lost(exc)
-
-
 class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hints
-    """gunicorn's ASGI worker, which at its end closes idle connections instead of waiting for them."""
+    """gunicorn's ASGI worker with connections of our own; at its end it closes those that are idle."""
 
     def init_process(self) -> None:
         self.state["slot"] = self.slot  # the application finds it in its lifespan's state
-        self.connections: set[_Protocol] = set()
-        gasgi.ASGIProtocol = _Protocol  # the worker makes its connections of this name
+        self.connections: set[Connection] = set()
+        self.date = date_line()
+        gasgi.ASGIProtocol = Connection  # the worker makes its connections of this name
         super().init_process()
 
     async def _serve(self) -> None:
         release_signals()  # not before the loop runs: uvloop takes no notice of a signal until then
         self._trim()
+        self._tick()
         await super()._serve()
+
+    def _tick(self) -> None:
+        """What connections have done for them once a second, not by each."""
+        self.date = date_line()
+        now = time.monotonic()
+        for connection in list(self.connections):
+            connection.check(now)
+        self.loop.call_later(1, self._tick)
+
+    def count_request(self) -> None:
+        """Once gunicorn's `max_requests` are served, another worker takes over."""
+        self.nr += 1
+        if self.nr >= self.max_requests:
+            self.alive = False
 
     def _trim(self) -> None:
         trim_memory()
@@ -108,7 +76,7 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hi
 
     def _hang_up(self) -> None:
         for connection in list(self.connections):
-            connection.transport.abort()
+            connection.abort()
 
 
 LISTENING = "Listening at: %s (%s)"
@@ -172,18 +140,14 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
             "preload_app": True,
             "timeout": STUCK_LIMIT_S,
             "graceful_timeout": GRACE_S,
-            "keepalive": KEEP_ALIVE_S,
-            "limit_request_line": 0,  # the parser's own bound; the UI sends hundreds of run ids in a query
             "asgi_loop": "uvloop",
             "asgi_lifespan": "on",
-            "asgi_disconnect_grace_period": 1,
             "control_socket_disable": True,
             "proc_name": "railtrack",
             "pre_fork": before_fork,
             "worker_tmp_dir": self._heartbeats,
             "logger_class": Log,
             "loglevel": self._settings.log_level,
-            "forwarded_allow_ips": ",".join(self._settings.trusted_proxies),
         }
         for name, value in options.items():
             self.cfg.set(name, value)

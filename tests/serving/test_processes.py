@@ -9,16 +9,14 @@ from pathlib import Path
 
 import pytest
 from gunicorn import arbiter
-from gunicorn.asgi.parser import PythonProtocol
-from gunicorn.asgi.protocol import ASGIProtocol
-from gunicorn.workers import gasgi
+from gunicorn.workers import base, gasgi
 from tests.faults.http_load import Connection
 from tests.servers.processes import free_port
 from tests.servers.railtrack import command, railtrack_server
 
 from railtrack.config import load
 from railtrack.errors import StartError
-from railtrack.serving import DESCRIPTORS, LISTENING, Worker, addresses, listeners
+from railtrack.serving.processes import DESCRIPTORS, LISTENING, Worker, addresses, listeners
 
 
 def test_the_platforms_port_is_listened_on_beside_ours() -> None:
@@ -49,22 +47,15 @@ def test_a_port_that_is_taken_is_told_with_who_asked_for_it() -> None:
 
 
 def test_gunicorn_has_the_private_names_that_the_worker_uses() -> None:
-    """If one of these fails with a newer gunicorn, serving.py has to be read again before the pin moves."""
-    assert "ASGIProtocol(self)" in inspect.getsource(gasgi.ASGIWorker._serve)
-    handling = inspect.getsource(ASGIProtocol._handle_connection)
-    assert "self._awaiting_request = True" in handling
-    assert "self.req_count += 1" in handling
+    """If one of these fails with a newer gunicorn, serving/processes.py has to be read again before the pin moves."""
+    serving = inspect.getsource(gasgi.ASGIWorker._serve)
+    assert "lambda: ASGIProtocol(self)" in serving
+    assert "while self.alive:" in serving
+    assert "self._shutdown()" in serving
     assert "self._serve()" in inspect.getsource(gasgi.ASGIWorker.run)
-    assert "self._shutdown()" in inspect.getsource(gasgi.ASGIWorker._serve)
-    assert callable(ASGIProtocol._close_transport)
-    receiving = inspect.getsource(ASGIProtocol.data_received)
-    assert "self._feed_callback_parser(data)" in receiving
-    assert "self._pause_reading()" in receiving
-    assert list(inspect.signature(ASGIProtocol._on_body).parameters) == ["self", "chunk"]
-    assert callable(ASGIProtocol._is_buffer_full)
-    reading = inspect.getsource(PythonProtocol._parse_body)
-    for step in ("self._body_remaining -= chunk_size", "self._on_body(chunk)", "if self._body_remaining <= 0"):
-        assert step in reading
+    assert "while self.nr_conns > 0" in inspect.getsource(gasgi.ASGIWorker._shutdown)
+    assert "self.asgi = self.app.wsgi()" in inspect.getsource(gasgi.ASGIWorker.load_wsgi)
+    assert "self.max_requests = " in inspect.getsource(base.Worker.__init__)
     assert Worker.__mro__[1] is gasgi.ASGIWorker
     assert f'info("{LISTENING}", listeners_str' in inspect.getsource(arbiter.Arbiter.start)
 
@@ -73,7 +64,7 @@ TOLD_TO_END_AT_BIRTH = """
 import os, signal, sys
 from railtrack import serving
 from railtrack.config import load
-from railtrack.serving import Server, listeners
+from railtrack.serving.processes import Server, listeners
 
 serving.GRACE_S = 3600
 
@@ -142,7 +133,7 @@ def test_a_folder_that_is_none_ends_the_start_with_one_line(variable: str, tmp_p
 
 
 @pytest.mark.parametrize("proxies", ["none", "*", "10.0.0.5,172.16.0.0/12,fd00::/8"])
-def test_gunicorn_takes_what_the_setting_of_trusted_proxies_takes(tmp_path: Path, proxies: str) -> None:
+def test_what_a_proxy_sends_is_taken_whomever_the_setting_trusts(tmp_path: Path, proxies: str) -> None:
     with railtrack_server(tmp_path, workers=1, environment={"RAILTRACK_TRUSTED_PROXIES": proxies}) as server:
         assert asyncio.run(_asked_as_a_proxy_does(server.port)) == 200
         assert server.troubles() == []
@@ -163,7 +154,7 @@ async def _asked_as_a_proxy_does(port: int) -> int:
 )
 def test_the_limit_of_open_files_is_raised_as_far_as_it_may(soft: int, hard: int, allowed: int) -> None:
     script = (
-        "import resource; from railtrack.serving import allow_descriptors; "
+        "import resource; from railtrack.serving.processes import allow_descriptors; "
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard})); allow_descriptors(); "
         "print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
