@@ -234,6 +234,51 @@ async def test_a_metric_that_is_no_finite_number_is_told(runs: Client, name: str
     assert [metric["value"] for metric in found["runs"][0]["data"]["metrics"]] == [value]
 
 
+async def test_what_is_stored_comes_back_exactly(client: Client, db: Db) -> None:
+    """Values that JSON, on its way from the database, could change."""
+    numbers = [0.1, 0.0, 5e-324, 1e22, 123456789012345680.0, LARGEST_DOUBLE, 1 / 3, 50.0]
+    texts = ["", " ", '"', "\\", "\\u0041", "\t\r\n\x01\x1f\x7f", "\u2028é漢🚀", "null", "{}", "x" * 8000]
+    metrics = {f"m{at}": number for at, number in enumerate(numbers)}
+    params = {f"p {at}": text for at, text in enumerate(texts)}
+    full = await store_run(db, "full", 2, metrics=metrics, params=params, tags=params)
+    await store_run(db, "empty", 1)
+    async with db.write() as tx:
+        await tx.execute(
+            """
+            INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)
+            VALUES ('n', 0, NULL, $1, $2, $3)
+            """,
+            -(2**63),
+            True,
+            full,
+        )
+    runs = (await client.ok("POST", "runs/search", {"experiment_ids": ["0"]}))["runs"]
+    data = runs[0]["data"]
+    found = {metric["key"]: repr(metric["value"]) for metric in data["metrics"]}
+    assert found == {key: repr(value) for key, value in {**metrics, "n": "NaN"}.items()}
+    assert {"key": "n", "value": "NaN", "timestamp": 0, "step": -(2**63)} in data["metrics"]
+    assert {param["key"]: param["value"] for param in data["params"]} == params
+    assert {tag["key"]: tag["value"] for tag in data["tags"]} == params
+    assert runs[1]["data"] == {}
+
+
+async def test_each_run_of_a_page_has_its_own(client: Client, db: Db) -> None:
+    for number in range(30):
+        names = {f"k{at}": f"{number}/{at}" for at in range(number % 4)}
+        metrics = {f"m{at}": number + at / 8 for at in range(number % 3)}
+        await store_run(db, f"{number}", number, metrics=metrics, params=names, tags=names if number % 2 else {})
+    found = (await client.ok("POST", "runs/search", {"experiment_ids": ["0"]}))["runs"]
+    assert [run["info"]["run_name"] for run in found] == [f"{number}" for number in reversed(range(30))]
+    for run in found:
+        number, data = int(run["info"]["run_name"]), run["data"]
+        names = {(f"k{at}", f"{number}/{at}") for at in range(number % 4)}
+        assert {(metric["key"], metric["value"]) for metric in data.get("metrics", [])} == {
+            (f"m{at}", number + at / 8) for at in range(number % 3)
+        }
+        assert {(param["key"], param["value"]) for param in data.get("params", [])} == names
+        assert {(tag["key"], tag["value"]) for tag in data.get("tags", [])} == (names if number % 2 else set())
+
+
 async def test_nothing_found_is_an_empty_object(client: Client) -> None:
     assert await client.ok("POST", "runs/search", {"experiment_ids": ["0"]}) == {}
     assert await client.ok("POST", "runs/search", {}) == {}
