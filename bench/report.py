@@ -88,7 +88,8 @@ def _cell(rounds: Sequence[Any]) -> str:
     failures = {what: sum(one[what] for one in figures) for what in ("refused", "lost", "timeouts")}
     told = ", ".join(f"**{count:,} {what}**" for what, count in failures.items() if count)
     answered = rate(figures)
-    return ", ".join(part for part in (short(answered) if answered else "-", told) if part)
+    text = short(answered) if answered else f"- (none in {max(one['seconds'] for one in figures):.0f} s)"
+    return f"{text}, {told}" if told else text
 
 
 def _costs(found: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ def test_failures_stand_beside_the_rate() -> None:
 
 def test_what_gave_no_answer_has_no_rate() -> None:
     cells = row(markdown(record()), "Answers a second", "get-history, 20,000 points")
-    assert cells[1:] == ["40", "-, **4 timeouts**", "- (not served)", "-", "-"]
+    assert cells[1:] == ["40", "- (none in 1 s), **4 timeouts**", "- (not served)", "-", "-"]
 
 
 def test_the_costs_are_the_means_of_the_rounds_and_the_greatest_peak() -> None:
