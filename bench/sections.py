@@ -65,6 +65,9 @@ class Bench:
         except Exception as error:
             traceback.print_exc()
             self.found["errors"][name] = repr(error)[:1000]
+        except BaseException:
+            self.found["errors"][name] = "interrupted"
+            raise
         finally:
             self.found["took_s"][name] = round(time.monotonic() - began)
             self.keep()
