@@ -8,11 +8,10 @@ from typing import Any
 
 import msgspec
 import uvloop
+from tests.servers.processes import PATIENCE_SECONDS, until
 
 from railtrack.serving.answer import date_line
 from railtrack.serving.connection import Connection
-
-SOON_SECONDS = 10
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -50,19 +49,19 @@ class Client:
         await asyncio.sleep(0)
 
     async def head(self) -> bytes:
-        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), SOON_SECONDS)
+        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), PATIENCE_SECONDS)
 
     async def answer(self) -> tuple[int, bytes, bytes]:
         """Status, head and body of the next answer, which has a content-length."""
         head = await self.head()
         length = re.search(rb"content-length: (\d+)", head)
-        body = await asyncio.wait_for(self.reader.readexactly(int(length[1]) if length else 0), SOON_SECONDS)
+        body = await asyncio.wait_for(self.reader.readexactly(int(length[1]) if length else 0), PATIENCE_SECONDS)
         return int(head.split(b" ", 2)[1]), head, body
 
     async def rest(self) -> bytes:
         """All that comes until the other side closes; b"" too where it resets the connection."""
         with contextlib.suppress(ConnectionError):
-            return await asyncio.wait_for(self.reader.read(), SOON_SECONDS)
+            return await asyncio.wait_for(self.reader.read(), PATIENCE_SECONDS)
         return b""
 
     def close(self) -> None:
@@ -88,9 +87,7 @@ class Served:
         return answer
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(SOON_SECONDS):
-            while not condition():  # noqa: ASYNC110 (what is waited for sends no event)
-                await asyncio.sleep(0.005)
+        await until(condition)
 
 
 @contextlib.asynccontextmanager
