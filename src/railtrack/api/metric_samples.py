@@ -108,52 +108,64 @@ async def _sampled(db: Db, runs: list[str], asked: _Asked) -> dict[str, Points]:
 
 
 AT_ONCE = f"""
-    SELECT asked.run_id, CARDINALITY(history.steps), sample.*
+    SELECT asked.run_id, found.*
     FROM UNNEST(CAST($1 AS TEXT[])) AS asked(run_id)
-    JOIN LATERAL (
-        SELECT ARRAY_AGG(step) AS steps FROM (
-            SELECT step FROM metrics WHERE run_uuid = asked.run_id AND key = $2 AND step BETWEEN $3 AND $4
-            ORDER BY step LIMIT $6 + 1
-        ) AS ordered
-    ) AS history ON history.steps IS NOT NULL
     CROSS JOIN LATERAL (
-        SELECT ARRAY_AGG(step) AS steps, ARRAY_AGG(
-            CASE WHEN step = history.steps[1] THEN place ELSE place - WIDTH_BUCKET(step - 1, history.steps) END
-        ) AS nths
+        SELECT CARDINALITY(history.steps), sample.*
         FROM (
-            SELECT place, history.steps[place + 1] AS step FROM (
-                SELECT CASE WHEN share = size - 1 THEN total - 1
-                    ELSE share * (total / size) + LEAST(share, total % size) END AS place
-                FROM (
-                    SELECT CARDINALITY(history.steps) AS total,
-                        LEAST(CARDINALITY(history.steps), CAST($5 AS INTEGER)) AS size
-                ) AS sizes
-                CROSS JOIN LATERAL GENERATE_SERIES(0, size - 1) AS share
+            SELECT ARRAY_AGG(step) AS steps FROM (
+                SELECT step FROM metrics WHERE run_uuid = asked.run_id AND key = $2 AND step BETWEEN $3 AND $4
+                ORDER BY step LIMIT $6 + 1
+            ) AS ordered
+        ) AS history
+        CROSS JOIN LATERAL (
+            SELECT ARRAY_AGG(step) AS steps, ARRAY_AGG(
+                CASE WHEN step = history.steps[1] THEN place ELSE place - WIDTH_BUCKET(step - 1, history.steps) END
+            ) AS nths
+            FROM (
+                SELECT place, history.steps[place + 1] AS step FROM (
+                    SELECT CASE WHEN share = size - 1 THEN total - 1
+                        ELSE share * (total / size) + LEAST(share, total % size) END AS place
+                    FROM (
+                        SELECT CARDINALITY(history.steps) AS total,
+                            LEAST(CARDINALITY(history.steps), CAST($5 AS INTEGER)) AS size
+                    ) AS sizes
+                    CROSS JOIN LATERAL GENERATE_SERIES(0, size - 1) AS share
+                    OFFSET 0
+                ) AS places
                 OFFSET 0
-            ) AS places
-            OFFSET 0
-        ) AS placed
-    ) AS chosen
-    CROSS JOIN LATERAL (
-        SELECT {PACKED} FROM (
-            SELECT is_nan, timestamp, step, value FROM (
-                SELECT is_nan, timestamp, step, value,
-                    ROW_NUMBER() OVER (PARTITION BY step ORDER BY timestamp, value, is_nan) - 1 AS nth
-                FROM metrics WHERE run_uuid = asked.run_id AND key = $2 AND step = ANY(chosen.steps)
-            ) AS of_steps
-            JOIN UNNEST(chosen.steps, chosen.nths) AS wanted(step, nth) USING (step, nth)
-            ORDER BY step, nth
-        ) AS points
-    ) AS sample
+            ) AS placed
+        ) AS chosen
+        CROSS JOIN LATERAL (
+            SELECT {PACKED} FROM (
+                SELECT is_nan, timestamp, step, value FROM (
+                    SELECT is_nan, timestamp, step, value,
+                        ROW_NUMBER() OVER (PARTITION BY step ORDER BY timestamp, value, is_nan) - 1 AS nth
+                    FROM (SELECT DISTINCT UNNEST(chosen.steps) AS step) AS steps
+                    CROSS JOIN LATERAL (
+                        SELECT is_nan, timestamp, value FROM metrics
+                        WHERE run_uuid = asked.run_id AND key = $2 AND metrics.step = steps.step
+                        OFFSET 0
+                    ) AS of_step
+                ) AS numbered
+                JOIN UNNEST(chosen.steps, chosen.nths) AS wanted(step, nth) USING (step, nth)
+                ORDER BY step, nth
+            ) AS points
+        ) AS sample
+        WHERE history.steps IS NOT NULL
+        OFFSET 0
+    ) AS found
 """  # noqa: S608 (text of ours)
 """(run_id, points that it has, its sample PACKED) of all runs in $1 that have points.
 
 The index on (run_uuid, key, step) alone gives the `history` of the steps, an array in their order. In it, a place of
 the sample (sample_places) has a step and is the nth point of it: WIDTH_BUCKET finds, by halving, how many steps are
-smaller. Only points of those steps are read. OFFSET 0 keeps PostgreSQL from working the same out anew at each use.
+smaller. Only points of those steps are read, step by step: PostgreSQL 15 makes of `step = ANY(...)` a filter
+over all points. OFFSET 0 keeps it from working the same out anew at each use, and from remembering it
+by whole histories.
 
 For 320 of 100,000 points this takes PostgreSQL 10 ms instead of the 35 of counting and numbering rows, and for 20 runs
-of 1,000 points 8 ms instead of 25.
+of 1,000 points 20 ms instead of 30.
 """
 
 
