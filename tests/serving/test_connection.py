@@ -53,7 +53,7 @@ def test_requests_are_answered_in_order_wherever_they_are_split() -> None:
 
 
 def test_thousands_of_requests_that_came_early_are_answered_in_order() -> None:
-    count = 5000
+    count = 16_000
 
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await asyncio.sleep(0)
@@ -63,7 +63,7 @@ def test_thousands_of_requests_that_came_early_are_answered_in_order() -> None:
         client = await served.client()
         ask = b"".join(b"GET /?%06d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(count))
         client.writer.write(ask)
-        assert len(ask) < 2 * HELD_LIMIT
+        assert len(ask) > 2 * HELD_LIMIT
         assert [(await client.answer())[2] for _ in range(count)] == [b"%06d" % number for number in range(count)]
 
     play(app, scene)
@@ -272,6 +272,7 @@ def test_the_application_is_told_that_the_client_has_gone_and_cancelled_later() 
             seen.clear()
             client = await served.client()
             await client.send(ask)
+            await served.until(lambda: any(one._exchange for one in served.worker.connections))
             client.close()
             await served.until(lambda: seen == ["told", "cancelled"])
         assert served.worker.nr_conns == 0
@@ -429,9 +430,10 @@ def test_a_request_that_does_not_come_in_time_ends_the_connection(sent: bytes, l
     async def scene(served: Served) -> None:
         client = await served.client()
         await client.send(sent)
+        half = sent.endswith(b"HT")
+        await served.until(lambda: [bool(one._kept) for one in served.worker.connections] == [half])
         await served.until(lambda: served.worker.requests == sent.startswith(GET))
-        await asyncio.sleep(0.02)
-        await _passes(served, limit - 3)
+        await _passes(served, limit / 2)
         assert served.worker.nr_conns == 1
         await _passes(served, limit + 1)
         answers = (await client.rest()).split(b"HTTP/1.1 ")
@@ -448,7 +450,7 @@ def test_who_takes_neither_its_answer_nor_the_end_is_cut_off() -> None:
         client = await served.client()
         await client.send(upload(1000))
         await client.answer()
-        await _passes(served, LINGER_S - 3)
+        await _passes(served, LINGER_S / 2)
         assert served.worker.nr_conns == 1
         await _passes(served, LINGER_S + 1)
         await served.until(lambda: served.worker.nr_conns == 0)
