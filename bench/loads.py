@@ -50,11 +50,11 @@ def get(path: str, query: dict[str, Any], prefix: str = API) -> Request:
 
 
 def answer(url: str, request: Request) -> Any:
-    """Send a request once; its JSON. Raises HTTPError where it is refused."""
+    """Send a request once; the JSON it is answered with, or {}. Raises HTTPError where it is refused."""
     body = request.body.encode() or None
     sent = urllib.request.Request(url + request.path, body, {"Content-Type": "application/json"}, method=request.method)
     with urllib.request.urlopen(sent, timeout=ANSWER_LIMIT_S) as reply:
-        return json.load(reply)
+        return json.loads(reply.read() or b"{}")
 
 
 def new_runs(url: str, count: int) -> list[str]:

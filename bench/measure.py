@@ -19,6 +19,7 @@ from bench.transfer import transfer
 SCRIPT = Path(__file__).parent / "wrk" / "cycle.lua"
 TIMEOUT_S = 60
 NOT_SERVED = {404, 405, 501}
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/bench/"
 TRIED = 8
 """So many of a load's requests are sent once before it, so that caches are warm and refusals are seen."""
 ANSWERS, LONGEST_S = 4, 20
@@ -133,7 +134,11 @@ class Transfer:
 
 def through(server: Server, folder: Path, megabytes: int) -> Transfer | str:
     """Through mlflow-artifacts, to the server's own folder below `folder`; or why that does not work."""
-    url = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/bench/large.bin"
+    try:
+        answer(server.url, Request("PUT", f"{ARTIFACTS}small.bin", "small"))
+    except HTTPError as error:
+        return "not served" if error.code in NOT_SERVED else f"refused: {error.code}"
+    url = f"{server.url}{ARTIFACTS}large.bin"
     with Watch(server.pids, [folder]) as watch:
         up = transfer("PUT", 1, megabytes << 20, url)
         down = transfer("GET", 1, megabytes << 20, url)
