@@ -157,11 +157,12 @@ def _bounded(found: dict[str, Any]) -> str:
         if isinstance(seen, str):
             rows.append([name, f"- ({seen})", "", "", "", ""])
             continue
-        failed = "; ".join(f"{load}: {text}" for load, text in seen["failed"].items())
+        failures = [f"{load}: {text}" for load, text in seen["failed"].items()]
+        if untried := seen.get("untried"):
+            failures.append(f"not tried, for want of time: {len(untried)} loads")
+        failed = "; ".join(failures).replace("|", "/") or "none"
         cells = [_unit(seen.get(kind), "MB") for kind in ("peak_mb", "peak_with_files_mb")]
-        rows.append(
-            [name, _unit(seen["start_s"], "s", 2), *cells, str(seen["killed"]), failed.replace("|", "/") or "none"]
-        )
+        rows.append([name, _unit(seen["start_s"], "s", 2), *cells, str(seen["killed"]), failed])
     heads = ["server", "start", "cgroup's peak, loads", "cgroup's peak, 1 GB too", "killed by the kernel", "failures"]
     return (
         "## In 512 MB\n\nA memory cgroup of 512 MB without swap, on the same data: every load for a second, then 1 GB "

@@ -233,14 +233,14 @@ def bounded(bench: Bench, contender: Contender, database: str) -> dict[str, Any]
 def _bounded_loads(bench: Bench, server: Server, group: MemoryGroup) -> dict[str, Any]:
     failed: dict[str, str] = {}
     deadline = time.monotonic() + BOUND_LIMIT_S
-    for load in bench.loads:
-        if time.monotonic() > deadline:
-            failed[load.name] = "not tried: the time was over"
-            continue
+    untried = list(bench.loads)
+    while untried and time.monotonic() < deadline:
+        load = untried.pop(0)
         figure = bench.figure(load, server, BOUND_S)
-        if isinstance(figure, str) or figure.refused + figure.lost + figure.timeouts:
+        if figure != "not served" and (isinstance(figure, str) or figure.refused + figure.lost + figure.timeouts):
             failed[load.name] = _told(figure)
     seen: dict[str, Any] = {"failed": failed, "peak_mb": round(group.peak_mb, 1), "healthy": healthy(server.url)}
+    seen["untried"] = [load.name for load in untried]
     seen["transfer"] = transferred(bench, server) if seen["healthy"] else "not tried: it does not answer"
     return seen | {"peak_with_files_mb": round(group.peak_mb, 1)}
 

@@ -52,11 +52,17 @@ def test_a_server_that_did_not_live_in_512_mb_says_so() -> None:
     found = record()
     found["bounded"] = {
         RAILTRACK: {"start_s": 0.2, "peak_mb": 100.0, "peak_with_files_mb": 512.0, "killed": 0, "failed": {}},
-        IN_THE_GUIDES_SHAPE: {"start_s": None, "killed": 3, "failed": {"it ended": "a|b"}},
+        IN_THE_GUIDES_SHAPE: {"start_s": None, "killed": 3, "failed": {"it ended": "a|b"}, "untried": ["create-run"]},
     }
     text = markdown(found)
     assert row(text, "In 512 MB", RAILTRACK)[1:] == ["0.20 s", "100 MB", "512 MB", "0", "none"]
-    assert row(text, "In 512 MB", IN_THE_GUIDES_SHAPE)[1:] == ["-", "-", "-", "3", "it ended: a/b"]
+    assert row(text, "In 512 MB", IN_THE_GUIDES_SHAPE)[1:] == [
+        "-",
+        "-",
+        "-",
+        "3",
+        "it ended: a/b; not tried, for want of time: 1 loads",
+    ]
 
 
 def test_growth_has_a_column_a_size_and_a_row_a_server() -> None:
