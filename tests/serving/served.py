@@ -18,6 +18,19 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 
+GET = b"GET /a%20b?c=d HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+CHUNKS = b"PUT /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\nX: y\r\n\r\n"
+HEAD = b"HEAD /d HTTP/1.1\r\nHost: x\r\n\r\n"
+LAST = b"GET /e HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+ALL = GET + POST + CHUNKS + HEAD + b"\r\n" + LAST
+
+
+def upload(length: int, *headers: str) -> bytes:
+    lines = ["PUT / HTTP/1.1", "Host: x", f"Content-Length: {length}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
 class Worker:
     """What a connection needs of gunicorn's worker."""
 
