@@ -1,4 +1,4 @@
-"""A page in the order of a joined value, looked for among the best values alone..
+"""A page in the order of a joined value, looked for among the best values alone.
 
 Asked for the best 100 of 23,525 runs, PostgreSQL joins all runs with their values before it sorts them: it can't know
 that nearly each value has a run that the search wants. Here the best values are taken first, somewhat more than the
