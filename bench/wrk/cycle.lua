@@ -1,18 +1,13 @@
--- Sends the requests of a file again and again, each connection beginning at another one.
+-- Sends the requests of a file in turn, whichever connection is free: the file's name, then a number of writers.
 -- The file: method, path and body (or nothing) of each request, a line each.
 --
--- In a body, @n@ is a number that grows with every request of the connection, and @c@ the connection's own number.
+-- In a body, @n@ is a number that grows with every request, and @c@ the writer's whose turn it is.
 
-local connections = 0
-
-function setup(thread)
-  thread:set("connection", connections)
-  connections = connections + 1
-end
-
+local writers
 local requests, number = {}, 0
 
 function init(arguments)
+  writers = tonumber(arguments[2])
   local lines = {}
   for line in io.lines(arguments[1]) do
     lines[#lines + 1] = line
@@ -35,11 +30,11 @@ end
 
 function request()
   number = number + 1
-  local chosen = requests[(number + connection - 1) % #requests + 1]
+  local chosen = requests[number % #requests + 1]
   if type(chosen) == "string" then
     return chosen
   end
-  return made(chosen, (chosen.body:gsub("@(%l)@", { n = number, c = connection })))
+  return made(chosen, (chosen.body:gsub("@(%l)@", { n = number, c = number % writers })))
 end
 
 function done(summary, latency, _)
