@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from railtrack.db import Db
 from railtrack.db.retry import until_settled
@@ -34,15 +34,22 @@ Write = Callable[[Db, Sequence[E]], Awaitable[Sequence[ApiError | None]]]
 It is called again with the same entries when it raises Conflict or a violation: nothing was committed then."""
 
 
+class _Waiting(NamedTuple, Generic[E]):
+    entry: E
+    weight: int
+    done: asyncio.Future[None]
+
+
 class GroupCommit(Generic[E]):
     """Entries in, each answered after the commit that holds it. One transaction at a time per worker."""
 
     def __init__(self, db: Db, write: Write[E]) -> None:
         self._db = db
         self._write = write
-        self._waiting: deque[tuple[E, asyncio.Future[None]]] = deque()
+        self._waiting: deque[_Waiting[E]] = deque()
         self._weight = 0
         self._writer: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.refused = 0
         self.grouped = 0
         self.groups = [0] * (SIZES + 1)
@@ -54,12 +61,15 @@ class GroupCommit(Generic[E]):
 
     async def submit(self, entry: E) -> None:
         """Return once the entry is committed. Raises its refusal, 429 when too much waits, 503 without a database."""
-        if self._weight + entry.weight > QUEUE_WEIGHT and self._waiting:
+        weight = entry.weight
+        if self._weight + weight > QUEUE_WEIGHT and self._waiting:
             self.refused += 1
             raise too_many("Too many writes are waiting for the database. Please retry.")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entry, done))
-        self._weight += entry.weight
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # a system call, before Python 3.12
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(_Waiting(entry, weight, done))
+        self._weight += weight
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all())
         await done
@@ -75,18 +85,18 @@ class GroupCommit(Generic[E]):
         finally:
             self._writer = None
 
-    def _next_group(self) -> list[tuple[E, asyncio.Future[None]]]:
+    def _next_group(self) -> list[_Waiting[E]]:
         group = [self._waiting.popleft()]
-        weight = group[0][0].weight
-        while self._waiting and weight + self._waiting[0][0].weight <= GROUP_WEIGHT:
+        weight = group[0].weight
+        while self._waiting and weight + self._waiting[0].weight <= GROUP_WEIGHT:
             group.append(self._waiting.popleft())
-            weight += group[-1][0].weight
+            weight += group[-1].weight
         self._weight -= weight
         return group
 
-    async def _write_group(self, group: list[tuple[E, asyncio.Future[None]]]) -> None:
+    async def _write_group(self, group: list[_Waiting[E]]) -> None:
         try:
-            refusals = await until_settled(partial(self._write, self._db, [entry for entry, _ in group]))
+            refusals = await until_settled(partial(self._write, self._db, [waiting.entry for waiting in group]))
         except ApiError as error:
             if len(group) > 1 and error.status != 503:
                 # One of them holds what the database does not take; alone, each fails or succeeds for itself.
@@ -100,8 +110,8 @@ class GroupCommit(Generic[E]):
             _answer(group, refusals)
 
 
-def _answer(group: Sequence[tuple[E, asyncio.Future[None]]], refusals: Sequence[Exception | None]) -> None:
-    for (_, done), refusal in zip(group, refusals, strict=True):
+def _answer(group: Sequence[_Waiting[E]], refusals: Sequence[Exception | None]) -> None:
+    for (_, _, done), refusal in zip(group, refusals, strict=True):
         if done.done():  # the client has gone meanwhile
             continue
         if refusal is None:

@@ -42,7 +42,7 @@ class Entry(msgspec.Struct):
     @property
     def weight(self) -> int:
         """Rows, a long text counting for several."""
-        texts = sum(len(value) for _, value in self.params) + sum(len(value) for _, value in self.tags)
+        texts = sum(len(value) for named in (self.params, self.tags) if named for _, value in named)
         return 1 + len(self.metrics) + len(self.params) + len(self.tags) + texts // 500
 
     @property
