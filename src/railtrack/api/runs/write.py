@@ -146,14 +146,27 @@ def _changed(entry: Entry, changed: list[tuple[str, str, str]]) -> ApiError:
 
 async def _stored_params(tx: Tx, entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
     """The params in question that are stored already."""
-    runs = sorted({entry.run_id for entry in entries if entry.params})
-    if not runs:
+    names = sorted({(entry.run_id, key) for entry in entries for key, _ in entry.params})
+    if not names:
         return {}
-    keys = sorted({key for entry in entries for key, _ in entry.params})
-    rows = await tx.fetch(
-        "SELECT run_uuid, key, value FROM params WHERE run_uuid = ANY($1) AND key = ANY($2)", runs, keys
-    )
+    if tx.engine == "postgresql":
+        rows = await tx.fetch(STORED_PARAMS, rows_parameter(NAME_COLUMNS, names))
+    else:
+        runs, keys = ({name[at] for name in names} for at in (0, 1))
+        rows = await tx.fetch(
+            "SELECT run_uuid, key, value FROM params WHERE run_uuid = ANY($1) AND key = ANY($2)",
+            sorted(runs),
+            sorted(keys),
+        )
     return {(run_id, key): value for run_id, key, value in rows}
+
+
+NAME_COLUMNS = {"run_uuid": "text", "key": "text"}
+STORED_PARAMS = f"""
+    SELECT params.run_uuid, params.key, params.value FROM {recordset(1, NAME_COLUMNS)}
+    JOIN params ON params.key = r.key AND params.run_uuid = r.run_uuid
+"""  # noqa: S608 (text of ours)
+"""By the primary key; two lists, which SQLite takes, have PostgreSQL compare each param of the runs with each key."""
 
 
 async def _write_params(tx: Tx, new: dict[tuple[str, str], str]) -> None:
