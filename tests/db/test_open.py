@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import asyncpg
 import pytest
 from tests.db.catalogue import catalogue, rows
 from tests.db.record_catalogue import recorded
@@ -65,16 +64,7 @@ def run_sql(url: str, *statements: str) -> None:
                 connection.execute(statement)
         connection.close()
     else:
-        asyncio.run(_run_on_postgres(url, statements))
-
-
-async def _run_on_postgres(url: str, statements: tuple[str, ...]) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
+        asyncio.run(databases.run_sql(url, *statements))
 
 
 def is_complete(url: str) -> bool:

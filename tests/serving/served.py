@@ -148,6 +148,11 @@ async def reply(send: Send, body: bytes, status: int = 200, *headers: tuple[byte
     await send({"type": "http.response.body", "body": body})
 
 
+async def refuse(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Answers without a look at the body."""
+    await reply(send, b"no", 403)
+
+
 async def mirror(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """Answers with all that came with the request."""
     try:

@@ -17,6 +17,7 @@ from tests.serving.served import (
     mirror,
     play,
     read,
+    refuse,
     reply,
     undated,
     upload,
@@ -164,9 +165,6 @@ def test_a_continue_is_sent_when_the_application_asks_for_the_body() -> None:
 
 
 def test_an_answer_without_a_continue_ends_the_connection() -> None:
-    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        await reply(send, b"no", 403)
-
     async def scene(served: Served) -> None:
         client = await served.client()
         await client.send(upload(5, "Expect: 100-continue"))
@@ -174,7 +172,7 @@ def test_an_answer_without_a_continue_ends_the_connection() -> None:
         assert (status, b"connection: close" in head) == (403, True)
         assert await client.rest() == b""
 
-    play(app, scene)
+    play(refuse, scene)
 
 
 def test_who_sends_a_large_body_reads_the_answer_that_came_early() -> None:

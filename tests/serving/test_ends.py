@@ -18,6 +18,7 @@ from tests.serving.served import (
     error_of,
     mirror,
     play,
+    refuse,
     reply,
     upload,
 )
@@ -130,9 +131,6 @@ def test_a_request_that_does_not_come_in_time_ends_the_connection(sent: bytes, l
 
 
 def test_who_takes_neither_its_answer_nor_the_end_is_cut_off() -> None:
-    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        await reply(send, b"no", 403)
-
     async def scene(served: Served) -> None:
         client = await served.client()
         await client.send(upload(1000))
@@ -142,7 +140,7 @@ def test_who_takes_neither_its_answer_nor_the_end_is_cut_off() -> None:
         await _passes(served, LINGER_S + 1)
         await served.until(lambda: served.worker.nr_conns == 0)
 
-    play(app, scene)
+    play(refuse, scene)
 
 
 def test_a_worker_that_ends_closes_what_is_idle_and_finishes_what_is_not() -> None:
