@@ -123,8 +123,7 @@ class Query:
     @property
     def fingerprint(self) -> bytes:
         """A short digest of what decides which rows there are, and in which order."""
-        tests = [test for _, test in self.order.tests]
-        query = (self.table, self.where, self.order.joins, tests, self.order.by, self.values)
+        query = (self.table, self.where, self.order.joins, self.order.conditions, self.order.by, self.values)
         return blake2b(_packed(query), digest_size=FINGERPRINT_BYTES).digest()
 
     def last_of(self, page_token: str) -> list[Value] | None:
@@ -148,10 +147,9 @@ class Query:
             rows = f"SELECT {self.table}.* FROM {source} WHERE {' AND '.join(step)}"  # noqa: S608 (text of ours)
             tables.append(f"step{number} AS MATERIALIZED ({rows})")
             source = f"step{number} AS {self.table}"
-        tests = [test for _, test in self.order.tests]
         sql = (
             f"SELECT {self.columns}, {', '.join(term.column for term in self.order.terms)} "  # noqa: S608 (as above)
-            f"FROM {' '.join([source, *self.order.joins])} WHERE {' AND '.join([*final, *tests])} "
+            f"FROM {' '.join([source, *self.order.joins])} WHERE {' AND '.join([*final, *self.order.conditions])} "
             f"ORDER BY {self.order.by} LIMIT {parameters.add(limit)}"
         )
         return f"WITH {', '.join(tables)} {sql}" if tables else sql, parameters.values

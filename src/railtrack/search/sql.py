@@ -264,6 +264,10 @@ class Order:
     """Where the first of joins may begin with the best of its values."""
 
     @property
+    def conditions(self) -> list[str]:
+        return [test for _, test in self.tests]
+
+    @property
     def by(self) -> str:
         return spelled(self.terms)
 

@@ -72,6 +72,11 @@ async def load_run(db: Db, run_id: str) -> Run:
     return run
 
 
+DATASET_LINK = "destination_type = 'RUN' AND source_type = 'DATASET'"
+INPUT_LINK = "source_type = 'RUN_INPUT' AND destination_type = 'MODEL_INPUT'"
+OUTPUT_LINK = "source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'"
+"""Which rows of `inputs` are datasets that a run read, models that it read, and models that it made."""
+
 COMPLETE = f"""
     SELECT {INFO_COLUMNS}, metrics.*, params.*, tags.*, has_datasets, inputs, outputs, steps
     FROM runs
@@ -83,16 +88,16 @@ COMPLETE = f"""
     CROSS JOIN LATERAL (
         SELECT EXISTS (
             SELECT 1 FROM inputs
-            WHERE destination_id = runs.run_uuid AND destination_type = 'RUN' AND source_type = 'DATASET'
+            WHERE destination_id = runs.run_uuid AND {DATASET_LINK}
         ) AS has_datasets
     ) AS read_datasets
     CROSS JOIN LATERAL (
         SELECT ARRAY_AGG(destination_id) AS inputs FROM inputs
-        WHERE source_id = runs.run_uuid AND source_type = 'RUN_INPUT' AND destination_type = 'MODEL_INPUT'
+        WHERE source_id = runs.run_uuid AND {INPUT_LINK}
     ) AS read_models
     CROSS JOIN LATERAL (
         SELECT ARRAY_AGG(destination_id) AS outputs, ARRAY_AGG(step) AS steps FROM inputs
-        WHERE source_id = runs.run_uuid AND source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'
+        WHERE source_id = runs.run_uuid AND {OUTPUT_LINK}
     ) AS made_models
     WHERE runs.run_uuid = $1
 """  # noqa: S608 (texts of ours)
@@ -116,13 +121,13 @@ def _complete(row: Row) -> tuple[Run, bool]:
 METRIC, PARAM, TAG, DATASET, MODEL_INPUT, MODEL_OUTPUT = range(6)
 LINKS = f"""
     SELECT {DATASET} AS kind, destination_id AS run_id, source_id AS id, CAST(NULL AS BIGINT) AS step FROM inputs
-    WHERE destination_id = ANY($1) AND destination_type = 'RUN' AND source_type = 'DATASET'
+    WHERE destination_id = ANY($1) AND {DATASET_LINK}
     UNION ALL
     SELECT {MODEL_INPUT}, source_id, destination_id, NULL FROM inputs
-    WHERE source_id = ANY($1) AND source_type = 'RUN_INPUT' AND destination_type = 'MODEL_INPUT'
+    WHERE source_id = ANY($1) AND {INPUT_LINK}
     UNION ALL
     SELECT {MODEL_OUTPUT}, source_id, destination_id, step FROM inputs
-    WHERE source_id = ANY($1) AND source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'
+    WHERE source_id = ANY($1) AND {OUTPUT_LINK}
 """  # noqa: S608 (numbers of ours)
 ROWS = f"""
     SELECT {METRIC}, run_uuid, key, NULL, CASE WHEN is_nan THEN NULL ELSE value END, COALESCE(timestamp, 0), step
