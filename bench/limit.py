@@ -22,7 +22,7 @@ from tests.servers.postgres import embedded_binaries
 
 from bench.loads import Request
 from railtrack.app import App
-from railtrack.config import load as load_settings
+from railtrack.config.settings import load as load_settings
 from railtrack.db import postgres
 
 JSON = {"Content-Type": "application/json"}

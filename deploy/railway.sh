@@ -1,6 +1,6 @@
 #!/bin/sh
 # Puts Railtrack on Railway by Railway's command line: docs/deploy.md, method 2. Shows the commands, and runs them only
-# with --apply. Settings of the server itself belong into src/railtrack/config.py, not in here.
+# with --apply. Settings of the server itself belong into src/railtrack/config/settings.py, not in here.
 set -eu
 
 usage() {

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes, urlencode
 
 from railtrack.app import App
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 
 API = "/api/2.0/mlflow/"
 

@@ -8,7 +8,7 @@ from tests.client import Client, running_app
 from tests.servers.databases import ENGINES, WEBHOOK_KEY
 from tests.servers.postgres import PostgresServer, postgres_server
 
-from railtrack.config import Settings, load
+from railtrack.config.settings import Settings, load
 from railtrack.db import Db
 from railtrack.db.open import open_database, prepare
 from railtrack.db.url import parse_database_url

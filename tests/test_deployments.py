@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from railtrack.artifacts.s3_open import region_of
-from railtrack.config import find, load
+from railtrack.config.lookup import notes
+from railtrack.config.settings import find, load
 from railtrack.db.url import parse_database_url
 from railtrack.errors import StartError
 from railtrack.serving.processes import addresses
-from railtrack.setting import notes
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "c2VjcmV0"}
 GUIDE = {

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from railtrack.api import endpoints
-from railtrack.config import SETTINGS
+from railtrack.config.settings import SETTINGS
 from railtrack.monitoring.exposition import FAMILIES
 
 DOCS = Path(__file__).parents[1] / "docs"

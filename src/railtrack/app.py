@@ -12,7 +12,7 @@ from railtrack.api import endpoints
 from railtrack.api.runs.creations import create_runs
 from railtrack.api.runs.write import write_entries
 from railtrack.artifacts import ArtifactStores
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.context import Context
 from railtrack.db import Db
 from railtrack.db.group import GroupCommit

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.db import Db
 from railtrack.db.group import GroupCommit
 from railtrack.monitoring.counts import WorkerCounts

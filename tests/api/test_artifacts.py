@@ -10,7 +10,7 @@ import pytest
 from tests.client import Answer, Client
 
 from railtrack.api import artifact_files
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.db import Db
 
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"

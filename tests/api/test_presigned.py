@@ -12,7 +12,7 @@ from tests.client import Answer, Client, running_app
 from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.s3 import S3Server, s3_server
 
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.db import Db
 
 MPU = "/api/2.0/mlflow-artifacts/mpu"

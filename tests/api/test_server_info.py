@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.client import Client, running_app
 
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 
 
 async def test_clients_and_the_ui_learn_what_this_server_offers(client: Client) -> None:

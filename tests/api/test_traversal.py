@@ -18,7 +18,7 @@ from tests.client import Answer, Client, running_app
 from tests.servers.s3 import S3Server, s3_server
 
 from railtrack.api import endpoints
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.db import Db
 
 SECRET = b"what is outside"

@@ -9,7 +9,7 @@ from tests.servers.s3 import S3Server, s3_server
 from tests.servers.s3_quirks import BUCKET, QuirkyS3, quirky_s3
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.config import load
+from railtrack.config.settings import load
 
 
 @pytest.fixture(scope="session")

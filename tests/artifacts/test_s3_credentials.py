@@ -15,7 +15,7 @@ from tests.servers.s3 import S3Server
 
 from railtrack.artifacts import s3_roles
 from railtrack.artifacts.s3_credentials import aws_host, provider_of
-from railtrack.config import load
+from railtrack.config.settings import load
 from railtrack.errors import ApiError
 
 KEYS = {"AWS_ACCESS_KEY_ID": "STATIC", "AWS_SECRET_ACCESS_KEY": "secret"}

@@ -11,7 +11,7 @@ from tests.servers.s3_quirks import BUCKET, QuirkyS3
 from railtrack.artifacts import ArtifactStores
 from railtrack.artifacts.s3 import S3Store
 from railtrack.artifacts.s3_open import endpoint_of
-from railtrack.config import load
+from railtrack.config.settings import load
 
 SEOUL = "ap-northeast-2"
 

@@ -9,7 +9,7 @@ import pytest
 from railtrack.artifacts import ArtifactStores
 from railtrack.artifacts.s3 import S3Store
 from railtrack.artifacts.s3_open import is_virtual, region_of
-from railtrack.config import load
+from railtrack.config.settings import load
 from railtrack.errors import ApiError, StartError
 from railtrack.outgoing.http_client import Origin
 
@@ -162,7 +162,7 @@ def test_an_s3_location_without_a_bucket_is_refused(uri: str) -> None:
 
 def test_s3_is_loaded_only_where_there_is_a_location_for_it() -> None:
     script = (
-        "import sys; from railtrack.artifacts import ArtifactStores; from railtrack.config import load; "
+        "import sys; from railtrack.artifacts import ArtifactStores; from railtrack.config.settings import load; "
         "ArtifactStores(load({'default_artifact_root': sys.argv[1]}, {})); print(*sys.modules)"
     )
     loaded = {

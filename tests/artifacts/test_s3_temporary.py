@@ -14,7 +14,7 @@ from railtrack.artifacts.s3 import S3Store
 from railtrack.artifacts.s3_open import provider_of
 from railtrack.artifacts.s3_sign import Credentials
 from railtrack.artifacts.s3_temporary import EARLY_S, LAST_S, TemporaryCredentials
-from railtrack.config import load
+from railtrack.config.settings import load
 from railtrack.errors import ApiError, unavailable
 
 

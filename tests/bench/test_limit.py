@@ -9,7 +9,7 @@ from bench.limit import CONNECTION, NUMBER, Transaction, alone_grouped, pgbench,
 from bench.loads import Request, post
 from tests.servers.postgres import PostgresServer
 
-from railtrack.config import load
+from railtrack.config.settings import load
 from railtrack.db.open import open_database, prepare
 from railtrack.db.url import parse_database_url
 

@@ -8,7 +8,7 @@ from tests.servers.s3_quirks import BUCKET, QuirkyS3, error, quirky_s3
 
 from railtrack.checks import Finding
 from railtrack.checks.artifacts import check_artifacts
-from railtrack.config import load
+from railtrack.config.settings import load
 from railtrack.errors import StartError
 
 

@@ -2,7 +2,7 @@
 
 from railtrack.checks.machine import descriptors_finding, memory_finding, python_finding
 from railtrack.checks.memory import memory_at_rest
-from railtrack.config import load
+from railtrack.config.settings import load
 from railtrack.serving.processes import DESCRIPTORS
 
 MB = 1 << 20

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from railtrack.checks.memory import MB, memory_limit, memory_needed, memory_warnings
-from railtrack.config import load
+from railtrack.config.settings import load
 
 NO_LIMIT_V1 = "9223372036854771712\n"
 

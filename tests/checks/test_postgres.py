@@ -12,7 +12,7 @@ from tests.servers.postgres import PostgresServer
 from railtrack.checks import Finding
 from railtrack.checks.database import check_database
 from railtrack.checks.postgres import clock_finding, distance_finding
-from railtrack.config import load
+from railtrack.config.settings import load
 from railtrack.db import schema
 from railtrack.db.open import open_database, prepare
 from railtrack.db.url import parse_database_url

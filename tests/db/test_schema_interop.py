@@ -12,7 +12,7 @@ from tests.db.catalogue import catalogue
 from tests.db.record_catalogue import recorded
 from tests.db.with_mlflow import mlflow_store
 
-from railtrack.config import load
+from railtrack.config.settings import load
 from railtrack.db.open import open_database, prepare
 from railtrack.db.url import parse_database_url
 

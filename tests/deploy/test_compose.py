@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.config import SETTINGS, load
+from railtrack.config.settings import SETTINGS, load
 from railtrack.db.url import parse_database_url
 from railtrack.serving.processes import GRACE_S
 

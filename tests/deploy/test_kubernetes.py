@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from railtrack.api import endpoints
-from railtrack.config import SETTINGS, load
+from railtrack.config.settings import SETTINGS, load
 from railtrack.db.url import parse_database_url
 from railtrack.serving.processes import GRACE_S
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from railtrack.api import endpoints
-from railtrack.config import SETTINGS, load
+from railtrack.config.settings import SETTINGS, load
 from railtrack.serving.processes import GRACE_S
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.servers.railway import Railway
 
-from railtrack.config import SETTINGS
+from railtrack.config.settings import SETTINGS
 from railtrack.serving.processes import GRACE_S
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from tests.docs.pages import DOCS, ENGLISH, GUIDES, KOREAN, PLATFORMS, Page
 from tests.servers.railway import Railway
 
 from railtrack.cli import COMMANDS
-from railtrack.config import SETTINGS, load
+from railtrack.config.settings import SETTINGS, load
 from railtrack.db.url import parse_database_url
 
 ROOT = DOCS.parent

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.client import Client, running_app
 
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.db import Db
 from railtrack.monitoring import access_log
 from railtrack.monitoring.access_log import AccessLog

@@ -10,7 +10,7 @@ from tests.client import Client, running_app
 from tests.monitoring.scrape import Scrape
 
 from railtrack.api import endpoints
-from railtrack.config import Settings, load
+from railtrack.config.settings import Settings, load
 from railtrack.db import Conflict, Db
 from railtrack.db.retry import until_settled
 from railtrack.errors import ApiError

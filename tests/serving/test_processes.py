@@ -14,7 +14,7 @@ from tests.faults.http_load import Connection
 from tests.servers.processes import free_port
 from tests.servers.railtrack import command, railtrack_server
 
-from railtrack.config import load
+from railtrack.config.settings import load
 from railtrack.errors import StartError
 from railtrack.serving.processes import DESCRIPTORS, LISTENING, Worker, addresses, listeners
 
@@ -63,7 +63,7 @@ def test_gunicorn_has_the_private_names_that_the_worker_uses() -> None:
 TOLD_TO_END_AT_BIRTH = """
 import os, signal, sys
 from railtrack import serving
-from railtrack.config import load
+from railtrack.config.settings import load
 from railtrack.serving.processes import Server, listeners
 
 serving.GRACE_S = 3600

@@ -7,7 +7,7 @@ import pytest
 from tests.client import Client, running_app
 from tests.servers.webhook_receiver import Receiver, receiving
 
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.db import Db
 
 

@@ -10,7 +10,7 @@ from tests.client import Client, running_app
 from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.webhook_receiver import Received, Receiver, Reply
 
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.db import Db
 from railtrack.webhooks.delivery import LONGEST_PAUSE_S, pause_after
 from railtrack.webhooks.outbox import PAYLOAD_LIMIT, WAITING_LIMIT

@@ -6,7 +6,7 @@ import pytest
 from cryptography.fernet import Fernet
 from tests.servers.databases import WEBHOOK_KEY
 
-from railtrack.config import load
+from railtrack.config.settings import load
 from railtrack.errors import ApiError, StartError
 from railtrack.webhooks.secret import CannotOpen, Vault
 

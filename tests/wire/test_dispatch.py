@@ -7,7 +7,7 @@ import json
 import pytest
 from tests.client import Client, running_app
 
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.wire.dispatch import REQUEST_ID
 
 

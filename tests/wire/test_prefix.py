@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.client import Client, running_app
 
-from railtrack.config import Settings, load
+from railtrack.config.settings import Settings, load
 from railtrack.db import Db
 from railtrack.errors import StartError
 

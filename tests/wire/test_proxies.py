@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from tests.client import Client, running_app
 
-from railtrack.config import Settings, load
+from railtrack.config.settings import Settings, load
 from railtrack.db import Db
 from railtrack.errors import StartError
 from railtrack.wire.proxies import TrustedProxies

@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from railtrack.artifacts import PROXY, ArtifactStores, Location
 from railtrack.checks.client import Client, Unexpected
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.errors import ApiError
 
 BYTES = 300_000

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from railtrack.artifacts import ArtifactStores
 from railtrack.checks import Check, Finding, ok, problem, run_checks, skipped, warning
 from railtrack.checks.start import check_artifact_locations, check_credentials, try_bucket
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import ApiError, StartError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from railtrack.checks import Finding, ok, problem, skipped, told
 from railtrack.checks.folders import in_thread
 from railtrack.checks.postgres import check_server
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.db import Db, schema
 from railtrack.db.open import look, open_database, wait_for_database
 from railtrack.db.retry import until_settled

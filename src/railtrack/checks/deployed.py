@@ -16,7 +16,7 @@ from railtrack.checks import Finding, Status, ok, problem, skipped, warning
 from railtrack.checks.artifact_trip import ArtifactTrip
 from railtrack.checks.client import Client, Unexpected
 from railtrack.clock import now_ms
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.errors import ApiError
 
 HEALTHY = {b'{"status": "ok"}': "Railtrack", b"OK": "MLflow's own server"}

@@ -13,10 +13,10 @@ from railtrack.checks.folders import check_folders
 from railtrack.checks.machine import check_descriptors, check_memory, check_python
 from railtrack.checks.ports import check_ports
 from railtrack.checks.settings import Resolved, check_login, check_settings, resolved, wrong_fields
-from railtrack.config import Settings, settings_of
+from railtrack.config.lookup import Found, default_of
+from railtrack.config.settings import Settings, settings_of
 from railtrack.db.url import parse_database_url
 from railtrack.errors import StartError
-from railtrack.setting import Found, default_of
 
 
 class _Subject(NamedTuple):

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from railtrack.checks import Finding, ok, problem, told, warning
 from railtrack.checks.start import Folder, check_folder, folders
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.db.url import parse_database_url
 from railtrack.errors import StartError
 

@@ -6,7 +6,7 @@ import sys
 
 from railtrack.checks import Finding, ok, problem, warning
 from railtrack.checks.memory import MB, memory_at_rest, memory_limit, memory_needed, memory_warnings
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.serving.connection import CONNECTIONS_LIMIT
 from railtrack.serving.processes import DESCRIPTORS
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 
 MB = 1 << 20
 MASTER_MB = 40

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from railtrack.checks import Finding, ok, problem
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.errors import StartError
 from railtrack.outgoing.http_client import HttpClient, Origin
 from railtrack.serving.processes import addresses, listen

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from railtrack.checks import Finding, ok, problem, warning
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.db import Db, Tx, schema
 
 OLDEST = 120000

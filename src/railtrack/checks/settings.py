@@ -6,10 +6,10 @@ from typing import NamedTuple
 from railtrack.artifacts.s3_open import region_of
 from railtrack.checks import Finding, ok, told, warning
 from railtrack.checks.start import login_warnings
-from railtrack.config import Settings
+from railtrack.config.lookup import Found
+from railtrack.config.settings import Settings
 from railtrack.db.url import parse_database_url
 from railtrack.errors import StartError
-from railtrack.setting import Found
 
 
 class Resolved(NamedTuple):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from railtrack.artifacts import PROXIED, ArtifactStores
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.db.url import DatabaseUrl
 from railtrack.errors import ApiError, StartError
 

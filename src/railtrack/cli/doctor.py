@@ -16,8 +16,8 @@ from railtrack.checks.doctor import Examination, examine
 from railtrack.checks.report import Paper, as_json, columns, exit_code, summary, table, verdict
 from railtrack.checks.settings import Resolved
 from railtrack.cli.flags import add_flags
-from railtrack.config import find
-from railtrack.setting import Found
+from railtrack.config.lookup import Found
+from railtrack.config.settings import find
 
 INTERRUPTED = 130
 """What shells make of an end by SIGINT."""

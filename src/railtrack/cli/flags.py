@@ -2,7 +2,7 @@
 
 import argparse
 
-from railtrack.config import SETTINGS
+from railtrack.config.settings import SETTINGS
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

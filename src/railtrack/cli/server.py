@@ -15,13 +15,13 @@ from railtrack.checks.start import (
     try_buckets,
 )
 from railtrack.cli.flags import add_flags
-from railtrack.config import Settings, find, log_settings, settings_of
+from railtrack.config.lookup import notes
+from railtrack.config.settings import Settings, find, log_settings, settings_of
 from railtrack.db.open import open_database, prepare, wait_for_database
 from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import StartError
 from railtrack.monitoring import logs
 from railtrack.monitoring.masking import hide
-from railtrack.setting import notes
 
 log = logging.getLogger("railtrack")
 

@@ -13,7 +13,7 @@ from railtrack.checks import Finding
 from railtrack.checks.client import Client, basic
 from railtrack.checks.deployed import STEPS, Visit, verify
 from railtrack.checks.report import Paper, as_json, exit_code, lines_of, summary, verdict
-from railtrack.config import client_login, client_settings
+from railtrack.config.settings import client_login, client_settings
 from railtrack.errors import StartError
 
 LIMIT_S = 120.0

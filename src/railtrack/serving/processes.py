@@ -18,7 +18,7 @@ from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers import gasgi
 
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.errors import StartError
 from railtrack.monitoring.cells import SLOTS
 from railtrack.monitoring.logs import formatter

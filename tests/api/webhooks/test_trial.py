@@ -11,7 +11,7 @@ from tests.servers.processes import free_port, until
 from tests.servers.webhook_receiver import Receiver, Reply, receiving
 
 from railtrack.api.webhooks.trial import AT_ONCE
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.db import Db
 
 

@@ -8,7 +8,7 @@ from tests.api.registry.models import assert_invalid
 from tests.client import Client, running_app
 from tests.servers.databases import WEBHOOK_KEY
 
-from railtrack.config import Settings
+from railtrack.config.settings import Settings
 from railtrack.db import Db
 from railtrack.webhooks.secret import Vault
 

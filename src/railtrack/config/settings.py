@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from railtrack import values
-from railtrack.pasted import cleaned
-from railtrack.setting import Found, Setting, default_of, look_up
+from railtrack.config.lookup import Found, Setting, default_of, look_up
+from railtrack.config.sanitize import cleaned
+from railtrack.config.settings import parsers as values
 
 
 @dataclass(frozen=True, slots=True)

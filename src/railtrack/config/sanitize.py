@@ -1,5 +1,5 @@
 """What people and platforms leave in a setting's text: blanks and quotes around it, references that nobody resolved,
-placeholders of a guide, addresses of Kubernetes' services. config.py asks; no setting is named in here.
+placeholders of a guide, addresses of Kubernetes' services. config/settings.py asks; no setting is named in here.
 """
 
 import re

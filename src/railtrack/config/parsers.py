@@ -1,4 +1,4 @@
-"""What the text of a setting means, a function for each kind of value. Which settings there are: config.py.
+"""What the text of a setting means, a function for each kind of value. Which settings there are: config/settings.py.
 
 Each raises ValueError with what is wrong, put so that it follows the setting's name and text.
 """

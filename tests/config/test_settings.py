@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from railtrack.config import SETTINGS, load
+from railtrack.config.parsers import is_loopback
+from railtrack.config.settings import SETTINGS, load
 from railtrack.errors import StartError
-from railtrack.values import is_loopback
 
 
 def test_without_anything_it_is_sqlite_and_a_folder_on_this_machine_only(

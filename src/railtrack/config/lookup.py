@@ -1,13 +1,13 @@
-"""A setting: where its text is looked for, what that means, what is to be said of it. Which there are: config.py."""
+"""A setting: where its text is looked for, what that means, what is to be said of it. Which there are: config/settings.py."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from railtrack import values
+from railtrack.config.sanitize import cleaned, is_service_link, unresolved
+from railtrack.config.settings import parsers as values
 from railtrack.errors import StartError
-from railtrack.pasted import cleaned, is_service_link, unresolved
 
 RAILWAY = ("RAILWAY_PROJECT_ID", "RAILWAY_ENVIRONMENT_ID", "RAILWAY_SERVICE_ID")
 """What Railway sets in every container. A reference that leads nowhere becomes an empty value there."""

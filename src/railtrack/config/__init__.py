@@ -1,0 +1,1 @@
+"""Settings of the server: the table, where values come from, and how they are parsed."""
