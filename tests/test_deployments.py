@@ -9,7 +9,7 @@ from railtrack.config.lookup import notes
 from railtrack.config.settings import find, load
 from railtrack.db.url import parse_database_url
 from railtrack.errors import StartError
-from railtrack.serving.processes import addresses
+from railtrack.http_server.processes import addresses
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "c2VjcmV0"}
 GUIDE = {

@@ -3,7 +3,7 @@
 from railtrack.checks.machine import descriptors_finding, memory_finding, python_finding
 from railtrack.checks.memory import memory_at_rest
 from railtrack.config.settings import load
-from railtrack.serving.processes import DESCRIPTORS
+from railtrack.http_server.processes import DESCRIPTORS
 
 MB = 1 << 20
 

@@ -10,7 +10,7 @@ import yaml
 from railtrack.artifacts import ArtifactStores
 from railtrack.config.settings import SETTINGS, load
 from railtrack.db.url import parse_database_url
-from railtrack.serving.processes import GRACE_S
+from railtrack.http_server.processes import GRACE_S
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())

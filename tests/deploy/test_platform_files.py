@@ -8,7 +8,7 @@ import yaml
 
 from railtrack.api import endpoints
 from railtrack.config.settings import SETTINGS, load
-from railtrack.serving.processes import GRACE_S
+from railtrack.http_server.processes import GRACE_S
 
 ROOT = Path(__file__).parents[2]
 OURS = {name for setting in SETTINGS for name in setting.variables}

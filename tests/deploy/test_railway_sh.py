@@ -9,7 +9,7 @@ import pytest
 from tests.servers.railway import Railway
 
 from railtrack.config.settings import SETTINGS
-from railtrack.serving.processes import GRACE_S
+from railtrack.http_server.processes import GRACE_S
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "deploy" / "railway.sh"

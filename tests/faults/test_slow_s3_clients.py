@@ -16,7 +16,7 @@ from tests.servers.processes import until
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 from tests.servers.s3 import S3Server, s3_server
 
-from railtrack.serving.processes import TRIM_EVERY_S
+from railtrack.http_server.processes import TRIM_EVERY_S
 
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 SLOW = 50
@@ -184,7 +184,7 @@ def test_who_vanishes_between_two_parts_leaves_no_part(server: RailtrackServer, 
 def test_a_server_that_ends_takes_its_unfinished_uploads_back(s3: S3Server, tmp_path: Path) -> None:
     bucket = s3.new_bucket("stopped")
     environment = {**s3.environment, "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{bucket}"}
-    constants = {"railtrack.serving.processes.UNDO_S": 20, "railtrack.serving.processes.GRACE_S": 21}
+    constants = {"railtrack.http_server.processes.UNDO_S": 20, "railtrack.http_server.processes.GRACE_S": 21}
     with railtrack_server(tmp_path, workers=1, environment=environment, constants=constants) as server:
 
         async def play() -> None:

@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """First-level parts of the package, and the others that each may import."""
 
-ONLY_IN = {"asyncpg": "db/postgres.py", "sqlite3": "db/sqlite.py", "gunicorn": "serving/processes.py"}
+ONLY_IN = {"asyncpg": "db/postgres.py", "sqlite3": "db/sqlite.py", "gunicorn": "http_server/processes.py"}
 """Drivers stay at the edge."""
 
 SHARED = {"rows", "shapes"}

@@ -11,8 +11,8 @@ from tests.monitoring.scrape import Scrape
 from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
+from railtrack.http_server.processes import free_slot
 from railtrack.monitoring.cells import SLOTS
-from railtrack.serving.processes import free_slot
 
 CONNECTIONS = 12
 EACH = 5

@@ -32,7 +32,7 @@ sys.exit(cli.main())
 class RailtrackServer:
     """`url` is where it answers; `folder` holds its data and log. It can be stopped and started again.
 
-    `constants`: times that the server shall have instead of its own ("railtrack.serving.processes.GRACE_S": 5).
+    `constants`: times that the server shall have instead of its own ("railtrack.http_server.processes.GRACE_S": 5).
     """
 
     def __init__(

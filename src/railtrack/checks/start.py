@@ -1,7 +1,7 @@
 """What the start of the server and `railtrack doctor` both check, so that both tell it in the same words.
 
 Each raises StartError for what no waiting mends. What concerns the database alone is in db/open.py, sockets are in
-serving/processes.py.
+http_server/processes.py.
 """
 
 import os

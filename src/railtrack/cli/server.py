@@ -107,7 +107,7 @@ async def try_stores(settings: Settings) -> None:
 def serve(settings: Settings) -> None:
     # Imported this late so that a wrong setting is told at once.
     from railtrack.app import preloaded
-    from railtrack.serving.processes import Server, allow_descriptors, give_memory_back, listeners
+    from railtrack.http_server.processes import Server, allow_descriptors, give_memory_back, listeners
 
     sockets = listeners(settings)
     allow_descriptors()

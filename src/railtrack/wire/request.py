@@ -172,7 +172,7 @@ class HttpRequest:
 
     async def body(self, limit: int = BODY_LIMIT) -> bytes:
         """The whole body, refused when it is longer than `limit` bytes."""
-        whole: bytes | None = self._scope.get("body")  # where it came with the head: serving/exchange.py
+        whole: bytes | None = self._scope.get("body")  # where it came with the head: http_server/exchange.py
         if whole is not None and len(whole) <= min(limit, LARGE_BODY):
             self.received = len(whole)
             return whole

@@ -9,10 +9,10 @@ import math
 import time
 from typing import Protocol, cast
 
-from railtrack.serving.answer import last_words
-from railtrack.serving.body import Chunked, Counted, body_reader
-from railtrack.serving.exchange import App, Exchange
-from railtrack.serving.head import END, Head, Refused, check_beginning, read_head
+from railtrack.http_server.exchange import App, Exchange
+from railtrack.http_server.request_body import Chunked, Counted, body_reader
+from railtrack.http_server.request_head import END, Head, Refused, check_beginning, read_head
+from railtrack.http_server.response_head import last_words
 
 CONNECTIONS_LIMIT = 1000
 """Open connections of one worker."""

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from tests.serving.served import (
+from tests.http_server.served import (
     ALL,
     CHUNKS,
     GET,
@@ -23,8 +23,8 @@ from tests.serving.served import (
     upload,
 )
 
-from railtrack.serving import connection
-from railtrack.serving.connection import (
+from railtrack.http_server import connection
+from railtrack.http_server.connection import (
     FIRST_REQUEST_LIMIT_S,
     HEAD_LIMIT_S,
     KEEP_ALIVE_S,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from railtrack.serving.body import LINE_LIMIT, Chunked, Counted
-from railtrack.serving.head import FIELD_LIMIT, Refused
+from railtrack.http_server.request_body import LINE_LIMIT, Chunked, Counted
+from railtrack.http_server.request_head import FIELD_LIMIT, Refused
 
 NEXT = b"GET / HTTP/1.1\r\n"
 CHUNKS = b"3\r\nabc\r\nA;x=y\r\n0123456789\r\n01\r\n\r\r\n0\r\nX-Trailer: z\r\n\r\n"

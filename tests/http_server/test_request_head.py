@@ -5,7 +5,7 @@ import random
 import httptools
 import pytest
 
-from railtrack.serving.head import (
+from railtrack.http_server.request_head import (
     CHUNKED,
     END,
     FIELD_LIMIT,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from railtrack.serving.head import CHUNKED, FIELD_LIMIT, FIELD_LINE, Refused
+from railtrack.http_server.request_head import CHUNKED, FIELD_LIMIT, FIELD_LINE, Refused
 
 Put = Callable[[bytes], None]
 

@@ -1,7 +1,7 @@
 """The processes: gunicorn's master and its ASGI workers, the sockets they share, and how they end.
 
 Nothing of the application is in here but its import; cli/server.py starts it. The worker uses a few private names
-of gunicorn 27 (pinned below 28; tests/serving/test_processes.py holds each of them to what is expected here).
+of gunicorn 27 (pinned below 28; tests/http_server/test_processes.py holds each of them to what is expected here).
 """
 
 import ctypes
@@ -20,10 +20,10 @@ from gunicorn.workers import gasgi
 
 from railtrack.config.settings import Settings
 from railtrack.errors import StartError
+from railtrack.http_server.connection import CONNECTIONS_LIMIT, Connection
+from railtrack.http_server.response_head import date_line
 from railtrack.monitoring.cells import SLOTS
 from railtrack.monitoring.logs import formatter
-from railtrack.serving.answer import date_line
-from railtrack.serving.connection import CONNECTIONS_LIMIT, Connection
 
 GRACE_S = 30
 UNDO_S = 5

@@ -16,7 +16,7 @@ from tests.servers.railtrack import command, railtrack_server
 
 from railtrack.config.settings import load
 from railtrack.errors import StartError
-from railtrack.serving.processes import DESCRIPTORS, LISTENING, Worker, addresses, listeners
+from railtrack.http_server.processes import DESCRIPTORS, LISTENING, Worker, addresses, listeners
 
 
 def test_the_platforms_port_is_listened_on_beside_ours() -> None:
@@ -47,7 +47,7 @@ def test_a_port_that_is_taken_is_told_with_who_asked_for_it() -> None:
 
 
 def test_gunicorn_has_the_private_names_that_the_worker_uses() -> None:
-    """If one of these fails with a newer gunicorn, serving/processes.py has to be read again before the pin moves."""
+    """If one of these fails with a newer gunicorn, http_server/processes.py has to be read again before the pin moves."""
     serving = inspect.getsource(gasgi.ASGIWorker._serve)
     assert "lambda: ASGIProtocol(self)" in serving
     assert "while self.alive:" in serving
@@ -62,9 +62,9 @@ def test_gunicorn_has_the_private_names_that_the_worker_uses() -> None:
 
 TOLD_TO_END_AT_BIRTH = """
 import os, signal, sys
-from railtrack import serving
+from railtrack import http_server as serving
 from railtrack.config.settings import load
-from railtrack.serving.processes import Server, listeners
+from railtrack.http_server.processes import Server, listeners
 
 serving.GRACE_S = 3600
 
@@ -154,7 +154,7 @@ async def _asked_as_a_proxy_does(port: int) -> int:
 )
 def test_the_limit_of_open_files_is_raised_as_far_as_it_may(soft: int, hard: int, allowed: int) -> None:
     script = (
-        "import resource; from railtrack.serving.processes import allow_descriptors; "
+        "import resource; from railtrack.http_server.processes import allow_descriptors; "
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard})); allow_descriptors(); "
         "print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
     )

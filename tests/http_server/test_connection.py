@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from tests.serving.served import (
+from tests.http_server.served import (
     ALL,
     GET,
     POST,
@@ -23,8 +23,8 @@ from tests.serving.served import (
     upload,
 )
 
-from railtrack.serving.connection import HELD_LIMIT
-from railtrack.serving.exchange import CONTINUE
+from railtrack.http_server.connection import HELD_LIMIT
+from railtrack.http_server.exchange import CONTINUE
 
 
 def test_requests_are_answered_in_order_wherever_they_are_split() -> None:

@@ -10,8 +10,8 @@ import msgspec
 import uvloop
 from tests.servers.processes import PATIENCE_SECONDS, until
 
-from railtrack.serving.answer import date_line
-from railtrack.serving.connection import Connection
+from railtrack.http_server.connection import Connection
+from railtrack.http_server.response_head import date_line
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]

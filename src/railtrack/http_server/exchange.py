@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
-from railtrack.serving.answer import answer_head, content_length, last_words
-from railtrack.serving.head import Head
+from railtrack.http_server.request_head import Head
+from railtrack.http_server.response_head import answer_head, content_length, last_words
 
 log = logging.getLogger("railtrack")
 
