@@ -11,7 +11,7 @@ from railtrack.artifacts.s3 import S3Store
 from railtrack.artifacts.s3_open import is_virtual, region_of
 from railtrack.config.settings import load
 from railtrack.errors import ApiError, StartError
-from railtrack.outgoing.http_client import Origin
+from railtrack.http_client.client import Origin
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
 ROOT = {**KEYS, "MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://bucket/root"}

@@ -20,7 +20,7 @@ from railtrack.artifacts.s3_sign import Query
 from railtrack.artifacts.s3_upload import abort, complete, create, upload
 from railtrack.artifacts.store import CompletedPart, Entry, Page, is_folder, no_such
 from railtrack.errors import invalid
-from railtrack.outgoing.http_client import HttpAnswer, TransferError
+from railtrack.http_client.client import HttpAnswer, TransferError
 
 PAGE = 1000
 """Keys that S3 lists or deletes at a time."""

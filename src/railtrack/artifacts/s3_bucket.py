@@ -18,7 +18,7 @@ from urllib.parse import quote
 from railtrack.artifacts.s3_sign import UNRESERVED, Credentials, Query, Signer, encoded
 from railtrack.artifacts.trouble import tell
 from railtrack.errors import ApiError, invalid, unavailable
-from railtrack.outgoing.http_client import (
+from railtrack.http_client.client import (
     Body,
     HttpAnswer,
     HttpClient,

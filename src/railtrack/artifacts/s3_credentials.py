@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from railtrack.artifacts.s3_roles import ContainerRole, InstanceRole, WebIdentity, unable
 from railtrack.artifacts.s3_sign import Credentials
 from railtrack.artifacts.s3_temporary import TemporaryCredentials
-from railtrack.outgoing.http_client import Origin
+from railtrack.http_client.client import Origin
 
 NEXT_STEP = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 CONTAINER_URL = "http://169.254.170.2"

@@ -16,7 +16,7 @@ from railtrack.artifacts.s3_credentials import CredentialSettings, Provider, aws
 from railtrack.artifacts.s3_memory import PartMemory
 from railtrack.artifacts.s3_probe import presigned_work
 from railtrack.artifacts.s3_sign import Credentials
-from railtrack.outgoing.http_client import Origin
+from railtrack.http_client.client import Origin
 
 AUTO_REGION = (".r2.cloudflarestorage.com", "storage.railway.app", ".storageapi.dev", ".storage.dev")
 """Hosts of stores without regions, which sign for `auto`: Cloudflare R2, and Railway's buckets on Tigris."""

@@ -14,7 +14,7 @@ from railtrack.artifacts.s3 import S3Store
 from railtrack.artifacts.s3_bucket import S3Refusal
 from railtrack.artifacts.store import CompletedPart
 from railtrack.errors import ApiError
-from railtrack.outgoing.http_client import TransferError, UntrustedError
+from railtrack.http_client.client import TransferError, UntrustedError
 
 FOLDER = ".railtrack"
 CONTENT = b"Railtrack tries out this bucket. This object may be deleted."

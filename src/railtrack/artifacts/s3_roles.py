@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 from railtrack.artifacts.s3_sign import Credentials
 from railtrack.errors import ApiError, unavailable
-from railtrack.outgoing.http_client import HttpClient, Origin, TransferError
+from railtrack.http_client.client import HttpClient, Origin, TransferError
 
 ATTEMPTS = 3
 ATTEMPT_S = 4.0

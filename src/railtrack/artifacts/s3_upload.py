@@ -16,7 +16,7 @@ from railtrack.artifacts.s3_memory import PART_BYTES, PartMemory, Share, Source
 from railtrack.artifacts.s3_sign import UNSIGNED
 from railtrack.artifacts.store import CompletedPart
 from railtrack.errors import invalid, unavailable
-from railtrack.outgoing.http_client import TransferError
+from railtrack.http_client.client import TransferError
 
 log = logging.getLogger("railtrack")
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlencode, urljoin, urlsplit
 
 from railtrack.errors import StartError
-from railtrack.outgoing.http_client import HttpClient, Origin, TransferError
+from railtrack.http_client.client import HttpClient, Origin, TransferError
 
 ANSWER_BYTES = 64 << 20
 SHOWN = 500

@@ -10,8 +10,8 @@ from pathlib import Path
 from railtrack.checks import Finding, ok, problem
 from railtrack.config.settings import Settings
 from railtrack.errors import StartError
+from railtrack.http_client.client import HttpClient, Origin
 from railtrack.http_server.processes import addresses, listen
-from railtrack.outgoing.http_client import HttpClient, Origin
 
 ASK_LIMIT_S = 4.0
 ANSWER_BYTES = 64 * 1024

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from railtrack.errors import ApiError, invalid
-from railtrack.outgoing.addresses import first_not_public, resolve
-from railtrack.outgoing.http_client import HttpAnswer, HttpClient, Origin, TransferError
+from railtrack.http_client.client import HttpAnswer, HttpClient, Origin, TransferError
+from railtrack.http_client.ssrf import first_not_public, resolve
 
 URL_LIMIT = 500
 """Characters of MLflow's column."""

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from railtrack.outgoing.addresses import first_not_public, is_public, resolve
+from railtrack.http_client.ssrf import first_not_public, is_public, resolve
 
 PUBLIC = (
     "1.1.1.1",

@@ -16,7 +16,7 @@ from functools import cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from railtrack.outgoing.connection import IDLE_LIMIT_S, Connection, Sendable
+from railtrack.http_client.connection import IDLE_LIMIT_S, Connection, Sendable
 
 CONNECT_LIMIT_S = 5.0
 KEPT_CONNECTIONS = 16

@@ -4,7 +4,7 @@ import pytest
 from tests.servers.processes import free_port
 from tests.servers.webhook_receiver import receiving
 
-from railtrack.outgoing.http_client import HttpClient, Origin, TransferError
+from railtrack.http_client.client import HttpClient, Origin, TransferError
 
 HEADERS = {"Host": "nowhere.invalid"}
 
