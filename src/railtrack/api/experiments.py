@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 
-from railtrack.api.artifact_location import absolute_location, checked_location
 from railtrack.api.experiment_rows import (
     EXPERIMENT_COLUMNS,
     Experiment,
@@ -14,15 +13,16 @@ from railtrack.api.experiment_rows import (
     no_such_experiment,
     with_tags,
 )
-from railtrack.api.ids import experiment_number
-from railtrack.api.names import check_tag_key
 from railtrack.api.paged import paged_reply
-from railtrack.api.view_type import stages
 from railtrack.auth import EXPERIMENT_CREATE, EXPERIMENT_EDIT, EXPERIMENT_READ, SIGNED_IN
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Row, Tx, UniqueViolation
 from railtrack.errors import ApiError, exists, invalid, invalid_state, not_found
+from railtrack.mlflow.artifact_location import absolute_location, checked_location
+from railtrack.mlflow.ids import experiment_number
+from railtrack.mlflow.validation import check_tag_key
+from railtrack.mlflow.view_type import stages
 from railtrack.search.paging import Query
 from railtrack.search.sql import Parameters, among, conditions, order_of
 from railtrack.search.vocabulary import (

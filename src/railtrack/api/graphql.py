@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from railtrack.api.experiment_rows import Experiment, load_experiment
-from railtrack.api.ids import experiment_number
 from railtrack.api.registry.rows import NOT_DELETED, VERSION_COLUMNS, load_versions
 from railtrack.api.registry.shapes import ModelVersion
 from railtrack.api.runs.rows import load_info, load_run
@@ -22,6 +21,7 @@ from railtrack.api.runs.shapes import RunData, RunInfo, RunInputs, RunOutputs
 from railtrack.artifacts.paths import key_of
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
+from railtrack.mlflow.ids import experiment_number
 from railtrack.wire.lenient import convert
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import Reply, Stream, to_raw

@@ -11,13 +11,13 @@ from uuid import uuid4
 
 import msgspec
 
-from railtrack.api.ids import experiment_numbers
-from railtrack.api.names import TAG_VALUE_LIMIT
 from railtrack.api.runs.rows import check_active, load_info
 from railtrack.auth import EXPERIMENT_READ, RUN_EDIT
 from railtrack.context import Context
 from railtrack.db import Row, Tx
 from railtrack.errors import ApiError, bad_request, invalid, shown
+from railtrack.mlflow.ids import experiment_numbers
+from railtrack.mlflow.validation import TAG_VALUE_LIMIT
 from railtrack.wire.request import Int64, Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
 from railtrack.wire.routing import endpoint

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from railtrack.api.ids import experiment_numbers
 from railtrack.auth import EXPERIMENT_READ
 from railtrack.context import Context
 from railtrack.db import Tx
 from railtrack.errors import invalid, not_implemented
+from railtrack.mlflow.ids import experiment_numbers
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
 from railtrack.wire.routing import endpoint

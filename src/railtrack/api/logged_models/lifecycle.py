@@ -5,7 +5,6 @@ from uuid import uuid4
 
 import msgspec
 
-from railtrack.api.ids import experiment_number
 from railtrack.api.logged_models.rows import load_model, no_such_model
 from railtrack.api.logged_models.shapes import (
     LoggedModel,
@@ -14,12 +13,13 @@ from railtrack.api.logged_models.shapes import (
     LoggedModelTag,
     status_number,
 )
-from railtrack.api.word_names import word_name
 from railtrack.auth import LOGGED_MODEL_CREATE, LOGGED_MODEL_EDIT, LOGGED_MODEL_READ
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx
 from railtrack.errors import invalid, not_found
+from railtrack.mlflow.ids import experiment_number
+from railtrack.mlflow.random_names import word_name
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
 from railtrack.wire.routing import endpoint

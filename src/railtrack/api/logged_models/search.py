@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from railtrack.api.ids import experiment_numbers
 from railtrack.api.logged_models.rows import INFO_COLUMNS, INFO_WIDTH, load_models
 from railtrack.api.logged_models.vocabulary import (
     OnDataset,
@@ -19,6 +18,7 @@ from railtrack.auth import EXPERIMENT_READ
 from railtrack.context import Context
 from railtrack.db import Row
 from railtrack.errors import invalid
+from railtrack.mlflow.ids import experiment_numbers
 from railtrack.search.paging import Query
 from railtrack.search.sql import Parameters, conditions
 from railtrack.wire.request import Int32, Request

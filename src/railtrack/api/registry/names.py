@@ -2,11 +2,11 @@
 
 import re
 
-from railtrack.api.ids import INT32
-from railtrack.api.names import check_tag_key
 from railtrack.api.registry.rows import no_such_version
 from railtrack.api.registry.shapes import STAGES, RegistryTag
 from railtrack.errors import invalid
+from railtrack.mlflow.ids import INT32
+from railtrack.mlflow.validation import check_tag_key
 
 NAME_LIMIT = 256
 DESCRIPTION_LIMIT = 5000

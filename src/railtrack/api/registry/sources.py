@@ -7,7 +7,6 @@ the request couldn't show to be its own: a file of the server, the artifacts of 
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from railtrack.api.artifact_location import climbs, refuse_other_host
 from railtrack.api.registry.names import stage_of, version_number
 from railtrack.api.registry.rows import (
     NOT_DELETED,
@@ -19,6 +18,7 @@ from railtrack.api.registry.rows import (
 )
 from railtrack.db import Tx
 from railtrack.errors import ApiError, invalid, not_found
+from railtrack.mlflow.artifact_location import climbs, refuse_other_host
 
 PROMPT_SOURCES = frozenset({"dummy-source", "prompt-template"})
 """Placeholders of MLflow's clients and UI: a prompt has no files."""

@@ -4,15 +4,15 @@ from uuid import uuid4
 
 import msgspec
 
-from railtrack.api.ids import experiment_number
-from railtrack.api.names import KEY_LIMIT, TAG_VALUE_LIMIT, check_run_name
 from railtrack.api.runs.creations import NewRun
 from railtrack.api.runs.shapes import Run, RunData, RunInfo, RunInputs, RunStatus, RunTag
 from railtrack.api.runs.write import RUN_NAME
-from railtrack.api.word_names import word_name
 from railtrack.auth import RUN_CREATE
 from railtrack.context import Context
 from railtrack.errors import invalid
+from railtrack.mlflow.ids import experiment_number
+from railtrack.mlflow.random_names import word_name
+from railtrack.mlflow.validation import KEY_LIMIT, TAG_VALUE_LIMIT, check_run_name
 from railtrack.wire.request import Int64, Request, RequiredStr
 from railtrack.wire.response import Reply
 from railtrack.wire.routing import endpoint

@@ -4,7 +4,6 @@ from typing import ClassVar
 
 import msgspec
 
-from railtrack.api.names import check_run_name
 from railtrack.api.runs.rows import INFO_COLUMNS, check_active, load_info, load_run, no_such_run
 from railtrack.api.runs.shapes import Run, RunInfo, RunStatus
 from railtrack.api.runs.write import RUN_NAME
@@ -12,6 +11,7 @@ from railtrack.auth import RUN_EDIT, RUN_READ
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.errors import not_found
+from railtrack.mlflow.validation import check_run_name
 from railtrack.wire.request import Int64, Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
 from railtrack.wire.routing import endpoint

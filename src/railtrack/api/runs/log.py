@@ -4,7 +4,12 @@ from typing import ClassVar
 
 import msgspec
 
-from railtrack.api.names import (
+from railtrack.api.runs.shapes import Param, RunTag
+from railtrack.api.runs.write import Entry, MetricRow
+from railtrack.auth import RUN_EDIT
+from railtrack.context import Context
+from railtrack.errors import invalid
+from railtrack.mlflow.validation import (
     PARAM_VALUE_LIMIT,
     TAG_VALUE_LIMIT,
     check_metric_key,
@@ -12,11 +17,6 @@ from railtrack.api.names import (
     check_run_name,
     check_tag_key,
 )
-from railtrack.api.runs.shapes import Param, RunTag
-from railtrack.api.runs.write import Entry, MetricRow
-from railtrack.auth import RUN_EDIT
-from railtrack.context import Context
-from railtrack.errors import invalid
 from railtrack.wire.request import Int64, Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
 from railtrack.wire.routing import endpoint

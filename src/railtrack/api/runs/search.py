@@ -5,16 +5,16 @@ from typing import Any
 
 import msgspec
 
-from railtrack.api.ids import experiment_numbers
 from railtrack.api.paged import paged_reply
 from railtrack.api.runs.rows import INFO_COLUMNS, INFO_WIDTH, load_runs
 from railtrack.api.runs.shapes import RunInfo
 from railtrack.api.runs.vocabulary import RUNS
-from railtrack.api.view_type import stages
 from railtrack.auth import EXPERIMENT_READ
 from railtrack.context import Context
 from railtrack.db import Row
 from railtrack.errors import invalid, invalid_value
+from railtrack.mlflow.ids import experiment_numbers
+from railtrack.mlflow.view_type import stages
 from railtrack.search.paging import Query
 from railtrack.search.sql import Parameters, among, search_of
 from railtrack.wire.request import Int32, Request

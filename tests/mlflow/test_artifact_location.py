@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from railtrack.api.artifact_location import absolute_location, checked_location
 from railtrack.errors import ApiError
+from railtrack.mlflow.artifact_location import absolute_location, checked_location
 
 
 @pytest.mark.parametrize(

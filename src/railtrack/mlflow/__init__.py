@@ -1,0 +1,1 @@
+"""MLflow's conventions that several resources share: ids, names, validation. No endpoint, no SQL."""
