@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from railtrack.artifacts.s3_open import region_of
+from railtrack.artifacts.s3.factory import region_of
 from railtrack.config.lookup import notes
 from railtrack.config.settings import find, load
 from railtrack.db.url import parse_database_url

@@ -31,7 +31,7 @@ def s3() -> Iterator[S3Server]:
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However late the store's trial ends, who asks first is to get its answer."""
-    monkeypatch.setattr("railtrack.artifacts.s3_open.TRIAL_WAIT_S", PATIENCE_SECONDS)
+    monkeypatch.setattr("railtrack.artifacts.s3.factory.TRIAL_WAIT_S", PATIENCE_SECONDS)
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def test_a_setting_that_cannot_work_ends_the_start_with_one_line(
 def test_a_store_that_is_away_does_not_end_the_start(tmp_path: Path, environment: dict[str, str]) -> None:
     away = {**environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
     # So that it has asked as often as it does, however long that takes.
-    constants = {"railtrack.artifacts.s3_probe.LIMIT_S": PATIENCE_SECONDS}
+    constants = {"railtrack.artifacts.s3.probe.LIMIT_S": PATIENCE_SECONDS}
     with railtrack_server(tmp_path, environment=away, constants=constants) as server:
         assert "The artifact store does not answer: the bucket" in server.log()
         status, body = call("GET", f"{server.url}/ready")

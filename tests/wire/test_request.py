@@ -9,7 +9,7 @@ from tests.artifacts.conftest import stores_at
 from tests.servers.processes import until
 from tests.servers.s3_quirks import BUCKET, quirky_s3
 
-from railtrack.artifacts.s3_memory import PART_BYTES
+from railtrack.artifacts.s3.upload_memory import PART_BYTES
 from railtrack.errors import ApiError
 from railtrack.wire import request
 from railtrack.wire.request import ClientGone, HttpRequest

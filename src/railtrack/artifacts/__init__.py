@@ -16,8 +16,8 @@ from railtrack.artifacts.store import DirectStore, Store
 from railtrack.errors import ApiError, invalid, not_implemented
 
 if TYPE_CHECKING:  # with its 3 MB, S3 is loaded by servers that have an s3:// location
-    from railtrack.artifacts.s3 import S3Store
-    from railtrack.artifacts.s3_open import S3Settings, S3Stores
+    from railtrack.artifacts.s3.factory import S3Settings, S3Stores
+    from railtrack.artifacts.s3.store import S3Store
 
 __all__ = ["PROXIED", "ArtifactStores", "Location", "Store"]
 
@@ -104,7 +104,7 @@ class ArtifactStores:
         """
         if not self._s3:
             return []
-        from railtrack.artifacts.s3_probe import try_out
+        from railtrack.artifacts.s3.probe import try_out
 
         return [found.told for store in self.buckets() if (found := await try_out(store))]
 
@@ -176,7 +176,7 @@ class ArtifactStores:
 
     def _s3_of(self, settings: "S3Settings") -> "S3Stores":
         if self._s3_stores is None:
-            from railtrack.artifacts.s3_open import S3Stores
+            from railtrack.artifacts.s3.factory import S3Stores
 
             self._s3_stores = S3Stores(settings)
         return self._s3_stores

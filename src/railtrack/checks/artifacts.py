@@ -13,7 +13,7 @@ from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import ApiError, StartError
 
 if TYPE_CHECKING:
-    from railtrack.artifacts.s3 import S3Store
+    from railtrack.artifacts.s3.store import S3Store
 
 BUCKET_LIMIT_S = 13.0
 CLOCK_LIMIT_S = 6.0
@@ -55,7 +55,7 @@ async def _try_out(store: "S3Store") -> list[Finding]:
 
 
 async def _clock(store: "S3Store") -> list[Finding]:
-    from railtrack.artifacts.s3_probe import clock_skew
+    from railtrack.artifacts.s3.probe import clock_skew
 
     check = "artifact store clock"
     try:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from railtrack.artifacts.s3_open import region_of
+from railtrack.artifacts.s3.factory import region_of
 from railtrack.checks import Finding, ok, told, warning
 from railtrack.checks.start import login_warnings
 from railtrack.config.lookup import Found

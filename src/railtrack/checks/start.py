@@ -16,8 +16,8 @@ from railtrack.db.url import DatabaseUrl
 from railtrack.errors import ApiError, StartError
 
 if TYPE_CHECKING:  # S3 is loaded by servers that have an s3:// location
-    from railtrack.artifacts.s3 import S3Store
-    from railtrack.artifacts.s3_probe import Found
+    from railtrack.artifacts.s3.probe import Found
+    from railtrack.artifacts.s3.store import S3Store
 
 
 def login_warnings(settings: Settings) -> list[str]:
@@ -108,7 +108,7 @@ async def try_buckets(stores: ArtifactStores) -> list[str]:
 
 async def try_bucket(store: "S3Store") -> "Found | None":
     """As try_buckets, of one of them."""
-    from railtrack.artifacts.s3_probe import try_out
+    from railtrack.artifacts.s3.probe import try_out
 
     with _as_start_error():
         return await try_out(store)

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from railtrack.artifacts.s3_sign import Credentials
+from railtrack.artifacts.s3.signing import Credentials
 from railtrack.errors import ApiError, unavailable
 
 log = logging.getLogger("railtrack")

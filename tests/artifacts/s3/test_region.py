@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 from tests.artifacts.conftest import stores_at
-from tests.artifacts.test_s3 import content, refused, source
+from tests.artifacts.s3.test_store import content, refused, source
 from tests.servers.s3_quirks import BUCKET, QuirkyS3
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.artifacts.s3 import S3Store
-from railtrack.artifacts.s3_open import endpoint_of
+from railtrack.artifacts.s3.factory import endpoint_of
+from railtrack.artifacts.s3.store import S3Store
 from railtrack.config.settings import load
 
 SEOUL = "ap-northeast-2"

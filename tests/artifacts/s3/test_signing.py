@@ -7,7 +7,7 @@ from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
-from railtrack.artifacts.s3_sign import Credentials, Query, Signer, encoded
+from railtrack.artifacts.s3.signing import Credentials, Query, Signer, encoded
 
 REQUESTS: list[tuple[str, str, Query]] = [
     ("GET", "/bucket/a", ()),

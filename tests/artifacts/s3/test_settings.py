@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.artifacts.s3 import S3Store
-from railtrack.artifacts.s3_open import is_virtual, region_of
+from railtrack.artifacts.s3.factory import is_virtual, region_of
+from railtrack.artifacts.s3.store import S3Store
 from railtrack.config.settings import load
 from railtrack.errors import ApiError, StartError
 from railtrack.http_client.client import Origin
@@ -169,6 +169,6 @@ def test_s3_is_loaded_only_where_there_is_a_location_for_it() -> None:
         root: subprocess.run([sys.executable, "-c", script, root], capture_output=True, text=True, check=True).stdout
         for root in ("mlflow-artifacts:/", "s3://bucket")
     }
-    for module in ("railtrack.artifacts.s3", "xml.etree.ElementTree"):
+    for module in ("railtrack.artifacts.s3.store", "xml.etree.ElementTree"):
         assert module not in loaded["mlflow-artifacts:/"].split()
         assert module in loaded["s3://bucket"].split()

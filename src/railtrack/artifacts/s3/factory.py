@@ -10,12 +10,12 @@ from functools import partial
 from ipaddress import ip_address
 from typing import NamedTuple, Protocol
 
-from railtrack.artifacts.s3 import S3Store
-from railtrack.artifacts.s3_bucket import Bucket
-from railtrack.artifacts.s3_credentials import CredentialSettings, Provider, aws_host, provider_of
-from railtrack.artifacts.s3_memory import PartMemory
-from railtrack.artifacts.s3_probe import presigned_work
-from railtrack.artifacts.s3_sign import Credentials
+from railtrack.artifacts.s3.client import Bucket
+from railtrack.artifacts.s3.credentials import CredentialSettings, Provider, aws_host, provider_of
+from railtrack.artifacts.s3.probe import presigned_work
+from railtrack.artifacts.s3.signing import Credentials
+from railtrack.artifacts.s3.store import S3Store
+from railtrack.artifacts.s3.upload_memory import PartMemory
 from railtrack.http_client.client import Origin
 
 AUTO_REGION = (".r2.cloudflarestorage.com", "storage.railway.app", ".storageapi.dev", ".storage.dev")

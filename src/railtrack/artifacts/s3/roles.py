@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from railtrack.artifacts.s3_sign import Credentials
+from railtrack.artifacts.s3.signing import Credentials
 from railtrack.errors import ApiError, unavailable
 from railtrack.http_client.client import HttpClient, Origin, TransferError
 

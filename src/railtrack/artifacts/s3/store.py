@@ -14,10 +14,10 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
-from railtrack.artifacts.s3_bucket import Bucket, S3Refusal, parse, refused, text_of
-from railtrack.artifacts.s3_memory import PartMemory
-from railtrack.artifacts.s3_sign import Query
-from railtrack.artifacts.s3_upload import abort, complete, create, upload
+from railtrack.artifacts.s3.client import Bucket, S3Refusal, parse, refused, text_of
+from railtrack.artifacts.s3.signing import Query
+from railtrack.artifacts.s3.upload import abort, complete, create, upload
+from railtrack.artifacts.s3.upload_memory import PartMemory
 from railtrack.artifacts.store import CompletedPart, Entry, Page, is_folder, no_such
 from railtrack.errors import invalid
 from railtrack.http_client.client import HttpAnswer, TransferError

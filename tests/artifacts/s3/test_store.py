@@ -13,8 +13,8 @@ from tests.servers.s3 import S3Server
 from tests.servers.s3_quirks import BUCKET, PAGE, QuirkyS3, Reply, error
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.artifacts.s3_bucket import CALL_LIMIT_S
-from railtrack.artifacts.s3_memory import PART_BYTES
+from railtrack.artifacts.s3.client import CALL_LIMIT_S
+from railtrack.artifacts.s3.upload_memory import PART_BYTES
 from railtrack.errors import ApiError
 
 
@@ -234,10 +234,10 @@ async def test_a_store_that_takes_for_ever_is_given_up(
 ) -> None:
     store = quirky_stores.proxied().store
     quirky.delay = 0.3
-    monkeypatch.setattr("railtrack.artifacts.s3_bucket.CALL_LIMIT_S", 0.1)
+    monkeypatch.setattr("railtrack.artifacts.s3.client.CALL_LIMIT_S", 0.1)
     assert "no answer in 0 s" in await refused(503, store.put("a", source(b"x")))
-    monkeypatch.setattr("railtrack.artifacts.s3_bucket.CALL_LIMIT_S", 10.0)
-    monkeypatch.setattr("railtrack.artifacts.s3_upload.FINISH_LIMIT_S", 0.1)
+    monkeypatch.setattr("railtrack.artifacts.s3.client.CALL_LIMIT_S", 10.0)
+    monkeypatch.setattr("railtrack.artifacts.s3.upload.FINISH_LIMIT_S", 0.1)
     assert "not done in 0 s" in await refused(503, store.put("a", source(b"x" * (PART_BYTES + 1))))
     assert quirky.uploads == {}
 

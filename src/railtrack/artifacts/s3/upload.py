@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from railtrack.artifacts.s3_bucket import Bucket, S3Refusal, parse, text_of
-from railtrack.artifacts.s3_memory import PART_BYTES, PartMemory, Share, Source
-from railtrack.artifacts.s3_sign import UNSIGNED
+from railtrack.artifacts.s3.client import Bucket, S3Refusal, parse, text_of
+from railtrack.artifacts.s3.signing import UNSIGNED
+from railtrack.artifacts.s3.upload_memory import PART_BYTES, PartMemory, Share, Source
 from railtrack.artifacts.store import CompletedPart
 from railtrack.errors import invalid, unavailable
 from railtrack.http_client.client import TransferError

@@ -13,8 +13,8 @@ from tests.servers.processes import free_port
 from tests.servers.roles import ROLE, RoleServer, role_server
 from tests.servers.s3 import S3Server
 
-from railtrack.artifacts import s3_roles
-from railtrack.artifacts.s3_credentials import aws_host, provider_of
+from railtrack.artifacts.s3.credentials import aws_host, provider_of
+from railtrack.artifacts.s3.store import roles as s3_roles
 from railtrack.config.settings import load
 from railtrack.errors import ApiError
 

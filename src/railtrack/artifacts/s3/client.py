@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
-from railtrack.artifacts.s3_sign import UNRESERVED, Credentials, Query, Signer, encoded
+from railtrack.artifacts.s3.signing import UNRESERVED, Credentials, Query, Signer, encoded
 from railtrack.artifacts.trouble import tell
 from railtrack.errors import ApiError, invalid, unavailable
 from railtrack.http_client.client import (

@@ -11,8 +11,8 @@ from tests.servers.certificates import Authority
 from tests.servers.s3_quirks import BUCKET, QuirkyS3, quirky_s3
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.artifacts.s3_memory import PART_BYTES
-from railtrack.artifacts.s3_probe import presigned_work
+from railtrack.artifacts.s3.probe import presigned_work
+from railtrack.artifacts.s3.upload_memory import PART_BYTES
 from railtrack.errors import ApiError
 
 

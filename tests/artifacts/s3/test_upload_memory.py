@@ -9,7 +9,7 @@ from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.s3_quirks import QuirkyS3
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.artifacts.s3_memory import BLOCK_BYTES, LANES, PART_BYTES, POOL_BYTES, PartMemory, Share, Source
+from railtrack.artifacts.s3.upload_memory import BLOCK_BYTES, LANES, PART_BYTES, POOL_BYTES, PartMemory, Share, Source
 from railtrack.errors import ApiError
 
 SLOW = 50
@@ -65,7 +65,7 @@ async def holding(memory: PartMemory, source: Source, size: int) -> Share:
 @pytest.fixture
 def nobody_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it waits for memory: a test ends sooner."""
-    monkeypatch.setattr("railtrack.artifacts.s3_memory.WAIT_S", 2 * PATIENCE_SECONDS)
+    monkeypatch.setattr("railtrack.artifacts.s3.upload_memory.WAIT_S", 2 * PATIENCE_SECONDS)
 
 
 async def test_fast_uploads_work_at_once_beside_many_slow_ones_that_fill_the_pool(
@@ -102,7 +102,7 @@ async def test_many_fast_uploads_at_once_all_come_to_their_end(
 
 
 async def test_memory_is_bounded_whatever_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("railtrack.artifacts.s3_memory.WAIT_S", 0.05)
+    monkeypatch.setattr("railtrack.artifacts.s3.upload_memory.WAIT_S", 0.05)
     memory = PartMemory()
     held = await asyncio.gather(
         *(holding(memory, fast_source(), PART_BYTES) for _ in range(20)), return_exceptions=True
@@ -135,7 +135,7 @@ async def test_a_slow_upload_waits_for_the_pool_and_is_dropped_when_that_takes_t
     assert not waiting.done()
     first.free()
     second = await waiting
-    monkeypatch.setattr("railtrack.artifacts.s3_memory.WAIT_S", 0.05)
+    monkeypatch.setattr("railtrack.artifacts.s3.upload_memory.WAIT_S", 0.05)
     with pytest.raises(ApiError, match="Too many uploads at once"):
         await holding(memory, await slow_source(), 3 * BLOCK_BYTES)
     second.free()
@@ -182,7 +182,7 @@ async def test_entering_a_lane_makes_room_in_the_pool() -> None:
 async def test_who_becomes_slow_in_a_lane_is_dropped_and_leaves_it(
     quirky: QuirkyS3, quirky_stores: ArtifactStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("railtrack.artifacts.s3_memory.BEHIND_S", 0.2)
+    monkeypatch.setattr("railtrack.artifacts.s3.upload_memory.BEHIND_S", 0.2)
     store = quirky_stores.proxied().store
     clients = [Trickle(PART_BYTES // 2) for _ in range(POOL_BYTES // PART_BYTES * 2 + LANES)]
     slow = [asyncio.create_task(store.put(f"slow/{at}", client.chunks())) for at, client in enumerate(clients)]

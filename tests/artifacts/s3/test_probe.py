@@ -7,14 +7,14 @@ from tests.servers.s3 import S3Server
 from tests.servers.s3_quirks import BUCKET, QuirkyS3, Reply, error
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.artifacts.s3_probe import presigned_work
+from railtrack.artifacts.s3.probe import presigned_work
 from railtrack.errors import ApiError
 
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a trial finds is what is tested here, however long it takes to find it."""
-    monkeypatch.setattr("railtrack.artifacts.s3_probe.LIMIT_S", PATIENCE_SECONDS)
+    monkeypatch.setattr("railtrack.artifacts.s3.probe.LIMIT_S", PATIENCE_SECONDS)
 
 
 async def refusal(stores: ArtifactStores) -> str:

@@ -10,10 +10,10 @@ from tests.servers.processes import PATIENCE_SECONDS, until
 from tests.servers.roles import RoleServer, role_server
 
 from railtrack.artifacts import s3_roles, s3_temporary
-from railtrack.artifacts.s3 import S3Store
-from railtrack.artifacts.s3_open import provider_of
-from railtrack.artifacts.s3_sign import Credentials
-from railtrack.artifacts.s3_temporary import EARLY_S, LAST_S, TemporaryCredentials
+from railtrack.artifacts.s3.factory import provider_of
+from railtrack.artifacts.s3.signing import Credentials
+from railtrack.artifacts.s3.store import S3Store
+from railtrack.artifacts.s3.temporary_credentials import EARLY_S, LAST_S, TemporaryCredentials
 from railtrack.config.settings import load
 from railtrack.errors import ApiError, unavailable
 

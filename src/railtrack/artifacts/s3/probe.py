@@ -10,8 +10,8 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from railtrack.artifacts.s3 import S3Store
-from railtrack.artifacts.s3_bucket import S3Refusal
+from railtrack.artifacts.s3.client import S3Refusal
+from railtrack.artifacts.s3.store import S3Store
 from railtrack.artifacts.store import CompletedPart
 from railtrack.errors import ApiError
 from railtrack.http_client.client import TransferError, UntrustedError

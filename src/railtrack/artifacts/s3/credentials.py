@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from railtrack.artifacts.s3_roles import ContainerRole, InstanceRole, WebIdentity, unable
-from railtrack.artifacts.s3_sign import Credentials
-from railtrack.artifacts.s3_temporary import TemporaryCredentials
+from railtrack.artifacts.s3.roles import ContainerRole, InstanceRole, WebIdentity, unable
+from railtrack.artifacts.s3.signing import Credentials
+from railtrack.artifacts.s3.temporary_credentials import TemporaryCredentials
 from railtrack.http_client.client import Origin
 
 NEXT_STEP = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
