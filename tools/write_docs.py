@@ -6,7 +6,7 @@ from pathlib import Path
 
 from railtrack.api import endpoints
 from railtrack.config.settings import SETTINGS
-from railtrack.monitoring.exposition import FAMILIES
+from railtrack.prometheus.exposition import FAMILIES
 
 DOCS = Path(__file__).parents[1] / "docs"
 HEAD = "<!-- Written by `make docs` from the code: change it there. -->\n"

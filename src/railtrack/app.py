@@ -19,11 +19,11 @@ from railtrack.db.group import GroupCommit
 from railtrack.db.open import complete, open_database
 from railtrack.db.retry import tally
 from railtrack.db.url import parse_database_url
-from railtrack.monitoring.access_log import AccessLog
-from railtrack.monitoring.counts import Counts, Sample, WorkerCounts
+from railtrack.prometheus.counters import Counts, Sample, WorkerCounts
 from railtrack.webhooks.delivery import Webhooks
 from railtrack.webhooks.secret import Vault
 from railtrack.webhooks.sending import Sender
+from railtrack.wire.access_log import AccessLog
 from railtrack.wire.dispatch import Dispatcher, Watch
 from railtrack.wire.guard import BrowserGuard
 from railtrack.wire.proxies import TrustedProxies

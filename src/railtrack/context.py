@@ -8,7 +8,7 @@ from railtrack.artifacts import ArtifactStores
 from railtrack.config.settings import Settings
 from railtrack.db import Db
 from railtrack.db.group import GroupCommit
-from railtrack.monitoring.counts import WorkerCounts
+from railtrack.prometheus.counters import WorkerCounts
 from railtrack.webhooks.delivery import Webhooks
 from railtrack.wire.request import HttpRequest
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 from tests.clients.interpreters import client_environment, client_interpreter
-from tests.monitoring.scrape import Scrape
+from tests.prometheus.scrape import Scrape
 from tests.servers.processes import PATIENCE_SECONDS, wait_until
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 from tests.servers.web_proxies import PREFIX, WebProxy, web_proxy

@@ -4,7 +4,7 @@ import asyncio
 
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
-from railtrack.monitoring.exposition import MEDIA_TYPE, text_of_all
+from railtrack.prometheus.exposition import MEDIA_TYPE, text_of_all
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.response import Raw
 from railtrack.wire.routing import endpoint, no_such_endpoint

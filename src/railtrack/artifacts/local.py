@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
 from railtrack.artifacts.store import CHUNK, Entry, Page, is_folder, no_such
-from railtrack.artifacts.trouble import tell
 from railtrack.errors import ApiError, invalid, unavailable
+from railtrack.logs.throttle import tell
 
 THREADS = 8
 RESERVED = ".railtrack-"

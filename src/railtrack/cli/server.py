@@ -20,8 +20,8 @@ from railtrack.config.settings import Settings, find, log_settings, settings_of
 from railtrack.db.open import open_database, prepare, wait_for_database
 from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import StartError
-from railtrack.monitoring import logs
-from railtrack.monitoring.masking import hide
+from railtrack.logs import format as logs
+from railtrack.logs.redaction import hide
 
 log = logging.getLogger("railtrack")
 

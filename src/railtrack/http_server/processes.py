@@ -22,8 +22,8 @@ from railtrack.config.settings import Settings
 from railtrack.errors import StartError
 from railtrack.http_server.connection import CONNECTIONS_LIMIT, Connection
 from railtrack.http_server.response_head import date_line
-from railtrack.monitoring.cells import SLOTS
-from railtrack.monitoring.logs import formatter
+from railtrack.logs.format import formatter
+from railtrack.prometheus.shared_memory import SLOTS
 
 GRACE_S = 30
 UNDO_S = 5

@@ -16,7 +16,6 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 from railtrack.artifacts.s3.signing import UNRESERVED, Credentials, Query, Signer, encoded
-from railtrack.artifacts.trouble import tell
 from railtrack.errors import ApiError, invalid, unavailable
 from railtrack.http_client.client import (
     Body,
@@ -27,6 +26,7 @@ from railtrack.http_client.client import (
     UntrustedError,
     pieces_of,
 )
+from railtrack.logs.throttle import tell
 
 log = logging.getLogger("railtrack")
 

@@ -21,9 +21,9 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.processes import PATIENCE_SECONDS, free_port
 from tests.servers.railtrack import railtrack_server
 
-from railtrack.monitoring import masking
-from railtrack.monitoring.logs import TEXT_FORMAT, TEXT_TIME, JsonFormatter, TextFormatter
-from railtrack.monitoring.masking import hide, masked
+from railtrack.logs import redaction as masking
+from railtrack.logs.format import TEXT_FORMAT, TEXT_TIME, JsonFormatter, TextFormatter
+from railtrack.logs.redaction import hide, masked
 
 KEY, SECRET, TOKEN, PASSWORD = "AKIAEXAMPLE0000", "wJalr/XUtn+FEMI", "session-token-77", "pass word&%"
 AUTHORIZATION = "a-token-of-a-client"

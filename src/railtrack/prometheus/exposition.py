@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from railtrack.monitoring.counts import (
+from railtrack.prometheus.counters import (
     CONFLICTS,
     CONNECTIONS_IN_USE,
     CONNECTIONS_LIMIT,
@@ -31,7 +31,7 @@ from railtrack.monitoring.counts import (
     STATUSES,
     Counts,
 )
-from railtrack.monitoring.processes import Memory, is_alive, memory
+from railtrack.prometheus.process_stats import Memory, is_alive, memory
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

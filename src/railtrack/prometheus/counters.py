@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from railtrack.monitoring.cells import Cells
+from railtrack.prometheus.shared_memory import Cells
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.routing import Route
 

@@ -13,8 +13,8 @@ from tests.client import Client, running_app
 
 from railtrack.config.settings import Settings
 from railtrack.db import Db
-from railtrack.monitoring import access_log
-from railtrack.monitoring.access_log import AccessLog
+from railtrack.wire import access_log
+from railtrack.wire.access_log import AccessLog
 from railtrack.wire.proxies import TrustedProxies
 from railtrack.wire.request import HttpRequest
 

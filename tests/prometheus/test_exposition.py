@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from tests.client import Client, running_app
-from tests.monitoring.scrape import Scrape
+from tests.prometheus.scrape import Scrape
 
 from railtrack.api import endpoints
 from railtrack.config.settings import Settings, load
 from railtrack.db import Conflict, Db
 from railtrack.db.retry import until_settled
 from railtrack.errors import ApiError
-from railtrack.monitoring.exposition import FAMILIES
+from railtrack.prometheus.exposition import FAMILIES
 
 LOG_METRIC = "/api/2.0/mlflow/runs/log-metric"
 

@@ -12,7 +12,7 @@ from typing import TextIO
 
 import msgspec
 
-from railtrack.monitoring.masking import masked
+from railtrack.logs.redaction import masked
 
 TEXT_FORMAT = "[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s"
 """gunicorn's own, so that all lines look alike."""

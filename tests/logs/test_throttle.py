@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from railtrack.artifacts import trouble
+from railtrack.logs import throttle as trouble
 
 
 def test_a_line_a_second_is_told_with_the_number_of_those_left_out(

@@ -7,12 +7,12 @@ import signal
 from pathlib import Path
 
 from tests.faults.http_load import Connection, Lost
-from tests.monitoring.scrape import Scrape
+from tests.prometheus.scrape import Scrape
 from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 from railtrack.http_server.processes import free_slot
-from railtrack.monitoring.cells import SLOTS
+from railtrack.prometheus.shared_memory import SLOTS
 
 CONNECTIONS = 12
 EACH = 5

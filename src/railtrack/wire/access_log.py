@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, quote
 
 import msgspec
 
-from railtrack.monitoring.logs import TEXT_TIME
-from railtrack.monitoring.masking import masked
+from railtrack.logs.format import TEXT_TIME
+from railtrack.logs.redaction import masked
 from railtrack.wire.proxies import TrustedProxies
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.routing import Route

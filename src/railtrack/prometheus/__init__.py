@@ -1,0 +1,1 @@
+"""Counters in memory that workers share, and their exposition in the Prometheus text format."""
