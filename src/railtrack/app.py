@@ -15,7 +15,7 @@ from railtrack.artifacts import ArtifactStores
 from railtrack.config.settings import Settings
 from railtrack.context import Context
 from railtrack.db import Db
-from railtrack.db.group import GroupCommit
+from railtrack.db.group_commit import GroupCommit
 from railtrack.db.open import complete, open_database
 from railtrack.db.retry import tally
 from railtrack.db.url import parse_database_url
@@ -24,9 +24,9 @@ from railtrack.webhooks.delivery import Webhooks
 from railtrack.webhooks.secret import Vault
 from railtrack.webhooks.sending import Sender
 from railtrack.wire.access_log import AccessLog
+from railtrack.wire.csrf import BrowserGuard
 from railtrack.wire.dispatch import Dispatcher, Watch
-from railtrack.wire.guard import BrowserGuard
-from railtrack.wire.proxies import TrustedProxies
+from railtrack.wire.forwarded import TrustedProxies
 from railtrack.wire.request import HttpRequest, Receive, Scope
 from railtrack.wire.response import Send
 from railtrack.wire.routing import Route, Routes

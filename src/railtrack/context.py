@@ -7,7 +7,7 @@ import msgspec
 from railtrack.artifacts import ArtifactStores
 from railtrack.config.settings import Settings
 from railtrack.db import Db
-from railtrack.db.group import GroupCommit
+from railtrack.db.group_commit import GroupCommit
 from railtrack.prometheus.counters import WorkerCounts
 from railtrack.webhooks.delivery import Webhooks
 from railtrack.wire.request import HttpRequest

@@ -11,9 +11,9 @@ import pytest
 from tests.client import Answer, Client
 
 from railtrack.api.ui import CHUNK, FOLDER, MEDIA_TYPES, Interface, Manifest
+from railtrack.wire.csrf import BrowserGuard
 from railtrack.wire.dispatch import Dispatcher
-from railtrack.wire.guard import BrowserGuard
-from railtrack.wire.proxies import TrustedProxies
+from railtrack.wire.forwarded import TrustedProxies
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.response import Raw, Stream
 from railtrack.wire.routing import ROUTES, Routes

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from railtrack.errors import ApiError
-from railtrack.search.sql import Parameters, among, conditions, order_of
-from railtrack.search.vocabulary import (
+from railtrack.search.fields import (
     LIST_COMPARATORS,
     NULL_COMPARATORS,
     TEXT_COMPARATORS,
@@ -17,6 +16,7 @@ from railtrack.search.vocabulary import (
     Values,
     Vocabulary,
 )
+from railtrack.search.sql import Parameters, among, conditions, order_of
 
 BOOK = Entity(
     name="attribute",

@@ -15,7 +15,7 @@ from railtrack.config.settings import Settings
 from railtrack.db import Db
 from railtrack.wire import access_log
 from railtrack.wire.access_log import AccessLog
-from railtrack.wire.proxies import TrustedProxies
+from railtrack.wire.forwarded import TrustedProxies
 from railtrack.wire.request import HttpRequest
 
 LINE = re.compile(

@@ -23,9 +23,7 @@ from railtrack.mlflow.artifact_location import absolute_location, checked_locati
 from railtrack.mlflow.ids import experiment_number
 from railtrack.mlflow.validation import check_tag_key
 from railtrack.mlflow.view_type import stages
-from railtrack.search.paging import Query
-from railtrack.search.sql import Parameters, among, conditions, order_of
-from railtrack.search.vocabulary import (
+from railtrack.search.fields import (
     LIST_COMPARATORS,
     NULL_COMPARATORS,
     TEXT_COMPARATORS,
@@ -36,6 +34,8 @@ from railtrack.search.vocabulary import (
     Values,
     Vocabulary,
 )
+from railtrack.search.page_token import Query
+from railtrack.search.sql import Parameters, among, conditions, order_of
 from railtrack.wire.request import Int32, Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
 from railtrack.wire.routing import endpoint

@@ -22,7 +22,7 @@ from railtrack.artifacts.paths import key_of
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
 from railtrack.mlflow.ids import experiment_number
-from railtrack.wire.lenient import convert
+from railtrack.wire.protobuf_json import convert
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import Reply, Stream, to_raw
 from railtrack.wire.routing import ROUTES, endpoint

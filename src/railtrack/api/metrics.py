@@ -12,9 +12,9 @@ from railtrack.api.runs.shapes import Metric
 from railtrack.auth import RUN_READ
 from railtrack.context import Context
 from railtrack.errors import invalid
-from railtrack.search.paging import Query
+from railtrack.search.fields import Term, Values
+from railtrack.search.page_token import Query
 from railtrack.search.sql import INT64, Order
-from railtrack.search.vocabulary import Term, Values
 from railtrack.wire.request import Int64, Request, RequiredStr
 from railtrack.wire.response import Reply
 from railtrack.wire.routing import endpoint

@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from railtrack.db import Db, Row
-from railtrack.search.best import best_page, was_in_vain
-from railtrack.search.paging import Query, Value, make_token
+from railtrack.search.page_token import Query, Value, make_token
+from railtrack.search.top_values import best_page, was_in_vain
 from railtrack.wire.response import Raw, Reply, Stream
 
 ROWS_AT_ONCE = 2000

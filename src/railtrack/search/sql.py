@@ -9,6 +9,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from railtrack.errors import invalid
+from railtrack.search.fields import (
+    LIST_COMPARATORS,
+    NUMBER_COMPARATORS,
+    Entity,
+    Field,
+    Sort,
+    Term,
+    Values,
+    Vocabulary,
+)
 from railtrack.search.parser import (
     Clause,
     Kind,
@@ -20,16 +30,6 @@ from railtrack.search.parser import (
     parse_filter,
     parse_order,
     unquoted,
-)
-from railtrack.search.vocabulary import (
-    LIST_COMPARATORS,
-    NUMBER_COMPARATORS,
-    Entity,
-    Field,
-    Sort,
-    Term,
-    Values,
-    Vocabulary,
 )
 
 COMPARISONS_LIMIT = 60

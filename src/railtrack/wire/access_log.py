@@ -13,7 +13,7 @@ import msgspec
 
 from railtrack.logs.format import TEXT_TIME
 from railtrack.logs.redaction import masked
-from railtrack.wire.proxies import TrustedProxies
+from railtrack.wire.forwarded import TrustedProxies
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.routing import Route
 

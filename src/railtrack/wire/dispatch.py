@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from railtrack.db.retry import until_settled
 from railtrack.errors import ApiError
 from railtrack.wire.compression import compress, is_worth_it
-from railtrack.wire.guard import BrowserGuard
+from railtrack.wire.csrf import BrowserGuard
 from railtrack.wire.request import ClientGone, HttpRequest, Receive, Scope
 from railtrack.wire.response import Header, Reply, Send, error_reply, send_reply, to_raw
 from railtrack.wire.routing import Route, Routes

@@ -1,7 +1,7 @@
 """From HTTP to a typed request: the raw HttpRequest, and the Request structs decoded from a JSON body or a query.
 
 A well-formed body takes the fast way (msgspec, straight into the struct). Whatever that refuses takes the
-lenient way, which knows the JSON rules of protobuf and MLflow's complaints (wire/lenient.py).
+lenient way, which knows the JSON rules of protobuf and MLflow's complaints (wire/protobuf_json.py).
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from railtrack.errors import ApiError, bad_request, invalid
-from railtrack.wire.lenient import convert, convert_query, json_object, refuse_nul
+from railtrack.wire.protobuf_json import convert, convert_query, json_object, refuse_nul
 
 BODY_LIMIT = 20 * 1024 * 1024
 """Bytes of a JSON body. MLflow's clients cut their batches at 1 MB, but the profile of a dataset may have 16 MB."""

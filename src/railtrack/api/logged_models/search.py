@@ -19,7 +19,7 @@ from railtrack.context import Context
 from railtrack.db import Row
 from railtrack.errors import invalid
 from railtrack.mlflow.ids import experiment_numbers
-from railtrack.search.paging import Query
+from railtrack.search.page_token import Query
 from railtrack.search.sql import Parameters, conditions
 from railtrack.wire.request import Int32, Request
 from railtrack.wire.response import Reply

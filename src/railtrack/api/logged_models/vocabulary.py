@@ -9,8 +9,7 @@ import msgspec
 
 from railtrack.api.logged_models.shapes import STATUS_NAMES
 from railtrack.errors import invalid
-from railtrack.search.sql import ORDER_KEYS_LIMIT, Order, Parameters
-from railtrack.search.vocabulary import (
+from railtrack.search.fields import (
     LIST_COMPARATORS,
     TEXT_COMPARATORS,
     Entity,
@@ -19,6 +18,7 @@ from railtrack.search.vocabulary import (
     Values,
     Vocabulary,
 )
+from railtrack.search.sql import ORDER_KEYS_LIMIT, Order, Parameters
 
 DATASETS_LIMIT = 100
 

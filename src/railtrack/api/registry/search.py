@@ -18,7 +18,7 @@ from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
 from railtrack.db import Row
 from railtrack.errors import invalid, invalid_value
-from railtrack.search.paging import Query
+from railtrack.search.page_token import Query
 from railtrack.search.sql import Parameters, order_of
 from railtrack.wire.request import Int32, Request
 from railtrack.wire.response import Reply

@@ -5,9 +5,7 @@ doesn't find them.
 """
 
 from railtrack.api.registry.rows import NOT_DELETED, WORKSPACE
-from railtrack.search.parser import Clause, name_of, unquoted
-from railtrack.search.sql import Parameters, clauses_of, condition
-from railtrack.search.vocabulary import (
+from railtrack.search.fields import (
     LIST_COMPARATORS,
     TEXT_COMPARATORS,
     Entity,
@@ -17,6 +15,8 @@ from railtrack.search.vocabulary import (
     Values,
     Vocabulary,
 )
+from railtrack.search.parser import Clause, name_of, unquoted
+from railtrack.search.sql import Parameters, clauses_of, condition
 
 IS_PROMPT = "mlflow.prompt.is_prompt"
 UNKNOWN_ENTITY = "Invalid entity type '{entity}'. Valid entity types are ('attribute', 'tag', 'tags')"

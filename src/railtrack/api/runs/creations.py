@@ -1,6 +1,6 @@
 """Runs as they are created: those of many requests, checked against their experiments and written set by set.
 
-create.py has the endpoint; db/group.py collects and commits.
+create.py has the endpoint; db/group_commit.py collects and commits.
 """
 
 from collections.abc import Sequence

@@ -15,7 +15,7 @@ from railtrack.db import Row
 from railtrack.errors import invalid, invalid_value
 from railtrack.mlflow.ids import experiment_numbers
 from railtrack.mlflow.view_type import stages
-from railtrack.search.paging import Query
+from railtrack.search.page_token import Query
 from railtrack.search.sql import Parameters, among, search_of
 from railtrack.wire.request import Int32, Request
 from railtrack.wire.response import Reply

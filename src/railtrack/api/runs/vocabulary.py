@@ -1,6 +1,6 @@
 """What filters and orders of runs may name, and the SQL that each name stands for. The language is in search/."""
 
-from railtrack.search.vocabulary import (
+from railtrack.search.fields import (
     LIST_COMPARATORS,
     NULL_COMPARATORS,
     TEXT_COMPARATORS,

@@ -1,7 +1,7 @@
 """The log write path: the entries of many requests, checked against their runs and written set by set.
 
 Statements are few whatever the number of entries, and rows go in sorted by (run, key), so that two workers that
-write to the same run wait for each other instead of dead-locking. db/group.py collects and commits.
+write to the same run wait for each other instead of dead-locking. db/group_commit.py collects and commits.
 """
 
 from collections.abc import Iterable, Sequence

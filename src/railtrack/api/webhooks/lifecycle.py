@@ -22,9 +22,9 @@ from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Row, Tx
 from railtrack.errors import invalid
-from railtrack.search.paging import Query
+from railtrack.search.fields import Term, Values
+from railtrack.search.page_token import Query
 from railtrack.search.sql import Order
-from railtrack.search.vocabulary import Term, Values
 from railtrack.webhooks.events import Event
 from railtrack.wire.request import Int32, Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply

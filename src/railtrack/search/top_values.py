@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from railtrack.search.paging import STEP, Query, Value, after
+from railtrack.search.page_token import STEP, Query, Value, after
 from railtrack.search.sql import Parameters, spelled
 
 MANY = 1000

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from railtrack.errors import ApiError
-from railtrack.wire.lenient import convert, convert_query, json_object, refuse_nul
+from railtrack.wire.protobuf_json import convert, convert_query, json_object, refuse_nul
 from railtrack.wire.request import Int32, Int64, Request, RequiredStr
 
 

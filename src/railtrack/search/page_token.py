@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from railtrack.errors import ApiError, invalid
+from railtrack.search.fields import Term, Values
 from railtrack.search.sql import INT64, Order, Parameters
-from railtrack.search.vocabulary import Term, Values
 
 TOKEN_LIMIT = 1_000_000
 """Characters; twenty order keys of 8,000 characters each fit in."""

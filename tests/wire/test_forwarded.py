@@ -8,7 +8,7 @@ from tests.client import Client, running_app
 from railtrack.config.settings import Settings, load
 from railtrack.db import Db
 from railtrack.errors import StartError
-from railtrack.wire.proxies import TrustedProxies
+from railtrack.wire.forwarded import TrustedProxies
 from railtrack.wire.request import HttpRequest
 
 NGINX, PROXY, CLIENT = "10.0.0.5", "172.16.3.4", "203.0.113.9"

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from railtrack.api.runs.search import SearchRuns, query_of
-from railtrack.search.best import best_page, was_in_vain
-from railtrack.search.paging import Query
+from railtrack.search.page_token import Query
+from railtrack.search.top_values import best_page, was_in_vain
 
 
 def query(*order_by: str, **more: Any) -> Query:

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from railtrack.errors import ApiError
-from railtrack.search.paging import Query, Value, after, make_token, read_token
+from railtrack.search.fields import Term, Values
+from railtrack.search.page_token import Query, Value, after, make_token, read_token
 from railtrack.search.sql import Order, Parameters
-from railtrack.search.vocabulary import Term, Values
 
 QUERY = b"8 bytes."
 TERMS = (

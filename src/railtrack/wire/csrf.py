@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from railtrack.errors import ApiError
-from railtrack.wire.proxies import TrustedProxies
+from railtrack.wire.forwarded import TrustedProxies
 from railtrack.wire.request import HttpRequest
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")

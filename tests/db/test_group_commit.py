@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from railtrack.db import Conflict, Db, Tx
-from railtrack.db.group import GROUP_WEIGHT, QUEUE_WEIGHT, GroupCommit
+from railtrack.db.group_commit import GROUP_WEIGHT, QUEUE_WEIGHT, GroupCommit
 from railtrack.errors import ApiError, invalid
 
 
