@@ -1,7 +1,7 @@
 """Build hook: takes MLflow's web interface out of MLflow's own wheel and puts it, compressed, into ours.
 
 The result stays in src/railtrack/_ui (ignored by git), so that only a clone's first build fetches anything.
-How it is served is the business of src/railtrack/api/ui.py.
+How it is served is the business of src/railtrack/api/ui/pages.py.
 """
 
 import gzip

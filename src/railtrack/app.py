@@ -9,8 +9,8 @@ import logging
 from typing import Any
 
 from railtrack.api import endpoints
-from railtrack.api.runs.creations import create_runs
-from railtrack.api.runs.write import write_entries
+from railtrack.api.runs.create_group import create_runs
+from railtrack.api.runs.log_group import write_entries
 from railtrack.artifacts import ArtifactStores
 from railtrack.config.settings import Settings
 from railtrack.context import Context

@@ -1,4 +1,4 @@
-"""The build hook on a small wheel of our own making; that the real one comes out whole is tests/api/test_ui.py's."""
+"""The build hook on a small wheel of our own making; that the real one comes out whole is tests/api/ui/test_pages.py's."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""A file as an HTTP answer: what its validators allow. The rest is tried over the API (tests/api/test_artifacts.py)."""
+"""A file as an HTTP answer: what its validators allow. The rest is tried over the API (tests/api/artifacts/test_files.py)."""
 
 from collections.abc import AsyncGenerator
 

@@ -1,6 +1,6 @@
 """Many requests, one commit: a bounded queue in front of one transaction that serves all that wait.
 
-Knows nothing of what is written; the writing function comes from the resource (api/runs/write.py).
+Knows nothing of what is written; the writing function comes from the resource (api/runs/log_group.py).
 """
 
 import asyncio

@@ -19,7 +19,7 @@ from tests.api.logged_models.models import (
 )
 from tests.client import Client
 
-from railtrack.api.logged_models.rows import METRICS_SHOWN
+from railtrack.api.logged_models.queries import METRICS_SHOWN
 from railtrack.db import Db
 
 TOLD_OF_NAMES = (

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tests.api.runs.stored import store_run
 from tests.client import Client
 
-from railtrack.api.paged import COMPLETE_AT_ONCE, ROWS_AT_ONCE, WHOLE_BYTES
 from railtrack.api.runs.search import SearchRuns, query_of
 from railtrack.db import Db
 from railtrack.search.top_values import best_page
+from railtrack.wire.paged import COMPLETE_AT_ONCE, ROWS_AT_ONCE, WHOLE_BYTES
 
 LARGEST_DOUBLE = 1.7976931348623157e308
 

@@ -10,7 +10,7 @@ from tests.client import Client, running_app
 from tests.servers.processes import free_port, until
 from tests.servers.webhook_receiver import Receiver, Reply, receiving
 
-from railtrack.api.webhooks.trial import AT_ONCE
+from railtrack.api.webhooks.send_test import AT_ONCE
 from railtrack.config.settings import Settings
 from railtrack.db import Db
 

@@ -1,7 +1,7 @@
 """The artifacts of a logged model: the listing of its folders, for clients and the UI, and its files, for the UI."""
 
-from railtrack.api.artifact_files import download, folder_listing
-from railtrack.api.logged_models.rows import artifact_location
+from railtrack.api.artifacts.queries import download, folder_listing
+from railtrack.api.logged_models.queries import artifact_location
 from railtrack.auth import LOGGED_MODEL_READ
 from railtrack.context import Context
 from railtrack.errors import bad_request

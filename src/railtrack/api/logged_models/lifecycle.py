@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import msgspec
 
-from railtrack.api.logged_models.rows import load_model, no_such_model
-from railtrack.api.logged_models.shapes import (
+from railtrack.api.logged_models.queries import load_model, no_such_model
+from railtrack.api.logged_models.schemas import (
     LoggedModel,
     LoggedModelParam,
     LoggedModelStatus,

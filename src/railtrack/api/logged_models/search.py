@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from railtrack.api.logged_models.rows import INFO_COLUMNS, INFO_WIDTH, load_models
-from railtrack.api.logged_models.vocabulary import (
+from railtrack.api.logged_models.queries import INFO_COLUMNS, INFO_WIDTH, load_models
+from railtrack.api.logged_models.search_fields import (
     OnDataset,
     OrderBy,
     logged_models,
@@ -13,7 +13,6 @@ from railtrack.api.logged_models.vocabulary import (
     order_of_models,
     with_metrics,
 )
-from railtrack.api.paged import paged_reply
 from railtrack.auth import EXPERIMENT_READ
 from railtrack.context import Context
 from railtrack.db import Row
@@ -21,6 +20,7 @@ from railtrack.errors import invalid
 from railtrack.mlflow.ids import experiment_numbers
 from railtrack.search.page_token import Query
 from railtrack.search.sql import Parameters, conditions
+from railtrack.wire.paged import paged_reply
 from railtrack.wire.request import Int32, Request
 from railtrack.wire.response import Reply
 from railtrack.wire.routing import endpoint

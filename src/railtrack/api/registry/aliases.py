@@ -2,8 +2,8 @@
 
 from railtrack.api.registry.events import alias_changed
 from railtrack.api.registry.names import check_alias, check_name, check_new_alias, version_number
-from railtrack.api.registry.rows import WORKSPACE, aliased_version, load_version, lock_model, lock_version
-from railtrack.api.registry.shapes import ModelVersionResponse
+from railtrack.api.registry.queries import WORKSPACE, aliased_version, load_version, lock_model, lock_version
+from railtrack.api.registry.schemas import ModelVersionResponse
 from railtrack.auth import REGISTERED_MODEL_EDIT, REGISTERED_MODEL_READ
 from railtrack.context import Context
 from railtrack.wire.request import Request, RequiredStr

@@ -2,9 +2,9 @@
 
 from urllib.parse import urlsplit
 
-from railtrack.api.artifact_files import download
+from railtrack.api.artifacts.queries import download
 from railtrack.api.registry.names import check_name, version_number
-from railtrack.api.registry.rows import storage_location
+from railtrack.api.registry.queries import storage_location
 from railtrack.auth import REGISTERED_MODEL_READ
 from railtrack.context import Context
 from railtrack.db import Tx

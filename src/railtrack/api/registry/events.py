@@ -6,8 +6,8 @@ Which of two events it is, one of models or one of prompts, is looked up only wh
 from collections.abc import Mapping
 from typing import Any
 
-from railtrack.api.registry.rows import WORKSPACE
-from railtrack.api.registry.vocabulary import IS_PROMPT
+from railtrack.api.registry.queries import WORKSPACE
+from railtrack.api.registry.search_fields import IS_PROMPT
 from railtrack.db import Tx
 from railtrack.webhooks.delivery import Announcements
 from railtrack.webhooks.events import Event

@@ -11,9 +11,9 @@ from railtrack.api.registry.names import (
     check_tag,
     checked_tags,
 )
-from railtrack.api.registry.rows import WORKSPACE, load_model, lock_model, no_such_model
-from railtrack.api.registry.shapes import RegisteredModel, RegistryTag
-from railtrack.api.registry.vocabulary import IS_PROMPT
+from railtrack.api.registry.queries import WORKSPACE, load_model, lock_model, no_such_model
+from railtrack.api.registry.schemas import RegisteredModel, RegistryTag
+from railtrack.api.registry.search_fields import IS_PROMPT
 from railtrack.auth import (
     REGISTERED_MODEL_CREATE,
     REGISTERED_MODEL_EDIT,

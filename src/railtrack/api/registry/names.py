@@ -2,8 +2,8 @@
 
 import re
 
-from railtrack.api.registry.rows import no_such_version
-from railtrack.api.registry.shapes import STAGES, RegistryTag
+from railtrack.api.registry.queries import no_such_version
+from railtrack.api.registry.schemas import STAGES, RegistryTag
 from railtrack.errors import invalid
 from railtrack.mlflow.ids import INT32
 from railtrack.mlflow.validation import check_tag_key

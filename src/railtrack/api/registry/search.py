@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from railtrack.api.paged import paged_reply
-from railtrack.api.registry.rows import (
+from railtrack.api.registry.queries import (
     MODEL_COLUMNS,
     MODEL_WIDTH,
     VERSION_COLUMNS,
@@ -13,13 +12,14 @@ from railtrack.api.registry.rows import (
     load_models,
     load_versions,
 )
-from railtrack.api.registry.vocabulary import MODELS, VERSIONS, models_where, versions_where
+from railtrack.api.registry.search_fields import MODELS, VERSIONS, models_where, versions_where
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
 from railtrack.db import Row
 from railtrack.errors import invalid, invalid_value
 from railtrack.search.page_token import Query
 from railtrack.search.sql import Parameters, order_of
+from railtrack.wire.paged import paged_reply
 from railtrack.wire.request import Int32, Request
 from railtrack.wire.response import Reply
 from railtrack.wire.routing import endpoint

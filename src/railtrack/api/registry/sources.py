@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from railtrack.api.registry.names import stage_of, version_number
-from railtrack.api.registry.rows import (
+from railtrack.api.registry.queries import (
     NOT_DELETED,
     WORKSPACE,
     aliased_version,

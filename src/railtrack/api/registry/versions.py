@@ -15,7 +15,7 @@ from railtrack.api.registry.names import (
     stage_of,
     version_number,
 )
-from railtrack.api.registry.rows import (
+from railtrack.api.registry.queries import (
     WORKSPACE,
     add_aliases,
     check_model,
@@ -25,9 +25,9 @@ from railtrack.api.registry.rows import (
     no_such_model,
     storage_location,
 )
-from railtrack.api.registry.shapes import ACTIVE_STAGES, DELETED_STAGE, ModelVersion, ModelVersionResponse, RegistryTag
+from railtrack.api.registry.schemas import ACTIVE_STAGES, DELETED_STAGE, ModelVersion, ModelVersionResponse, RegistryTag
+from railtrack.api.registry.search_fields import IS_PROMPT
 from railtrack.api.registry.sources import Origin, check_form, check_prompt_source, resolve
-from railtrack.api.registry.vocabulary import IS_PROMPT
 from railtrack.auth import REGISTERED_MODEL_EDIT, REGISTERED_MODEL_READ
 from railtrack.clock import now_ms
 from railtrack.context import Context

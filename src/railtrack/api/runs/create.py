@@ -4,9 +4,9 @@ from uuid import uuid4
 
 import msgspec
 
-from railtrack.api.runs.creations import NewRun
-from railtrack.api.runs.shapes import Run, RunData, RunInfo, RunInputs, RunStatus, RunTag
-from railtrack.api.runs.write import RUN_NAME
+from railtrack.api.runs.create_group import NewRun
+from railtrack.api.runs.log_group import RUN_NAME
+from railtrack.api.runs.schemas import Run, RunData, RunInfo, RunInputs, RunStatus, RunTag
 from railtrack.auth import RUN_CREATE
 from railtrack.context import Context
 from railtrack.errors import invalid

@@ -4,9 +4,9 @@ from typing import ClassVar
 
 import msgspec
 
-from railtrack.api.runs.rows import INFO_COLUMNS, check_active, load_info, load_run, no_such_run
-from railtrack.api.runs.shapes import Run, RunInfo, RunStatus
-from railtrack.api.runs.write import RUN_NAME
+from railtrack.api.runs.log_group import RUN_NAME
+from railtrack.api.runs.queries import INFO_COLUMNS, check_active, load_info, load_run, no_such_run
+from railtrack.api.runs.schemas import Run, RunInfo, RunStatus
 from railtrack.auth import RUN_EDIT, RUN_READ
 from railtrack.clock import now_ms
 from railtrack.context import Context

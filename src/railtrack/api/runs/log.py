@@ -4,8 +4,8 @@ from typing import ClassVar
 
 import msgspec
 
-from railtrack.api.runs.shapes import Param, RunTag
-from railtrack.api.runs.write import Entry, MetricRow
+from railtrack.api.runs.log_group import Entry, MetricRow
+from railtrack.api.runs.schemas import Param, RunTag
 from railtrack.auth import RUN_EDIT
 from railtrack.context import Context
 from railtrack.errors import invalid

@@ -5,10 +5,9 @@ from typing import Any
 
 import msgspec
 
-from railtrack.api.paged import paged_reply
-from railtrack.api.runs.rows import INFO_COLUMNS, INFO_WIDTH, load_runs
-from railtrack.api.runs.shapes import RunInfo
-from railtrack.api.runs.vocabulary import RUNS
+from railtrack.api.runs.queries import INFO_COLUMNS, INFO_WIDTH, load_runs
+from railtrack.api.runs.schemas import RunInfo
+from railtrack.api.runs.search_fields import RUNS
 from railtrack.auth import EXPERIMENT_READ
 from railtrack.context import Context
 from railtrack.db import Row
@@ -17,6 +16,7 @@ from railtrack.mlflow.ids import experiment_numbers
 from railtrack.mlflow.view_type import stages
 from railtrack.search.page_token import Query
 from railtrack.search.sql import Parameters, among, search_of
+from railtrack.wire.paged import paged_reply
 from railtrack.wire.request import Int32, Request
 from railtrack.wire.response import Reply
 from railtrack.wire.routing import endpoint

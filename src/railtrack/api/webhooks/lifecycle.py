@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from railtrack.api.paged import paged_reply
-from railtrack.api.webhooks.rows import (
+from railtrack.api.webhooks.queries import (
     NOT_DELETED,
     WEBHOOK_COLUMNS,
     WEBHOOK_WIDTH,
@@ -16,7 +15,7 @@ from railtrack.api.webhooks.rows import (
     load_webhooks,
     lock_webhook,
 )
-from railtrack.api.webhooks.shapes import Status, Webhook, WebhookEvent, checked_events
+from railtrack.api.webhooks.schemas import Status, Webhook, WebhookEvent, checked_events
 from railtrack.auth import WEBHOOK_MANAGE
 from railtrack.clock import now_ms
 from railtrack.context import Context
@@ -26,6 +25,7 @@ from railtrack.search.fields import Term, Values
 from railtrack.search.page_token import Query
 from railtrack.search.sql import Order
 from railtrack.webhooks.events import Event
+from railtrack.wire.paged import paged_reply
 from railtrack.wire.request import Int32, Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
 from railtrack.wire.routing import endpoint

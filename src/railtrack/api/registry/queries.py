@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from railtrack.api.registry.shapes import Alias, ModelVersion, RegisteredModel, RegistryTag
+from railtrack.api.registry.schemas import Alias, ModelVersion, RegisteredModel, RegistryTag
 from railtrack.db import Row, Tx
 from railtrack.errors import ApiError, invalid, not_found
 

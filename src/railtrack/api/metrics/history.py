@@ -6,15 +6,15 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from railtrack.api.metric_points import MetricOfRun, fetch_points, metrics_of, metrics_of_run
-from railtrack.api.paged import paged_reply
-from railtrack.api.runs.shapes import Metric
+from railtrack.api.metrics.queries import MetricOfRun, fetch_points, metrics_of, metrics_of_run
+from railtrack.api.runs.schemas import Metric
 from railtrack.auth import RUN_READ
 from railtrack.context import Context
 from railtrack.errors import invalid
 from railtrack.search.fields import Term, Values
 from railtrack.search.page_token import Query
 from railtrack.search.sql import INT64, Order
+from railtrack.wire.paged import paged_reply
 from railtrack.wire.request import Int64, Request, RequiredStr
 from railtrack.wire.response import Reply
 from railtrack.wire.routing import endpoint

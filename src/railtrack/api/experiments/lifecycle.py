@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from railtrack.api.experiment_rows import (
+from railtrack.api.experiments.queries import (
     EXPERIMENT_COLUMNS,
     Experiment,
     ExperimentTag,
@@ -13,7 +13,6 @@ from railtrack.api.experiment_rows import (
     no_such_experiment,
     with_tags,
 )
-from railtrack.api.paged import paged_reply
 from railtrack.auth import EXPERIMENT_CREATE, EXPERIMENT_EDIT, EXPERIMENT_READ, SIGNED_IN
 from railtrack.clock import now_ms
 from railtrack.context import Context
@@ -36,6 +35,7 @@ from railtrack.search.fields import (
 )
 from railtrack.search.page_token import Query
 from railtrack.search.sql import Parameters, among, conditions, order_of
+from railtrack.wire.paged import paged_reply
 from railtrack.wire.request import Int32, Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
 from railtrack.wire.routing import endpoint

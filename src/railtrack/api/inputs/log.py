@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import msgspec
 
-from railtrack.api.runs.rows import check_active, load_info
+from railtrack.api.runs.queries import check_active, load_info
 from railtrack.auth import EXPERIMENT_READ, RUN_EDIT
 from railtrack.context import Context
 from railtrack.db import Row, Tx

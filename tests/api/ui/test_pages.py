@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from tests.client import Answer, Client
 
-from railtrack.api.ui import CHUNK, FOLDER, MEDIA_TYPES, Interface, Manifest
+from railtrack.api.ui.pages import CHUNK, FOLDER, MEDIA_TYPES, Interface, Manifest
 from railtrack.wire.csrf import BrowserGuard
 from railtrack.wire.dispatch import Dispatcher
 from railtrack.wire.forwarded import TrustedProxies
@@ -25,7 +25,7 @@ DECODERS: dict[str, Any] = {"br": brotli.decompress, "gzip": gzip.decompress, ""
 
 @pytest.fixture
 def browser() -> Client:
-    routes = {key: route for key, route in ROUTES.items() if route.handler.__module__ == "railtrack.api.ui"}
+    routes = {key: route for key, route in ROUTES.items() if route.handler.__module__ == "railtrack.api.ui.pages"}
     guard = BrowserGuard(loopback=True, proxies=TrustedProxies(()))
     return Client(Dispatcher(Routes.of(routes), guard, lambda http, route: None))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from railtrack.api.logged_models.shapes import STATUS_NAMES
+from railtrack.api.logged_models.schemas import STATUS_NAMES
 from railtrack.errors import invalid
 from railtrack.search.fields import (
     LIST_COMPARATORS,

@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import msgspec
 
-from railtrack.api.metric_points import PACKED, metrics_of, unpacked
-from railtrack.api.runs.inputs_rows import datasets_of
-from railtrack.api.runs.shapes import (
+from railtrack.api.metrics.queries import PACKED, metrics_of, unpacked
+from railtrack.api.runs.input_queries import datasets_of
+from railtrack.api.runs.schemas import (
     Metric,
     ModelInput,
     ModelOutput,

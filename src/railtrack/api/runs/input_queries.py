@@ -1,8 +1,8 @@
-"""The datasets that a page of runs read. Which models they read and made is in rows.py; writing is api/inputs.py's."""
+"""The datasets that a page of runs read. Which models they read and made is in rows.py; writing is api/inputs/log.py's."""
 
 from collections.abc import Sequence
 
-from railtrack.api.runs.shapes import Dataset, DatasetInput, InputTag
+from railtrack.api.runs.schemas import Dataset, DatasetInput, InputTag
 from railtrack.db import Tx
 
 

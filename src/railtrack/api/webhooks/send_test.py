@@ -5,8 +5,8 @@ import uuid
 
 import msgspec
 
-from railtrack.api.webhooks.rows import NOT_DELETED, WORKSPACE, no_such_webhook
-from railtrack.api.webhooks.shapes import WebhookEvent, checked_events
+from railtrack.api.webhooks.queries import NOT_DELETED, WORKSPACE, no_such_webhook
+from railtrack.api.webhooks.schemas import WebhookEvent, checked_events
 from railtrack.auth import WEBHOOK_MANAGE
 from railtrack.context import Context
 from railtrack.db import Tx

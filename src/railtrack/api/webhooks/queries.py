@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from railtrack.api.webhooks.shapes import Action, Entity, Webhook, WebhookEvent
+from railtrack.api.webhooks.schemas import Action, Entity, Webhook, WebhookEvent
 from railtrack.db import Row, Tx
 from railtrack.errors import ApiError, not_found
 

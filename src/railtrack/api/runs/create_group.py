@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from railtrack.api.runs.write import RUN_NAME
+from railtrack.api.runs.log_group import RUN_NAME
 from railtrack.db import Db, Row, Tx
 from railtrack.errors import ApiError, invalid, not_found
 

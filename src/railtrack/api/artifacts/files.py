@@ -8,7 +8,7 @@ served by those resources' own modules; what all have in common is in artifact_f
 from collections.abc import AsyncGenerator
 from urllib.parse import unquote
 
-from railtrack.api.artifact_files import ArtifactListing, download, folder_listing, listing, run_artifact_uri
+from railtrack.api.artifacts.queries import ArtifactListing, download, folder_listing, listing, run_artifact_uri
 from railtrack.artifacts.paths import file_key, key_to_change
 from railtrack.auth import ARTIFACT_EDIT, ARTIFACT_READ, RUN_EDIT, RUN_READ
 from railtrack.context import Context

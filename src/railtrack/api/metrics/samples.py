@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from railtrack.api.metric_points import PACKED, MetricOfRun, Points, columns_of, metrics_of_run, unpacked
-from railtrack.api.paged import whole_or_streamed
+from railtrack.api.metrics.queries import PACKED, MetricOfRun, Points, columns_of, metrics_of_run, unpacked
 from railtrack.auth import RUN_READ
 from railtrack.context import Context
 from railtrack.db import Db
 from railtrack.errors import SEE_DOCS, invalid
 from railtrack.search.sql import INT64
+from railtrack.wire.paged import whole_or_streamed
 from railtrack.wire.request import Int64, Request, RequiredStr
 from railtrack.wire.response import Reply
 from railtrack.wire.routing import endpoint

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.client import Client
 
-from railtrack.api.graphql import ITEMS_SHOWN, POINTS_SHOWN, SAMPLE_LIMIT
+from railtrack.api.graphql.execute import ITEMS_SHOWN, POINTS_SHOWN, SAMPLE_LIMIT
 from railtrack.db import Db
 
 GET_EXPERIMENT = """

@@ -10,8 +10,8 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from railtrack.api.artifact_files import run_artifact_uri
-from railtrack.api.logged_models.rows import artifact_location
+from railtrack.api.artifacts.queries import run_artifact_uri
+from railtrack.api.logged_models.queries import artifact_location
 from railtrack.artifacts import Location
 from railtrack.artifacts.paths import file_key
 from railtrack.artifacts.store import CompletedPart, DirectStore

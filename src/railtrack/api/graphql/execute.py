@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from railtrack.api.experiment_rows import Experiment, load_experiment
-from railtrack.api.registry.rows import NOT_DELETED, VERSION_COLUMNS, load_versions
-from railtrack.api.registry.shapes import ModelVersion
-from railtrack.api.runs.rows import load_info, load_run
-from railtrack.api.runs.shapes import RunData, RunInfo, RunInputs, RunOutputs
+from railtrack.api.experiments.queries import Experiment, load_experiment
+from railtrack.api.registry.queries import NOT_DELETED, VERSION_COLUMNS, load_versions
+from railtrack.api.registry.schemas import ModelVersion
+from railtrack.api.runs.queries import load_info, load_run
+from railtrack.api.runs.schemas import RunData, RunInfo, RunInputs, RunOutputs
 from railtrack.artifacts.paths import key_of
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context

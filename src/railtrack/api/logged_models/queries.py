@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from railtrack.api.logged_models.shapes import (
+from railtrack.api.logged_models.schemas import (
     STATUS_NAMES,
     UNSPECIFIED,
     LoggedModel,

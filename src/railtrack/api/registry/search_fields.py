@@ -4,7 +4,7 @@ Prompts are kept as registered models with the tag `mlflow.prompt.is_prompt`, an
 doesn't find them.
 """
 
-from railtrack.api.registry.rows import NOT_DELETED, WORKSPACE
+from railtrack.api.registry.queries import NOT_DELETED, WORKSPACE
 from railtrack.search.fields import (
     LIST_COMPARATORS,
     TEXT_COMPARATORS,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from railtrack.api.runs.shapes import Metric
+from railtrack.api.runs.schemas import Metric
 from railtrack.db import Db, Row
 
 PACKED = """

@@ -1,0 +1,1 @@
+"""Datasets and models that runs read and write."""

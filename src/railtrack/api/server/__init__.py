@@ -1,0 +1,1 @@
+"""Server information, health checks and metrics."""
