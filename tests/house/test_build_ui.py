@@ -1,4 +1,4 @@
-"""The build hook on a small wheel of our own making; that the real one comes out whole is tests/api/ui/test_pages.py's."""
+"""The build hook on a small wheel made here. tests/api/ui/test_pages.py checks the real one."""
 
 import gzip
 import json

@@ -47,7 +47,7 @@ def test_a_port_that_is_taken_is_told_with_who_asked_for_it() -> None:
 
 
 def test_gunicorn_has_the_private_names_that_the_worker_uses() -> None:
-    """If one of these fails with a newer gunicorn, http_server/processes.py has to be read again before the pin moves."""
+    """If one of these fails with a newer gunicorn, review http_server/processes.py before moving the pin."""
     serving = inspect.getsource(gasgi.ASGIWorker._serve)
     assert "lambda: ASGIProtocol(self)" in serving
     assert "while self.alive:" in serving

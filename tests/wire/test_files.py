@@ -1,4 +1,4 @@
-"""A file as an HTTP answer: what its validators allow. The rest is tried over the API (tests/api/artifacts/test_files.py)."""
+"""Files as HTTP responses: validators. tests/api/artifacts/test_files.py covers the rest over the API."""
 
 from collections.abc import AsyncGenerator
 

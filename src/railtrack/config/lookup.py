@@ -1,12 +1,12 @@
-"""A setting: where its text is looked for, what that means, what is to be said of it. Which there are: config/settings.py."""
+"""Look up one setting: flag, variables, file, default. The table of settings is settings.py."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from railtrack.config import parsers
 from railtrack.config.sanitize import cleaned, is_service_link, unresolved
-from railtrack.config.settings import parsers as values
 from railtrack.errors import StartError
 
 RAILWAY = ("RAILWAY_PROJECT_ID", "RAILWAY_ENVIRONMENT_ID", "RAILWAY_SERVICE_ID")
@@ -98,7 +98,7 @@ def _given(
 
 
 def _is_no_port(setting: Setting, text: str) -> bool:
-    return setting.parse is values.port and is_service_link(text)
+    return setting.parse is parsers.port and is_service_link(text)
 
 
 def _service_link_note(variable: str, text: str) -> str:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from railtrack.config import parsers
 from railtrack.config.lookup import Found, Setting, default_of, look_up
 from railtrack.config.sanitize import cleaned
-from railtrack.config.settings import parsers as values
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Settings:
     @property
     def loopback(self) -> bool:
         """The server can be reached from this machine only."""
-        return values.is_loopback(self.host)
+        return parsers.is_loopback(self.host)
 
     @property
     def exposes_metrics(self) -> bool:
@@ -80,7 +80,7 @@ SETTINGS = (
         "backend_store_uri",
         ("MLFLOW_BACKEND_STORE_URI", "DATABASE_URL"),
         ("--backend-store-uri",),
-        values.text,
+        parsers.text,
         "",
         "The database: `postgresql://user:password@host:5432/name`, or `sqlite:///file.db`. "
         "Default: SQLite in the data folder.",
@@ -91,7 +91,7 @@ SETTINGS = (
         "default_artifact_root",
         ("MLFLOW_DEFAULT_ARTIFACT_ROOT",),
         ("--default-artifact-root",),
-        values.text,
+        parsers.text,
         "mlflow-artifacts:/",
         "What the artifact location of a new experiment starts with. `mlflow-artifacts:/`: clients send their "
         "artifacts through the server and need no keys.",
@@ -100,7 +100,7 @@ SETTINGS = (
         "artifacts_destination",
         ("MLFLOW_ARTIFACTS_DESTINATION",),
         ("--artifacts-destination",),
-        values.text,
+        parsers.text,
         "",
         "Where `mlflow-artifacts:` lives: a folder, or `s3://bucket/prefix`. "
         "Default: `mlartifacts` in the data folder.",
@@ -109,7 +109,7 @@ SETTINGS = (
         "artifact_locations",
         ("RAILTRACK_ARTIFACT_LOCATIONS",),
         ("--artifact-locations",),
-        values.names,
+        parsers.names,
         "",
         "Further folders and `s3://bucket/prefix` locations, separated by commas, whose artifacts the server may "
         "show: for experiments that keep theirs elsewhere than the two settings above say.",
@@ -118,41 +118,43 @@ SETTINGS = (
         "aws_access_key_id",
         ("AWS_ACCESS_KEY_ID",),
         (),
-        values.text,
+        parsers.text,
         "",
         "The key of an S3-compatible store. With an `s3://` location, keys, a profile or a role are needed.",
         secret=True,
     ),
-    Setting("aws_secret_access_key", ("AWS_SECRET_ACCESS_KEY",), (), values.text, "", "The key's secret.", secret=True),
     Setting(
-        "aws_session_token", ("AWS_SESSION_TOKEN",), (), values.text, "", "What temporary keys come with.", secret=True
+        "aws_secret_access_key", ("AWS_SECRET_ACCESS_KEY",), (), parsers.text, "", "The key's secret.", secret=True
+    ),
+    Setting(
+        "aws_session_token", ("AWS_SESSION_TOKEN",), (), parsers.text, "", "What temporary keys come with.", secret=True
     ),
     Setting(
         "aws_web_identity_token_file",
         ("AWS_WEB_IDENTITY_TOKEN_FILE",),
         (),
-        values.text,
+        parsers.text,
         "",
         "The file with the token for which STS gives the role's keys, as Kubernetes puts it there.",
     ),
-    Setting("aws_role_arn", ("AWS_ROLE_ARN",), (), values.text, "", "The role that is assumed with that token."),
+    Setting("aws_role_arn", ("AWS_ROLE_ARN",), (), parsers.text, "", "The role that is assumed with that token."),
     Setting(
         "aws_role_session_name",
         ("AWS_ROLE_SESSION_NAME",),
         (),
-        values.text,
+        parsers.text,
         "railtrack",
         "The name under which it is assumed.",
     ),
-    Setting("sts_endpoint", ("AWS_ENDPOINT_URL_STS",), (), values.endpoint, "", "STS. Default: the region's own."),
+    Setting("sts_endpoint", ("AWS_ENDPOINT_URL_STS",), (), parsers.endpoint, "", "STS. Default: the region's own."),
     Setting(
-        "aws_profile", ("AWS_PROFILE",), (), values.text, "", "The profile whose keys are taken where none are set."
+        "aws_profile", ("AWS_PROFILE",), (), parsers.text, "", "The profile whose keys are taken where none are set."
     ),
     Setting(
         "aws_shared_credentials_file",
         ("AWS_SHARED_CREDENTIALS_FILE",),
         (),
-        values.text,
+        parsers.text,
         "~/.aws/credentials",
         "The file with the profiles.",
     ),
@@ -160,7 +162,7 @@ SETTINGS = (
         "aws_container_credentials_relative_uri",
         ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",),
         (),
-        values.text,
+        parsers.text,
         "",
         "Where the agent of an ECS task has the keys of its role; the platform sets it.",
     ),
@@ -168,7 +170,7 @@ SETTINGS = (
         "aws_container_credentials_full_uri",
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI",),
         (),
-        values.text,
+        parsers.text,
         "",
         "The same as a whole URL, as on EKS: by `https`, or of a loopback address or one of Amazon's agents.",
     ),
@@ -176,7 +178,7 @@ SETTINGS = (
         "aws_container_authorization_token",
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN",),
         (),
-        values.text,
+        parsers.text,
         "",
         "What that agent is shown.",
         secret=True,
@@ -185,7 +187,7 @@ SETTINGS = (
         "aws_container_authorization_token_file",
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",),
         (),
-        values.text,
+        parsers.text,
         "",
         "The file with it; it may change.",
     ),
@@ -193,7 +195,7 @@ SETTINGS = (
         "s3_instance_role",
         ("RAILTRACK_S3_INSTANCE_ROLE",),
         (),
-        values.one_of("on", "off"),
+        parsers.one_of("on", "off"),
         "off",
         "`on`: the keys are those of the EC2 instance's role. Without it no metadata address is ever asked.",
     ),
@@ -201,7 +203,7 @@ SETTINGS = (
         "ec2_metadata_endpoint",
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT",),
         (),
-        values.endpoint,
+        parsers.endpoint,
         "http://169.254.169.254",
         "The instance's metadata service.",
     ),
@@ -209,7 +211,7 @@ SETTINGS = (
         "aws_ca_bundle",
         ("AWS_CA_BUNDLE",),
         (),
-        values.readable,
+        parsers.readable,
         "",
         "A file of certificates (PEM) that are trusted in place of the system's, for a store with one of its own.",
     ),
@@ -217,7 +219,7 @@ SETTINGS = (
         "s3_endpoint",
         ("AWS_S3_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
         (),
-        values.endpoint,
+        parsers.endpoint,
         "",
         "The URL of an S3-compatible store: Cloudflare R2, Backblaze B2, Railway, MinIO. "
         "Default: Amazon's in the region.",
@@ -227,7 +229,7 @@ SETTINGS = (
         "s3_region",
         ("AWS_REGION", "AWS_DEFAULT_REGION"),
         (),
-        values.text,
+        parsers.text,
         "",
         "The store's region. Default: `auto` on R2 and Railway, as the host has it on B2, else `us-east-1`, or where "
         "the store then says that the bucket is.",
@@ -236,7 +238,7 @@ SETTINGS = (
         "s3_addressing",
         ("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE",),
         (),
-        values.one_of("auto", "path", "virtual"),
+        parsers.one_of("auto", "path", "virtual"),
         "auto",
         "Where the bucket stands in URLs: `path`, `virtual` (in the host name), or what is usual with the endpoint.",
     ),
@@ -244,7 +246,7 @@ SETTINGS = (
         "s3_presigned",
         ("RAILTRACK_S3_PRESIGNED",),
         ("--s3-presigned",),
-        values.auto_on_off,
+        parsers.auto_on_off,
         "auto",
         "Whether clients that can do so send large files to the store themselves, and read them there, by presigned "
         "URLs. `auto`: where a trial shows that it works and the endpoint isn't in a private network. `on`: there too.",
@@ -253,25 +255,25 @@ SETTINGS = (
         "host",
         ("MLFLOW_HOST",),
         ("--host", "-h"),
-        values.host,
+        parsers.host,
         "127.0.0.1",
         "The address to listen on. `0.0.0.0` also listens on `[::]` where the machine has IPv6.",
     ),
-    Setting("port", ("MLFLOW_PORT",), ("--port", "-p"), values.port, "5000", "The port to listen on."),
+    Setting("port", ("MLFLOW_PORT",), ("--port", "-p"), parsers.port, "5000", "The port to listen on."),
     Setting(
         "platform_port",
         ("PORT",),
         (),
-        values.optional_port,
+        parsers.optional_port,
         "",
         "The port that a platform injects; listened on as well where it differs from `MLFLOW_PORT`.",
     ),
-    Setting("workers", ("GUNICORN_WORKERS",), ("--workers", "-w"), values.workers, "2", "Worker processes."),
+    Setting("workers", ("GUNICORN_WORKERS",), ("--workers", "-w"), parsers.workers, "2", "Worker processes."),
     Setting(
         "threads",
         ("GUNICORN_THREADS",),
         ("--threads",),
-        values.threads,
+        parsers.threads,
         "4",
         "Requests of one worker that may be at the database at once: the size of its connection pool.",
     ),
@@ -279,7 +281,7 @@ SETTINGS = (
         "auth",
         ("RAILTRACK_AUTH",),
         ("--auth",),
-        values.auto_on_off,
+        parsers.auto_on_off,
         "auto",
         "Login comes in a later version: until then the server is open, whatever this says except `on`, "
         "which is refused.",
@@ -288,7 +290,7 @@ SETTINGS = (
         "allowed_hosts",
         ("MLFLOW_SERVER_ALLOWED_HOSTS",),
         ("--allowed-hosts",),
-        values.names,
+        parsers.names,
         "",
         "Further Host names, separated by commas, that a server on a loopback address answers to; `*` for any.",
     ),
@@ -296,7 +298,7 @@ SETTINGS = (
         "trusted_proxies",
         ("RAILTRACK_TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS"),
         ("--trusted-proxies", "--forwarded-allow-ips"),
-        values.proxies,
+        parsers.proxies,
         "127.0.0.1,::1",
         "Addresses and networks of proxies, separated by commas, whose `X-Forwarded-` headers are believed; "
         "`*` for every peer, `none` for nobody.",
@@ -305,7 +307,7 @@ SETTINGS = (
         "static_prefix",
         ("MLFLOW_STATIC_PREFIX",),
         ("--static-prefix",),
-        values.prefix,
+        parsers.prefix,
         "",
         "What all paths begin with, `/mlflow` say, behind a proxy that hands them on as they are.",
     ),
@@ -313,7 +315,7 @@ SETTINGS = (
         "metrics",
         ("RAILTRACK_METRICS",),
         ("--metrics",),
-        values.on_off,
+        parsers.on_off,
         "off",
         "Whether Prometheus finds metrics at `/metrics` (docs/operations.md).",
     ),
@@ -321,7 +323,7 @@ SETTINGS = (
         "expose_prometheus",
         ("MLFLOW_EXPOSE_PROMETHEUS",),
         ("--expose-prometheus",),
-        values.text,
+        parsers.text,
         "",
         "MLflow's spelling of the same: any folder. Nothing is written there.",
     ),
@@ -329,7 +331,7 @@ SETTINGS = (
         "log_format",
         ("RAILTRACK_LOG_FORMAT",),
         ("--log-format",),
-        values.one_of("text", "json"),
+        parsers.one_of("text", "json"),
         "text",
         "The log's lines: `text`, or `json`, an object each.",
     ),
@@ -337,7 +339,7 @@ SETTINGS = (
         "log_level",
         ("RAILTRACK_LOG_LEVEL",),
         ("--log-level",),
-        values.one_of("debug", "info", "warning", "error"),
+        parsers.one_of("debug", "info", "warning", "error"),
         "info",
         "The least that is logged: `debug`, `info`, `warning` or `error`. The lines of the start are always shown.",
     ),
@@ -345,7 +347,7 @@ SETTINGS = (
         "access_log",
         ("RAILTRACK_ACCESS_LOG",),
         ("--access-log",),
-        values.on_off,
+        parsers.on_off,
         "off",
         "Whether every request gets a line in the log.",
     ),
@@ -353,7 +355,7 @@ SETTINGS = (
         "webhook_secret_key",
         ("MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY",),
         (),
-        values.fernet_key,
+        parsers.fernet_key,
         "",
         "32 random bytes in URL-safe base64, with which the secrets of webhooks are encrypted: the same for every "
         "server of a database. Without it webhooks work, but can have no secret.",
@@ -363,7 +365,7 @@ SETTINGS = (
         "webhook_schemes",
         ("MLFLOW_WEBHOOK_ALLOWED_SCHEMES",),
         (),
-        values.web_schemes,
+        parsers.web_schemes,
         "https",
         "What the URLs of webhooks may begin with, separated by commas: `https`, `http`.",
     ),
@@ -371,7 +373,7 @@ SETTINGS = (
         "webhook_private",
         ("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS",),
         (),
-        values.true_or_false,
+        parsers.true_or_false,
         "false",
         "Whether webhooks may lead to addresses of private networks and to this machine. `true` lets everybody who "
         "may make webhooks send requests in there.",
@@ -380,7 +382,7 @@ SETTINGS = (
         "webhook_limit_s",
         ("MLFLOW_WEBHOOK_REQUEST_TIMEOUT",),
         (),
-        values.seconds_of_a_request,
+        parsers.seconds_of_a_request,
         "30",
         "Seconds that one delivery to a webhook may take.",
     ),
@@ -388,7 +390,7 @@ SETTINGS = (
         "webhook_retries",
         ("MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES",),
         (),
-        values.retries,
+        parsers.retries,
         "11",
         "How often a delivery is tried again, at growing intervals: 11 times take about an hour.",
     ),
@@ -396,7 +398,7 @@ SETTINGS = (
         "db_wait_s",
         ("RAILTRACK_DB_WAIT_S",),
         ("--db-wait",),
-        values.seconds,
+        parsers.seconds,
         "60",
         "Seconds that the start waits for PostgreSQL to accept connections; a refused login ends the wait at once.",
     ),

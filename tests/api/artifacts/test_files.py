@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from tests.client import Answer, Client
 
-from railtrack.api.artifacts.files import queries as artifact_files
+from railtrack.api.artifacts import queries as artifact_files
 from railtrack.config.settings import Settings
 from railtrack.db import Db
 

@@ -1,4 +1,4 @@
-"""The datasets that a page of runs read. Which models they read and made is in rows.py; writing is api/inputs/log.py's."""
+"""Datasets that a page of runs read. The models they read and made are in queries.py; writes are in api/inputs."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""/metrics, for Prometheus: only where a setting asks for it. What is counted and how: railtrack.monitoring."""
+"""/metrics, for Prometheus: only where a setting asks for it. What is counted and how: prometheus."""
 
 import asyncio
 

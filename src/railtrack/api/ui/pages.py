@@ -20,7 +20,7 @@ from railtrack.wire.request import HttpRequest
 from railtrack.wire.response import Header, Raw, Stream
 from railtrack.wire.routing import endpoint
 
-FOLDER = Path(__file__).parents[1] / "_ui"
+FOLDER = Path(__file__).parents[2] / "_ui"
 CHUNK = 64 * 1024
 """Bytes of a file that are in memory at a time, for each request."""
 
