@@ -28,7 +28,7 @@ async def send(client: Client, db: Db) -> Send:
             "deleted",
         )
         if tx.engine == "postgresql":  # SQLite counts on from the greatest id there is
-            await tx.fetchval(f"SELECT setval('experiments_experiment_id_seq', {FIRST_EXPERIMENT})")
+            await tx.fetch_value(f"SELECT setval('experiments_experiment_id_seq', {FIRST_EXPERIMENT})")
 
     async def send(exchange: Exchange) -> Answer:
         answer = await client.send(exchange.method, exchange.path, body=exchange.body, headers=exchange.headers)

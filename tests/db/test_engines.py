@@ -50,19 +50,19 @@ async def test_a_transaction_that_is_cancelled_is_undone_and_the_connection_goes
 
 async def test_reads_of_one_block_see_one_state(db: Db) -> None:
     async with db.read() as tx:
-        assert await tx.fetchval("SELECT count(*) FROM runs") == 0
+        assert await tx.fetch_value("SELECT count(*) FROM runs") == 0
         await db.execute(INSERT, "a", "first")
-        assert await tx.fetchval("SELECT count(*) FROM runs") == 0
-    assert await db.fetchval("SELECT count(*) FROM runs") == 1
+        assert await tx.fetch_value("SELECT count(*) FROM runs") == 0
+    assert await db.fetch_value("SELECT count(*) FROM runs") == 1
 
 
 async def test_rows_unpack_by_position(db: Db) -> None:
-    row = await db.fetchrow("SELECT experiment_id, name FROM experiments WHERE experiment_id = $1", 0)
+    row = await db.fetch_row("SELECT experiment_id, name FROM experiments WHERE experiment_id = $1", 0)
     assert row is not None
     number, name = row
     assert (number, name) == (0, "Default")
-    assert await db.fetchrow("SELECT 1 FROM runs") is None
-    assert await db.fetchval("SELECT name FROM runs") is None
+    assert await db.fetch_row("SELECT 1 FROM runs") is None
+    assert await db.fetch_value("SELECT name FROM runs") is None
 
 
 async def test_a_list_is_compared_with_any(db: Db) -> None:
@@ -71,7 +71,7 @@ async def test_a_list_is_compared_with_any(db: Db) -> None:
     found = await db.fetch("SELECT name FROM runs WHERE run_uuid = ANY($1) ORDER BY name", ["a", "c", "x"])
     assert [name for (name,) in found] == ["a", "c"]
     assert await db.fetch("SELECT name FROM runs WHERE run_uuid = ANY($1)", []) == []
-    assert await db.fetchval("SELECT count(*) FROM runs WHERE experiment_id = ANY($1)", [0, 7]) == 3
+    assert await db.fetch_value("SELECT count(*) FROM runs WHERE experiment_id = ANY($1)", [0, 7]) == 3
 
 
 async def test_execute_tells_how_many_rows_changed(db: Db) -> None:
@@ -94,8 +94,8 @@ async def test_many_rows_go_in_with_one_call(db: Db) -> None:
 
 async def test_like_tells_capitals_from_small_letters(db: Db) -> None:
     await db.execute(INSERT, "a", "Loss")
-    assert await db.fetchval("SELECT count(*) FROM runs WHERE name LIKE $1", "L%") == 1
-    assert await db.fetchval("SELECT count(*) FROM runs WHERE name LIKE $1", "l%") == 0
+    assert await db.fetch_value("SELECT count(*) FROM runs WHERE name LIKE $1", "L%") == 1
+    assert await db.fetch_value("SELECT count(*) FROM runs WHERE name LIKE $1", "l%") == 0
 
 
 async def test_a_row_that_is_there_already_is_told_with_its_key(db: Db) -> None:
@@ -135,7 +135,7 @@ async def test_writers_of_the_same_rows_wait_for_each_other(db: Db) -> None:
 
     async def add_one() -> None:
         async with db.write() as tx:
-            value = await tx.fetchval("SELECT name FROM runs WHERE run_uuid = $1 FOR UPDATE", "a")
+            value = await tx.fetch_value("SELECT name FROM runs WHERE run_uuid = $1 FOR UPDATE", "a")
             await tx.execute("UPDATE runs SET name = $1 WHERE run_uuid = $2", str(int(value) + 1), "a")
 
     await asyncio.gather(*(add_one() for _ in range(20)))
@@ -153,12 +153,12 @@ TWINS_ALLOWED = 10
 
 
 def test_statements_in_two_spellings_are_few_and_give_their_reason() -> None:
-    """Each `pick` is one more thing to keep right twice; a new one raises the bound here, and says why where it is."""
+    """Each `per_dialect` has to be kept right twice. A new one raises the limit here and states its reason there."""
     source = Path(__file__).parents[2] / "src" / "railtrack"
     found = [
         f"{path.relative_to(source)}:{number}"
         for path in sorted(source.rglob("*.py"))
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if re.search(r"\.pick\($|\.pick\(p", line)
+        if re.search(r"\.per_dialect\($|\.per_dialect\(p", line)
     ]
     assert len(found) <= TWINS_ALLOWED, found

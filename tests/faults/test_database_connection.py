@@ -29,7 +29,7 @@ async def db(between: Proxy, postgres: PostgresServer) -> AsyncIterator[Db]:
     parts = urlsplit(postgres.url)
     address = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{between.port}")).geturl()
     db = open_database(parse_database_url(address), connections=1)
-    assert await db.fetchval("SELECT 1") == 1
+    assert await db.fetch_value("SELECT 1") == 1
     yield db
     await db.close()
 
@@ -37,7 +37,7 @@ async def db(between: Proxy, postgres: PostgresServer) -> AsyncIterator[Db]:
 async def refused(db: Db) -> None:
     with pytest.raises(ApiError) as caught:
         async with db.write() as tx:
-            await tx.fetchval("SELECT 1")
+            await tx.fetch_value("SELECT 1")
     assert (caught.value.code, caught.value.status) == ("TEMPORARILY_UNAVAILABLE", 503)
     assert caught.value.retry_after
 
@@ -46,23 +46,23 @@ async def test_a_statement_between_the_notice_of_a_shutdown_and_its_end(db: Db, 
     await between.say_to_clients(SHUTDOWN_NOTICE)
     await refused(db)
     await between.cut()
-    assert await db.fetchval("SELECT 1") == 1
+    assert await db.fetch_value("SELECT 1") == 1
 
 
 async def test_a_statement_after_the_connection_was_cut(db: Db, between: Proxy) -> None:
     await between.cut()
-    assert await db.fetchval("SELECT 1") == 1
+    assert await db.fetch_value("SELECT 1") == 1
 
 
 async def test_a_connection_that_is_cut_within_a_transaction(db: Db, between: Proxy) -> None:
     with pytest.raises(ApiError) as caught:
         await cut_within_a_transaction(db, between)
     assert caught.value.status == 503
-    assert await db.fetchval("SELECT 1") == 1
+    assert await db.fetch_value("SELECT 1") == 1
 
 
 async def cut_within_a_transaction(db: Db, between: Proxy) -> None:
     async with db.write() as tx:
-        await tx.fetchval("SELECT 1")
+        await tx.fetch_value("SELECT 1")
         await between.cut()
-        await tx.fetchval("SELECT 2")
+        await tx.fetch_value("SELECT 2")

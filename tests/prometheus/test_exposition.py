@@ -12,7 +12,7 @@ from tests.prometheus.scrape import Scrape
 from railtrack.api import endpoints
 from railtrack.config.settings import Settings, load
 from railtrack.db import Conflict, Db
-from railtrack.db.retry import until_settled
+from railtrack.db.retry import retry_on_conflict
 from railtrack.errors import ApiError
 from railtrack.prometheus.exposition import FAMILIES
 
@@ -128,7 +128,7 @@ async def test_transactions_run_again_are_counted(watched: Client, monkeypatch: 
         raise Conflict("another transaction was first")
 
     with pytest.raises(ApiError):
-        await until_settled(lose)
+        await retry_on_conflict(lose)
     after = await scrape(watched)
 
     def grown(name: str) -> float:

@@ -31,7 +31,7 @@ async def got(receiver: Receiver) -> Received:
 
 
 async def waiting(db: Db) -> int:
-    count: int = await db.fetchval("SELECT COUNT(*) FROM railtrack_webhook_deliveries")
+    count: int = await db.fetch_value("SELECT COUNT(*) FROM railtrack_webhook_deliveries")
     return count
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from railtrack.errors import ApiError
-from railtrack.wire.protobuf_json import convert, convert_query, json_object, refuse_nul
+from railtrack.wire.protobuf_json import convert, convert_query, json_object, reject_nul
 from railtrack.wire.request import Int32, Int64, Request, RequiredStr
 
 
@@ -148,5 +148,5 @@ def test_an_empty_body_is_an_empty_object() -> None:
 def test_a_nul_is_found_wherever_it_hides() -> None:
     for value in ("a\0", ["a", {"b": "\0"}], {"k\0": 1}):
         with pytest.raises(ApiError, match="NUL"):
-            refuse_nul(value)
-    refuse_nul({"a": ["\\u0000", 0, None]})
+            reject_nul(value)
+    reject_nul({"a": ["\\u0000", 0, None]})

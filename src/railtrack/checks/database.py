@@ -13,7 +13,7 @@ from railtrack.checks.postgres import check_server
 from railtrack.config.settings import Settings
 from railtrack.db import Db, schema
 from railtrack.db.open import look, open_database, wait_for_database
-from railtrack.db.retry import until_settled
+from railtrack.db.retry import retry_on_conflict
 from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import StartError
 
@@ -36,7 +36,7 @@ async def _check_postgres(url: DatabaseUrl, settings: Settings) -> list[Finding]
     try:
         await wait_for_database(db, url, 0)
         # A pooler that nobody told of is noticed by a statement that got lost.
-        found = await until_settled(lambda: check_server(db, settings))
+        found = await retry_on_conflict(lambda: check_server(db, settings))
         reached = address if address.status == "ok" else ok(ADDRESS, url.masked)
         return [reached, *found, await _schema(db, url)]
     except StartError as error:

@@ -30,7 +30,7 @@ async def check_server(db: Db, settings: Settings) -> list[Finding]:
 
 
 async def _login(db: Db) -> Finding:
-    row = await db.fetchrow(
+    row = await db.fetch_row(
         """
         SELECT CAST(current_user AS text), CAST(current_database() AS text),
                (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid())
@@ -43,8 +43,8 @@ async def _login(db: Db) -> Finding:
 
 
 async def _version(db: Db) -> Finding:
-    number = int(await db.fetchval("SELECT current_setting('server_version_num')"))
-    version = await db.fetchval("SELECT current_setting('server_version')")
+    number = int(await db.fetch_value("SELECT current_setting('server_version_num')"))
+    version = await db.fetch_value("SELECT current_setting('server_version')")
     name = f"PostgreSQL {version}"
     if number < OLDEST:
         return problem("database version", f"{name} is too old.", "Upgrade it to PostgreSQL 12 or newer.")
@@ -68,7 +68,7 @@ async def _rights(db: Db) -> Finding:
 
 async def _reads_only(tx: Tx) -> bool:
     return bool(
-        await tx.fetchval(
+        await tx.fetch_value(
             "SELECT pg_is_in_recovery() OR CAST(current_setting('default_transaction_read_only') AS boolean)"
         )
     )
@@ -113,7 +113,7 @@ async def _closed_sequences(tx: Tx) -> list[str]:
 
 
 async def _may_create(tx: Tx) -> Finding:
-    row = await tx.fetchrow(
+    row = await tx.fetch_row(
         """
         SELECT CAST(current_schema() AS text),
                current_schema() IS NOT NULL AND has_schema_privilege(current_schema(), 'CREATE')
@@ -156,7 +156,7 @@ async def _connections(db: Db, settings: Settings) -> Finding:
 
 async def _rooms(db: Db) -> Sequence[_Room]:
     """The limits there are. Of other users' connections a role without rights sees neither type nor state."""
-    row = await db.fetchrow(
+    row = await db.fetch_row(
         """
         WITH others AS (
             SELECT usesysid, datname FROM pg_stat_activity
@@ -187,10 +187,10 @@ async def _clock_and_distance(db: Db) -> list[Finding]:
     """Each round trip is timed, and the clock is compared with the middle of the shortest."""
     trips = []
     async with db.read() as tx:
-        await tx.fetchval("SELECT extract(epoch FROM clock_timestamp())")  # the first one is prepared
+        await tx.fetch_value("SELECT extract(epoch FROM clock_timestamp())")  # the first one is prepared
         for _ in range(ROUND_TRIPS):
             sent, began = time.time(), time.monotonic()
-            theirs = float(await tx.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
+            theirs = float(await tx.fetch_value("SELECT extract(epoch FROM clock_timestamp())"))
             took = time.monotonic() - began
             trips.append((took, theirs - sent - took / 2))
     took, skew = statistics.median(trip[0] for trip in trips), min(trips)[1]

@@ -21,9 +21,9 @@ class Tx(Protocol):
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]: ...
 
-    async def fetchrow(self, sql: str, *args: Any) -> Row | None: ...
+    async def fetch_row(self, sql: str, *args: Any) -> Row | None: ...
 
-    async def fetchval(self, sql: str, *args: Any) -> Any:
+    async def fetch_value(self, sql: str, *args: Any) -> Any:
         """The first column of the first row, None when there is none."""
 
     async def execute(self, sql: str, *args: Any) -> int:
@@ -36,7 +36,7 @@ class Tx(Protocol):
         `columns`: name -> PostgreSQL type, in the order of the values.
         """
 
-    def pick(self, *, postgresql: str, sqlite: str) -> str:
+    def per_dialect(self, *, postgresql: str, sqlite: str) -> str:
         """The text for this engine, where one text cannot serve both; the reason stands beside the call."""
 
 

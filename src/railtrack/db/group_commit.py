@@ -10,7 +10,7 @@ from functools import partial
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from railtrack.db import Db
-from railtrack.db.retry import until_settled
+from railtrack.db.retry import retry_on_conflict
 from railtrack.errors import ApiError, too_many
 
 GROUP_WEIGHT = 4_000
@@ -96,7 +96,7 @@ class GroupCommit(Generic[E]):
 
     async def _write_group(self, group: list[_Waiting[E]]) -> None:
         try:
-            refusals = await until_settled(partial(self._write, self._db, [waiting.entry for waiting in group]))
+            refusals = await retry_on_conflict(partial(self._write, self._db, [waiting.entry for waiting in group]))
         except ApiError as error:
             if len(group) > 1 and error.status != 503:
                 # One of them holds what the database does not take; alone, each fails or succeeds for itself.

@@ -67,7 +67,7 @@ async def wait_for_database(db: Db, url: DatabaseUrl, seconds: float) -> None:
     began, next_line_at = time.monotonic(), TOLD_EVERY_S
     for attempt in itertools.count():
         try:
-            await db.fetchval("SELECT 1")
+            await db.fetch_value("SELECT 1")
             return
         except ApiError as error:
             cause = error.__cause__ or error
@@ -193,7 +193,7 @@ async def recognise(tx: Tx, url: DatabaseUrl) -> str | None:
 async def _tables(tx: Tx) -> Found:
     """What there is of MLflow's tables. The two catalogues have nothing in common."""
     rows: list[Row] = await tx.fetch(
-        tx.pick(
+        tx.per_dialect(
             postgresql="""
                 SELECT CAST(c.relname AS text), CAST(a.attname AS text),
                        a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''

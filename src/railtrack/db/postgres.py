@@ -81,11 +81,11 @@ class PostgresTx:
         found: list[Row] = await self._connection.fetch(sql, *args)
         return found
 
-    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
+    async def fetch_row(self, sql: str, *args: Any) -> Row | None:
         found: Row | None = await self._connection.fetchrow(sql, *args)
         return found
 
-    async def fetchval(self, sql: str, *args: Any) -> Any:
+    async def fetch_value(self, sql: str, *args: Any) -> Any:
         return await self._connection.fetchval(sql, *args)
 
     async def execute(self, sql: str, *args: Any) -> int:
@@ -96,7 +96,7 @@ class PostgresTx:
     async def execute_rows(self, sql: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> int:
         return await self.execute(sql.format(rows=recordset(1, columns)), rows_parameter(columns, rows))
 
-    def pick(self, *, postgresql: str, sqlite: str) -> str:
+    def per_dialect(self, *, postgresql: str, sqlite: str) -> str:
         return postgresql
 
 
@@ -123,11 +123,11 @@ class PostgresDb:
     async def fetch_by_key(self, sql: str, *args: Any) -> list[Row]:
         return await self._one(lambda tx: tx.fetch(sql, *args), keyed=True)
 
-    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
-        return await self._one(lambda tx: tx.fetchrow(sql, *args))
+    async def fetch_row(self, sql: str, *args: Any) -> Row | None:
+        return await self._one(lambda tx: tx.fetch_row(sql, *args))
 
-    async def fetchval(self, sql: str, *args: Any) -> Any:
-        return await self._one(lambda tx: tx.fetchval(sql, *args))
+    async def fetch_value(self, sql: str, *args: Any) -> Any:
+        return await self._one(lambda tx: tx.fetch_value(sql, *args))
 
     async def execute(self, sql: str, *args: Any) -> int:
         return await self._one(lambda tx: tx.execute(sql, *args))
@@ -135,7 +135,7 @@ class PostgresDb:
     async def execute_rows(self, sql: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> int:
         return await self._one(lambda tx: tx.execute_rows(sql, columns, rows))
 
-    def pick(self, *, postgresql: str, sqlite: str) -> str:
+    def per_dialect(self, *, postgresql: str, sqlite: str) -> str:
         return postgresql
 
     async def _one(self, call: Callable[[PostgresTx], Awaitable[T]], *, keyed: bool = False) -> T:

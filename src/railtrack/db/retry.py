@@ -25,7 +25,7 @@ class Tally:
 tally = Tally()
 
 
-async def until_settled(work: Callable[[], Awaitable[T]]) -> T:
+async def retry_on_conflict(work: Callable[[], Awaitable[T]]) -> T:
     """What `work` returns, run again while its transaction was undone because a row came or went since it looked.
 
     Raises 503 when that does not end.

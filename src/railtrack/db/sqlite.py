@@ -121,12 +121,12 @@ class SqliteTx:
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         return await self._connection.run(lambda db: _fetch(db, sql, args))
 
-    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
+    async def fetch_row(self, sql: str, *args: Any) -> Row | None:
         rows = await self.fetch(sql, *args)
         return rows[0] if rows else None
 
-    async def fetchval(self, sql: str, *args: Any) -> Any:
-        row = await self.fetchrow(sql, *args)
+    async def fetch_value(self, sql: str, *args: Any) -> Any:
+        row = await self.fetch_row(sql, *args)
         return row[0] if row else None
 
     async def execute(self, sql: str, *args: Any) -> int:
@@ -139,7 +139,7 @@ class SqliteTx:
         bound = [_bind(row) for row in rows]
         return await self._connection.run(lambda db: db.executemany(text, bound).rowcount)
 
-    def pick(self, *, postgresql: str, sqlite: str) -> str:
+    def per_dialect(self, *, postgresql: str, sqlite: str) -> str:
         return sqlite
 
 
@@ -169,12 +169,12 @@ class SqliteDb:
     async def fetch_by_key(self, sql: str, *args: Any) -> list[Row]:
         return await self.fetch(sql, *args)
 
-    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
+    async def fetch_row(self, sql: str, *args: Any) -> Row | None:
         rows = await self.fetch(sql, *args)
         return rows[0] if rows else None
 
-    async def fetchval(self, sql: str, *args: Any) -> Any:
-        row = await self.fetchrow(sql, *args)
+    async def fetch_value(self, sql: str, *args: Any) -> Any:
+        row = await self.fetch_row(sql, *args)
         return row[0] if row else None
 
     async def execute(self, sql: str, *args: Any) -> int:
@@ -188,7 +188,7 @@ class SqliteDb:
     async def execute_alone(self, sql: str) -> None:
         await self.execute(sql)
 
-    def pick(self, *, postgresql: str, sqlite: str) -> str:
+    def per_dialect(self, *, postgresql: str, sqlite: str) -> str:
         return sqlite
 
     @asynccontextmanager

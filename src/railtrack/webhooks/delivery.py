@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from railtrack.clock import now_ms
 from railtrack.db import Conflict, Db, Tx
-from railtrack.db.retry import until_settled
+from railtrack.db.retry import retry_on_conflict
 from railtrack.errors import ApiError
 from railtrack.webhooks import outbox
 from railtrack.webhooks.events import Data, Event
@@ -134,7 +134,7 @@ class Webhooks:
             async with self._db.write() as tx:
                 return await work(tx)
 
-        return await until_settled(once)
+        return await retry_on_conflict(once)
 
     async def _deliver(self, claimed: Claim) -> None:
         try:
@@ -152,7 +152,7 @@ class Webhooks:
 
     async def _attempt(self, claimed: Claim) -> float | None:
         """Send it; returns the pause before the next attempt, None when there is to be none."""
-        webhook = await self._db.fetchrow(
+        webhook = await self._db.fetch_row(
             "SELECT url, secret FROM webhooks "
             "WHERE webhook_id = $1 AND status = 'ACTIVE' AND deleted_timestamp IS NULL",
             claimed.webhook_id,

@@ -92,7 +92,7 @@ async def keep(tx: Tx, webhook_ids: Sequence[str], event: Event, data: Data) -> 
 
 async def next_due_ms(tx: Tx, busy: Sequence[str]) -> int | None:
     """When something is due, but for the webhooks `busy`; None when nothing waits."""
-    due: int | None = await tx.fetchval(
+    due: int | None = await tx.fetch_value(
         "SELECT MIN(due_ms) FROM railtrack_webhook_deliveries WHERE NOT (webhook_id = ANY($1))", list(busy)
     )
     return due
@@ -101,14 +101,14 @@ async def next_due_ms(tx: Tx, busy: Sequence[str]) -> int | None:
 async def claim(tx: Tx, busy: Sequence[str], lease_ms: int) -> Claim | None:
     """The delivery that is due longest, ours for `lease_ms`; nobody waits for what another one is claiming."""
     now = now_ms()
-    row = await tx.fetchrow(
+    row = await tx.fetch_row(
         f"""
         UPDATE railtrack_webhook_deliveries SET attempts = attempts + 1, due_ms = $2
         WHERE delivery_id = (
             SELECT delivery_id FROM railtrack_webhook_deliveries
             WHERE due_ms <= $1 AND NOT (webhook_id = ANY($3))
             ORDER BY due_ms, created_ms, delivery_id LIMIT 1
-            {tx.pick(postgresql="FOR UPDATE SKIP LOCKED", sqlite="")}
+            {tx.per_dialect(postgresql="FOR UPDATE SKIP LOCKED", sqlite="")}
         )
         RETURNING delivery_id, webhook_id, payload, attempts, created_ms
         """,  # noqa: S608 (texts of ours)

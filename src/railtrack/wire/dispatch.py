@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any, Protocol
 
-from railtrack.db.retry import until_settled
+from railtrack.db.retry import retry_on_conflict
 from railtrack.errors import ApiError
 from railtrack.wire.compression import compress, is_worth_it
 from railtrack.wire.csrf import BrowserGuard
@@ -87,7 +87,7 @@ class Dispatcher:
             if route.decoder is None:
                 return await route.handler(context, http)
             request = await route.decoder.decode(http)
-            return await until_settled(lambda: route.handler(context, request))
+            return await retry_on_conflict(lambda: route.handler(context, request))
         except ApiError as error:
             if error.status >= 500:
                 self._log_refusal(request_id, error)

@@ -51,7 +51,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     return found
 
 
-def refuse_nul(value: Any) -> None:
+def reject_nul(value: Any) -> None:
     """Raise when a string anywhere in `value` holds a NUL, which PostgreSQL's text cannot store."""
     match value:
         case str():
@@ -59,11 +59,11 @@ def refuse_nul(value: Any) -> None:
                 raise invalid("A value of the request contains a NUL character (\\u0000), which cannot be stored.")
         case list():
             for one in value:
-                refuse_nul(one)
+                reject_nul(one)
         case dict():
             for key, one in value.items():
-                refuse_nul(key)
-                refuse_nul(one)
+                reject_nul(key)
+                reject_nul(one)
 
 
 def convert(data: Mapping[str, Any], struct: type[T]) -> T:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from railtrack.errors import ApiError, bad_request, invalid
-from railtrack.wire.protobuf_json import convert, convert_query, json_object, refuse_nul
+from railtrack.wire.protobuf_json import convert, convert_query, json_object, reject_nul
 
 BODY_LIMIT = 20 * 1024 * 1024
 """Bytes of a JSON body. MLflow's clients cut their batches at 1 MB, but the profile of a dataset may have 16 MB."""
@@ -235,12 +235,12 @@ class Decoder(Generic[T]):
             raise invalid(f"A request body of this kind may have {LENIENT_LIMIT} bytes at the most.")
         data = json_object(body)
         if may_hold_nul:
-            refuse_nul(data)
+            reject_nul(data)
         return convert(data | http.params, self._struct)
 
     def _from_query(self, http: HttpRequest) -> T:
         query = {**http.query, **{name: [value] for name, value in http.params.items()}}
-        refuse_nul(query)
+        reject_nul(query)
         return convert_query(query, self._struct)
 
 

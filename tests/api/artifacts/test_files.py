@@ -58,7 +58,7 @@ def refused(answer: Answer, status: int, code: str = "INVALID_PARAMETER_VALUE") 
 
 
 async def root_of(db: Db, run: str) -> str:
-    uri = await db.fetchval("SELECT artifact_uri FROM runs WHERE run_uuid = $1", run)
+    uri = await db.fetch_value("SELECT artifact_uri FROM runs WHERE run_uuid = $1", run)
     return str(uri).removeprefix("mlflow-artifacts:/")
 
 

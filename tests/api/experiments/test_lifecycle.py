@@ -127,8 +127,8 @@ async def test_an_id_that_names_no_experiment_is_refused_everywhere(
 )
 async def test_a_wrong_creation_makes_no_experiment(client: Client, db: Db, body: dict[str, Any], told: str) -> None:
     assert_refused(await client.post("experiments/create", body), 400, "INVALID_PARAMETER_VALUE", told)
-    assert await db.fetchval("SELECT count(*) FROM experiments") == 1
-    assert await db.fetchval("SELECT count(*) FROM experiment_tags") == 0
+    assert await db.fetch_value("SELECT count(*) FROM experiments") == 1
+    assert await db.fetch_value("SELECT count(*) FROM experiment_tags") == 0
 
 
 async def test_the_longest_tags_are_kept_whole(client: Client) -> None:
@@ -143,7 +143,7 @@ async def test_an_artifact_location_is_checked_and_kept(client: Client, db: Db) 
     assert (await get(client, blank))["artifact_location"] == f"mlflow-artifacts:/{blank}"
     answer = await client.post("experiments/create", {"name": "n", "artifact_location": "s3://bucket/x/../y"})
     assert_refused(answer, 400, "INVALID_PARAMETER_VALUE", "can't include '..' segments")
-    assert await db.fetchval("SELECT count(*) FROM experiments") == 3
+    assert await db.fetch_value("SELECT count(*) FROM experiments") == 3
 
 
 async def test_a_name_is_taken_once_also_by_a_deleted_experiment(client: Client, db: Db) -> None:
@@ -152,7 +152,7 @@ async def test_a_name_is_taken_once_also_by_a_deleted_experiment(client: Client,
         answer = await client.post("experiments/create", {"name": "taken", "tags": [{"key": "k"}]})
         assert_refused(answer, 400, "RESOURCE_ALREADY_EXISTS", "Experiment(name=taken) already exists.")
         await client.post("experiments/delete", {"experiment_id": experiment_id})
-    assert await db.fetchval("SELECT count(*) FROM experiment_tags") == 0
+    assert await db.fetch_value("SELECT count(*) FROM experiment_tags") == 0
     assert await create(client, "Taken") != experiment_id
 
 
@@ -160,7 +160,7 @@ async def test_of_many_creations_of_one_name_at_once_one_wins(client: Client, db
     answers = await asyncio.gather(*(client.post("experiments/create", {"name": "one"}) for _ in range(12)))
     assert sorted(answer.status for answer in answers) == [200] + [400] * 11
     assert {answer.json.get("error_code") for answer in answers} == {None, "RESOURCE_ALREADY_EXISTS"}
-    assert await db.fetchval("SELECT count(*) FROM experiments WHERE name = 'one'") == 1
+    assert await db.fetch_value("SELECT count(*) FROM experiments WHERE name = 'one'") == 1
 
 
 async def test_an_update_renames_and_counts_as_one(client: Client) -> None:
@@ -213,12 +213,12 @@ async def test_deleting_takes_the_runs_along_and_restoring_brings_all_back(clien
     assert deleted["lifecycle_stage"] == "deleted"
     assert deleted["last_update_time"] > created["last_update_time"]
     assert await _stages(db) == {runs[0]: "deleted", runs[1]: "deleted", elsewhere: "active"}
-    assert await db.fetchval("SELECT count(*) FROM runs WHERE deleted_time > 0") == 2
+    assert await db.fetch_value("SELECT count(*) FROM runs WHERE deleted_time > 0") == 2
 
     assert await client.ok("POST", "experiments/restore", {"experiment_id": experiment_id}) == {}
     assert (await get(client, experiment_id))["lifecycle_stage"] == "active"
     assert await _stages(db) == {runs[0]: "active", runs[1]: "active", elsewhere: "active"}
-    assert await db.fetchval("SELECT count(*) FROM runs WHERE deleted_time IS NOT NULL") == 0
+    assert await db.fetch_value("SELECT count(*) FROM runs WHERE deleted_time IS NOT NULL") == 0
 
 
 async def _stages(db: Db) -> dict[str, str]:
@@ -287,7 +287,7 @@ async def test_tags_are_set_changed_and_taken_off_without_an_update(client: Clie
 async def test_a_wrong_tag_is_refused(client: Client, db: Db, body: dict[str, Any], told: str) -> None:
     answer = await client.post("experiments/set-experiment-tag", {"experiment_id": "0", "value": "v", **body})
     assert_refused(answer, 400, "INVALID_PARAMETER_VALUE", told)
-    assert await db.fetchval("SELECT count(*) FROM experiment_tags") == 0
+    assert await db.fetch_value("SELECT count(*) FROM experiment_tags") == 0
 
 
 async def search(client: Client, **body: Any) -> list[str]:

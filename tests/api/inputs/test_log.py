@@ -72,7 +72,7 @@ async def test_logging_an_input_again_changes_nothing(client: Client, db: Db, ru
     await log_inputs(client, run_id, used(tags={"a": "1"}, schema="s"))
     await log_inputs(client, run_id, used(tags={"a": "2", "b": "3"}, schema="other", source="elsewhere"))
     assert await inputs_of(client, run_id) == {"dataset_inputs": [used(tags={"a": "1"}, schema="s")]}
-    assert await db.fetchval("SELECT COUNT(*) FROM input_tags") == 1
+    assert await db.fetch_value("SELECT COUNT(*) FROM input_tags") == 1
 
 
 async def test_of_a_dataset_named_twice_in_a_request_the_first_counts(client: Client, run_id: str) -> None:
@@ -87,14 +87,14 @@ async def test_runs_of_an_experiment_share_a_dataset_but_not_its_tags(client: Cl
     assert await inputs_of(client, other) == {
         "dataset_inputs": [used(tags={"context": "eval"}, schema="s"), used("more")]
     }
-    assert await db.fetchval("SELECT COUNT(*) FROM datasets") == 2
+    assert await db.fetch_value("SELECT COUNT(*) FROM datasets") == 2
 
 
 async def test_an_experiment_has_datasets_of_its_own(client: Client, db: Db, run_id: str) -> None:
     experiment = (await client.ok("POST", "experiments/create", {"name": "another"}))["experiment_id"]
     await log_inputs(client, run_id, used())
     await log_inputs(client, await new_run(client, experiment), used())
-    assert await db.fetchval("SELECT COUNT(*) FROM datasets") == 2
+    assert await db.fetch_value("SELECT COUNT(*) FROM datasets") == 2
 
 
 async def test_a_version_of_a_dataset_is_told_by_its_digest(client: Client, run_id: str) -> None:
@@ -112,7 +112,7 @@ async def test_many_writers_log_the_same_datasets_at_once(client: Client, db: Db
             for order in (names, names[::-1])
         )
     )
-    counts = [await db.fetchval(f"SELECT COUNT(*) FROM {table}") for table in ("datasets", "inputs", "input_tags")]
+    counts = [await db.fetch_value(f"SELECT COUNT(*) FROM {table}") for table in ("datasets", "inputs", "input_tags")]
     assert counts == [20, 80, 80]
 
 

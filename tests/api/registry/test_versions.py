@@ -236,7 +236,7 @@ async def test_a_deleted_version_leaves_its_number_only(client: Client, model: s
     assert "latest_versions" not in await get(client, model)
     answer = await client.send("DELETE", "model-versions/delete", json={"name": model, "version": "1"})
     assert_missing(answer, "Model Version (name=model, version=1) not found")
-    row = await db.fetchrow("SELECT current_stage, source, run_id, run_link, description FROM model_versions")
+    row = await db.fetch_row("SELECT current_stage, source, run_id, run_link, description FROM model_versions")
     assert row is not None
     # As MLflow leaves it.
     assert tuple(row) == (

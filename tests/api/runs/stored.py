@@ -44,7 +44,7 @@ async def store_dataset(db: Db, run_id: str, name: str, digest: str, context: st
     """An input of the run; the dataset is stored with its first use."""
     dataset, link = f"{name}-{digest}", f"{run_id[-20:]}-{name}"
     async with db.write() as tx:
-        if not await tx.fetchval("SELECT 1 FROM datasets WHERE dataset_uuid = $1", dataset):
+        if not await tx.fetch_value("SELECT 1 FROM datasets WHERE dataset_uuid = $1", dataset):
             await tx.execute(
                 """
                 INSERT INTO datasets (dataset_uuid, experiment_id, name, digest, dataset_source_type, dataset_source)

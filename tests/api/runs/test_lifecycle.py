@@ -89,7 +89,7 @@ async def test_a_wrong_creation_makes_no_run(
     answer = await client.post("runs/create", body)
     assert answer.status == status
     assert told in answer.json["message"]
-    assert await db.fetchval("SELECT count(*) FROM runs") == 0
+    assert await db.fetch_value("SELECT count(*) FROM runs") == 0
 
 
 async def test_a_deleted_experiment_takes_no_runs(client: Client, db: Db) -> None:
@@ -148,9 +148,9 @@ async def test_a_deleted_run_refuses_updates_until_it_is_restored(client: Client
 async def test_the_time_of_a_deletion_is_kept_until_the_restoration(client: Client, db: Db) -> None:
     run_id = await new_run(client)
     await client.ok("POST", "runs/delete", {"run_id": run_id})
-    assert await db.fetchval("SELECT deleted_time FROM runs") > 1_700_000_000_000
+    assert await db.fetch_value("SELECT deleted_time FROM runs") > 1_700_000_000_000
     await client.ok("POST", "runs/restore", {"run_id": run_id})
-    assert await db.fetchval("SELECT deleted_time FROM runs") is None
+    assert await db.fetch_value("SELECT deleted_time FROM runs") is None
 
 
 async def test_a_tag_is_taken_off_once(client: Client) -> None:

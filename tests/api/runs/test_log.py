@@ -193,7 +193,7 @@ async def test_requests_that_share_a_commit_fail_each_for_itself(client: Client,
         *(client.post("runs/log-metric", {"run_id": run_id, **point(step=step)}) for step in range(50)),
     )
     assert [answer.status for answer in answers] == [200, 400, 404] + [200] * 50
-    assert await db.fetchval("SELECT count(*) FROM metrics") == 50
+    assert await db.fetch_value("SELECT count(*) FROM metrics") == 50
     assert (await data_of(client, run_id))["params"] == [{"key": "p", "value": "1"}]
 
 

@@ -26,7 +26,7 @@ async def create(client: Client, **more: Any) -> str:
 
 
 async def kept_secret(db: Db, webhook_id: str) -> str:
-    sealed = await db.fetchval("SELECT secret FROM webhooks WHERE webhook_id = $1", webhook_id)
+    sealed = await db.fetch_value("SELECT secret FROM webhooks WHERE webhook_id = $1", webhook_id)
     return Vault(WEBHOOK_KEY).open(sealed)
 
 
@@ -38,7 +38,7 @@ async def test_a_secret_is_kept_sealed_and_never_told(client: Client, db: Db) ->
         await client.send("PATCH", f"webhooks/{webhook_id}", json={"name": "other"}),
     ]
     assert not [answer for answer in answers if "secret" in answer.text or "s3cret" in answer.text]
-    assert "s3cret" not in str(await db.fetchval("SELECT secret FROM webhooks"))
+    assert "s3cret" not in str(await db.fetch_value("SELECT secret FROM webhooks"))
     assert await kept_secret(db, webhook_id) == "s3cret"
 
 

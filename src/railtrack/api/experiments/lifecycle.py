@@ -71,7 +71,7 @@ async def create_experiment(ctx: Context, req: CreateExperiment) -> Reply:
     now = now_ms()
     try:
         async with ctx.db.write() as tx:
-            number = await tx.fetchval(
+            number = await tx.fetch_value(
                 """
                 INSERT INTO experiments
                     (name, artifact_location, lifecycle_stage, creation_time, last_update_time, workspace)
@@ -147,7 +147,7 @@ class GetExperimentByName(Request):
 @endpoint("GET", "experiments/get-by-name", access=EXPERIMENT_READ)
 async def get_experiment_by_name(ctx: Context, req: GetExperimentByName) -> Reply:
     """The same by name, in which case counts."""
-    number = await ctx.db.fetchval(
+    number = await ctx.db.fetch_value(
         "SELECT experiment_id FROM experiments WHERE workspace = $1 AND name = $2", WORKSPACE, req.experiment_name
     )
     if number is None:
@@ -255,7 +255,7 @@ async def update_experiment(ctx: Context, req: UpdateExperiment) -> Reply:
 
 async def _stage(tx: Tx, number: int) -> str:
     """The experiment's lifecycle stage, which stays as it is until the transaction ends."""
-    stage: str | None = await tx.fetchval(
+    stage: str | None = await tx.fetch_value(
         "SELECT lifecycle_stage FROM experiments WHERE experiment_id = $1 FOR NO KEY UPDATE", number
     )
     if stage is None:

@@ -247,7 +247,7 @@ async def log_model(ctx: Context, req: LogModel) -> Reply:
         # Two calls for one run must follow each other: each rewrites the whole list.
         await tx.execute("SELECT 1 FROM runs WHERE run_uuid = $1 FOR NO KEY UPDATE", req.run_id)
         check_active(await load_info(tx, req.run_id))
-        history = await tx.fetchval(
+        history = await tx.fetch_value(
             "SELECT value FROM tags WHERE run_uuid = $1 AND key = $2", req.run_id, LOG_MODEL_HISTORY
         )
         value = json.dumps([*_history(history), entry])

@@ -120,7 +120,7 @@ def _checked(pairs: Iterable[LoggedModelParam | LoggedModelTag], field: str) -> 
 
 async def _active_location(tx: Tx, number: int) -> str:
     """The artifact location of an experiment that takes new models."""
-    row = await tx.fetchrow(
+    row = await tx.fetch_row(
         "SELECT artifact_location, lifecycle_stage FROM experiments WHERE experiment_id = $1", number
     )
     if row is None:
@@ -208,7 +208,7 @@ async def log_logged_model_params(ctx: Context, req: LogLoggedModelParams) -> Re
 
 async def _experiment_of(tx: Tx, model_id: str) -> int:
     """The number of the experiment of a model, which may be deleted."""
-    number: int | None = await tx.fetchval("SELECT experiment_id FROM logged_models WHERE model_id = $1", model_id)
+    number: int | None = await tx.fetch_value("SELECT experiment_id FROM logged_models WHERE model_id = $1", model_id)
     if number is None:
         raise no_such_model(model_id)
     return number

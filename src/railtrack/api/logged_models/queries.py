@@ -30,7 +30,7 @@ METRICS_SHOWN = 1000
 
 async def load_model(tx: Tx, model_id: str, *, deleted: bool = False) -> LoggedModel:
     """Raises RESOURCE_DOES_NOT_EXIST, for a deleted one too unless `deleted`."""
-    row = await tx.fetchrow(
+    row = await tx.fetch_row(
         f"SELECT {INFO_COLUMNS} FROM logged_models WHERE model_id = $1 AND (lifecycle_stage <> 'deleted' OR $2)",  # noqa: S608
         model_id,
         deleted,
@@ -43,7 +43,7 @@ async def load_model(tx: Tx, model_id: str, *, deleted: bool = False) -> LoggedM
 
 async def artifact_location(tx: Tx, model_id: str) -> str:
     """Where the model's files are. Raises RESOURCE_DOES_NOT_EXIST, also for a deleted one."""
-    uri: str | None = await tx.fetchval(
+    uri: str | None = await tx.fetch_value(
         "SELECT artifact_location FROM logged_models WHERE model_id = $1 AND lifecycle_stage <> 'deleted'", model_id
     )
     if uri is None:

@@ -67,7 +67,7 @@ async def fetch_points(db: Db, sql: str, *args: object) -> Points:
     if db.engine == "sqlite":
         return columns_of(await db.fetch(sql, *args))
     names = "is_nan, timestamp, step, value, last"
-    row = await db.fetchrow(f"SELECT {PACKED} FROM ({sql}) AS points({names})", *args)  # noqa: S608 (texts of ours)
+    row = await db.fetch_row(f"SELECT {PACKED} FROM ({sql}) AS points({names})", *args)  # noqa: S608 (texts of ours)
     assert row is not None, "an aggregate has a row"
     return unpacked(*row)
 

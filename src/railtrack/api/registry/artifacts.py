@@ -35,7 +35,7 @@ async def _without_run(tx: Tx, uri: str) -> str:
     if parts.scheme != "runs":
         return uri
     run_id, _, path = parts.path.strip("/").partition("/")
-    root: str | None = await tx.fetchval("SELECT artifact_uri FROM runs WHERE run_uuid = $1", run_id)
+    root: str | None = await tx.fetch_value("SELECT artifact_uri FROM runs WHERE run_uuid = $1", run_id)
     if root is None:
         raise not_found(f"Run with id={run_id} not found")
     return f"{root}/{path}"

@@ -87,7 +87,7 @@ async def _tell(
 
 
 async def _is_prompt(tx: Tx, name: str) -> bool:
-    value: str | None = await tx.fetchval(
+    value: str | None = await tx.fetch_value(
         "SELECT value FROM registered_model_tags WHERE workspace = $1 AND name = $2 AND key = $3",
         WORKSPACE,
         name,

@@ -65,7 +65,7 @@ async def create_registered_model(ctx: Context, req: CreateRegisteredModel) -> R
 
 
 async def _check_free(tx: Tx, name: str, *, prompt: bool) -> None:
-    row = await tx.fetchrow(
+    row = await tx.fetch_row(
         """
         SELECT (
             SELECT t.value FROM registered_model_tags t

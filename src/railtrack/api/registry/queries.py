@@ -44,7 +44,7 @@ def no_such_version(name: str, version: int) -> ApiError:
 
 async def load_model(tx: Tx, name: str) -> RegisteredModel:
     """Raises RESOURCE_DOES_NOT_EXIST."""
-    row = await tx.fetchrow(
+    row = await tx.fetch_row(
         f"SELECT {MODEL_COLUMNS} FROM registered_models WHERE workspace = $1 AND name = $2",  # noqa: S608 (ours)
         WORKSPACE,
         name,
@@ -99,13 +99,13 @@ async def latest_versions(tx: Tx, names: Sequence[str]) -> list[ModelVersion]:
 
 async def check_model(tx: Tx, name: str) -> None:
     """Raises RESOURCE_DOES_NOT_EXIST."""
-    if not await tx.fetchval("SELECT 1 FROM registered_models WHERE workspace = $1 AND name = $2", WORKSPACE, name):
+    if not await tx.fetch_value("SELECT 1 FROM registered_models WHERE workspace = $1 AND name = $2", WORKSPACE, name):
         raise no_such_model(name)
 
 
 async def lock_model(tx: Tx, name: str) -> None:
     """Keep the model and its name until the transaction ends. Raises RESOURCE_DOES_NOT_EXIST."""
-    there = await tx.fetchval(
+    there = await tx.fetch_value(
         "SELECT 1 FROM registered_models WHERE workspace = $1 AND name = $2 FOR KEY SHARE", WORKSPACE, name
     )
     if not there:
@@ -114,7 +114,7 @@ async def lock_model(tx: Tx, name: str) -> None:
 
 async def lock_version(tx: Tx, name: str, version: int) -> None:
     """Keep the version as it is until the transaction ends. Raises RESOURCE_DOES_NOT_EXIST."""
-    there = await tx.fetchval(
+    there = await tx.fetch_value(
         f"""
         SELECT 1 FROM model_versions
         WHERE workspace = $1 AND name = $2 AND version = $3 AND {NOT_DELETED} FOR NO KEY UPDATE
@@ -130,13 +130,13 @@ async def lock_version(tx: Tx, name: str, version: int) -> None:
 async def aliased_version(tx: Tx, name: str, alias: str) -> int:
     """The number of the version that an alias means; `latest`: the highest. Raises MLflow's complaints."""
     if alias.lower() == "latest":
-        number: int | None = await tx.fetchval(
+        number: int | None = await tx.fetch_value(
             f"SELECT MAX(version) FROM model_versions WHERE workspace = $1 AND name = $2 AND {NOT_DELETED}",  # noqa: S608
             WORKSPACE,
             name,
         )
     else:
-        number = await tx.fetchval(
+        number = await tx.fetch_value(
             "SELECT version FROM registered_model_aliases WHERE workspace = $1 AND name = $2 AND alias = $3",
             WORKSPACE,
             name,
@@ -152,7 +152,7 @@ async def aliased_version(tx: Tx, name: str, alias: str) -> int:
 
 async def storage_location(tx: Tx, name: str, version: int) -> str:
     """Where the version's files are. Raises RESOURCE_DOES_NOT_EXIST."""
-    uri: str | None = await tx.fetchval(
+    uri: str | None = await tx.fetch_value(
         f"""
         SELECT COALESCE(NULLIF(storage_location, ''), source, '') FROM model_versions
         WHERE workspace = $1 AND name = $2 AND version = $3 AND {NOT_DELETED}
@@ -168,7 +168,7 @@ async def storage_location(tx: Tx, name: str, version: int) -> str:
 
 async def load_version(tx: Tx, name: str, version: int) -> ModelVersion:
     """A version with its tags and aliases. Raises RESOURCE_DOES_NOT_EXIST."""
-    row = await tx.fetchrow(
+    row = await tx.fetch_row(
         f"""
         SELECT {VERSION_COLUMNS} FROM model_versions
         WHERE workspace = $1 AND name = $2 AND version = $3 AND {NOT_DELETED}

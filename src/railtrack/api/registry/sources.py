@@ -115,7 +115,7 @@ async def _from_artifacts(tx: Tx, source: str, run_id: str, model_id: str) -> Or
         model = await _logged_model(tx, model_id)
         _check_inside(source, model.location if model else "", "model_id")
         return Origin(source, source, run_id or (model.run_id if model else ""))
-    location: str | None = await tx.fetchval("SELECT artifact_uri FROM runs WHERE run_uuid = $1", run_id)
+    location: str | None = await tx.fetch_value("SELECT artifact_uri FROM runs WHERE run_uuid = $1", run_id)
     _check_inside(source, location or "", "run_id")
     return Origin(source, source, run_id)
 
@@ -142,7 +142,7 @@ class _LoggedModel(NamedTuple):
 
 async def _logged_model(tx: Tx, model_id: str) -> _LoggedModel | None:
     """None for a deleted one, too."""
-    row = await tx.fetchrow(
+    row = await tx.fetch_row(
         """
         SELECT artifact_location, COALESCE(source_run_id, '') FROM logged_models
         WHERE model_id = $1 AND lifecycle_stage <> 'deleted'
@@ -194,7 +194,7 @@ async def _number(tx: Tx, name: str, version: str) -> int:
 
 
 async def _from_version(tx: Tx, source: str, name: str, number: int, run_id: str, model_id: str) -> Origin:
-    row = await tx.fetchrow(
+    row = await tx.fetch_row(
         f"""
         SELECT COALESCE(NULLIF(storage_location, ''), source), COALESCE(run_id, '') FROM model_versions
         WHERE workspace = $1 AND name = $2 AND version = $3 AND {NOT_DELETED}

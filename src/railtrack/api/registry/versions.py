@@ -107,7 +107,7 @@ async def _insert(tx: Tx, req: CreateModelVersion, origin: Origin) -> int:
     """The new version's number. The model's row, once touched, makes those wait who would take the same one."""
     now = now_ms()
     await _touch_model(tx, req.name, now)
-    number: int = await tx.fetchval(
+    number: int = await tx.fetch_value(
         "SELECT COALESCE(MAX(version), 0) + 1 FROM model_versions WHERE workspace = $1 AND name = $2",
         WORKSPACE,
         req.name,
@@ -141,10 +141,10 @@ async def _touch_model(tx: Tx, name: str, now: int) -> None:
 
 async def _note_registration(tx: Tx, model_id: str, name: str, number: int) -> None:
     """Add the version to the logged model's tag; a tag that holds something else starts anew."""
-    experiment_id = await tx.fetchval(
+    experiment_id = await tx.fetch_value(
         "SELECT experiment_id FROM logged_models WHERE model_id = $1 FOR NO KEY UPDATE", model_id
     )
-    noted = await tx.fetchval(
+    noted = await tx.fetch_value(
         "SELECT tag_value FROM logged_model_tags WHERE model_id = $1 AND tag_key = $2", model_id, REGISTERED_AS
     )
     try:

@@ -51,7 +51,7 @@ async def update_run(ctx: Context, req: UpdateRun) -> Reply:
     """Change a run's status, end time or name; what is not given stays."""
     check_run_name(req.run_name)
     async with ctx.db.write() as tx:
-        row = await tx.fetchrow(
+        row = await tx.fetch_row(
             f"""
             UPDATE runs SET
                 status = COALESCE(CAST($2 AS TEXT), status),

@@ -42,7 +42,7 @@ An end time of 0 is none, as in MLflow.
 
 async def load_info(tx: Tx, run_id: str) -> RunInfo:
     """Raises RESOURCE_DOES_NOT_EXIST."""
-    row = await tx.fetchrow(f"SELECT {INFO_COLUMNS} FROM runs WHERE run_uuid = $1", run_id)  # noqa: S608 (ours)
+    row = await tx.fetch_row(f"SELECT {INFO_COLUMNS} FROM runs WHERE run_uuid = $1", run_id)  # noqa: S608 (ours)
     if row is None:
         raise no_such_run(run_id)
     return RunInfo(*row)
@@ -198,7 +198,7 @@ async def _read_rows(tx: Tx, runs: Mapping[str, "_Parts"]) -> list[_Link]:
 
 async def _read_columns(tx: Tx, runs: Mapping[str, "_Parts"]) -> list[_Link]:
     """As _read_rows."""
-    row = await tx.fetchrow(COLUMNS, list(runs))
+    row = await tx.fetch_row(COLUMNS, list(runs))
     assert row is not None, "aggregates have a row"
     of_metrics, metric_keys, values, timestamps, steps, *texts, links = row
     of_params, params, param_values, of_tags, tags, tag_values = (_texts(text or "[]") for text in texts)

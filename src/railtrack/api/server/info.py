@@ -89,7 +89,7 @@ async def ready(ctx: Context, http: HttpRequest) -> Reply:
 
 
 async def _ask_database(db: Db) -> None:
-    await db.fetchval("SELECT 1")
+    await db.fetch_value("SELECT 1")
 
 
 class _Check(NamedTuple):

@@ -26,7 +26,7 @@ async def _refuse_if_any(tx: Tx, experiment_ids: list[str], table: str, what: st
     if len(experiment_ids) > EXPERIMENTS_LIMIT:
         raise invalid(f"At most {EXPERIMENTS_LIMIT} experiments can be asked for at once.")
     numbers = experiment_numbers(experiment_ids)
-    if await tx.fetchval(f"SELECT 1 FROM {table} WHERE experiment_id = ANY($1) LIMIT 1", numbers):  # noqa: S608 (ours)
+    if await tx.fetch_value(f"SELECT 1 FROM {table} WHERE experiment_id = ANY($1) LIMIT 1", numbers):  # noqa: S608 (ours)
         raise not_implemented(f"There are {what} in this database, which this version of Railtrack does not serve.")
 
 
@@ -87,7 +87,7 @@ class SearchEvaluationDatasets(Request):
 @endpoint("POST", "datasets/search", access=EXPERIMENT_READ, api="3.0")
 async def search_evaluation_datasets(ctx: Context, req: SearchEvaluationDatasets) -> Reply:
     """MLflow ties these datasets to experiments in a table of its own; whether there are any at all decides here."""
-    if await ctx.db.fetchval("SELECT 1 FROM evaluation_datasets LIMIT 1"):
+    if await ctx.db.fetch_value("SELECT 1 FROM evaluation_datasets LIMIT 1"):
         raise not_implemented(
             "There are evaluation datasets in this database, which this version of Railtrack does not serve."
         )

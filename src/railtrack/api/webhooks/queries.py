@@ -23,7 +23,7 @@ def no_such_webhook(webhook_id: str) -> ApiError:
 
 async def load_webhook(tx: Tx, webhook_id: str) -> Webhook:
     """Raises RESOURCE_DOES_NOT_EXIST."""
-    row = await tx.fetchrow(
+    row = await tx.fetch_row(
         f"SELECT {WEBHOOK_COLUMNS} FROM webhooks WHERE workspace = $1 AND webhook_id = $2 AND {NOT_DELETED}",  # noqa: S608
         WORKSPACE,
         webhook_id,
@@ -47,7 +47,7 @@ async def load_webhooks(tx: Tx, rows: Sequence[Row]) -> list[Webhook]:
 
 async def lock_webhook(tx: Tx, webhook_id: str) -> None:
     """Keep the webhook as it is until the transaction ends. Raises RESOURCE_DOES_NOT_EXIST."""
-    there = await tx.fetchval(
+    there = await tx.fetch_value(
         f"SELECT 1 FROM webhooks WHERE workspace = $1 AND webhook_id = $2 AND {NOT_DELETED} FOR NO KEY UPDATE",  # noqa: S608
         WORKSPACE,
         webhook_id,

@@ -55,7 +55,7 @@ async def test_webhook(ctx: Context, req: TestWebhook) -> Reply:
 
 
 async def _addressee(tx: Tx, webhook_id: str, asked: Event | None) -> tuple[str, str | None, Event]:
-    row = await tx.fetchrow(
+    row = await tx.fetch_row(
         f"SELECT url, secret FROM webhooks WHERE workspace = $1 AND webhook_id = $2 AND {NOT_DELETED}",  # noqa: S608
         WORKSPACE,
         webhook_id,
@@ -63,7 +63,7 @@ async def _addressee(tx: Tx, webhook_id: str, asked: Event | None) -> tuple[str,
     if row is None:
         raise no_such_webhook(webhook_id)
     if asked is None:
-        first = await tx.fetchrow(
+        first = await tx.fetch_row(
             "SELECT entity, action FROM webhook_events WHERE webhook_id = $1 ORDER BY entity, action LIMIT 1",
             webhook_id,
         )

@@ -38,7 +38,7 @@ async def add_indexes(db: Db) -> None:
     if not await _missing(db):
         return
     async with db.write() as tx:
-        if tx.engine == "postgresql" and not await tx.fetchval("SELECT pg_try_advisory_xact_lock($1)", INDEX_LOCK):
+        if tx.engine == "postgresql" and not await tx.fetch_value("SELECT pg_try_advisory_xact_lock($1)", INDEX_LOCK):
             return
         missing = await _missing(tx)
         # From here on the transaction only holds the lock. The builder waits for all that can still see old rows, and
@@ -57,7 +57,7 @@ async def add_indexes(db: Db) -> None:
 async def _missing(tx: Tx) -> dict[str, bool]:
     """Name -> whether there is an index of that name which is not valid."""
     rows = await tx.fetch(
-        tx.pick(
+        tx.per_dialect(
             # Of the catalogues: PostgreSQL's also tells which indexes were never finished.
             postgresql="""
                 SELECT CAST(c.relname AS text), i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
