@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := .cache/uv-0.13.9/uv
 UI := src/railtrack/_ui/files.json
 
-CLIENTS := 3.17.2 3.1.0 2.22.0 2.9.2
+CLIENTS := 3.18.0 3.17.2 3.1.0 2.22.0 2.9.2
 VENVS := $(CLIENTS:%=.cache/client-%/.ready) .cache/mlflow/.ready
 
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
@@ -98,6 +98,13 @@ $(UI): .venv/.installed
 .cache/%/.ready: tools/venvs/%.txt $(UV)
 	$(UV) venv --quiet --clear $(@D)
 	$(UV) pip install --quiet --python $(@D)/bin/python --requirement $<
+	@touch $@
+
+# mlflow-skinny 3.18.0 is not in every package index; mlflow has the same client, and needs what 3.17.2 needs.
+.cache/client-3.18.0/.ready: tools/venvs/client-3.17.2.txt $(UV)
+	$(UV) venv --quiet --clear $(@D)
+	grep -v '^mlflow-skinny==' $< | $(UV) pip install --quiet --python $(@D)/bin/python --requirement -
+	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps mlflow==3.18.0
 	@touch $@
 
 # One program in Go; what its package depends on is for its Python parts, which are not used.

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-VERSIONS = ("3.17.2", "3.1.0", "2.22.0", "2.9.2")
+VERSIONS = ("3.18.0", "3.17.2", "3.1.0", "2.22.0", "2.9.2")
 FOLDER = Path(os.environ.get("RAILTRACK_TEST_CLIENTS", Path(__file__).parents[2] / ".cache"))
 """Holds an environment for each version, made by `make test`: client-<version>/bin/python."""
 
