@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.client import Client
 
-from railtrack.api import metric_samples, metrics
+from railtrack.api.metrics import history, samples
 
 BULK = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 INTERVAL = "metrics/get-history-bulk-interval"
@@ -32,7 +32,7 @@ async def run_id(client: Client) -> str:
     return await new_run(client)
 
 
-async def history(client: Client, run_id: str, **query: Any) -> Any:
+async def get_history(client: Client, run_id: str, **query: Any) -> Any:
     return await client.ok("GET", "metrics/get-history", query={"run_id": run_id, "metric_key": "m", **query})
 
 
@@ -56,16 +56,16 @@ ODD_IN_ORDER = [
 
 async def test_the_history_is_ordered_by_time_step_and_value(client: Client, run_id: str) -> None:
     await log(client, run_id, [point(*one) for one in ODD])
-    assert await history(client, run_id) == {"metrics": [point(*one) for one in ODD_IN_ORDER]}
+    assert await get_history(client, run_id) == {"metrics": [point(*one) for one in ODD_IN_ORDER]}
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9])
 async def test_pages_follow_each_other_without_a_gap_or_an_overlap(client: Client, run_id: str, size: int) -> None:
     await log(client, run_id, [point(*one) for one in ODD])
     await log(client, run_id, [point(1, 1, 1, key="other")])
-    pages = [await history(client, run_id, max_results=size)]
+    pages = [await get_history(client, run_id, max_results=size)]
     while token := pages[-1].get("next_page_token"):
-        pages.append(await history(client, run_id, max_results=size, page_token=token))
+        pages.append(await get_history(client, run_id, max_results=size, page_token=token))
     assert [one for page in pages for one in page["metrics"]] == [point(*one) for one in ODD_IN_ORDER]
     assert [len(page["metrics"]) for page in pages[:-1]] == [size] * (len(pages) - 1)
     assert 0 < len(pages[-1]["metrics"]) <= size
@@ -73,8 +73,8 @@ async def test_pages_follow_each_other_without_a_gap_or_an_overlap(client: Clien
 
 async def test_a_token_without_a_page_size_leads_to_all_the_rest(client: Client, run_id: str) -> None:
     await log(client, run_id, [point(*one) for one in ODD])
-    token = (await history(client, run_id, max_results=3))["next_page_token"]
-    rest = await history(client, run_id, page_token=token)
+    token = (await get_history(client, run_id, max_results=3))["next_page_token"]
+    rest = await get_history(client, run_id, page_token=token)
     assert rest == {"metrics": [point(*one) for one in ODD_IN_ORDER[3:]]}
 
 
@@ -99,28 +99,28 @@ async def test_every_number_and_every_name_is_told_to_the_last_bit(client: Clien
 async def test_a_page_may_end_with_a_point_that_is_no_number(client: Client, run_id: str) -> None:
     points = [point("NaN", 1, step) for step in range(5)] + [point(0, 1, 5), point("NaN", 1, 5), point(1, 1, 5)]
     await log(client, run_id, points)
-    pages = [await history(client, run_id, max_results=1)]
+    pages = [await get_history(client, run_id, max_results=1)]
     while token := pages[-1].get("next_page_token"):
-        pages.append(await history(client, run_id, max_results=1, page_token=token))
+        pages.append(await get_history(client, run_id, max_results=1, page_token=token))
     assert [one for page in pages for one in page["metrics"]] == points
 
 
 async def test_a_client_that_does_not_page_gets_everything(
     client: Client, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "ROWS_AT_ONCE", 500)
+    monkeypatch.setattr(history, "ROWS_AT_ONCE", 500)
     points = [point(float(step), 1000 + step, step) for step in range(2600)]
     await log(client, run_id, points)
-    assert (await history(client, run_id))["metrics"] == points
-    assert (await history(client, run_id, max_results=100_000)) == {"metrics": points}
-    page = await history(client, run_id, max_results=1200)
+    assert (await get_history(client, run_id))["metrics"] == points
+    assert (await get_history(client, run_id, max_results=100_000)) == {"metrics": points}
+    page = await get_history(client, run_id, max_results=1200)
     assert page["metrics"] == points[:1200]
-    assert (await history(client, run_id, page_token=page["next_page_token"]))["metrics"] == points[1200:]
+    assert (await get_history(client, run_id, page_token=page["next_page_token"]))["metrics"] == points[1200:]
 
 
 async def test_a_long_history_leaves_in_pieces(client: Client, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("railtrack.wire.paged.WHOLE_BYTES", 1000)
-    monkeypatch.setattr(metrics, "ROWS_AT_ONCE", 100)
+    monkeypatch.setattr(history, "ROWS_AT_ONCE", 100)
     points = [point(float(step), 1000 + step, step) for step in range(1000)]
     await log(client, run_id, points)
     answer = await client.get("metrics/get-history", {"run_id": run_id, "metric_key": "m"})
@@ -129,15 +129,15 @@ async def test_a_long_history_leaves_in_pieces(client: Client, run_id: str, monk
 
 
 async def test_what_is_not_there_has_no_history(client: Client, run_id: str) -> None:
-    assert await history(client, run_id) == {}
-    assert await history(client, "nope") == {}
-    assert await history(client, "nope", max_results=5) == {}
+    assert await get_history(client, run_id) == {}
+    assert await get_history(client, "nope") == {}
+    assert await get_history(client, "nope", max_results=5) == {}
 
 
 async def test_a_deleted_run_still_tells_its_history(client: Client, run_id: str) -> None:
     await log(client, run_id, [point(1.0, 1, 1)])
     await client.ok("POST", "runs/delete", {"run_id": run_id})
-    assert await history(client, run_id) == {"metrics": [point(1.0, 1, 1)]}
+    assert await get_history(client, run_id) == {"metrics": [point(1.0, 1, 1)]}
 
 
 async def test_the_old_name_of_the_run_id_is_understood(client: Client, run_id: str) -> None:
@@ -169,7 +169,7 @@ async def test_the_run_and_the_metric_have_to_be_named(client: Client, query: di
 
 async def test_a_token_of_another_metric_is_refused(client: Client, run_id: str) -> None:
     await log(client, run_id, [point(1, step, step) for step in range(3)])
-    token = (await history(client, run_id, max_results=1))["next_page_token"]
+    token = (await get_history(client, run_id, max_results=1))["next_page_token"]
     query = {"run_id": run_id, "metric_key": "other", "page_token": token}
     assert "Invalid page token" in await refusal(client, "metrics/get-history", query)
     assert "Invalid page token" in await refusal(client, "metrics/get-history", {**query, "page_token": "eyJvZmZ"})
@@ -203,7 +203,7 @@ async def test_the_history_of_several_runs_comes_run_by_run_by_time(client: Clie
 
 async def test_the_history_of_several_runs_is_cut_at_a_bound(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = await two_runs(client)
-    monkeypatch.setattr(metrics, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(history, "ROWS_AT_ONCE", 4)
     assert len(await bulk(client, run_id=[one, two], metric_key="m", max_results=1000)) == 4
 
 
@@ -294,9 +294,9 @@ async def test_points_of_one_step_are_taken_by_time_and_value(client: Client, ru
     assert [one["value"] for one in three] == [-2.0, "NaN", 3.0]
 
 
-@pytest.fixture(params=[10, metric_samples.STEPS_AT_ONCE], ids=["numbered", "in memory"])
+@pytest.fixture(params=[10, samples.STEPS_AT_ONCE], ids=["numbered", "in memory"])
 def steps_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metric_samples, "STEPS_AT_ONCE", request.param)
+    monkeypatch.setattr(samples, "STEPS_AT_ONCE", request.param)
 
 
 @pytest.mark.usefixtures("steps_at_once")
@@ -315,7 +315,7 @@ async def test_a_sample_of_any_size_is_the_one_that_mlflow_takes(client: Client,
     await log(client, run_id, [point(1, timestamp, step) for step, timestamp in reversed(points)])
     in_order = sorted(points)
     for size in (1, 2, 3, 11, len(points) - 1, len(points), 2500):
-        places = range(len(points)) if size >= len(points) else metric_samples.sample_places(len(points), size)
+        places = range(len(points)) if size >= len(points) else samples.sample_places(len(points), size)
         assert await sample(client, [run_id], size) == {run_id: [in_order[place] for place in places]}
 
 
@@ -341,7 +341,7 @@ async def test_each_run_has_a_sample_of_its_own_in_the_order_asked_for(client: C
 async def test_samples_of_many_runs_are_read_a_few_runs_at_a_time(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metric_samples, "POINTS_AT_ONCE", 2500)
+    monkeypatch.setattr(samples, "POINTS_AT_ONCE", 2500)
     runs = [await new_run(client) for _ in range(5)]
     for at, run_id in enumerate(runs):
         await log(client, run_id, [point(at, 10, 1), point(at, 11, 2)])

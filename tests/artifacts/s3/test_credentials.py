@@ -13,8 +13,8 @@ from tests.servers.processes import free_port
 from tests.servers.roles import ROLE, RoleServer, role_server
 from tests.servers.s3 import S3Server
 
+from railtrack.artifacts.s3 import roles
 from railtrack.artifacts.s3.credentials import aws_host, provider_of
-from railtrack.artifacts.s3.store import roles as s3_roles
 from railtrack.config.settings import load
 from railtrack.errors import ApiError
 
@@ -234,7 +234,7 @@ async def test_an_instance_without_a_role_is_told(agent: RoleServer, answers: li
 async def test_who_is_busy_is_asked_again_and_who_is_away_is_told(
     agent: RoleServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_roles, "WAIT_S", 0.01)
+    monkeypatch.setattr(roles, "WAIT_S", 0.01)
     agent.answers = [(503, ""), (429, "")]
     assert await key_of(container(agent)) == "KEY1"
     agent.answers = [(500, "")] * 10

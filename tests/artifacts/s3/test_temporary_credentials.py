@@ -9,7 +9,7 @@ from tests.artifacts.conftest import stores_at
 from tests.servers.processes import PATIENCE_SECONDS, until
 from tests.servers.roles import RoleServer, role_server
 
-from railtrack.artifacts import s3_roles, s3_temporary
+from railtrack.artifacts.s3 import roles, temporary_credentials
 from railtrack.artifacts.s3.factory import provider_of
 from railtrack.artifacts.s3.signing import Credentials
 from railtrack.artifacts.s3.store import S3Store
@@ -44,7 +44,7 @@ async def test_they_are_fetched_once_for_many_who_ask_at_the_same_time() -> None
 
 
 async def test_they_are_renewed_before_their_end_and_used_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_temporary, "PAUSE_S", 0.0)
+    monkeypatch.setattr(temporary_credentials, "PAUSE_S", 0.0)
     fetch = Fetched(EARLY_S - 1, 3600)
     credentials = TemporaryCredentials(fetch)
     assert (await credentials.current()).access_key == "KEY1"
@@ -67,26 +67,26 @@ async def test_short_ones_are_not_renewed_all_the_time() -> None:
 async def test_a_renewal_that_fails_keeps_the_old_ones_while_they_hold(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(s3_temporary, "PAUSE_S", 0.0)
+    monkeypatch.setattr(temporary_credentials, "PAUSE_S", 0.0)
     credentials = TemporaryCredentials(Fetched(EARLY_S - 1, None))
     assert (await credentials.current()).access_key == "KEY1"
     assert (await credentials.current()).access_key == "KEY1"
     await until(lambda: "new credentials could not be fetched: failed for the 2. time" in caplog.text)
     assert (await credentials.current()).access_key == "KEY1"
-    monkeypatch.setattr(s3_temporary, "LAST_S", EARLY_S)  # as if their time were over
+    monkeypatch.setattr(temporary_credentials, "LAST_S", EARLY_S)  # as if their time were over
     with pytest.raises(ApiError, match="failed for the"):
         await credentials.current()
 
 
 async def test_after_a_failure_nobody_is_asked_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_temporary, "FAILED_PAUSE_S", 3600.0)
+    monkeypatch.setattr(temporary_credentials, "FAILED_PAUSE_S", 3600.0)
     fetch = Fetched(None, 3600)
     credentials = TemporaryCredentials(fetch)
     for _ in range(5):
         with pytest.raises(ApiError, match=re.escape("failed for the 1. time")):
             await credentials.current()
     assert fetch.count == 1
-    monkeypatch.setattr(s3_temporary, "FAILED_PAUSE_S", 0.0)
+    monkeypatch.setattr(temporary_credentials, "FAILED_PAUSE_S", 0.0)
     assert (await credentials.current()).access_key == "KEY2"
 
 
@@ -101,8 +101,8 @@ async def test_who_waits_may_be_cancelled_without_harm_to_the_others() -> None:
 
 
 async def test_a_fetch_takes_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_temporary, "LIMIT_S", 0.05)
-    monkeypatch.setattr(s3_roles, "ATTEMPT_S", 10.0)
+    monkeypatch.setattr(temporary_credentials, "LIMIT_S", 0.05)
+    monkeypatch.setattr(roles, "ATTEMPT_S", 10.0)
     async with role_server() as agent:
         agent.delay = 0.5
         provider = provider_of(load({}, {"AWS_CONTAINER_CREDENTIALS_FULL_URI": agent.url}), "us-east-1")
