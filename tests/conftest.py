@@ -16,7 +16,7 @@ from railtrack.db.url import parse_database_url
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """One PostgreSQL for all tests of a session."""
+    """Return the PostgreSQL of this test session. It starts when a test first uses it."""
     with postgres_server() as server:
         yield server
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.clients.interpreters import client_environment, client_interpreter
 from tests.servers.databases import ENGINES, WEBHOOK_KEY, scratch_database
-from tests.servers.postgres import postgres_server
+from tests.servers.postgres import PostgresServer
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 HERE = Path(__file__).parent
@@ -51,10 +51,11 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RailtrackServer]:
+def server(
+    request: pytest.FixtureRequest, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RailtrackServer]:
     folder = tmp_path_factory.mktemp("clients")
     with (
-        postgres_server() as postgres,
         scratch_database(request.param, folder, postgres) as database,
         railtrack_server(folder, database, environment=SETTINGS) as server,
     ):

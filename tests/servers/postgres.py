@@ -14,6 +14,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -139,14 +140,25 @@ def postgres_cluster(
             cluster.stop("immediate")
 
 
+class PostgresOnDemand(PostgresServer):
+    """A cluster that starts when its URL is first read, so that tests on SQLite do not wait for it."""
+
+    def __init__(self, cluster: contextlib.ExitStack) -> None:
+        self._cluster = cluster
+
+    @cached_property
+    def url(self) -> str:  # type: ignore[override]
+        return self._cluster.enter_context(postgres_cluster(fsync=False)).url
+
+
 @contextlib.contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
-    """The server for ordinary tests: the one whose URL is in RAILTRACK_TEST_POSTGRES, else one of our own."""
+    """Return the server in RAILTRACK_TEST_POSTGRES, or a cluster that starts at its first use and is removed after."""
     if url := os.environ.get("RAILTRACK_TEST_POSTGRES"):
         yield PostgresServer(url)
     else:
-        with postgres_cluster(fsync=False) as cluster:
-            yield cluster
+        with contextlib.ExitStack() as cluster:
+            yield PostgresOnDemand(cluster)
 
 
 def embedded_binaries() -> Path:
