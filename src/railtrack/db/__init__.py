@@ -15,7 +15,10 @@ Row = Sequence[Any]
 
 
 class Tx(Protocol):
-    """Statements of one transaction. Parameters are `$1`, `$2`, ...; a list goes to `= ANY($n)`."""
+    """Statements of one transaction. Parameters are `$1`, `$2`, ...; a list goes to `= ANY($n)`.
+
+    For more than four parameters use names: `await tx.execute(*bind(SQL, run_id=...))` (see sql.py).
+    """
 
     engine: Engine
 
