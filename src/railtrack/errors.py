@@ -27,14 +27,22 @@ SEE_DOCS = "See the API docs for more information about request parameters."
 
 
 class ApiError(Exception):
-    """A refusal that the client is told about: an error code of STATUS, a message, and perhaps a wait in seconds."""
+    """An error response: a code of STATUS and a message. It never carries Retry-After.
 
-    def __init__(self, code: str, message: str, *, status: int | None = None, retry_after: int | None = None) -> None:
+    MLflow's clients back off for about 4 minutes by themselves (0, 4, 8, ... 120 s). A Retry-After header replaces
+    that schedule: "1" made them give up after 7 seconds.
+    """
+
+    def __init__(self, code: str, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = status or STATUS[code]
-        self.retry_after = retry_after
+
+    @property
+    def is_transient(self) -> bool:
+        """True if the same request may succeed later."""
+        return self.status in (429, 503)
 
 
 def invalid(message: str) -> ApiError:
@@ -81,14 +89,17 @@ def not_implemented(message: str) -> ApiError:
     return ApiError("NOT_IMPLEMENTED", message)
 
 
-def too_many(message: str, retry_after: int = 1) -> ApiError:
-    """A full queue: nothing was kept, the client is to send it again after `retry_after` seconds."""
-    return ApiError("REQUEST_LIMIT_EXCEEDED", message, retry_after=retry_after)
+def not_processed(message: str) -> ApiError:
+    """Return the 429 for a request that certainly changed nothing: full queue, no connection, read-only database.
+
+    Clients from 3.18 on repeat a POST that creates something only after 408, 429 or a refused connection.
+    """
+    return ApiError("REQUEST_LIMIT_EXCEEDED", message)
 
 
-def unavailable(message: str, retry_after: int = 1) -> ApiError:
-    """The database or the store is away for a moment; MLflow's clients retry a 503 by themselves."""
-    return ApiError("TEMPORARILY_UNAVAILABLE", message, retry_after=retry_after)
+def unavailable(message: str) -> ApiError:
+    """Return the 503 for a request that may have been processed, or may not: a connection lost during COMMIT."""
+    return ApiError("TEMPORARILY_UNAVAILABLE", message)
 
 
 class StartError(Exception):

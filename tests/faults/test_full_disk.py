@@ -25,7 +25,7 @@ def leave_room(server: RailtrackServer, size: int) -> None:
 def test_an_artifact_that_does_not_fit_is_refused_whole(server: RailtrackServer) -> None:
     leave_room(server, ROOM)
     too_big, fitting = asyncio.run(_upload(server, 2 * ROOM)), asyncio.run(_upload(server, ROOM // 2))
-    # 507 Insufficient Storage, which clients don't send again as they do 503.
+    # 507 Insufficient Storage, which clients don't repeat as they do 429 and 503.
     assert (too_big.status, too_big.json["error_code"]) == (507, "INTERNAL_ERROR")
     assert fitting.status == 200
     stored = [path for path in _artifacts(server).rglob("*") if path.is_file()]
@@ -53,7 +53,7 @@ def test_sqlite_without_room_keeps_what_it_acknowledged_and_goes_on_when_there_i
         run_id, acknowledged, refusals = asyncio.run(_log_until_full(server))
         assert acknowledged
         for answer in refusals:
-            assert (answer.status, answer.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+            assert (answer.status, answer.json["error_code"]) == (429, "REQUEST_LIMIT_EXCEEDED")
         stored = stored_points(database, run_id)
         assert sorted(stored) == sorted(acknowledged)
         check_latest(database, run_id, stored)

@@ -87,8 +87,7 @@ async def test_a_password_that_was_changed(cluster: PostgresCluster, tmp_path: P
             "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE usename = 'tracker'",
         )
         for answer in await refusals(server, search):
-            assert (answer.status, answer.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
-            assert int(answer.headers["retry-after"]) > 0
+            assert (answer.status, answer.json["error_code"]) == (429, "REQUEST_LIMIT_EXCEEDED")
         assert "not reachable" in (await until(server, ready, 503)).json["database"]
         await until(server, lambda connection: connection.get("/health"), 200)
         told = [line for line in server.log().splitlines() if "password authentication failed" in line]
@@ -116,7 +115,7 @@ async def test_keys_that_were_revoked_and_a_bucket_that_was_deleted(status: int,
             quirky.refused = dict.fromkeys(ALL_KINDS, error(status, code, "It was there before."))
             for answer in await refusals(server, upload):
                 assert (answer.status, answer.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
-                assert int(answer.headers["retry-after"]) > 0
+                assert "retry-after" not in answer.headers
                 assert f"the bucket '{BUCKET}' at http://127.0.0.1:{quirky.port}: {code}" in answer.json["message"]
             assert (await until(server, search, 200)).status == 200  # whoever needs no artifact is served
             found = (await until(server, ready, 503)).json

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, NamedTuple, Protocol
 
-from railtrack.errors import ApiError, unavailable
+from railtrack.errors import ApiError, not_processed, unavailable
 
 Engine = Literal["postgresql", "sqlite"]
 Row = Sequence[Any]
@@ -93,9 +93,16 @@ class Conflict(Exception):
     """Two transactions were in each other's way and this one was undone whole; running it again is right."""
 
 
-def database_gone(detail: str) -> ApiError:
-    """The connection was lost or could not be made. Whether a commit in flight took effect is not known."""
-    return unavailable(f"The database is not reachable at the moment ({detail}). Please retry.")
+def database_unavailable(detail: str) -> ApiError:
+    """Return the 429 for a transaction that certainly was not committed: no connection, or lost before COMMIT."""
+    return not_processed(f"The database is not reachable at the moment ({detail}). Nothing was stored. Please retry.")
+
+
+def commit_unknown(detail: str) -> ApiError:
+    """Return the 503 for a connection that was lost after COMMIT, or a statement that commits itself, was sent."""
+    return unavailable(
+        f"The connection to the database was lost during a commit ({detail}), which may have succeeded. Please retry."
+    )
 
 
 def database_refuses(detail: str) -> ApiError:

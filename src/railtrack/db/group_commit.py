@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from railtrack.db import Db
 from railtrack.db.retry import retry_on_conflict
-from railtrack.errors import ApiError, too_many
+from railtrack.errors import ApiError, not_processed
 
 GROUP_WEIGHT = 4_000
 """Rows of one transaction, about: a few requests of 1,000 metrics, or all single metrics that wait."""
@@ -60,11 +60,15 @@ class GroupCommit(Generic[E]):
         return len(self._waiting), self._weight
 
     async def submit(self, entry: E) -> None:
-        """Return once the entry is committed. Raises its refusal, 429 when too much waits, 503 without a database."""
+        """Return once the entry is committed.
+
+        Raise the entry's own error, 429 if it was certainly not stored (full queue, no database), or 503 if the
+        connection was lost during COMMIT.
+        """
         weight = entry.weight
         if self._weight + weight > QUEUE_WEIGHT and self._waiting:
             self.refused += 1
-            raise too_many("Too many writes are waiting for the database. Please retry.")
+            raise not_processed("Too many writes are waiting for the database. Nothing was stored. Please retry.")
         if self._loop is None:
             self._loop = asyncio.get_running_loop()  # a system call, before Python 3.12
         done: asyncio.Future[None] = self._loop.create_future()
@@ -98,7 +102,7 @@ class GroupCommit(Generic[E]):
         try:
             refusals = await retry_on_conflict(partial(self._write, self._db, [waiting.entry for waiting in group]))
         except ApiError as error:
-            if len(group) > 1 and error.status != 503:
+            if len(group) > 1 and not error.is_transient:
                 # One of them holds what the database does not take; alone, each fails or succeeds for itself.
                 for one in group:
                     await self._write_group([one])

@@ -22,8 +22,9 @@ from railtrack.db import (
     Row,
     Tx,
     UniqueViolation,
-    database_gone,
+    commit_unknown,
     database_refuses,
+    database_unavailable,
 )
 from railtrack.db.recordset import recordset, rows_parameter
 
@@ -38,6 +39,9 @@ IDLE_LIMIT_S = 240
 """Idle connections are closed before the usual five minutes of firewalls and platform proxies."""
 
 STATEMENTS_KEPT = 200
+DRIVER_ERRORS = (pg.PostgresError, pg.InterfaceError, pg.InternalClientError, OSError, TimeoutError)
+ROLLED_BACK = (pg.ReadOnlySQLTransactionError, pg.InsufficientResourcesError)
+"""PostgreSQL's answer to a statement that it did not carry out, a COMMIT included."""
 DIRECT_SETTINGS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
 """Statements are planned for the values they search for: a generic plan made `run_uuid = $1` a sequential scan of
 204,000 rows. Compiling a plan to machine code takes longer than nearly all of them run.
@@ -67,6 +71,17 @@ class _Connection(asyncpg.Connection):
             self._keyed = None  # not known, should this be broken off
             await self.execute(PLANS[keyed])
             self._keyed = keyed
+
+
+class _Lease:
+    """A connection of the pool for one transaction; `connection` is None until there is one."""
+
+    __slots__ = ("connection", "may_have_committed")
+
+    def __init__(self) -> None:
+        self.connection: Any = None
+        self.may_have_committed = False
+        """COMMIT, or a statement that commits itself, may have reached the server."""
 
 
 class PostgresTx:
@@ -130,56 +145,70 @@ class PostgresDb:
         return await self._one(lambda tx: tx.fetch_value(sql, *args))
 
     async def execute(self, sql: str, *args: Any) -> int:
-        return await self._one(lambda tx: tx.execute(sql, *args))
+        return await self._one(lambda tx: tx.execute(sql, *args), commits=True)
 
     async def execute_rows(self, sql: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> int:
-        return await self._one(lambda tx: tx.execute_rows(sql, columns, rows))
+        return await self._one(lambda tx: tx.execute_rows(sql, columns, rows), commits=True)
 
     def per_dialect(self, *, postgresql: str, sqlite: str) -> str:
         return postgresql
 
-    async def _one(self, call: Callable[[PostgresTx], Awaitable[T]], *, keyed: bool = False) -> T:
+    async def _one(
+        self, call: Callable[[PostgresTx], Awaitable[T]], *, keyed: bool = False, commits: bool = False
+    ) -> T:
         """One statement by itself; a pooler gets it in a transaction, for it may change servers between messages."""
         if self.pooler:
             async with self.write() as tx:
                 return await call(tx)
-        async with self._connection(keyed=keyed) as connection:
-            return await call(PostgresTx(connection))
+        async with self._lease(keyed=keyed) as lease:
+            lease.may_have_committed = commits
+            return await call(PostgresTx(lease.connection))
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Tx]:
         async with (
-            self._connection() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
+            self._lease() as lease,
+            lease.connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            yield PostgresTx(connection)
+            yield PostgresTx(lease.connection)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[PostgresTx]:
-        async with self._connection(keyed=True) as connection, connection.transaction():
-            yield PostgresTx(connection)
+        async with self._lease(keyed=True) as lease, lease.connection.transaction():
+            yield PostgresTx(lease.connection)
+            lease.may_have_committed = True  # COMMIT is what comes next
 
     @asynccontextmanager
-    async def _connection(self, *, keyed: bool = False) -> AsyncIterator[Any]:
-        connected = False
+    async def _lease(self, *, keyed: bool = False) -> AsyncIterator["_Lease"]:
+        """Lend a connection of the pool. Raise the driver's errors as ours."""
+        lease = _Lease()
         try:
             pool = self._pool or await self._open()
             async with pool.acquire(timeout=ACQUIRE_LIMIT_S) as connection:
-                connected = True
-                if not self.pooler:
-                    await connection.plan(keyed=keyed)
-                yield connection
+                lease.connection = connection
+                try:
+                    if not self.pooler:
+                        await connection.plan(keyed=keyed)
+                    yield lease
+                except DRIVER_ERRORS as error:
+                    if _is_gone(error):
+                        # The others lead to the same server, which is gone or has become a replica. asyncpg closes
+                        # this one at its release and each other one before its next use.
+                        await pool.expire_connections()
+                    raise
             self._tell_answered()
-        except (pg.PostgresError, pg.InterfaceError, pg.InternalClientError, OSError, TimeoutError) as error:
+        except DRIVER_ERRORS as error:
             if isinstance(error, (pg.InvalidSQLStatementNameError, pg.DuplicatePreparedStatementError)):
                 await self._behind_pooler(pool)
             # Whatever the server's reason not to let us in: it is no fault of the request.
-            refused = not connected and isinstance(error, pg.PostgresError)
-            if refused or _is_gone(error):
-                self._tell_gone(error)
-            if refused:
-                raise database_gone(type(error).__name__) from error
-            raise translated(error) from error
+            is_gone = _is_gone(error) or (lease.connection is None and isinstance(error, pg.PostgresError))
+            if not is_gone:
+                raise translated(error) from error
+            self._tell_gone(error)
+            detail = type(error).__name__
+            if lease.may_have_committed and not isinstance(error, ROLLED_BACK):
+                raise commit_unknown(detail) from error
+            raise database_unavailable(detail) from error
 
     def _tell_answered(self) -> None:
         if self._answers is False:
@@ -191,8 +220,8 @@ class PostgresDb:
         if self._answers:
             words = str(error).partition("\n")[0] or type(error).__name__
             log.warning(
-                "Lost the connection to the backend store %s (%s). Requests are answered with 503 until it is back: "
-                "check that PostgreSQL runs and can be reached.",
+                "Lost the connection to the backend store %s (%s). Clients are asked to retry until it is back: "
+                "check that PostgreSQL runs, accepts writes and can be reached.",
                 self._shown,
                 words,
             )
@@ -238,8 +267,8 @@ class PostgresDb:
 
     async def execute_alone(self, sql: str) -> None:
         # Without parameters it goes as one plain message, which a pooler leaves on one server connection.
-        async with self._connection() as connection:
-            await connection.execute(sql, timeout=LONG_STATEMENT_LIMIT_S)
+        async with self._lease() as lease:
+            await lease.connection.execute(sql, timeout=LONG_STATEMENT_LIMIT_S)
 
     def connections(self) -> Connections:
         if self._pool is None:
@@ -275,8 +304,6 @@ def translated(error: Exception) -> Exception:
             return Conflict(str(error))
         case pg.DataError() | pg.ProgramLimitExceededError() | pg.CheckViolationError() | pg.NotNullViolationError():
             return database_refuses(str(error))
-        case _ if _is_gone(error):
-            return database_gone(type(error).__name__)
     return error
 
 
@@ -293,5 +320,6 @@ def _is_gone(error: Exception) -> bool:
             pg.OperatorInterventionError,
             pg.InvalidAuthorizationSpecificationError,
             pg.InvalidCatalogNameError,
+            pg.ReadOnlySQLTransactionError,  # the primary has become a replica, or was set to read only
         ),
     ) or (isinstance(error, pg.InterfaceError) and not isinstance(error, pg.DataError))

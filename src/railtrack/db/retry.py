@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from railtrack.db import Conflict, ForeignKeyViolation, UniqueViolation
-from railtrack.errors import unavailable
+from railtrack.errors import not_processed
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ tally = Tally()
 async def retry_on_conflict(work: Callable[[], Awaitable[T]]) -> T:
     """What `work` returns, run again while its transaction was undone because a row came or went since it looked.
 
-    Raises 503 when that does not end.
+    Raise 429 when that does not end: every attempt was rolled back.
     """
     for attempt in range(ATTEMPTS):
         try:
@@ -37,4 +37,4 @@ async def retry_on_conflict(work: Callable[[], Awaitable[T]]) -> T:
             tally.retries += 1
             await asyncio.sleep(FIRST_PAUSE_S * 2**attempt * (0.5 + random.random()))  # noqa: S311 (jitter, not a secret)
     tally.conflicts += 1
-    raise unavailable("The database was busy with other changes of the same rows. Please retry.")
+    raise not_processed("The database was busy with other changes of the same rows. Nothing was stored. Please retry.")

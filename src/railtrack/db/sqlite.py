@@ -24,9 +24,10 @@ from railtrack.db import (
     Row,
     Tx,
     UniqueViolation,
-    database_gone,
     database_refuses,
+    database_unavailable,
 )
+from railtrack.errors import unavailable
 
 T = TypeVar("T")
 
@@ -225,7 +226,7 @@ async def _transaction(connection: _Connection, begin: str) -> AsyncIterator[Non
     try:
         await connection.run(lambda db: db.execute(begin))
         yield
-        await connection.run(lambda db: db.execute("COMMIT"))
+        await connection.run(lambda db: db.execute("COMMIT"))  # when it fails, nothing is committed
     except BaseException:
         await connection.run(_roll_back)
         raise
@@ -255,7 +256,7 @@ def translated(error: Exception) -> Exception:
             sqlite3.SQLITE_CANTOPEN,
             sqlite3.SQLITE_READONLY,
         ):
-            return database_gone(text)
+            return database_unavailable(text)
         case sqlite3.DatabaseError() if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            return database_gone(text)
+            return unavailable(f"The database file is damaged, or no SQLite database: {text}")
     return error

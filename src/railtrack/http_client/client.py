@@ -38,6 +38,10 @@ class TransferError(OSError):
     """The connection failed, or what came over it is no HTTP."""
 
 
+class NotConnectedError(TransferError):
+    """No connection could be made: the other side has seen nothing of the request."""
+
+
 class UntrustedError(TransferError):
     """No TLS with the other side, for a reason that will be the same in a moment."""
 
@@ -147,12 +151,12 @@ class HttpClient:
                     server_hostname=self.origin.host if tls else None,
                 )
         except (socket.gaierror, UnicodeError) as error:  # UnicodeError: no name at all, as `a..b`
-            raise TransferError(f"{self.origin.host}: {_said(error)}") from error
+            raise NotConnectedError(f"{self.origin.host}: {_said(error)}") from error
         except ssl.SSLError as error:
             is_lasting = isinstance(error, ssl.SSLCertVerificationError) or error.reason in NO_TLS
-            raise (UntrustedError if is_lasting else TransferError)(_said(error)) from error
+            raise (UntrustedError if is_lasting else NotConnectedError)(_said(error)) from error
         except (OSError, TimeoutError) as error:
-            raise TransferError(_said(error)) from error
+            raise NotConnectedError(_said(error)) from error
         return connection
 
 

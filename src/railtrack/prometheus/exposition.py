@@ -80,7 +80,7 @@ SUMS = {
         "Transactions run again because another one was in their way.",
     ),
     CONFLICTS: Family(
-        "railtrack_transaction_conflicts_total", "counter", (), "Requests answered 503 because that did not end."
+        "railtrack_transaction_conflicts_total", "counter", (), "Requests answered 429 because that did not end."
     ),
     STARTS: Family("railtrack_worker_starts_total", "counter", (), "Worker processes started since the server was."),
 }

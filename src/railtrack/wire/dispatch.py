@@ -89,7 +89,7 @@ class Dispatcher:
             request = await route.decoder.decode(http)
             return await retry_on_conflict(lambda: route.handler(context, request))
         except ApiError as error:
-            if error.status >= 500:
+            if error.is_transient or error.status >= 500:
                 self._log_refusal(request_id, error)
             return error_reply(error)
         except ClientGone:

@@ -47,9 +47,7 @@ EMPTY = Raw(b"{}")
 
 def error_reply(error: ApiError) -> Raw:
     """The error in MLflow's form."""
-    headers = ((b"retry-after", str(error.retry_after).encode()),) if error.retry_after is not None else ()
-    body = _encode({"error_code": error.code, "message": error.message})
-    return Raw(body, status=error.status, headers=headers)
+    return Raw(_encode({"error_code": error.code, "message": error.message}), status=error.status)
 
 
 def to_raw(reply: Reply) -> Raw | Stream:

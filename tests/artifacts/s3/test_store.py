@@ -110,7 +110,7 @@ async def test_a_store_that_stays_away_is_told_within_seconds(quirky: QuirkyS3, 
     assert message.startswith(f"The artifact store does not answer: the bucket '{BUCKET}' at http://127.0.0.1:")
     assert "SlowDown" in message
     gone = stores_at(f"s3://{BUCKET}", {**quirky.environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"})
-    assert "does not answer" in await refused(503, gone.proxied().store.open("a"))
+    assert "does not answer" in await refused(429, gone.proxied().store.open("a"))
     assert time.monotonic() - begun < CALL_LIMIT_S
 
 

@@ -10,7 +10,7 @@ from railtrack.api.webhooks.schemas import WebhookEvent, checked_events
 from railtrack.auth import WEBHOOK_MANAGE
 from railtrack.context import Context
 from railtrack.db import Tx
-from railtrack.errors import too_many
+from railtrack.errors import not_processed
 from railtrack.webhooks.events import EXAMPLES, Event
 from railtrack.webhooks.outbox import payload_of
 from railtrack.webhooks.sending import Outcome
@@ -48,7 +48,7 @@ async def test_webhook(ctx: Context, req: TestWebhook) -> Reply:
     async with ctx.db.read() as tx:
         url, sealed, event = await _addressee(tx, req.webhook_id, asked)
     if _room.locked():
-        raise too_many("Too many webhooks are being tried. Please retry.")
+        raise not_processed("Too many webhooks are being tried. Please retry.")
     async with _room:
         payload = payload_of(event, EXAMPLES[event])
         return TestWebhookResponse(_told(await ctx.webhooks.send(url, sealed, payload, str(uuid.uuid4()))))

@@ -16,11 +16,12 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 from railtrack.artifacts.s3.signing import UNRESERVED, Credentials, Query, Signer, encoded
-from railtrack.errors import ApiError, invalid, unavailable
+from railtrack.errors import ApiError, invalid, not_processed, unavailable
 from railtrack.http_client.client import (
     Body,
     HttpAnswer,
     HttpClient,
+    NotConnectedError,
     Origin,
     TransferError,
     UntrustedError,
@@ -230,7 +231,9 @@ class Bucket:
 
     def unreachable(self, error: Exception) -> ApiError:
         tell(f"{self}: {error}")
-        return unavailable(f"The artifact store does not answer: {self}: {error}", retry_after=5)
+        message = f"The artifact store does not answer: {self}: {error}"
+        # Without a connection the store has seen nothing of the request, so that even a creation may be repeated.
+        return not_processed(message) if isinstance(error, NotConnectedError) else unavailable(message)
 
     def untrusted(self, error: UntrustedError) -> ApiError:
         """502 Bad Gateway: the store may be well, but is not to be spoken with."""
@@ -279,5 +282,5 @@ def refused(bucket: Bucket, error: S3Refusal, key: str) -> ApiError:
     tell(f"{bucket}: {error} at '{key}'")
     if error.code in SETTINGS_FAULTS:
         # Not the client's fault, and a server with new keys may answer it in a moment: its upload is worth another try.
-        return unavailable(f"The artifact store refuses this server: {bucket}: {error}", retry_after=10)
+        return unavailable(f"The artifact store refuses this server: {bucket}: {error}")
     return ApiError("PERMISSION_DENIED", f"The artifact store refuses '{key}': {bucket}: {error}")

@@ -154,7 +154,7 @@ async def _asked(
             why = "no answer in time"
         finally:
             client.close()
-    raise unavailable(f"There are no credentials for S3 at the moment: {origin.url}: {why}", retry_after=5)
+    raise unavailable(f"There are no credentials for S3 at the moment: {origin.url}: {why}")
 
 
 def _xml(body: bytes) -> dict[str, str]:
@@ -181,5 +181,5 @@ def _credentials(found: Mapping[str, Any], token: str, origin: Origin) -> Creden
         access_key, secret_key, session = (str(found[name]) for name in ("AccessKeyId", "SecretAccessKey", token))
     except (KeyError, TypeError, ValueError):
         message = f"There are no credentials for S3 at the moment: {origin.url} answers with something else."
-        raise unavailable(message, retry_after=5) from None
+        raise unavailable(message) from None
     return Credentials(access_key, secret_key, session, expires.replace(tzinfo=expires.tzinfo or UTC).timestamp())

@@ -56,15 +56,12 @@ class TemporaryCredentials:
             async with asyncio.timeout(LIMIT_S):
                 found = await self._fetch()
         except TimeoutError:
-            raise unavailable(
-                "There are no credentials for S3 at the moment: no answer in time", retry_after=5
-            ) from None
+            raise unavailable("There are no credentials for S3 at the moment: no answer in time") from None
         finally:
             self._ended = time.monotonic()
         if _left(found) <= LAST_S:
             raise unavailable(
-                "There are no credentials for S3 at the moment: those offered have expired. Is the clock right?",
-                retry_after=5,
+                "There are no credentials for S3 at the moment: those offered have expired. Is the clock right?"
             )
         self._held = found
         return found

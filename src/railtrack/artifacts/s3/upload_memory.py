@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
-from railtrack.errors import unavailable
+from railtrack.errors import not_processed
 
 PART_BYTES = 8 * 1024 * 1024
 POOL_BYTES = 32 * 1024 * 1024
@@ -56,7 +56,7 @@ class PartMemory:
         return Share(self, source)
 
     async def take(self, share: "Share") -> None:
-        """Return once the share has the blocks that it lacks, or a lane. Raises TEMPORARILY_UNAVAILABLE."""
+        """Return once the share has the blocks that it lacks, or a lane. Raises REQUEST_LIMIT_EXCEEDED."""
         if not self._waiting and self._give_blocks(share):
             return
         share.ready = asyncio.get_running_loop().create_future()
@@ -66,7 +66,7 @@ class PartMemory:
             async with asyncio.timeout(WAIT_S):
                 await share.ready
         except TimeoutError:
-            raise unavailable("Too many uploads at once. Please retry.", retry_after=10) from None
+            raise not_processed("Too many uploads at once. Please retry.") from None
         finally:
             if share in self._waiting:
                 self._waiting.remove(share)
@@ -116,20 +116,20 @@ class Share:
         self._in_lane = False
 
     async def hold(self, size: int) -> None:
-        """Return once the part may have `size` bytes. Raises TEMPORARILY_UNAVAILABLE when that takes too long."""
+        """Return once the part may have `size` bytes. Raises REQUEST_LIMIT_EXCEEDED when that takes too long."""
         self.lacks = (size - 1) // BLOCK_BYTES - self.blocks
         if not self._in_lane and self.lacks > 0:
             await self._memory.take(self)
 
     async def next(self) -> bytes:
-        """The source's next piece. Raises TEMPORARILY_UNAVAILABLE for a source that has become slow in a lane."""
+        """The source's next piece. Raises REQUEST_LIMIT_EXCEEDED for a source that has become slow in a lane."""
         if not self._in_lane:
             return await self.source.next()
         try:
             async with asyncio.timeout(self.source.ahead_s + BEHIND_S):
                 return await self.source.next()
         except TimeoutError:
-            raise unavailable("The upload is too slow for a busy server. Please retry.", retry_after=30) from None
+            raise not_processed("The upload is too slow for a busy server. Please retry.") from None
 
     def enter_lane(self) -> int:
         """The blocks that it gives up, since a lane has room for all of a part."""
