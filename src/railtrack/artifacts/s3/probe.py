@@ -22,7 +22,6 @@ LIMIT_S = 10.0
 CLEAN_LIMIT_S = 3.0
 PRESIGNED_S = 60
 OK = 200
-UNAVAILABLE = 503
 
 NEXT_STEPS = {
     "InvalidAccessKeyId": "Check AWS_ACCESS_KEY_ID and the endpoint.",
@@ -64,7 +63,7 @@ async def try_out(store: S3Store) -> Found | None:
                 if note := await _told(store, name, step(store, key)):
                     notes.append(note)
     except ApiError as error:
-        if error.status != UNAVAILABLE:
+        if not error.is_transient:
             await _cleaned(store, key)
             raise
         told = error.message if _is_about_credentials(error) else f"{error.message.rstrip('.')}. {AWAY}"
