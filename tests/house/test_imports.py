@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "auth": {"errors"},
     "db": {"clock", "errors"},
     "search": {"errors"},
-    "webhooks": EDGE | {"clock", "db"},
+    "webhooks": EDGE | {"clock", "db", "mlflow"},
     "wire": {"auth", "db", "errors", "logs", "search"},
     "prometheus": {"errors", "wire"},
     "context": KERNEL | {"config", "errors"},

@@ -13,7 +13,7 @@ from tests.servers.webhook_receiver import Received, Receiver, Reply
 from railtrack.config.settings import Settings
 from railtrack.db import Db
 from railtrack.webhooks.delivery import LONGEST_PAUSE_S, pause_after
-from railtrack.webhooks.outbox import PAYLOAD_LIMIT, WAITING_LIMIT
+from railtrack.webhooks.outbox import PAYLOAD_LIMIT, QUEUE_LIMIT
 
 AT_ONCE = {"retry-after": "0"}
 
@@ -287,10 +287,10 @@ async def test_what_waits_for_one_webhook_is_bounded_and_no_change_is_refused_fo
             SELECT r.id, r.webhook_id, 'x', 0, 1, 4000000000000 FROM {rows} WHERE true
             """,
             {"id": "TEXT", "webhook_id": "TEXT"},
-            [(f"old {number}", webhook_id) for number in range(WAITING_LIMIT)],
+            [(f"old {number}", webhook_id) for number in range(QUEUE_LIMIT)],
         )
     await create(sender, "cat")
-    assert await waiting(db) == WAITING_LIMIT
+    assert await waiting(db) == QUEUE_LIMIT
 
 
 async def test_a_payload_is_bounded(sender: Client, receiver: Receiver, db: Db) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from railtrack.errors import invalid, not_found
 
 INT32 = range(-(2**31), 2**31)
+DEFAULT_WORKSPACE = "default"
+"""The workspace of everything, unless MLflow's workspaces are enabled, which this server doesn't serve."""
 
 
 def experiment_number(experiment_id: str) -> int:

@@ -59,3 +59,9 @@ def check_run_name(name: str) -> None:
     """The column holds 250 characters; PostgreSQL refuses more, SQLite would not."""
     if len(name) > RUN_NAME_LIMIT:
         raise invalid(f"'run_name' exceeds the maximum length of {RUN_NAME_LIMIT} characters")
+
+
+def check_length(field: str, value: str, limit: int) -> None:
+    """Enforce a column's length on both engines: PostgreSQL would reject the value, SQLite would store it."""
+    if len(value) > limit:
+        raise invalid(f"'{field}' exceeds the maximum length of {limit} characters")

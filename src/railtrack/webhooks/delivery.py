@@ -16,8 +16,8 @@ from railtrack.db import Conflict, Db, Tx
 from railtrack.db.retry import retry_on_conflict
 from railtrack.errors import ApiError
 from railtrack.webhooks import outbox
-from railtrack.webhooks.events import Data, Event
-from railtrack.webhooks.outbox import Claim
+from railtrack.webhooks.outbox import ClaimedDelivery
+from railtrack.webhooks.registry_events import RegistryEvents
 from railtrack.webhooks.secret import CannotOpen, Vault
 from railtrack.webhooks.sending import Outcome, Sender
 
@@ -39,20 +39,6 @@ END_S = 5.0
 """How long a worker that ends waits for what is under way."""
 
 
-class Announcements:
-    """Events of one request; counts the deliveries that came of them."""
-
-    def __init__(self) -> None:
-        self.kept = 0
-
-    async def subscribers(self, tx: Tx, events: list[Event]) -> dict[Event, list[str]]:
-        return await outbox.subscribers(tx, events)
-
-    async def add(self, tx: Tx, webhook_ids: list[str], event: Event, data: Data) -> None:
-        """Have the webhooks told of the event once `tx` is committed."""
-        self.kept += await outbox.keep(tx, webhook_ids, event, data)
-
-
 class Webhooks:
     """The deliveries of one worker. `retries`: attempts after the first one."""
 
@@ -66,11 +52,11 @@ class Webhooks:
         self._running: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def announcing(self) -> AsyncIterator[Announcements]:
-        """Around a transaction: what it announced is on its way right after the commit."""
-        announcements = Announcements()
-        yield announcements
-        if announcements.kept:
+    async def registry_events(self) -> AsyncIterator[RegistryEvents]:
+        """Wrap a transaction: deliveries that it queues are sent right after its commit."""
+        events = RegistryEvents()
+        yield events
+        if events.queued:
             self._awake.set()
 
     def start(self) -> None:
@@ -121,7 +107,7 @@ class Webhooks:
             task.add_done_callback(partial(self._ended, claimed.webhook_id))
         return LOOK_S
 
-    async def _claim(self, tx: Tx) -> Claim | None:
+    async def _claim(self, tx: Tx) -> ClaimedDelivery | None:
         lease_s = self.sender.limit_s + LEASE_MARGIN_S
         return await outbox.claim(tx, list(self._under_way), int(lease_s * 1000))
 
@@ -136,21 +122,21 @@ class Webhooks:
 
         return await retry_on_conflict(once)
 
-    async def _deliver(self, claimed: Claim) -> None:
+    async def _deliver(self, claimed: ClaimedDelivery) -> None:
         try:
             pause_s = await self._attempt(claimed)
             if pause_s is None:
-                await self._writing(lambda tx: outbox.settle(tx, claimed.delivery_id))
+                await self._writing(lambda tx: outbox.delete(tx, claimed.delivery_id))
             else:
-                await self._writing(lambda tx: outbox.postpone(tx, claimed, pause_s))
+                await self._writing(lambda tx: outbox.reschedule(tx, claimed, pause_s))
         except asyncio.CancelledError:
-            await self._writing(lambda tx: outbox.postpone(tx, claimed, 0))
+            await self._writing(lambda tx: outbox.reschedule(tx, claimed, 0))
             raise
         except Exception as error:
             # Its time runs out, and it is due again.
             log.warning("The webhook delivery %s was not seen to its end: %r", claimed.delivery_id, error)
 
-    async def _attempt(self, claimed: Claim) -> float | None:
+    async def _attempt(self, claimed: ClaimedDelivery) -> float | None:
         """Send it; returns the pause before the next attempt, None when there is to be none."""
         webhook = await self._db.fetch_row(
             "SELECT url, secret FROM webhooks "
@@ -186,7 +172,7 @@ def pause_after(attempts: int, retry_after_s: float | None) -> float:
     return min(FIRST_PAUSE_S * 2.0 ** (attempts - 1), LONGEST_PAUSE_S) * random.uniform(0.75, 1.25)  # noqa: S311 (jitter)
 
 
-def _told(claimed: Claim, outcome: Outcome) -> str:
+def _told(claimed: ClaimedDelivery, outcome: Outcome) -> str:
     """For the log: without the URL, which may hold a password."""
     said = f"it answered {outcome.status}" if outcome.status else outcome.error
     return f"delivery {claimed.delivery_id} to the webhook {claimed.webhook_id}, attempt {claimed.attempts}: {said}"

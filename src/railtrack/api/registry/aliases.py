@@ -1,11 +1,10 @@
-"""Aliases: names that a registered model gives to one of its versions each (`champion`)."""
+"""Aliases of a registered model: each name, such as `champion`, refers to one of its versions."""
 
-from railtrack.api.registry.events import alias_changed
-from railtrack.api.registry.names import check_alias, check_name, check_new_alias, version_number
 from railtrack.api.registry.queries import WORKSPACE, aliased_version, load_version, lock_model, lock_version
 from railtrack.api.registry.schemas import ModelVersionResponse
 from railtrack.auth import REGISTERED_MODEL_EDIT, REGISTERED_MODEL_READ
 from railtrack.context import Context
+from railtrack.mlflow.registry_validation import check_alias, check_model_name, check_new_alias, parse_version
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
 from railtrack.wire.routing import endpoint
@@ -19,12 +18,12 @@ class SetRegisteredModelAlias(Request):
 
 @endpoint("POST", "registered-models/alias", access=REGISTERED_MODEL_EDIT)
 async def set_registered_model_alias(ctx: Context, req: SetRegisteredModelAlias) -> Reply:
-    """Let an alias mean a version, and no longer another."""
-    check_name(req.name)
+    """Set an alias to a version, replacing the version it referred to."""
+    check_model_name(req.name)
     check_new_alias(req.alias)
-    number = version_number(req.name, req.version)
-    async with ctx.webhooks.announcing() as news, ctx.db.write() as tx:
-        await lock_version(tx, req.name, number)
+    version = parse_version(req.name, req.version)
+    async with ctx.webhooks.registry_events() as events, ctx.db.write() as tx:
+        await lock_version(tx, req.name, version)
         await tx.execute(
             """
             INSERT INTO registered_model_aliases (workspace, name, alias, version) VALUES ($1, $2, $3, $4)
@@ -33,9 +32,9 @@ async def set_registered_model_alias(ctx: Context, req: SetRegisteredModelAlias)
             WORKSPACE,
             req.name,
             req.alias,
-            number,
+            version,
         )
-        await alias_changed(news, tx, req.name, req.alias, number)
+        await events.alias_set(tx, req.name, req.alias, version)
     return EMPTY
 
 
@@ -46,10 +45,10 @@ class DeleteRegisteredModelAlias(Request):
 
 @endpoint("DELETE", "registered-models/alias", access=REGISTERED_MODEL_EDIT)
 async def delete_registered_model_alias(ctx: Context, req: DeleteRegisteredModelAlias) -> Reply:
-    """Let an alias mean nothing; one that means nothing already is fine."""
-    check_name(req.name)
+    """Delete an alias; deleting a missing one succeeds."""
+    check_model_name(req.name)
     check_alias(req.alias)
-    async with ctx.webhooks.announcing() as news, ctx.db.write() as tx:
+    async with ctx.webhooks.registry_events() as events, ctx.db.write() as tx:
         await lock_model(tx, req.name)
         await tx.execute(
             "DELETE FROM registered_model_aliases WHERE workspace = $1 AND name = $2 AND alias = $3",
@@ -57,7 +56,7 @@ async def delete_registered_model_alias(ctx: Context, req: DeleteRegisteredModel
             req.name,
             req.alias,
         )
-        await alias_changed(news, tx, req.name, req.alias, None)
+        await events.alias_deleted(tx, req.name, req.alias)
     return EMPTY
 
 
@@ -68,8 +67,9 @@ class GetModelVersionByAlias(Request):
 
 @endpoint("GET", "registered-models/alias", access=REGISTERED_MODEL_READ)
 async def get_model_version_by_alias(ctx: Context, req: GetModelVersionByAlias) -> Reply:
-    """The version that an alias means; `latest` means the one with the highest number, whatever its stage."""
-    check_name(req.name)
+    """Return the version that an alias refers to; `latest` refers to the highest number, whatever its stage."""
+    check_model_name(req.name)
     check_alias(req.alias)
     async with ctx.db.read() as tx:
-        return ModelVersionResponse(await load_version(tx, req.name, await aliased_version(tx, req.name, req.alias)))
+        version = await aliased_version(tx, req.name, req.alias)
+        return ModelVersionResponse(await load_version(tx, req.name, version))

@@ -1,19 +1,9 @@
-"""A registered model's life: create, get, rename, update, delete, and its tags. Its aliases are in aliases.py."""
+"""Registered models: create, get, rename, update, delete, and their tags. Aliases are in aliases.py."""
 
 import msgspec
 
-from railtrack.api.registry.events import model_created, model_tag_changed
-from railtrack.api.registry.names import (
-    DESCRIPTION_LIMIT,
-    MODEL_TAG_VALUE_LIMIT,
-    check_length,
-    check_name,
-    check_tag,
-    checked_tags,
-)
 from railtrack.api.registry.queries import WORKSPACE, load_model, lock_model, no_such_model
 from railtrack.api.registry.schemas import RegisteredModel, RegistryTag
-from railtrack.api.registry.search_fields import IS_PROMPT
 from railtrack.auth import (
     REGISTERED_MODEL_CREATE,
     REGISTERED_MODEL_EDIT,
@@ -23,7 +13,15 @@ from railtrack.auth import (
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx, UniqueViolation
-from railtrack.errors import ApiError, exists
+from railtrack.errors import exists
+from railtrack.mlflow.prompts import IS_PROMPT_TAG, is_prompt
+from railtrack.mlflow.registry_validation import (
+    MODEL_TAG_VALUE_LIMIT,
+    check_description,
+    check_model_name,
+    check_tag,
+    check_tags,
+)
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
 from railtrack.wire.routing import endpoint
@@ -41,13 +39,12 @@ class RegisteredModelResponse(msgspec.Struct):
 
 @endpoint("POST", "registered-models/create", access=REGISTERED_MODEL_CREATE)
 async def create_registered_model(ctx: Context, req: CreateRegisteredModel) -> Reply:
-    """A new model without versions, or a new prompt: one with the tag that says so. They share their names."""
-    check_name(req.name)
-    tags = checked_tags(req.tags, MODEL_TAG_VALUE_LIMIT)
-    check_length("description", req.description, DESCRIPTION_LIMIT)
-    is_prompt = _says_prompt(tags.get(IS_PROMPT))
-    async with ctx.webhooks.announcing() as news, ctx.db.write() as tx:
-        await _check_free(tx, req.name, prompt=is_prompt)
+    """Create a model without versions, or a prompt if its tags mark one. Models and prompts share their names."""
+    check_model_name(req.name)
+    tags = check_tags(((tag.key, tag.value) for tag in req.tags), MODEL_TAG_VALUE_LIMIT)
+    check_description(req.description)
+    async with ctx.webhooks.registry_events() as events, ctx.db.write() as tx:
+        await _check_name_is_free(tx, req.name, as_prompt=is_prompt(tags.get(IS_PROMPT_TAG)))
         await tx.execute(
             """
             INSERT INTO registered_models (name, creation_time, last_updated_time, description, workspace)
@@ -60,12 +57,12 @@ async def create_registered_model(ctx: Context, req: CreateRegisteredModel) -> R
         )
         for key, value in sorted(tags.items()):
             await _set_tag(tx, req.name, key, value)
-        await model_created(news, tx, req.name, tags, req.description, is_prompt=is_prompt)
+        await events.model_created(tx, req.name, tags, req.description)
         return RegisteredModelResponse(await load_model(tx, req.name))
 
 
-async def _check_free(tx: Tx, name: str, *, prompt: bool) -> None:
-    row = await tx.fetch_row(
+async def _check_name_is_free(tx: Tx, name: str, *, as_prompt: bool) -> None:
+    existing = await tx.fetch_row(
         """
         SELECT (
             SELECT t.value FROM registered_model_tags t
@@ -75,22 +72,15 @@ async def _check_free(tx: Tx, name: str, *, prompt: bool) -> None:
         """,
         WORKSPACE,
         name,
-        IS_PROMPT,
+        IS_PROMPT_TAG,
     )
-    if row is not None:
-        raise _taken(name, prompt=prompt, by_prompt=_says_prompt(row[0]))
-
-
-def _says_prompt(value: str | None) -> bool:
-    return (value or "").lower() == "true"
-
-
-def _taken(name: str, *, prompt: bool, by_prompt: bool) -> ApiError:
-    if prompt == by_prompt:
-        return exists(f"{'Prompt' if prompt else 'Registered Model'} (name={name}) already exists.")
-    wanted, there = ("prompt", "registered model") if prompt else ("registered model", "prompt")
-    return exists(
-        f"Tried to create a {wanted} with name '{name}', but the name is already taken by a {there}. "
+    if existing is None:
+        return
+    if as_prompt == is_prompt(existing[0]):
+        raise exists(f"{'Prompt' if as_prompt else 'Registered Model'} (name={name}) already exists.")
+    wanted, existing_kind = ("prompt", "registered model") if as_prompt else ("registered model", "prompt")
+    raise exists(
+        f"Tried to create a {wanted} with name '{name}', but the name is already taken by a {existing_kind}. "
         "MLflow does not allow creating a model and a prompt with the same name."
     )
 
@@ -101,8 +91,8 @@ class GetRegisteredModel(Request):
 
 @endpoint("GET", "registered-models/get", access=REGISTERED_MODEL_READ)
 async def get_registered_model(ctx: Context, req: GetRegisteredModel) -> Reply:
-    """A model with its tags, its aliases and the latest version of each stage."""
-    check_name(req.name)
+    """Return a model with its tags, its aliases and the latest version of each stage."""
+    check_model_name(req.name)
     async with ctx.db.read() as tx:
         return RegisteredModelResponse(await load_model(tx, req.name))
 
@@ -114,13 +104,13 @@ class RenameRegisteredModel(Request):
 
 @endpoint("POST", "registered-models/rename", access=REGISTERED_MODEL_MANAGE)
 async def rename_registered_model(ctx: Context, req: RenameRegisteredModel) -> Reply:
-    """Rename a model with all that is its own. This counts as a change of each of its versions, as MLflow has it."""
-    check_name(req.name)
-    check_name(req.new_name)
+    """Rename a model. As in MLflow, this updates `last_updated_timestamp` of all its versions."""
+    check_model_name(req.name)
+    check_model_name(req.new_name)
     now = now_ms()
     try:
         async with ctx.db.write() as tx:
-            changed = await tx.execute(
+            renamed = await tx.execute(
                 """
                 UPDATE registered_models SET name = $3, last_updated_time = $4
                 WHERE workspace = $1 AND name = $2
@@ -130,9 +120,9 @@ async def rename_registered_model(ctx: Context, req: RenameRegisteredModel) -> R
                 req.new_name,
                 now,
             )
-            if not changed:
+            if not renamed:
                 raise no_such_model(req.name)
-            # What refers to the model follows by itself (ON UPDATE CASCADE).
+            # Versions, tags and aliases follow by ON UPDATE CASCADE.
             await tx.execute(
                 "UPDATE model_versions SET last_updated_time = $3 WHERE workspace = $1 AND name = $2",
                 WORKSPACE,
@@ -151,9 +141,9 @@ class UpdateRegisteredModel(Request):
 
 @endpoint("PATCH", "registered-models/update", access=REGISTERED_MODEL_EDIT)
 async def update_registered_model(ctx: Context, req: UpdateRegisteredModel) -> Reply:
-    """Give a model another description; none is an empty one, as MLflow has it."""
-    check_name(req.name)
-    check_length("description", req.description, DESCRIPTION_LIMIT)
+    """Replace a model's description. As in MLflow, a request without one stores an empty one."""
+    check_model_name(req.name)
+    check_description(req.description)
     async with ctx.db.write() as tx:
         await tx.execute(
             """
@@ -174,12 +164,12 @@ class DeleteRegisteredModel(Request):
 
 @endpoint("DELETE", "registered-models/delete", access=REGISTERED_MODEL_MANAGE)
 async def delete_registered_model(ctx: Context, req: DeleteRegisteredModel) -> Reply:
-    """Delete a model and all its versions for good. What they were made of stays where it is."""
-    check_name(req.name)
+    """Delete a model's row and all its versions, tags and aliases. The artifacts of its versions remain."""
+    check_model_name(req.name)
     async with ctx.db.write() as tx:
         for table in ("model_version_tags", "model_versions", "registered_model_aliases", "registered_model_tags"):
             await tx.execute(
-                f"DELETE FROM {table} WHERE workspace = $1 AND name = $2",  # noqa: S608 (names of ours)
+                f"DELETE FROM {table} WHERE workspace = $1 AND name = $2",  # noqa: S608 (constants)
                 WORKSPACE,
                 req.name,
             )
@@ -198,13 +188,13 @@ class SetRegisteredModelTag(Request):
 
 @endpoint("POST", "registered-models/set-tag", access=REGISTERED_MODEL_EDIT)
 async def set_registered_model_tag(ctx: Context, req: SetRegisteredModelTag) -> Reply:
-    """Set a tag of a model; this does not count as an update."""
-    check_name(req.name)
+    """Set a tag of a model, without updating its `last_updated_timestamp`."""
+    check_model_name(req.name)
     check_tag(req.key, req.value, MODEL_TAG_VALUE_LIMIT)
-    async with ctx.webhooks.announcing() as news, ctx.db.write() as tx:
+    async with ctx.webhooks.registry_events() as events, ctx.db.write() as tx:
         await lock_model(tx, req.name)
         await _set_tag(tx, req.name, req.key, req.value)
-        await model_tag_changed(news, tx, req.name, req.key, req.value)
+        await events.model_tag_set(tx, req.name, req.key, req.value)
     return EMPTY
 
 
@@ -228,9 +218,9 @@ class DeleteRegisteredModelTag(Request):
 
 @endpoint("DELETE", "registered-models/delete-tag", access=REGISTERED_MODEL_EDIT)
 async def delete_registered_model_tag(ctx: Context, req: DeleteRegisteredModelTag) -> Reply:
-    """Take a tag off a model; one that it doesn't have is off already."""
-    check_name(req.name)
-    async with ctx.webhooks.announcing() as news, ctx.db.write() as tx:
+    """Delete a tag of a model; deleting a missing one succeeds."""
+    check_model_name(req.name)
+    async with ctx.webhooks.registry_events() as events, ctx.db.write() as tx:
         await lock_model(tx, req.name)
         await tx.execute(
             "DELETE FROM registered_model_tags WHERE workspace = $1 AND name = $2 AND key = $3",
@@ -238,5 +228,5 @@ async def delete_registered_model_tag(ctx: Context, req: DeleteRegisteredModelTa
             req.name,
             req.key,
         )
-        await model_tag_changed(news, tx, req.name, req.key, None)
+        await events.model_tag_deleted(tx, req.name, req.key)
     return EMPTY

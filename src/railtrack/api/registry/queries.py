@@ -1,19 +1,20 @@
-"""Registered models and versions from the database, a page of them in a few statements. No endpoint, no filter."""
+"""Reads of registered models and versions: one, or a page of them in a few statements. Filters are in search_fields."""
 
 from collections.abc import Sequence
 
 from railtrack.api.registry.schemas import Alias, ModelVersion, RegisteredModel, RegistryTag
 from railtrack.db import Row, Tx
 from railtrack.errors import ApiError, invalid, not_found
+from railtrack.mlflow.ids import DEFAULT_WORKSPACE
+from railtrack.mlflow.registry_validation import version_not_found
 
-WORKSPACE = "default"
-"""MLflow's workspace for those who have none."""
+WORKSPACE = DEFAULT_WORKSPACE
 
 MODEL_COLUMNS = """
     registered_models.name, registered_models.creation_time, registered_models.last_updated_time,
     NULLIF(registered_models.description, '')
 """
-"""The columns of a RegisteredModel, in its order, up to its description."""
+"""The fields of RegisteredModel up to `description`, in their order."""
 MODEL_WIDTH = 4
 
 VERSION_COLUMNS = """
@@ -22,7 +23,7 @@ VERSION_COLUMNS = """
     model_versions.source, model_versions.run_id, model_versions.status, model_versions.status_message,
     model_versions.run_link
 """
-"""The columns of a ModelVersion, in its order, without its tags and aliases."""
+"""The fields of ModelVersion up to `run_link`, in their order."""
 VERSION_WIDTH = 12
 
 NOT_DELETED = "(model_versions.current_stage IS NULL OR model_versions.current_stage <> 'Deleted_Internal')"
@@ -30,22 +31,18 @@ LATEST = f"""
     SELECT name, current_stage, MAX(version) AS latest, MIN(version) AS first FROM model_versions
     WHERE workspace = $1 AND name = ANY($2) AND {NOT_DELETED}
     GROUP BY name, current_stage
-"""  # noqa: S608 (texts of ours)
-"""The latest version of each stage of the models $2, and the first, which gives MLflow the order of the stages."""
+"""  # noqa: S608 (a constant)
+"""The latest version of each stage of the models $2. MLflow orders the stages by the first version in each."""
 
 
 def no_such_model(name: str) -> ApiError:
     return not_found(f"Registered Model with name={name[:300]} not found")
 
 
-def no_such_version(name: str, version: int) -> ApiError:
-    return not_found(f"Model Version (name={name[:300]}, version={version}) not found")
-
-
 async def load_model(tx: Tx, name: str) -> RegisteredModel:
-    """Raises RESOURCE_DOES_NOT_EXIST."""
+    """Return the complete model. Raise RESOURCE_DOES_NOT_EXIST if there is none of this name."""
     row = await tx.fetch_row(
-        f"SELECT {MODEL_COLUMNS} FROM registered_models WHERE workspace = $1 AND name = $2",  # noqa: S608 (ours)
+        f"SELECT {MODEL_COLUMNS} FROM registered_models WHERE workspace = $1 AND name = $2",  # noqa: S608 (constants)
         WORKSPACE,
         name,
     )
@@ -56,7 +53,7 @@ async def load_model(tx: Tx, name: str) -> RegisteredModel:
 
 
 async def load_models(tx: Tx, rows: Sequence[Row]) -> list[RegisteredModel]:
-    """The models of rows of MODEL_COLUMNS, complete, in their order. The caller bounds the page."""
+    """Return the complete models of rows of MODEL_COLUMNS, in their order. The caller bounds the page."""
     models = {row[0]: RegisteredModel(*row) for row in rows}
     names = list(models)
     for version in await latest_versions(tx, names):
@@ -83,14 +80,14 @@ async def load_models(tx: Tx, rows: Sequence[Row]) -> list[RegisteredModel]:
 
 
 async def latest_versions(tx: Tx, names: Sequence[str]) -> list[ModelVersion]:
-    """The latest version of each stage of each model, with tags; as MLflow has it, without aliases."""
+    """Return the latest version of each stage of each model, with its tags; as in MLflow, without aliases."""
     rows = await tx.fetch(
         f"""
         SELECT {VERSION_COLUMNS} FROM model_versions
         JOIN ({LATEST}) AS stages ON stages.name = model_versions.name AND stages.latest = model_versions.version
         WHERE model_versions.workspace = $1
         ORDER BY model_versions.name, stages.first
-        """,  # noqa: S608 (texts of ours)
+        """,  # noqa: S608 (constants)
         WORKSPACE,
         names,
     )
@@ -98,37 +95,40 @@ async def latest_versions(tx: Tx, names: Sequence[str]) -> list[ModelVersion]:
 
 
 async def check_model(tx: Tx, name: str) -> None:
-    """Raises RESOURCE_DOES_NOT_EXIST."""
+    """Raise RESOURCE_DOES_NOT_EXIST if there is no model of this name."""
     if not await tx.fetch_value("SELECT 1 FROM registered_models WHERE workspace = $1 AND name = $2", WORKSPACE, name):
         raise no_such_model(name)
 
 
 async def lock_model(tx: Tx, name: str) -> None:
-    """Keep the model and its name until the transaction ends. Raises RESOURCE_DOES_NOT_EXIST."""
-    there = await tx.fetch_value(
+    """Prevent renaming and deleting the model until the transaction ends. Raise RESOURCE_DOES_NOT_EXIST."""
+    exists = await tx.fetch_value(
         "SELECT 1 FROM registered_models WHERE workspace = $1 AND name = $2 FOR KEY SHARE", WORKSPACE, name
     )
-    if not there:
+    if not exists:
         raise no_such_model(name)
 
 
 async def lock_version(tx: Tx, name: str, version: int) -> None:
-    """Keep the version as it is until the transaction ends. Raises RESOURCE_DOES_NOT_EXIST."""
-    there = await tx.fetch_value(
+    """Lock the version until the transaction ends. Raise RESOURCE_DOES_NOT_EXIST if there is no such version."""
+    exists = await tx.fetch_value(
         f"""
         SELECT 1 FROM model_versions
         WHERE workspace = $1 AND name = $2 AND version = $3 AND {NOT_DELETED} FOR NO KEY UPDATE
-        """,  # noqa: S608 (texts of ours)
+        """,  # noqa: S608 (constants)
         WORKSPACE,
         name,
         version,
     )
-    if not there:
-        raise no_such_version(name, version)
+    if not exists:
+        raise version_not_found(name, version)
 
 
 async def aliased_version(tx: Tx, name: str, alias: str) -> int:
-    """The number of the version that an alias means; `latest`: the highest. Raises MLflow's complaints."""
+    """Return the number of the version that an alias refers to; `latest` refers to the highest.
+
+    Raise RESOURCE_DOES_NOT_EXIST if there is no such model or version, INVALID_PARAMETER_VALUE for an unknown alias.
+    """
     if alias.lower() == "latest":
         number: int | None = await tx.fetch_value(
             f"SELECT MAX(version) FROM model_versions WHERE workspace = $1 AND name = $2 AND {NOT_DELETED}",  # noqa: S608
@@ -151,41 +151,41 @@ async def aliased_version(tx: Tx, name: str, alias: str) -> int:
 
 
 async def storage_location(tx: Tx, name: str, version: int) -> str:
-    """Where the version's files are. Raises RESOURCE_DOES_NOT_EXIST."""
+    """Return the location of the version's files. Raise RESOURCE_DOES_NOT_EXIST if there is no such version."""
     uri: str | None = await tx.fetch_value(
         f"""
         SELECT COALESCE(NULLIF(storage_location, ''), source, '') FROM model_versions
         WHERE workspace = $1 AND name = $2 AND version = $3 AND {NOT_DELETED}
-        """,  # noqa: S608 (texts of ours)
+        """,  # noqa: S608 (constants)
         WORKSPACE,
         name,
         version,
     )
     if uri is None:
-        raise no_such_version(name, version)
+        raise version_not_found(name, version)
     return uri
 
 
 async def load_version(tx: Tx, name: str, version: int) -> ModelVersion:
-    """A version with its tags and aliases. Raises RESOURCE_DOES_NOT_EXIST."""
+    """Return a version with its tags and aliases. Raise RESOURCE_DOES_NOT_EXIST if there is no such version."""
     row = await tx.fetch_row(
         f"""
         SELECT {VERSION_COLUMNS} FROM model_versions
         WHERE workspace = $1 AND name = $2 AND version = $3 AND {NOT_DELETED}
-        """,  # noqa: S608 (texts of ours)
+        """,  # noqa: S608 (constants)
         WORKSPACE,
         name,
         version,
     )
     if row is None:
-        raise no_such_version(name, version)
-    [found] = await load_versions(tx, [row])
-    await add_aliases(tx, name, [found])
-    return found
+        raise version_not_found(name, version)
+    [loaded] = await load_versions(tx, [row])
+    await add_aliases(tx, name, [loaded])
+    return loaded
 
 
 async def load_versions(tx: Tx, rows: Sequence[Row]) -> list[ModelVersion]:
-    """The versions of rows of VERSION_COLUMNS, with their tags, in their order. The caller bounds the page."""
+    """Return the versions of rows of VERSION_COLUMNS, with tags, in their order. The caller bounds the page."""
     if not rows:
         return []
     versions = {(row[0], row[1]): ModelVersion(*row) for row in rows}
@@ -195,7 +195,7 @@ async def load_versions(tx: Tx, rows: Sequence[Row]) -> list[ModelVersion]:
         WHERE workspace = $1 AND name = ANY($2) AND name || '/' || CAST(version AS TEXT) = ANY($3) ORDER BY key
         """,
         WORKSPACE,
-        sorted({name for name, _ in versions}),  # for the index; no name has a slash
+        sorted({name for name, _ in versions}),  # lets the statement use the index
         [f"{name}/{number}" for name, number in versions],
     ):
         versions[name, number].tags.append(RegistryTag(*tag))
@@ -203,7 +203,7 @@ async def load_versions(tx: Tx, rows: Sequence[Row]) -> list[ModelVersion]:
 
 
 async def add_aliases(tx: Tx, name: str, versions: Sequence[ModelVersion]) -> None:
-    """Give the versions of the model their aliases."""
+    """Add their aliases to versions of the model."""
     by_number = {version.version: version for version in versions}
     for number, alias in await tx.fetch(
         """

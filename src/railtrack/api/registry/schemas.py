@@ -1,15 +1,13 @@
-"""Registered models and their versions as clients see them. Built by position from rows; absent fields are left out."""
+"""Registered models and versions as responses contain them. Rows fill the fields in order; defaults are omitted."""
 
 import msgspec
 
-STAGES = ("None", "Staging", "Production", "Archived")
-ACTIVE_STAGES = ("Staging", "Production")
 DELETED_STAGE = "Deleted_Internal"
-"""What MLflow puts into the row of a version that was deleted: its number is not given again."""
+"""Stored by MLflow in the row of a deleted version, which keeps its number from being reused."""
 
 
 class RegistryTag(msgspec.Struct, gc=False):
-    """Of a model or of a version; also as it comes in requests, where key or value may be left out."""
+    """A tag of a model or a version, in responses and in requests, which may omit key or value."""
 
     key: str = ""
     value: str = ""
@@ -21,7 +19,7 @@ class Alias(msgspec.Struct, gc=False):
 
 
 class ModelVersion(msgspec.Struct, omit_defaults=True):
-    """Times in milliseconds since 1970."""
+    """Timestamps are in milliseconds since 1970."""
 
     name: str
     version: str
@@ -44,7 +42,7 @@ class ModelVersionResponse(msgspec.Struct):
 
 
 class RegisteredModel(msgspec.Struct, omit_defaults=True):
-    """`latest_versions`: of each stage that has any. Times in milliseconds since 1970."""
+    """`latest_versions` has one version for each stage in use. Timestamps are in milliseconds since 1970."""
 
     name: str
     creation_timestamp: int | None = None

@@ -12,7 +12,7 @@ from railtrack.context import Context
 from railtrack.db import Tx
 from railtrack.errors import not_processed
 from railtrack.webhooks.events import EXAMPLES, Event
-from railtrack.webhooks.outbox import payload_of
+from railtrack.webhooks.outbox import encode_payload
 from railtrack.webhooks.sending import Outcome
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import Reply
@@ -50,7 +50,7 @@ async def test_webhook(ctx: Context, req: TestWebhook) -> Reply:
     if _room.locked():
         raise not_processed("Too many webhooks are being tried. Please retry.")
     async with _room:
-        payload = payload_of(event, EXAMPLES[event])
+        payload = encode_payload(event, EXAMPLES[event])
         return TestWebhookResponse(_told(await ctx.webhooks.send(url, sealed, payload, str(uuid.uuid4()))))
 
 
