@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
-from railtrack.artifacts.s3.signing import UNRESERVED, Credentials, Query, Signer, encoded
+from railtrack.artifacts.s3.signing import UNRESERVED, Credentials, Query, Signer, encode_query
 from railtrack.errors import ApiError, invalid, not_processed, unavailable
 from railtrack.http_client.client import (
     Body,
@@ -134,8 +134,9 @@ class Bucket:
         *,
         sha256: str | None = None,
     ) -> Answer:
-        """The whole answer; `sha256` is the body's, where it is known, or UNSIGNED. Raises S3Refusal, or an ApiError
-        when the store cannot be reached.
+        """The whole answer; `sha256` is the body's, where it is known, or UNSIGNED_PAYLOAD.
+
+        Raises S3Refusal, or an ApiError when the store cannot be reached.
         """
 
         digest = sha256 or hashlib.sha256(b"".join(pieces_of(body))).hexdigest()
@@ -190,7 +191,7 @@ class Bucket:
         signer = Signer(await self._credentials(), self._region)
         path = self._path(key)
         signed = signer.headers(method, self._origin.netloc, path, query, headers, sha256)
-        return await self._http.send(method, f"{path}?{encoded(query)}" if query else path, signed, body)
+        return await self._http.send(method, f"{path}?{encode_query(query)}" if query else path, signed, body)
 
     def _path(self, key: str) -> str:
         return f"{self._base}/{quote(key, safe=UNRESERVED + '/')}"

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from railtrack.artifacts.s3.client import Bucket, S3Refusal, parse, text_of
-from railtrack.artifacts.s3.signing import UNSIGNED
+from railtrack.artifacts.s3.signing import UNSIGNED_PAYLOAD
 from railtrack.artifacts.s3.upload_memory import PART_BYTES, PartMemory, Share, Source
 from railtrack.artifacts.store import CompletedPart
 from railtrack.errors import invalid, unavailable
@@ -40,7 +40,7 @@ class Part:
 
     @property
     def sha256(self) -> str:
-        return self._digest.hexdigest() if self._digest else UNSIGNED
+        return self._digest.hexdigest() if self._digest else UNSIGNED_PAYLOAD
 
     @property
     def is_full(self) -> bool:
