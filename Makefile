@@ -17,7 +17,7 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
-.PHONY: help serve install test image-test bench bench-artifacts soak lint format docs compat-record lock clean
+.PHONY: help serve install test image-test bench bench-artifacts soak dist lint format docs compat-record lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -47,6 +47,11 @@ soak: .venv/.installed-dev .cache/mlflow/.ready ## Ten minutes of load on the im
 
 bench-artifacts: .venv/.installed-dev $(UI) .cache/mlflow/.ready .cache/client-3.17.2/.ready ## Measure artifacts in S3
 	.venv/bin/python -m bench.artifacts --mlflow .cache/mlflow/bin/python --client .cache/client-3.17.2/bin/python
+
+dist: .venv/.installed-dev $(UI) ## Build the sdist and the wheel into dist/, both with the web interface
+	rm -rf dist
+	$(UV) build --quiet
+	@ls -l dist/*.*
 
 lint: .venv/.installed-dev $(UI) ## Check style and types
 	.venv/bin/ruff check

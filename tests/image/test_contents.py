@@ -6,6 +6,7 @@ import stat
 import tomllib
 from pathlib import Path
 
+import build_ui
 from tests.image.conftest import SECRET
 from tests.servers.image import ROOT, Image
 
@@ -73,6 +74,19 @@ def test_every_package_is_the_lock_files_and_no_other_is_there(image: Image) -> 
     )
     versions = {name.replace("_", "-"): version for name, version in found.items()}
     assert versions == {name: lock[name]["version"] for name in wanted}
+
+
+def test_the_list_of_contents_names_every_package_and_the_web_interface(image: Image) -> None:
+    sbom = json.loads((image.root / "opt/railtrack/sbom.cdx.json").read_text())
+    assert (sbom["bomFormat"], sbom["specVersion"]) == ("CycloneDX", "1.5")
+    installed = {path.name.split("-")[0] for path in (image.root / SITE_PACKAGES).glob("*.dist-info")} - {"railtrack"}
+    listed = {one["name"].replace("-", "_"): one for one in sbom["components"]}
+    interface = listed.pop("mlflow_web_interface")
+    assert interface["version"] == build_ui.MLFLOW
+    assert installed
+    assert installed <= set(listed)
+    assert all(one["version"] and one["purl"] for one in listed.values())
+    assert "timestamp" not in sbom["metadata"], "it would make two builds of the same sources differ"
 
 
 def test_the_interface_is_in_it_compressed_and_with_its_license(image: Image) -> None:
