@@ -62,7 +62,7 @@ def alone_grouped(
 
 async def transactions(database: str, folder: Path, batches: Sequence[Sequence[Request]]) -> list[list[Transaction]]:
     """What each batch of requests that come at once leads to; not at the first time, which fills caches."""
-    app = App(load_settings({"backend_store_uri": database, "data": str(folder / "limit")}, {}))
+    app = App(load_settings({"database.uri": database, "data_folder": str(folder / "limit")}, {}))
     app.open()
     try:
         client = Client(app)

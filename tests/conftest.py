@@ -43,17 +43,17 @@ async def settings(
 
 async def _prepared(uri: str, data: Path) -> Settings:
     environ = {"MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": WEBHOOK_KEY}
-    settings = load({"backend_store_uri": uri, "data": str(data)}, environ)
+    settings = load({"database.uri": uri, "data_folder": str(data)}, environ)
     url = parse_database_url(uri)
     db = open_database(url, connections=1)
-    await prepare(db, url, default_location=settings.artifact_location(0))
+    await prepare(db, url, default_location=settings.artifacts.experiment_location(0))
     await db.close()
     return settings
 
 
 @pytest.fixture(scope="session")
 async def shared_db(settings: Settings) -> AsyncIterator[Db]:
-    db = open_database(parse_database_url(settings.backend_store_uri), connections=settings.threads)
+    db = open_database(parse_database_url(settings.database.uri), connections=settings.server.threads)
     yield db
     await db.close()
 

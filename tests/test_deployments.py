@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from railtrack.artifacts.s3.factory import region_of
-from railtrack.config.lookup import notes
-from railtrack.config.settings import find, load
+from railtrack.config.lookup import warnings
+from railtrack.config.settings import load, resolve_all
 from railtrack.db.url import parse_database_url
 from railtrack.errors import StartError
 from railtrack.http_server.processes import addresses
@@ -179,16 +179,16 @@ def test_the_environment_of_a_platform_is_understood(deployment: Deployment) -> 
     environ = {"RAILTRACK_DATA": "/mlflow/data", **deployment.environ}
     settings = load({}, environ)
     assert sorted({port for _, port, _ in addresses(settings)}) == deployment.ports
-    assert settings.host == deployment.host
-    assert parse_database_url(settings.backend_store_uri).masked == deployment.database
-    assert (settings.default_artifact_root, settings.artifacts_destination) == (
+    assert settings.server.host == deployment.host
+    assert parse_database_url(settings.database.uri).masked == deployment.database
+    assert (settings.artifacts.default_root, settings.artifacts.destination) == (
         deployment.root,
         deployment.destination,
     )
-    assert (settings.s3_endpoint, region_of(settings)) == (deployment.endpoint, deployment.region)
-    assert notes(find({}, environ)) == deployment.notes
+    assert (settings.s3.endpoint, region_of(settings)) == (deployment.endpoint, deployment.region)
+    assert warnings(resolve_all({}, environ)) == deployment.notes
     if "AWS_ACCESS_KEY_ID" in environ:
-        assert (settings.aws_access_key_id, settings.aws_secret_access_key) == ("AKIAEXAMPLE", "c2VjcmV0")
+        assert (settings.aws.access_key_id, settings.aws.secret_access_key) == ("AKIAEXAMPLE", "c2VjcmV0")
 
 
 @pytest.mark.parametrize("name", ["MLFLOW_BACKEND_STORE_URI", "DATABASE_URL"])
@@ -198,4 +198,4 @@ def test_a_reference_that_leads_nowhere_on_railway_does_not_end_in_sqlite(name: 
     ):
         load({}, {**RAILWAY, name: ""})
     assert load({}, {**RAILWAY, "MLFLOW_BACKEND_STORE_URI": "", "DATABASE_URL": RAILWAY_DATABASE})
-    assert load({}, RAILWAY).backend_store_uri.startswith("sqlite:")
+    assert load({}, RAILWAY).database.uri.startswith("sqlite:")

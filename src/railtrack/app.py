@@ -42,13 +42,13 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         routes = endpoints()
-        prefix = settings.static_prefix
+        prefix = settings.server.static_prefix
         self._routes = Routes.of(routes, prefix)
-        self._proxies = proxies = TrustedProxies(settings.trusted_proxies)
+        self._proxies = proxies = TrustedProxies(settings.server.trusted_proxies)
         self._guard = BrowserGuard(
-            loopback=settings.loopback, proxies=proxies, hosts=settings.allowed_hosts, prefix=prefix
+            loopback=settings.server.is_loopback, proxies=proxies, hosts=settings.server.allowed_hosts, prefix=prefix
         )
-        self._counts = Counts(list(routes.values())) if settings.exposes_metrics else None
+        self._counts = Counts(list(routes.values())) if settings.metrics.is_exposed else None
         self._worker_counts: WorkerCounts | None = None
         self._dispatch: Dispatcher | None = None
         self._db: Db | None = None
@@ -69,7 +69,7 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self.open(slot)
-                url = parse_database_url(self._settings.backend_store_uri)
+                url = parse_database_url(self._settings.database.uri)
                 meanwhile = [asyncio.create_task(complete(url)), asyncio.create_task(self._publish())]
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
@@ -81,8 +81,8 @@ class App:
 
     def open(self, slot: int = 0) -> None:
         """Make what requests need; connections are made when they are first used. `slot`: where it counts."""
-        url = parse_database_url(self._settings.backend_store_uri)
-        self._db = db = open_database(url, connections=self._settings.threads)
+        url = parse_database_url(self._settings.database.uri)
+        self._db = db = open_database(url, connections=self._settings.server.threads)
         log_writes = GroupCommit(db, write_entries)
         run_creations = GroupCommit(db, create_runs)
         self._webhooks = webhooks = _webhooks(db, self._settings)
@@ -93,8 +93,8 @@ class App:
 
         counts = self._count(db, log_writes, slot)
         watches: list[Watch] = [counts] if counts else []
-        if self._settings.access_log:
-            watches.append(AccessLog(self._proxies, as_json=self._settings.log_format == "json"))
+        if self._settings.logs.access_log:
+            watches.append(AccessLog(self._proxies, as_json=self._settings.logs.format == "json"))
         self._dispatch = Dispatcher(self._routes, self._guard, make_context, watches)
 
     def _count(self, db: Db, log_writes: GroupCommit[Any], slot: int) -> WorkerCounts | None:
@@ -131,8 +131,12 @@ class App:
 
 
 def _webhooks(db: Db, settings: Settings) -> Webhooks:
-    sender = Sender(settings.webhook_schemes, private=settings.webhook_private, limit_s=float(settings.webhook_limit_s))
-    return Webhooks(db, sender, Vault(settings.webhook_secret_key), retries=settings.webhook_retries)
+    sender = Sender(
+        settings.webhooks.allowed_schemes,
+        private=settings.webhooks.allow_private_ips,
+        limit_s=float(settings.webhooks.request_timeout_s),
+    )
+    return Webhooks(db, sender, Vault(settings.webhooks.secret_key), retries=settings.webhooks.max_retries)
 
 
 def preloaded(settings: Settings) -> Any:

@@ -25,7 +25,7 @@ async def quirky() -> AsyncIterator[QuirkyS3]:
 
 
 def stores_at(destination: str, environment: dict[str, str]) -> ArtifactStores:
-    return ArtifactStores(load({"artifacts_destination": destination}, environment))
+    return ArtifactStores(load({"artifacts.destination": destination}, environment))
 
 
 @pytest.fixture

@@ -1,20 +1,17 @@
 """From artifact URIs to stores: which are served, from where, and which are not."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from railtrack.artifacts import ArtifactStores
 from railtrack.artifacts.local import LocalStore
+from railtrack.config.settings import ArtifactSettings, Settings
 from railtrack.errors import ApiError
 
 
-@dataclass
-class Locations:
-    artifacts_destination: str
-    default_artifact_root: str = "mlflow-artifacts:/"
-    artifact_locations: tuple[str, ...] = ()
+def stores_at(destination: str, default_root: str = "mlflow-artifacts:/", *locations: str) -> ArtifactStores:
+    return ArtifactStores(Settings(artifacts=ArtifactSettings(default_root, destination, locations)))
 
 
 @pytest.fixture
@@ -24,7 +21,7 @@ def destination(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stores(destination: Path) -> ArtifactStores:
-    return ArtifactStores(Locations(str(destination)))
+    return stores_at(str(destination))
 
 
 def file_of(stores: ArtifactStores, uri: str, path: str = "") -> str:
@@ -37,9 +34,9 @@ async def test_a_folder_that_no_new_experiment_uses_may_be_missing(tmp_path: Pat
     """As in a container that can only be read, whose clients write to a store of their own."""
     (tmp_path / "file").write_text("in the way of a folder")
     unusable = str(tmp_path / "file" / "mlartifacts")
-    await ArtifactStores(Locations(unusable, f"file://{tmp_path}/mlruns")).probe()
+    await stores_at(unusable, f"file://{tmp_path}/mlruns").probe()
     with pytest.raises(ApiError):
-        await ArtifactStores(Locations(unusable)).probe()
+        await stores_at(unusable).probe()
 
 
 @pytest.mark.parametrize(
@@ -72,13 +69,13 @@ def test_local_locations_below_a_served_folder_are_served(stores: ArtifactStores
 
 
 def test_the_default_artifact_root_is_served_when_it_is_local(tmp_path: Path, destination: Path) -> None:
-    stores = ArtifactStores(Locations(str(destination), f"file://{tmp_path}/mlruns"))
+    stores = stores_at(str(destination), f"file://{tmp_path}/mlruns")
     assert file_of(stores, f"{tmp_path}/mlruns/0/run", "a") == f"{tmp_path}/mlruns/0/run/a"
 
 
 def test_relative_locations_are_of_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    stores = ArtifactStores(Locations("./mlartifacts", "./mlruns"))
+    stores = stores_at("./mlartifacts", "./mlruns")
     assert file_of(stores, "mlruns/0", "a") == f"{tmp_path}/mlruns/0/a"
     assert file_of(stores, "./mlruns/0") == f"{tmp_path}/mlruns/0"
     assert file_of(stores, "mlflow-artifacts:/0") == f"{tmp_path}/mlartifacts/0"
@@ -87,7 +84,7 @@ def test_relative_locations_are_of_the_working_folder(tmp_path: Path, monkeypatc
 def test_a_folder_configured_through_a_link_is_found_by_both_names(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    stores = ArtifactStores(Locations(str(tmp_path / "link")))
+    stores = stores_at(str(tmp_path / "link"))
     assert file_of(stores, f"{tmp_path}/link/a") == file_of(stores, f"{tmp_path}/real/a") == f"{tmp_path}/real/a"
 
 
@@ -130,7 +127,7 @@ def test_a_path_is_checked_by_itself_below_every_location(stores: ArtifactStores
 
 
 def test_folders_served_besides_the_destination_are_served(tmp_path: Path, destination: Path) -> None:
-    stores = ArtifactStores(Locations(str(destination), artifact_locations=(str(tmp_path / "old"),)))
+    stores = stores_at(str(destination), "mlflow-artifacts:/", str(tmp_path / "old"))
     assert file_of(stores, f"{tmp_path}/old/0/run", "a") == f"{tmp_path}/old/0/run/a"
 
 
@@ -154,7 +151,7 @@ def test_making_the_stores_touches_no_file(stores: ArtifactStores, destination: 
 
 
 def test_a_file_is_served_when_a_served_folder_contains_it(tmp_path: Path, destination: Path) -> None:
-    stores = ArtifactStores(Locations(str(destination), f"file://{tmp_path}/mlruns"))
+    stores = stores_at(str(destination), f"file://{tmp_path}/mlruns")
     (tmp_path / "link").symlink_to(tmp_path / "mlruns")
     assert stores.serves(str(destination / "deep" / "mlflow.db"))
     assert stores.serves(str(tmp_path / "link" / "mlflow.db"))

@@ -54,10 +54,10 @@ def test_a_value_that_has_no_literal_is_refused() -> None:
 async def database(postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[str]:
     """A database of Railtrack's with one run."""
     async with postgres.scratch_database() as url:
-        settings = load({"backend_store_uri": url, "data": str(tmp_path)}, {})
+        settings = load({"database.uri": url, "data_folder": str(tmp_path)}, {})
         address = parse_database_url(url)
         db = open_database(address, connections=1)
-        await prepare(db, address, default_location=settings.artifact_location(0))
+        await prepare(db, address, default_location=settings.artifacts.experiment_location(0))
         await db.execute(
             "INSERT INTO runs (run_uuid, lifecycle_stage, experiment_id, status) VALUES ($1, 'active', 0, 'RUNNING')",
             RUN,

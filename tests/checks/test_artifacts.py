@@ -13,7 +13,7 @@ from railtrack.errors import StartError
 
 
 async def examined(environ: dict[str, str], folder: Path) -> list[Finding]:
-    return await check_artifacts(load({"data": str(folder)}, environ))
+    return await check_artifacts(load({"data_folder": str(folder)}, environ))
 
 
 async def test_a_good_bucket_is_good_and_left_as_it_was(tmp_path: Path) -> None:

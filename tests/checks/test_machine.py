@@ -9,7 +9,7 @@ MB = 1 << 20
 
 
 def test_the_limit_is_held_against_the_workers() -> None:
-    four = load({"workers": "4"}, {})
+    four = load({"server.workers": "4"}, {})
     assert memory_finding(four, None).finding == "4 workers may need 440 MB under load; no limit is set"
     assert memory_finding(four, 512 * MB).finding == "4 workers may need 440 MB under load; the limit is 512 MB"
     tight = memory_finding(four, 256 * MB)

@@ -43,8 +43,9 @@ async def made(postgres: PostgresServer, template: str) -> AsyncIterator[str]:
     await run_sql(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def examined(url: str, **flags: str) -> dict[str, Finding]:
-    found = await check_database(load({"backend_store_uri": url, **flags}, {}))
+async def examined(url: str, **pool: str) -> dict[str, Finding]:
+    flags = {f"server.{name}": value for name, value in pool.items()}
+    found = await check_database(load({"database.uri": url, **flags}, {}))
     assert len({one.check for one in found}) == len(found)
     return {one.check: one for one in found}
 

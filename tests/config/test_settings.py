@@ -14,31 +14,36 @@ def test_without_anything_it_is_sqlite_and_a_folder_on_this_machine_only(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     settings = load({}, {})
-    assert settings.backend_store_uri == f"sqlite:///{tmp_path}/railtrack-data/mlflow.db"
-    assert settings.artifacts_destination == f"{tmp_path}/railtrack-data/mlartifacts"
-    assert settings.default_artifact_root == "mlflow-artifacts:/"
-    assert (settings.host, settings.port, settings.workers, settings.threads) == ("127.0.0.1", 5000, 2, 4)
-    assert settings.loopback
+    assert settings.database.uri == f"sqlite:///{tmp_path}/railtrack-data/mlflow.db"
+    assert settings.artifacts.destination == f"{tmp_path}/railtrack-data/mlartifacts"
+    assert settings.artifacts.default_root == "mlflow-artifacts:/"
+    assert (settings.server.host, settings.server.port, settings.server.workers, settings.server.threads) == (
+        "127.0.0.1",
+        5000,
+        2,
+        4,
+    )
+    assert settings.server.is_loopback
 
 
 def test_a_flag_wins_over_its_variable_and_the_first_variable_over_the_second() -> None:
     environ = {"MLFLOW_BACKEND_STORE_URI": "sqlite:///a.db", "DATABASE_URL": "sqlite:///b.db", "MLFLOW_PORT": "5001"}
-    assert load({}, environ).backend_store_uri == "sqlite:///a.db"
-    assert load({}, {"DATABASE_URL": "sqlite:///b.db"}).backend_store_uri == "sqlite:///b.db"
-    settings = load({"backend_store_uri": "sqlite:///c.db", "port": "5002"}, environ)
-    assert (settings.backend_store_uri, settings.port) == ("sqlite:///c.db", 5002)
+    assert load({}, environ).database.uri == "sqlite:///a.db"
+    assert load({}, {"DATABASE_URL": "sqlite:///b.db"}).database.uri == "sqlite:///b.db"
+    settings = load({"database.uri": "sqlite:///c.db", "server.port": "5002"}, environ)
+    assert (settings.database.uri, settings.server.port) == ("sqlite:///c.db", 5002)
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
     settings = load({}, {"MLFLOW_PORT": "", "MLFLOW_BACKEND_STORE_URI": "", "DATABASE_URL": "sqlite:///b.db"})
-    assert (settings.port, settings.backend_store_uri) == (5000, "sqlite:///b.db")
+    assert (settings.server.port, settings.database.uri) == (5000, "sqlite:///b.db")
 
 
 def test_a_variable_can_be_read_from_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "url"
     secret.write_text("postgresql://me:secret@host/db\n")
     settings = load({}, {"MLFLOW_BACKEND_STORE_URI_FILE": str(secret)})
-    assert settings.backend_store_uri == "postgresql://me:secret@host/db"
+    assert settings.database.uri == "postgresql://me:secret@host/db"
     with pytest.raises(StartError, match="MLFLOW_BACKEND_STORE_URI_FILE: cannot read"):
         load({}, {"MLFLOW_BACKEND_STORE_URI_FILE": str(tmp_path / "nope")})
 
@@ -65,7 +70,7 @@ def test_a_wrong_value_is_one_line_that_names_its_variable(environ: dict[str, st
 
 def test_a_wrong_flag_is_told_as_the_flag() -> None:
     with pytest.raises(StartError, match=r"^--port: 'x' is not"):
-        load({"port": "x"}, {})
+        load({"server.port": "x"}, {})
 
 
 def test_no_two_settings_share_a_variable_or_a_flag() -> None:
@@ -88,4 +93,4 @@ def test_what_counts_as_this_machine_only(host: str, loopback: bool) -> None:
     [("mlflow-artifacts:/", "mlflow-artifacts:/7"), ("s3://bucket/prefix", "s3://bucket/prefix/7")],
 )
 def test_an_experiments_artifacts_lie_below_the_root(root: str, location: str) -> None:
-    assert load({"default_artifact_root": root}, {}).artifact_location(7) == location
+    assert load({"artifacts.default_root": root}, {}).artifacts.experiment_location(7) == location

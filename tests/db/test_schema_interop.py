@@ -20,10 +20,10 @@ from railtrack.db.url import parse_database_url
 @contextlib.asynccontextmanager
 async def railtrack(url: str, data: Path) -> AsyncIterator[Client]:
     """Railtrack, started on this database."""
-    settings = load({"backend_store_uri": url, "data": str(data)}, {})
+    settings = load({"database.uri": url, "data_folder": str(data)}, {})
     address = parse_database_url(url)
     db = open_database(address, connections=1)
-    await prepare(db, address, default_location=settings.artifact_location(0))
+    await prepare(db, address, default_location=settings.artifacts.experiment_location(0))
     await db.close()
     async with running_app(settings) as client:
         yield client

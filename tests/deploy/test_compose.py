@@ -31,24 +31,29 @@ def test_the_server_gets_the_database_and_the_store_of_its_neighbours() -> None:
     given = environment("mlflow")
     assert given.keys() <= OURS
     settings = load({}, given)
-    url = parse_database_url(settings.backend_store_uri)
+    url = parse_database_url(settings.database.uri)
     database = environment("postgres")
     assert (url.host, url.port) == ("postgres", 5432)
     assert (url.user, url.password) == (database["POSTGRES_USER"], database["POSTGRES_PASSWORD"])
     assert url.database == database["POSTGRES_DB"]
-    assert (settings.host, settings.port, settings.workers, settings.threads) == ("0.0.0.0", 5000, 2, 4)
-    assert settings.s3_endpoint == "http://minio:9000"
+    assert (settings.server.host, settings.server.port, settings.server.workers, settings.server.threads) == (
+        "0.0.0.0",
+        5000,
+        2,
+        4,
+    )
+    assert settings.s3.endpoint == "http://minio:9000"
     keys = environment("minio")
-    assert settings.aws_access_key_id == keys["MINIO_ROOT_USER"]
-    assert settings.aws_secret_access_key == keys["MINIO_ROOT_PASSWORD"]
+    assert settings.aws.access_key_id == keys["MINIO_ROOT_USER"]
+    assert settings.aws.secret_access_key == keys["MINIO_ROOT_PASSWORD"]
     assert len(keys["MINIO_ROOT_PASSWORD"]) >= 8  # MinIO wants that
 
 
 def test_other_passwords_reach_both_ends() -> None:
     others = {"POSTGRES_PASSWORD": "one", "MINIO_ROOT_USER": "two", "MINIO_ROOT_PASSWORD": "three"}
     settings = load({}, environment("mlflow", **others))
-    assert parse_database_url(settings.backend_store_uri).password == "one"
-    assert (settings.aws_access_key_id, settings.aws_secret_access_key) == ("two", "three")
+    assert parse_database_url(settings.database.uri).password == "one"
+    assert (settings.aws.access_key_id, settings.aws.secret_access_key) == ("two", "three")
     assert environment("postgres", **others)["POSTGRES_PASSWORD"] == "one"
     assert environment("minio", **others) == environment("bucket", **others)
 

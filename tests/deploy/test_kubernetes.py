@@ -38,10 +38,10 @@ def test_the_server_starts_with_what_it_is_given() -> None:
     assert given.keys() <= OURS
     assert all(isinstance(text, str) for text in given.values())
     settings = load({}, given)
-    assert parse_database_url(settings.backend_store_uri).engine == "postgresql"
-    assert settings.default_artifact_root == settings.artifacts_destination
-    assert settings.default_artifact_root.startswith("s3://")
-    assert (settings.host, settings.port) == ("0.0.0.0", CONTAINER["ports"][0]["containerPort"])
+    assert parse_database_url(settings.database.uri).engine == "postgresql"
+    assert settings.artifacts.default_root == settings.artifacts.destination
+    assert settings.artifacts.default_root.startswith("s3://")
+    assert (settings.server.host, settings.server.port) == ("0.0.0.0", CONTAINER["ports"][0]["containerPort"])
     assert CONTAINER["envFrom"] == [{"secretRef": {"name": SECRET["metadata"]["name"]}}]
 
 
@@ -58,7 +58,7 @@ def test_the_probes_ask_routes_that_there_are() -> None:
 
 def test_a_start_may_take_as_long_as_the_server_waits_for_postgresql() -> None:
     probe = CONTAINER["startupProbe"]
-    assert probe["periodSeconds"] * probe["failureThreshold"] >= load({}, environment()).db_wait_s + 30
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= load({}, environment()).database.wait_s + 30
 
 
 def test_requests_under_way_are_ended_before_the_kill() -> None:

@@ -99,7 +99,7 @@ def test_render_builds_the_image_and_joins_it_with_its_database() -> None:
     }
     assert database["ipAllowList"] == []
     values = {name: one["value"] for name, one in variables.items() if "value" in one}
-    assert load({}, values | {"PORT": "10000"}).port == 5000
+    assert load({}, values | {"PORT": "10000"}).server.port == 5000
     secret = {name for setting in SETTINGS if setting.secret for name in setting.variables}
     assert not secret & values.keys()
 
@@ -108,7 +108,7 @@ def test_fly_reaches_the_port_that_is_listened_on() -> None:
     config = toml("deploy/fly.toml")
     assert config["env"].keys() <= OURS
     settings = load({}, config["env"])
-    assert (settings.host, settings.port) == ("0.0.0.0", config["http_service"]["internal_port"])
+    assert (settings.server.host, settings.server.port) == ("0.0.0.0", config["http_service"]["internal_port"])
     (check,) = config["http_service"]["checks"]
     assert (check["method"], check["path"]) in endpoints()
     assert config["kill_signal"] == "SIGTERM"

@@ -110,14 +110,19 @@ def test_the_server_understands_the_variables_as_the_guide_means_them(page: Page
     assert len(stores) == 5  # four stores, and all variables together
     for given in stores:
         settings = load({}, {name: resolved(text) for name, text in given.items() if name in OURS})
-        assert settings.default_artifact_root == "s3://vision-platform-prod/mlflow-artifacts"
-        assert settings.aws_access_key_id
-        assert settings.aws_secret_access_key
+        assert settings.artifacts.default_root == "s3://vision-platform-prod/mlflow-artifacts"
+        assert settings.aws.access_key_id
+        assert settings.aws.secret_access_key
     (whole,) = [one for one in blocks if "MLFLOW_BACKEND_STORE_URI" in one]
     settings = load({}, {name: resolved(text) for name, text in whole.items() if name in OURS})
-    assert parse_database_url(settings.backend_store_uri).host == "postgres.railway.internal"
-    assert (settings.host, settings.port, settings.workers, settings.threads) == ("0.0.0.0", 5000, 2, 4)
-    assert settings.db_wait_s < 30
+    assert parse_database_url(settings.database.uri).host == "postgres.railway.internal"
+    assert (settings.server.host, settings.server.port, settings.server.workers, settings.server.threads) == (
+        "0.0.0.0",
+        5000,
+        2,
+        4,
+    )
+    assert settings.database.wait_s < 30
 
 
 def resolved(text: str) -> str:

@@ -27,7 +27,7 @@ def test_the_platforms_port_is_listened_on_beside_ours() -> None:
 
 def test_all_addresses_means_ipv6_too_where_there_is_any() -> None:
     port = free_port()
-    sockets = listeners(load({"host": "0.0.0.0", "port": str(port)}, {}))
+    sockets = listeners(load({"server.host": "0.0.0.0", "server.port": str(port)}, {}))
     try:
         assert sockets[0].getsockname() == ("0.0.0.0", port)
         assert [one.family for one in sockets[1:]] in ([], [socket.AF_INET6])
@@ -81,7 +81,7 @@ class TellingServer(Server):
         self.cfg.set("post_fork", lambda master, worker: os.kill(os.getpid(), signal.SIGTERM))
         self.cfg.set("worker_exit", lambda master, worker: os.kill(os.getppid(), signal.SIGTERM))
 
-settings = load({"port": sys.argv[1], "workers": "1"}, {})
+settings = load({"server.port": sys.argv[1], "server.workers": "1"}, {})
 TellingServer(settings, listeners(settings), lambda: app).run()
 """
 

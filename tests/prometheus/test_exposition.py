@@ -10,7 +10,7 @@ from tests.client import Client, running_app
 from tests.prometheus.scrape import Scrape
 
 from railtrack.api import endpoints
-from railtrack.config.settings import Settings, load
+from railtrack.config.settings import MetricsSettings, Settings, load
 from railtrack.db import Conflict, Db
 from railtrack.db.retry import retry_on_conflict
 from railtrack.errors import ApiError
@@ -21,7 +21,7 @@ LOG_METRIC = "/api/2.0/mlflow/runs/log-metric"
 
 @pytest.fixture
 async def watched(db: Db, settings: Settings) -> AsyncIterator[Client]:
-    async with running_app(dataclasses.replace(settings, metrics=True)) as client:
+    async with running_app(dataclasses.replace(settings, metrics=MetricsSettings(enabled=True))) as client:
         yield client
 
 
@@ -142,4 +142,4 @@ async def test_transactions_run_again_are_counted(watched: Client, monkeypatch: 
     "given", [{"RAILTRACK_METRICS": "on"}, {"MLFLOW_EXPOSE_PROMETHEUS": "/tmp/metrics"}, {"RAILTRACK_METRICS": "off"}]
 )
 def test_mlflows_spelling_turns_them_on_as_well(given: dict[str, Any]) -> None:
-    assert load({}, given).exposes_metrics is ("off" not in given.values())
+    assert load({}, given).metrics.is_exposed is ("off" not in given.values())

@@ -19,7 +19,10 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def to_this_machine(settings: Settings) -> Settings:
-    return replace(settings, webhook_schemes=("http",), webhook_private=True, webhook_limit_s=20)
+    return replace(
+        settings,
+        webhooks=replace(settings.webhooks, allowed_schemes=("http",), allow_private_ips=True, request_timeout_s=20),
+    )
 
 
 @pytest.fixture

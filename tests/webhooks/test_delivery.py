@@ -181,7 +181,9 @@ async def test_a_refusal_is_taken_for_an_answer(sender: Client, receiver: Receiv
 
 async def test_there_is_an_end_to_the_attempts(db: Db, to_this_machine: Settings, receiver: Receiver) -> None:
     receiver.replies = [Reply(503, headers=AT_ONCE)]
-    async with running_app(replace(to_this_machine, webhook_retries=3)) as client:
+    async with running_app(
+        replace(to_this_machine, webhooks=replace(to_this_machine.webhooks, max_retries=3))
+    ) as client:
         await webhook(client, receiver.url, "registered_model.created")
         await create(client, "cat")
         assert len({(await got(receiver)).delivery_id for _ in range(4)}) == 1
@@ -243,7 +245,9 @@ async def test_a_secret_sealed_with_another_key_sends_nothing_unsigned(
     db: Db, sender: Client, to_this_machine: Settings, receiver: Receiver
 ) -> None:
     await webhook(sender, receiver.url, "registered_model.created", secret="shh")
-    async with running_app(replace(to_this_machine, webhook_secret_key="")) as other:
+    async with running_app(
+        replace(to_this_machine, webhooks=replace(to_this_machine.webhooks, secret_key=""))
+    ) as other:
         await create(other, "cat")
         await none_left(db)
     assert receiver.received.empty()

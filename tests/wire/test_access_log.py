@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.client import Client, running_app
 
-from railtrack.config.settings import Settings
+from railtrack.config.settings import LogSettings, Settings
 from railtrack.db import Db
 from railtrack.wire import access_log
 from railtrack.wire.access_log import AccessLog
@@ -59,13 +59,13 @@ async def log(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Log]:
 
 @pytest.fixture
 async def logged(db: Db, settings: Settings, log: Log) -> AsyncIterator[Client]:
-    async with running_app(dataclasses.replace(settings, access_log=True)) as client:
+    async with running_app(dataclasses.replace(settings, logs=LogSettings(access_log=True))) as client:
         yield client
 
 
 @pytest.fixture
 async def logged_as_json(db: Db, settings: Settings, log: Log) -> AsyncIterator[Client]:
-    async with running_app(dataclasses.replace(settings, access_log=True, log_format="json")) as client:
+    async with running_app(dataclasses.replace(settings, logs=LogSettings(format="json", access_log=True))) as client:
         yield client
 
 

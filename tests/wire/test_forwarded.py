@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from tests.client import Client, running_app
 
-from railtrack.config.settings import Settings, load
+from railtrack.config.settings import ServerSettings, Settings, load
 from railtrack.db import Db
 from railtrack.errors import StartError
 from railtrack.wire.forwarded import TrustedProxies
@@ -61,8 +61,8 @@ def test_where_everybody_is_trusted_the_first_in_the_list_is_the_client() -> Non
     ],
 )
 def test_the_setting_takes_addresses_and_networks(given: str, proxies: tuple[str, ...]) -> None:
-    assert load({}, {"RAILTRACK_TRUSTED_PROXIES": given}).trusted_proxies == proxies
-    assert load({}, {"FORWARDED_ALLOW_IPS": given}).trusted_proxies == proxies
+    assert load({}, {"RAILTRACK_TRUSTED_PROXIES": given}).server.trusted_proxies == proxies
+    assert load({}, {"FORWARDED_ALLOW_IPS": given}).server.trusted_proxies == proxies
 
 
 def test_a_name_is_no_proxy() -> None:
@@ -106,7 +106,7 @@ CREATE = {"experiment_id": "0"}
 async def test_behind_a_proxy_our_own_pages_pass_the_guard_and_others_do_not(
     db: Db, settings: Settings, peer: str, headers: dict[str, str], status: int
 ) -> None:
-    public = dataclasses.replace(settings, host="0.0.0.0", trusted_proxies=(NGINX,))
+    public = dataclasses.replace(settings, server=ServerSettings(host="0.0.0.0", trusted_proxies=(NGINX,)))
     async with running_app(public) as client:
         answer = await client.send("POST", "runs/create", json=CREATE, headers=headers, peer=peer)
     assert answer.status == status, answer.text

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.client import Client, running_app
 
-from railtrack.config.settings import Settings, load
+from railtrack.config.settings import MetricsSettings, ServerSettings, Settings, load
 from railtrack.db import Db
 from railtrack.errors import StartError
 
@@ -15,7 +15,7 @@ PREFIX = "/ml/track"
 
 @pytest.fixture
 async def below(db: Db, settings: Settings) -> AsyncIterator[Client]:
-    async with running_app(dataclasses.replace(settings, static_prefix=PREFIX)) as client:
+    async with running_app(dataclasses.replace(settings, server=ServerSettings(static_prefix=PREFIX))) as client:
         yield client
 
 
@@ -45,7 +45,11 @@ async def test_what_platforms_ask_is_there_with_the_prefix_and_without(below: Cl
 
 
 async def test_the_metrics_are_there_with_the_prefix_and_without(db: Db, settings: Settings) -> None:
-    async with running_app(dataclasses.replace(settings, static_prefix=PREFIX, metrics=True)) as client:
+    async with running_app(
+        dataclasses.replace(
+            settings, server=ServerSettings(static_prefix=PREFIX), metrics=MetricsSettings(enabled=True)
+        )
+    ) as client:
         assert (await client.get("/metrics")).status == 200
         assert (await client.get(f"{PREFIX}/metrics")).status == 200
 
@@ -82,4 +86,4 @@ def test_a_prefix_that_is_none_is_refused(prefix: str) -> None:
 
 
 def test_the_flag_is_spelled_as_mlflows() -> None:
-    assert load({"static_prefix": "/ml"}, {}).static_prefix == "/ml"
+    assert load({"server.static_prefix": "/ml"}, {}).server.static_prefix == "/ml"

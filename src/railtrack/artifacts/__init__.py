@@ -7,16 +7,17 @@ below those that the server was told to serve, and no URI makes the server conne
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from railtrack.artifacts.local import FileThreads, LocalStore
 from railtrack.artifacts.paths import join, key_of
 from railtrack.artifacts.store import DirectStore, Store
+from railtrack.config.settings import Settings
 from railtrack.errors import ApiError, invalid, not_implemented
 
 if TYPE_CHECKING:  # with its 3 MB, S3 is loaded by servers that have an s3:// location
-    from railtrack.artifacts.s3.factory import S3Settings, S3Stores
+    from railtrack.artifacts.s3.factory import S3Stores
     from railtrack.artifacts.s3.store import S3Store
 
 __all__ = ["PROXIED", "ArtifactStores", "Location", "Store"]
@@ -31,22 +32,6 @@ PROXY = "/mlflow-artifacts/artifacts/"
 BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 
 
-class Locations(Protocol):
-    """The settings that say where artifacts are."""
-
-    @property
-    def artifacts_destination(self) -> str: ...
-    @property
-    def default_artifact_root(self) -> str: ...
-    @property
-    def artifact_locations(self) -> tuple[str, ...]: ...
-
-
-if TYPE_CHECKING:
-
-    class ArtifactSettings(Locations, S3Settings, Protocol): ...
-
-
 class Location(NamedTuple):
     store: Store
     key: str
@@ -57,14 +42,14 @@ class ArtifactStores:
     fork.
     """
 
-    def __init__(self, settings: "ArtifactSettings") -> None:
+    def __init__(self, settings: Settings) -> None:
         self._threads = FileThreads()
-        self._destination = settings.artifacts_destination
-        self._root_uri = settings.default_artifact_root
+        self._destination = settings.artifacts.destination
+        self._root_uri = settings.artifacts.default_root
         self._local: dict[str, LocalStore] = {}
         self._s3: dict[str, S3Store] = {}
         self._s3_stores: S3Stores | None = None
-        for uri in (settings.artifacts_destination, settings.default_artifact_root, *settings.artifact_locations):
+        for uri in (settings.artifacts.destination, settings.artifacts.default_root, *settings.artifacts.locations):
             if place := _s3_place(uri):
                 self._s3[uri] = self._s3_of(settings).store(*place)
             elif folder := _local_folder(uri):
@@ -174,7 +159,7 @@ class ArtifactStores:
                     return store, folder[len(root) + 1 :]
         raise invalid(f"The artifact location '{uri}' is not below a folder that this server serves.")
 
-    def _s3_of(self, settings: "S3Settings") -> "S3Stores":
+    def _s3_of(self, settings: Settings) -> "S3Stores":
         if self._s3_stores is None:
             from railtrack.artifacts.s3.factory import S3Stores
 

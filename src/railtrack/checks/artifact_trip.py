@@ -102,11 +102,13 @@ class ArtifactTrip:
 
     def _stores(self) -> ArtifactStores:
         """With the run's own location as one that is served."""
-        return ArtifactStores(replace(self._settings, default_artifact_root=self._uri, artifact_locations=()))
+        return ArtifactStores(
+            replace(self._settings, artifacts=replace(self._settings.artifacts, default_root=self._uri, locations=()))
+        )
 
     def _own_place(self) -> tuple[ArtifactStores, Location, str] | None:
         """Where the artifact is for one who has keys: below the run's location, or the proxy's destination."""
-        destination = self._settings.artifacts_destination
+        destination = self._settings.artifacts.destination
         proxied = self._proxied()
         if self._scheme != "s3" and not (proxied and destination.startswith("s3://")):
             return None

@@ -35,7 +35,7 @@ async def check_artifacts(settings: Settings) -> list[Finding]:
 def _database(settings: Settings) -> DatabaseUrl:
     """The database, which must not lie among the artifacts. An address that is none lies nowhere."""
     try:
-        return parse_database_url(settings.backend_store_uri)
+        return parse_database_url(settings.database.uri)
     except StartError:
         return DatabaseUrl("postgresql")
 

@@ -24,7 +24,7 @@ REST = ("database version", SCHEMA, "database rights", "database connections", "
 
 async def check_database(settings: Settings) -> list[Finding]:
     """Raises StartError, as the start would, for an address that is none."""
-    url = parse_database_url(settings.backend_store_uri)
+    url = parse_database_url(settings.database.uri)
     if url.engine == "sqlite":
         return await _check_sqlite(url)
     return await _check_postgres(url, settings)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import fields
 from functools import partial
 from typing import NamedTuple
 
@@ -12,9 +11,9 @@ from railtrack.checks.database import check_database
 from railtrack.checks.folders import check_folders
 from railtrack.checks.machine import check_descriptors, check_memory, check_python
 from railtrack.checks.ports import check_ports
-from railtrack.checks.settings import Resolved, check_login, check_settings, resolved, wrong_fields
-from railtrack.config.lookup import Found, default_of
-from railtrack.config.settings import Settings, settings_of
+from railtrack.checks.settings import Resolved, check_login, check_settings, invalid_paths, resolved
+from railtrack.config.lookup import ResolvedSetting, default_of
+from railtrack.config.settings import SETTINGS, Settings, settings_from
 from railtrack.db.url import parse_database_url
 from railtrack.errors import StartError
 
@@ -28,18 +27,14 @@ class _Subject(NamedTuple):
     needs: frozenset[str] = frozenset()
 
 
-STORE_FIELDS = frozenset(
-    field.name
-    for field in fields(Settings)
-    if field.name.startswith(("aws_", "s3_", "artifact")) or field.name == "default_artifact_root"
-)
+STORE_SETTINGS = frozenset(one.path for one in SETTINGS if one.path.startswith(("artifacts.", "aws.", "s3.")))
 SUBJECTS = (
-    _Subject("database", 20.0, check_database, frozenset(("backend_store_uri", "workers", "threads"))),
-    _Subject("artifact store", 15.0, check_artifacts, STORE_FIELDS),
-    _Subject("folders", 5.0, check_folders, frozenset(("backend_store_uri", "data", *STORE_FIELDS))),
-    _Subject("port", 10.0, check_ports, frozenset(("host", "port", "platform_port"))),
-    _Subject("login", 5.0, check_login, frozenset(("host", "auth"))),
-    _Subject("memory", 5.0, check_memory, frozenset(("workers",))),
+    _Subject("database", 20.0, check_database, frozenset(("database.uri", "server.workers", "server.threads"))),
+    _Subject("artifact store", 15.0, check_artifacts, STORE_SETTINGS),
+    _Subject("folders", 5.0, check_folders, frozenset(("database.uri", "data_folder", *STORE_SETTINGS))),
+    _Subject("port", 10.0, check_ports, frozenset(("server.host", "server.port", "server.platform_port"))),
+    _Subject("login", 5.0, check_login, frozenset(("server.host", "auth.mode"))),
+    _Subject("memory", 5.0, check_memory, frozenset(("server.workers",))),
 )
 """They run at once: the longest limit is the longest that all take."""
 
@@ -50,15 +45,15 @@ class Examination(NamedTuple):
     seconds: float
 
 
-async def examine(found: Sequence[Found]) -> Examination:
+async def examine(found: Sequence[ResolvedSetting]) -> Examination:
     """What there is to say of these settings, right or wrong, without starting anything."""
     began = time.monotonic()
-    wrong = wrong_fields(found)
+    wrong = invalid_paths(found)
     # The wrong ones are replaced so that there is a Settings; no check that reads one of them is made.
-    settings = settings_of(default_of(one) if one.fault else one for one in found)
+    settings = settings_from(default_of(one) if one.error else one for one in found)
     findings = check_settings(found)
-    if "backend_store_uri" not in wrong and (fault := _address_fault(settings)):
-        wrong.add("backend_store_uri")
+    if "database.uri" not in wrong and (fault := _address_fault(settings)):
+        wrong.add("database.uri")
         findings.append(told("database address", fault))
     checks = [_check(subject, settings, wrong) for subject in SUBJECTS]
     checks += [Check("file descriptors", 5.0, check_descriptors), Check("Python", 5.0, check_python)]
@@ -68,7 +63,7 @@ async def examine(found: Sequence[Found]) -> Examination:
 
 def _address_fault(settings: Settings) -> StartError | None:
     try:
-        parse_database_url(settings.backend_store_uri)
+        parse_database_url(settings.database.uri)
     except StartError as error:
         return error
     return None

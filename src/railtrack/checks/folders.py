@@ -27,7 +27,7 @@ MOUNTS = Path("/proc/self/mountinfo")
 
 async def check_folders(settings: Settings) -> list[Finding]:
     """Raises StartError for settings that lead to no folder at all."""
-    url = parse_database_url(settings.backend_store_uri)
+    url = parse_database_url(settings.database.uri)
     return [finding for folder in folders(settings, url) for finding in await look_at(folder)]
 
 

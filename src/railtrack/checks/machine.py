@@ -19,11 +19,11 @@ async def check_memory(settings: Settings) -> list[Finding]:
 
 def memory_finding(settings: Settings, limit: int | None) -> Finding:
     """`limit` in bytes, None where there is none. Too little is told as the start tells it."""
-    workers = f"{settings.workers} worker{'s' if settings.workers > 1 else ''}"
-    words = f"{workers} may need {memory_needed(settings.workers) // MB} MB under load; "
+    workers = f"{settings.server.workers} worker{'s' if settings.server.workers > 1 else ''}"
+    words = f"{workers} may need {memory_needed(settings.server.workers) // MB} MB under load; "
     if limit is None:
         return ok("memory", f"{words}no limit is set")
-    if limit < memory_at_rest(settings.workers):
+    if limit < memory_at_rest(settings.server.workers):
         return problem("memory", *memory_warnings(settings, limit))
     if lines := memory_warnings(settings, limit):
         return warning("memory", *lines)

@@ -23,13 +23,13 @@ MOUNT = Path("/sys/fs/cgroup")
 def memory_warnings(settings: Settings, limit: int | None = None) -> list[str]:
     """What to say when the limit, by default that of this process, is too low for the workers."""
     limit = memory_limit() if limit is None else limit
-    needed = memory_needed(settings.workers)
+    needed = memory_needed(settings.server.workers)
     if limit is None or limit >= needed:
         return []
-    workers = f"{settings.workers} worker{'s' if settings.workers > 1 else ''}"
+    workers = f"{settings.server.workers} worker{'s' if settings.server.workers > 1 else ''}"
     return [
         f"{workers} may need {needed // MB} MB under load, and this container has {limit // MB} MB: it may be killed. "
-        f"Give it more{', or set GUNICORN_WORKERS lower' if settings.workers > 1 else ''}."
+        f"Give it more{', or set GUNICORN_WORKERS lower' if settings.server.workers > 1 else ''}."
     ]
 
 

@@ -140,8 +140,8 @@ class _Room(NamedTuple):
 
 async def _connections(db: Db, settings: Settings) -> Finding:
     """Whether workers x threads, and one of a start, have room; the servers of this database count as ours."""
-    check, need = "database connections", settings.workers * settings.threads + 1
-    wanted = f"{settings.workers} workers x {settings.threads} threads + 1 = {need}"
+    check, need = "database connections", settings.server.workers * settings.server.threads + 1
+    wanted = f"{settings.server.workers} workers x {settings.server.threads} threads + 1 = {need}"
     if db.pooler:
         return ok(check, f"{wanted}; the pooler decides how many of them reach the database.")
     rooms = await _rooms(db)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from railtrack.artifacts.s3.factory import region_of
 from railtrack.checks import Finding, ok, told, warning
 from railtrack.checks.start import login_warnings
-from railtrack.config.lookup import Found
+from railtrack.config.lookup import ResolvedSetting
 from railtrack.config.settings import Settings
 from railtrack.db.url import parse_database_url
 from railtrack.errors import StartError
@@ -21,20 +21,22 @@ class Resolved(NamedTuple):
     """The flag or variable that it came from, or "default"."""
 
 
-def resolved(found: Sequence[Found], settings: Settings) -> list[Resolved]:
+def resolved(found: Sequence[ResolvedSetting], settings: Settings) -> list[Resolved]:
     """`settings`: what was made of `found`. Of a secret only the harmless part is shown, or that there is one."""
     return [Resolved(one.setting.name, _shown(one, settings), one.source or "default") for one in found]
 
 
-def _shown(one: Found, settings: Settings) -> str:
-    match one.setting.field:
-        case _ if one.fault:
+def _shown(one: ResolvedSetting, settings: Settings) -> str:
+    match one.setting.path:
+        case _ if one.error:
             return "***" if one.setting.secret else one.text
-        case "backend_store_uri":
-            return _shown_database(settings.backend_store_uri)
-        case "artifacts_destination" | "data" as name:
-            return str(getattr(settings, name))
-        case "s3_region":
+        case "database.uri":
+            return _shown_database(settings.database.uri)
+        case "artifacts.destination":
+            return settings.artifacts.destination
+        case "data_folder":
+            return str(settings.data_folder)
+        case "s3.region":
             return region_of(settings)
         case _:
             return "***" if one.setting.secret and one.text else one.text
@@ -47,20 +49,20 @@ def _shown_database(uri: str) -> str:
         return "***"
 
 
-def check_settings(found: Sequence[Found]) -> list[Finding]:
+def check_settings(found: Sequence[ResolvedSetting]) -> list[Finding]:
     """A line for each that is wrong, or one for all; and a line for each note."""
-    faults = [told("settings", one.fault) for one in found if one.fault]
-    notes = [warning("settings", note) for one in found for note in one.notes]
+    faults = [told("settings", one.error) for one in found if one.error]
+    notes = [warning("settings", note) for one in found for note in one.warnings]
     given = sum(1 for one in found if one.source)
     return [*(faults or [ok("settings", f"{given} given, the others have their defaults")]), *notes]
 
 
-def wrong_fields(found: Iterable[Found]) -> set[str]:
-    return {one.setting.field for one in found if one.fault}
+def invalid_paths(found: Iterable[ResolvedSetting]) -> set[str]:
+    return {one.setting.path for one in found if one.error}
 
 
 async def check_login(settings: Settings) -> list[Finding]:
     """Whether others than this machine can reach a server that asks for no login. Raises StartError."""
     if lines := login_warnings(settings):
         return [warning("login", line) for line in lines]
-    return [ok("login", f"No login, and {settings.host} can be reached from this machine only.")]
+    return [ok("login", f"No login, and {settings.server.host} can be reached from this machine only.")]

@@ -22,14 +22,14 @@ if TYPE_CHECKING:  # S3 is loaded by servers that have an s3:// location
 
 def login_warnings(settings: Settings) -> list[str]:
     """Who asks for a login gets no server without one. Who can be reached by others is told that there is none."""
-    if settings.auth == "on":
+    if settings.auth.mode == "on":
         raise StartError(
             "RAILTRACK_AUTH: this version has no login yet.", "Set it to off, or wait for a later version."
         )
-    if settings.loopback:
+    if settings.server.is_loopback:
         return []
     return [
-        f"This server has no login: whoever can reach {settings.host} can read, change and delete everything. "
+        f"This server has no login: whoever can reach {settings.server.host} can read, change and delete everything. "
         "Keep it in a private network."
     ]
 
@@ -86,12 +86,12 @@ def folders(settings: Settings, url: DatabaseUrl) -> Iterator[Folder]:
         path = Path(url.path).absolute().parent
         yield Folder(path, _setting_of(path, settings, "MLFLOW_BACKEND_STORE_URI"), True)
     kept = ArtifactStores(settings).destination_folder()
-    if kept and settings.default_artifact_root.startswith(PROXIED):
+    if kept and settings.artifacts.default_root.startswith(PROXIED):
         yield Folder(kept, _setting_of(kept, settings, "MLFLOW_ARTIFACTS_DESTINATION"), False)
 
 
 def _setting_of(folder: Path, settings: Settings, otherwise: str) -> str:
-    return "RAILTRACK_DATA" if folder.is_relative_to(settings.data) else otherwise
+    return "RAILTRACK_DATA" if folder.is_relative_to(settings.data_folder) else otherwise
 
 
 def check_credentials(stores: ArtifactStores) -> None:

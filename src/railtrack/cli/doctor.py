@@ -16,8 +16,8 @@ from railtrack.checks.doctor import Examination, examine
 from railtrack.checks.report import Paper, as_json, columns, exit_code, summary, table, verdict
 from railtrack.checks.settings import Resolved
 from railtrack.cli.flags import add_flags
-from railtrack.config.lookup import Found
-from railtrack.config.settings import find
+from railtrack.config.lookup import ResolvedSetting
+from railtrack.config.settings import resolve_all
 
 INTERRUPTED = 130
 """What shells make of an end by SIGINT."""
@@ -36,13 +36,13 @@ def run(options: argparse.Namespace) -> NoReturn:
     # What the checks find is in the report; drivers and stores need not log it, too.
     logging.disable()
     with suppress(KeyboardInterrupt):
-        asyncio.run(_examine_and_exit(find(given), machine=machine, strict=strict))
+        asyncio.run(_examine_and_exit(resolve_all(given), machine=machine, strict=strict))
     print("Interrupted.", file=sys.stderr, flush=True)
     os._exit(INTERRUPTED)
 
 
-async def _examine_and_exit(found: list[Found], *, machine: bool, strict: bool) -> None:
-    examination = await examine(found)
+async def _examine_and_exit(resolved: list[ResolvedSetting], *, machine: bool, strict: bool) -> None:
+    examination = await examine(resolved)
     print(_json(examination) if machine else _text(examination))
     sys.stdout.flush()
     # A resolver that gets no answer holds a thread for half a minute, and an orderly end would wait for it.

@@ -11,7 +11,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             names = ", ".join(setting.variables)
             parser.add_argument(
                 *setting.flags,
-                dest=setting.field,
+                dest=setting.path,
                 metavar="VALUE",
                 help=f"{setting.help} [{names}; default: {setting.default or 'none'}]".replace("%", "%%"),
             )

@@ -15,8 +15,8 @@ from railtrack.checks.start import (
     try_buckets,
 )
 from railtrack.cli.flags import add_flags
-from railtrack.config.lookup import notes
-from railtrack.config.settings import Settings, find, log_settings, settings_of
+from railtrack.config.lookup import warnings
+from railtrack.config.settings import Settings, log_settings, resolve_all, settings_from
 from railtrack.db.open import open_database, prepare, wait_for_database
 from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import StartError
@@ -36,12 +36,13 @@ def run(options: argparse.Namespace) -> int:
     """Serve until a signal ends it. Returns 1 when it cannot start, having said why in one line."""
     logs.configure("text", "info")
     try:
-        found = find(vars(options))
-        logs.configure(*log_settings(found))
-        settings = settings_of(found)
-        for warning in (*notes(found), *login_warnings(settings), *memory_warnings(settings)):
+        resolved = resolve_all(vars(options))
+        logging_settings = log_settings(resolved)
+        logs.configure(logging_settings.format, logging_settings.level)
+        settings = settings_from(resolved)
+        for warning in (*warnings(resolved), *login_warnings(settings), *memory_warnings(settings)):
             log.warning("%s", warning)
-        url = parse_database_url(settings.backend_store_uri)
+        url = parse_database_url(settings.database.uri)
         hide_secrets(settings, url)
         check_artifact_locations(settings, url)
         announce(settings, url)
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 
 def hide_secrets(settings: Settings, url: DatabaseUrl) -> None:
     """Whatever is logged from here on, these are not in it."""
-    hide((settings.aws_access_key_id, settings.aws_secret_access_key, settings.aws_session_token, url.password or ""))
+    hide((settings.aws.access_key_id, settings.aws.secret_access_key, settings.aws.session_token, url.password or ""))
 
 
 def announce(settings: Settings, url: DatabaseUrl) -> None:
@@ -69,11 +70,11 @@ def announce(settings: Settings, url: DatabaseUrl) -> None:
         "Starting MLflow Tracking Server",
         RULE,
         f"Backend Store URI: {url.masked}",
-        f"Artifact Root: {settings.default_artifact_root}",
-        f"Host: {settings.host}",
-        f"Port: {settings.port}",
-        f"Workers: {settings.workers}",
-        f"Threads: {settings.threads}",
+        f"Artifact Root: {settings.artifacts.default_root}",
+        f"Host: {settings.server.host}",
+        f"Port: {settings.server.port}",
+        f"Workers: {settings.server.workers}",
+        f"Threads: {settings.server.threads}",
     ]
     say(*lines)
 
@@ -84,9 +85,9 @@ async def prepare_database(settings: Settings, url: DatabaseUrl) -> None:
     try:
         if url.engine == "postgresql":
             say("Waiting for PostgreSQL to be ready...")
-            await wait_for_database(db, url, settings.db_wait_s)
+            await wait_for_database(db, url, settings.database.wait_s)
             say("PostgreSQL is ready!")
-        await prepare(db, url, default_location=settings.artifact_location(0))
+        await prepare(db, url, default_location=settings.artifacts.experiment_location(0))
     finally:
         await db.close()
 

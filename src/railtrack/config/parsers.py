@@ -39,7 +39,7 @@ def optional_port(value: str) -> int | None:
     return port(value) if value else None
 
 
-def seconds_of_a_request(value: str) -> int:
+def request_timeout(value: str) -> int:
     return whole_number(value, 1, 300)
 
 

@@ -135,7 +135,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
     def load_config(self) -> None:
         options = {
             "bind": [f"fd://{listener.detach()}" for listener in self._listeners],
-            "workers": self._settings.workers,
+            "workers": self._settings.server.workers,
             "worker_class": Worker,
             "preload_app": True,
             "timeout": STUCK_LIMIT_S,
@@ -147,7 +147,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
             "pre_fork": before_fork,
             "worker_tmp_dir": self._heartbeats,
             "logger_class": Log,
-            "loglevel": self._settings.log_level,
+            "loglevel": self._settings.logs.level,
         }
         for name, value in options.items():
             self.cfg.set(name, value)
@@ -216,11 +216,11 @@ def listeners(settings: Settings) -> list[socket.socket]:
 
 def addresses(settings: Settings) -> list[tuple[str, int, str]]:
     """(host, port, the setting that asked for it) of every socket to listen on."""
-    ports = {settings.port: "MLFLOW_PORT"}
-    if settings.platform_port is not None:
-        ports.setdefault(settings.platform_port, "PORT")
-    hosts = [settings.host]
-    if settings.host == "0.0.0.0" and socket.has_ipv6:  # noqa: S104 (asked for)
+    ports = {settings.server.port: "MLFLOW_PORT"}
+    if settings.server.platform_port is not None:
+        ports.setdefault(settings.server.platform_port, "PORT")
+    hosts = [settings.server.host]
+    if settings.server.host == "0.0.0.0" and socket.has_ipv6:  # noqa: S104 (asked for)
         hosts.append("::")
     return [(host, port, asked) for port, asked in ports.items() for host in hosts if host != "::" or _ipv6_works()]
 

@@ -191,7 +191,7 @@ async def test_a_link_out_of_the_destination_is_not_followed(
     client: Client, settings: Settings, tmp_path: Path, folder: str
 ) -> None:
     (tmp_path / "secret").write_text("secret")
-    inside = Path(settings.artifacts_destination) / folder
+    inside = Path(settings.artifacts.destination) / folder
     inside.mkdir(parents=True)
     (inside / "link").symlink_to(tmp_path)
     assert refused(await client.get(f"{PROXY}/{folder}/link/secret"), 400) == "Invalid path"
@@ -352,7 +352,7 @@ async def test_a_client_that_goes_away_half_way_leaves_nothing(client: Client, s
         await client.hang_up("PUT", f"{PROXY}/{folder}/{name}", body=[b"x" * 400_000, b"y" * 400_000])
     assert await listed(client, folder) == ["old"]
     assert (await client.get(f"{PROXY}/{folder}/old")).body == b"old"
-    assert names_in(Path(settings.artifacts_destination) / folder) == ["old"]
+    assert names_in(Path(settings.artifacts.destination) / folder) == ["old"]
 
 
 async def test_uploads_at_once_of_one_name_leave_one_of_them(client: Client, folder: str) -> None:
@@ -367,7 +367,7 @@ async def test_a_listing_longer_than_memory_is_meant_to_hold_comes_complete(
 ) -> None:
     monkeypatch.setattr(artifact_files, "LISTED_AT_ONCE", 10)
     root = await root_of(db, run)
-    inside = Path(settings.artifacts_destination) / root / "many"
+    inside = Path(settings.artifacts.destination) / root / "many"
     inside.mkdir(parents=True)
     for number in range(35):
         (inside / f"{number:02}").write_bytes(b"x" * number)

@@ -12,7 +12,7 @@ from tests.client import Answer, Client, running_app
 from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.s3 import S3Server, s3_server
 
-from railtrack.config.settings import Settings
+from railtrack.config.settings import ArtifactSettings, AwsSettings, S3Settings, Settings
 from railtrack.db import Db
 
 MPU = "/api/2.0/mlflow-artifacts/mpu"
@@ -42,12 +42,9 @@ def bucket(s3: S3Server) -> str:
 def on_s3(settings: Settings, s3: S3Server, bucket: str, presigned: str) -> Settings:
     return replace(
         settings,
-        artifacts_destination=f"s3://{bucket}/proxied",
-        default_artifact_root=f"s3://{bucket}/direct",
-        aws_access_key_id=s3.access_key,
-        aws_secret_access_key=s3.secret_key,
-        s3_endpoint=s3.url,
-        s3_presigned=presigned,
+        artifacts=ArtifactSettings(destination=f"s3://{bucket}/proxied", default_root=f"s3://{bucket}/direct"),
+        aws=AwsSettings(access_key_id=s3.access_key, secret_access_key=s3.secret_key),
+        s3=S3Settings(endpoint=s3.url, presigned=presigned),
     )
 
 
@@ -98,7 +95,8 @@ async def test_the_flags_say_what_was_seen_to_work(
         async with running_app(on_s3(settings, s3, bucket, presigned)) as other:
             assert flags(await other.ok("GET", SERVER_INFO)) == [False] * 4, "the endpoint is on this machine"
             assert "not supported" in refused(await other.get(f"{PRESIGNED}/a"), 501)
-    wrong = replace(on_s3(settings, s3, bucket, "on"), aws_secret_access_key="wrong")
+    valid = on_s3(settings, s3, bucket, "on")
+    wrong = replace(valid, aws=replace(valid.aws, secret_access_key="wrong"))
     async with running_app(wrong) as other:
         assert flags(await other.ok("GET", SERVER_INFO)) == [False] * 4
     assert s3.objects(bucket) == {}

@@ -18,7 +18,7 @@ from tests.client import Answer, Client, running_app
 from tests.servers.s3 import S3Server, s3_server
 
 from railtrack.api import endpoints
-from railtrack.config.settings import Settings
+from railtrack.config.settings import ArtifactSettings, AwsSettings, S3Settings, Settings
 from railtrack.db import Db
 
 SECRET = b"what is outside"
@@ -147,21 +147,20 @@ def kept(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> 
     if request.param == "local":
         (tmp_path / SECRET_NAME).write_bytes(SECRET)
         (tmp_path / "artifacts" / "here").mkdir(parents=True)
-        changed = replace(settings, artifacts_destination=str(tmp_path / "artifacts"))
-        return Kept(changed, changed.artifacts_destination, lambda: sorted(tmp_path.rglob("*")))
+        changed = replace(settings, artifacts=ArtifactSettings(destination=str(tmp_path / "artifacts")))
+        return Kept(changed, changed.artifacts.destination, lambda: sorted(tmp_path.rglob("*")))
     s3: S3Server = request.getfixturevalue("s3")
     bucket = s3.new_bucket(f"bucket-{uuid4()}")
     s3.boto().put_object(Bucket=bucket, Key=SECRET_NAME, Body=SECRET)
     changed = replace(
         settings,
-        artifacts_destination=f"s3://{bucket}/artifacts",
-        default_artifact_root=f"s3://{bucket}/artifacts/direct",
-        aws_access_key_id=s3.access_key,
-        aws_secret_access_key=s3.secret_key,
-        s3_endpoint=s3.url,
-        s3_presigned="on",
+        artifacts=ArtifactSettings(
+            destination=f"s3://{bucket}/artifacts", default_root=f"s3://{bucket}/artifacts/direct"
+        ),
+        aws=AwsSettings(access_key_id=s3.access_key, secret_access_key=s3.secret_key),
+        s3=S3Settings(endpoint=s3.url, presigned="on"),
     )
-    return Kept(changed, changed.artifacts_destination, lambda: (s3.objects(bucket), s3.unfinished_uploads(bucket)))
+    return Kept(changed, changed.artifacts.destination, lambda: (s3.objects(bucket), s3.unfinished_uploads(bucket)))
 
 
 @pytest.fixture

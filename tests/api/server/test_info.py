@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.client import Client, running_app
 
-from railtrack.config.settings import Settings
+from railtrack.config.settings import ArtifactSettings, DatabaseSettings, Settings
 
 
 async def test_clients_and_the_ui_learn_what_this_server_offers(client: Client) -> None:
@@ -36,7 +36,7 @@ async def test_ready_says_so_of_database_and_artifact_store(client: Client) -> N
 
 async def test_a_server_without_its_database_is_alive_but_not_ready(settings: Settings, tmp_path: Path) -> None:
     for uri in (f"sqlite:///{tmp_path}/no/such/folder/m.db", "postgresql://nobody@127.0.0.1:9/none"):
-        async with running_app(replace(settings, backend_store_uri=uri)) as client:
+        async with running_app(replace(settings, database=DatabaseSettings(uri))) as client:
             assert (await client.get("/health")).status == 200
             answer = await client.get("/ready")
             assert (answer.status, answer.json["artifact_store"]) == (503, "ok")
@@ -49,7 +49,7 @@ async def test_a_server_without_its_artifact_store_is_not_ready_and_says_why(
     (tmp_path / "file").touch()
     stores = {str(tmp_path / "file"): "is a file", "s3://bucket/prefix": "Unable to locate credentials"}
     for destination, reason in stores.items():
-        async with running_app(replace(settings, artifacts_destination=destination)) as client:
+        async with running_app(replace(settings, artifacts=ArtifactSettings(destination=destination))) as client:
             answer = await client.get("/ready")
             assert (answer.status, answer.json["database"]) == (503, "ok")
             assert reason in answer.json["artifact_store"]
@@ -59,7 +59,7 @@ async def test_readiness_is_asked_once_in_a_few_seconds_however_often_it_is_poll
     settings: Settings, tmp_path: Path
 ) -> None:
     destination = tmp_path / "artifacts"
-    async with running_app(replace(settings, artifacts_destination=str(destination))) as client:
+    async with running_app(replace(settings, artifacts=ArtifactSettings(destination=str(destination)))) as client:
         answers = await asyncio.gather(*(client.get("/ready") for _ in range(20)))
         assert {answer.status for answer in answers} == {200}
         destination.rmdir()

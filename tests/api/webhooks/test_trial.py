@@ -24,7 +24,9 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 async def sender(db: Db, settings: Settings) -> AsyncIterator[Client]:
     """A client of an application that may send to this machine."""
-    async with running_app(replace(settings, webhook_schemes=("http",), webhook_private=True)) as client:
+    async with running_app(
+        replace(settings, webhooks=replace(settings.webhooks, allowed_schemes=("http",), allow_private_ips=True))
+    ) as client:
         yield client
 
 

@@ -50,7 +50,7 @@ async def test_a_secret_can_be_changed_and_taken_away(client: Client, db: Db) ->
 
 
 async def test_without_a_key_there_are_webhooks_but_no_secrets(db: Db, settings: Settings) -> None:
-    async with running_app(replace(settings, webhook_secret_key="")) as client:
+    async with running_app(replace(settings, webhooks=replace(settings.webhooks, secret_key=""))) as client:
         await create(client)
         assert_invalid(
             await client.post("webhooks", {**ONE, "secret": "s3cret"}), "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"
@@ -60,7 +60,7 @@ async def test_without_a_key_there_are_webhooks_but_no_secrets(db: Db, settings:
 
 async def test_one_that_another_key_has_sealed_is_still_listed(db: Db, client: Client, settings: Settings) -> None:
     webhook_id = await create(client, secret="s3cret")
-    async with running_app(replace(settings, webhook_secret_key="")) as other:
+    async with running_app(replace(settings, webhooks=replace(settings.webhooks, secret_key=""))) as other:
         assert (await other.ok("GET", "webhooks"))["webhooks"][0]["webhook_id"] == webhook_id
 
 

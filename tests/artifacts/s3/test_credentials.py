@@ -52,7 +52,7 @@ def instance(agent: RoleServer) -> dict[str, str]:
 
 
 async def key_of(environ: dict[str, str]) -> str:
-    return (await provider_of(load({}, environ), "us-east-1")()).access_key
+    return (await provider_of(load({}, environ).aws, "us-east-1")()).access_key
 
 
 async def refusal(environ: dict[str, str], status: int = 403) -> str:
@@ -132,7 +132,7 @@ async def test_a_containers_agent_is_shown_the_token(agent: RoleServer, tmp_path
     file = tmp_path / "token"
     file.write_text("first\n")
     environ = container(agent, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(file))
-    provider = provider_of(load({}, environ), "us-east-1")
+    provider = provider_of(load({}, environ).aws, "us-east-1")
     agent.lifetime = 1
     with pytest.raises(ApiError, match="those offered have expired"):
         await provider()
@@ -181,11 +181,11 @@ async def test_the_token_goes_to_no_other_host_in_plain_text(url: str, told: str
     ],
 )  # fmt: skip
 def test_amazons_agents_loopback_addresses_and_https_may_be_asked(url: str) -> None:
-    provider_of(load({}, {"AWS_CONTAINER_CREDENTIALS_FULL_URI": url}), "us-east-1")
+    provider_of(load({}, {"AWS_CONTAINER_CREDENTIALS_FULL_URI": url}).aws, "us-east-1")
 
 
 async def test_a_relative_uri_is_a_path() -> None:
-    provider_of(load({}, {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/1"}), "us-east-1")
+    provider_of(load({}, {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/1"}).aws, "us-east-1")
     for wrong in ("v2/credentials", "@evil.example/x", "/a b"):
         message = await refusal({"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": wrong})
         assert "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: " in message

@@ -69,7 +69,7 @@ def test_two_endpoints_are_refused_naming_both() -> None:
     environ = {"AWS_S3_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL": "http://b"}
     with pytest.raises(StartError, match="AWS_S3_ENDPOINT_URL and AWS_ENDPOINT_URL are set to different values"):
         load({}, environ)
-    assert load({}, {"AWS_S3_ENDPOINT_URL": "http://a/", "AWS_ENDPOINT_URL": "http://a"}).s3_endpoint == "http://a"
+    assert load({}, {"AWS_S3_ENDPOINT_URL": "http://a/", "AWS_ENDPOINT_URL": "http://a"}).s3.endpoint == "http://a"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_an_s3_location_without_a_bucket_is_refused(uri: str) -> None:
 def test_s3_is_loaded_only_where_there_is_a_location_for_it() -> None:
     script = (
         "import sys; from railtrack.artifacts import ArtifactStores; from railtrack.config.settings import load; "
-        "ArtifactStores(load({'default_artifact_root': sys.argv[1]}, {})); print(*sys.modules)"
+        "ArtifactStores(load({'artifacts.default_root': sys.argv[1]}, {})); print(*sys.modules)"
     )
     loaded = {
         root: subprocess.run([sys.executable, "-c", script, root], capture_output=True, text=True, check=True).stdout

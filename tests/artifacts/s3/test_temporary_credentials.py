@@ -105,7 +105,7 @@ async def test_a_fetch_takes_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(roles, "ATTEMPT_S", 10.0)
     async with role_server() as agent:
         agent.delay = 0.5
-        provider = provider_of(load({}, {"AWS_CONTAINER_CREDENTIALS_FULL_URI": agent.url}), "us-east-1")
+        provider = provider_of(load({}, {"AWS_CONTAINER_CREDENTIALS_FULL_URI": agent.url}).aws, "us-east-1")
         with pytest.raises(ApiError, match="no answer in time") as caught:
             await provider()
     assert caught.value.status == 503

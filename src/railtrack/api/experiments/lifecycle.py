@@ -86,7 +86,7 @@ async def create_experiment(ctx: Context, req: CreateExperiment) -> Reply:
                 await tx.execute(
                     "UPDATE experiments SET artifact_location = $2 WHERE experiment_id = $1",
                     number,
-                    absolute_location(ctx.settings.artifact_location(number)),
+                    absolute_location(ctx.settings.artifacts.experiment_location(number)),
                 )
             await tx.execute_rows(
                 "INSERT INTO experiment_tags (experiment_id, key, value) SELECT experiment_id, key, value FROM {rows}",

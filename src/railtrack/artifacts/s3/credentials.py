@@ -10,12 +10,12 @@ from configparser import ConfigParser
 from configparser import Error as ConfigError
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from railtrack.artifacts.s3.roles import ContainerRole, InstanceRole, WebIdentity, unable
 from railtrack.artifacts.s3.signing import Credentials
 from railtrack.artifacts.s3.temporary_credentials import TemporaryCredentials
+from railtrack.config.settings import AwsSettings
 from railtrack.http_client.client import Origin
 
 NEXT_STEP = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -27,54 +27,17 @@ TARGET = re.compile(r"/[!-~]*")
 Provider = Callable[[], Awaitable[Credentials]]
 
 
-class CredentialSettings(Protocol):
-    """The settings that lead to credentials; "" for what is not set."""
-
-    @property
-    def aws_access_key_id(self) -> str: ...
-    @property
-    def aws_secret_access_key(self) -> str: ...
-    @property
-    def aws_session_token(self) -> str: ...
-    @property
-    def aws_web_identity_token_file(self) -> str: ...
-    @property
-    def aws_role_arn(self) -> str: ...
-    @property
-    def aws_role_session_name(self) -> str: ...
-    @property
-    def sts_endpoint(self) -> str: ...
-    @property
-    def aws_profile(self) -> str: ...
-    @property
-    def aws_shared_credentials_file(self) -> str: ...
-    @property
-    def aws_container_credentials_relative_uri(self) -> str: ...
-    @property
-    def aws_container_credentials_full_uri(self) -> str: ...
-    @property
-    def aws_container_authorization_token(self) -> str: ...
-    @property
-    def aws_container_authorization_token_file(self) -> str: ...
-    @property
-    def s3_instance_role(self) -> str: ...
-    @property
-    def ec2_metadata_endpoint(self) -> str: ...
-    @property
-    def aws_ca_bundle(self) -> str: ...
-
-
-def provider_of(settings: CredentialSettings, region: str) -> Provider:
+def provider_of(settings: AwsSettings, region: str) -> Provider:
     """What gives the credentials of the moment. Raises PERMISSION_DENIED that names the setting to set; asks nobody."""
-    if settings.aws_access_key_id or settings.aws_secret_access_key:
+    if settings.access_key_id or settings.secret_access_key:
         return _unchanging(_keys(settings))
-    if settings.aws_web_identity_token_file:
+    if settings.web_identity_token_file:
         return TemporaryCredentials(_web_identity(settings, region).fetch).current
-    if settings.aws_profile:
-        return _profile(settings.aws_profile, Path(settings.aws_shared_credentials_file).expanduser())
-    if settings.aws_container_credentials_relative_uri or settings.aws_container_credentials_full_uri:
+    if settings.profile:
+        return _profile(settings.profile, Path(settings.shared_credentials_file).expanduser())
+    if settings.container_credentials_relative_uri or settings.container_credentials_full_uri:
         return TemporaryCredentials(_container_role(settings).fetch).current
-    if settings.s3_instance_role == "on":
+    if settings.instance_role:
         return TemporaryCredentials(InstanceRole(Origin.of(settings.ec2_metadata_endpoint)).fetch).current
     raise unable(
         f"an s3:// location needs them. {NEXT_STEP}, or AWS_PROFILE, AWS_WEB_IDENTITY_TOKEN_FILE, "
@@ -89,22 +52,22 @@ def _unchanging(credentials: Credentials) -> Provider:
     return current
 
 
-def _keys(settings: CredentialSettings) -> Credentials:
-    if settings.aws_access_key_id and settings.aws_secret_access_key:
-        return Credentials(settings.aws_access_key_id, settings.aws_secret_access_key, settings.aws_session_token)
-    missing = "AWS_SECRET_ACCESS_KEY" if settings.aws_access_key_id else "AWS_ACCESS_KEY_ID"
+def _keys(settings: AwsSettings) -> Credentials:
+    if settings.access_key_id and settings.secret_access_key:
+        return Credentials(settings.access_key_id, settings.secret_access_key, settings.session_token)
+    missing = "AWS_SECRET_ACCESS_KEY" if settings.access_key_id else "AWS_ACCESS_KEY_ID"
     raise unable(f"{missing} is not set. {NEXT_STEP}, both of them.")
 
 
-def _web_identity(settings: CredentialSettings, region: str) -> WebIdentity:
-    if not settings.aws_role_arn:
+def _web_identity(settings: AwsSettings, region: str) -> WebIdentity:
+    if not settings.role_arn:
         raise unable("AWS_WEB_IDENTITY_TOKEN_FILE is set, but AWS_ROLE_ARN is not. Set it to the role to assume.")
     return WebIdentity(
         Origin.of(settings.sts_endpoint or f"https://{aws_host('sts', region)}"),
-        settings.aws_role_arn,
-        settings.aws_role_session_name,
-        Path(settings.aws_web_identity_token_file),
-        settings.aws_ca_bundle,
+        settings.role_arn,
+        settings.role_session_name,
+        Path(settings.web_identity_token_file),
+        settings.ca_bundle,
     )
 
 
@@ -114,22 +77,22 @@ def aws_host(service: str, region: str) -> str:
     return f"{service}.{known}.amazonaws.com{'.cn' if known.startswith('cn-') else ''}"
 
 
-def _container_role(settings: CredentialSettings) -> ContainerRole:
-    if relative := settings.aws_container_credentials_relative_uri:
+def _container_role(settings: AwsSettings) -> ContainerRole:
+    if relative := settings.container_credentials_relative_uri:
         name, url = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", f"{CONTAINER_URL}{relative}"
         if not TARGET.fullmatch(relative):
             raise unable(f"{name}: {relative!r} is not a path such as /v2/credentials/1.")
     else:
-        name, url = "AWS_CONTAINER_CREDENTIALS_FULL_URI", settings.aws_container_credentials_full_uri
+        name, url = "AWS_CONTAINER_CREDENTIALS_FULL_URI", settings.container_credentials_full_uri
         _check_full_uri(name, url)
     parts = urlsplit(url)
     return ContainerRole(
         Origin.of(url),
         f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}",
         name,
-        settings.aws_container_authorization_token,
-        settings.aws_container_authorization_token_file,
-        settings.aws_ca_bundle,
+        settings.container_authorization_token,
+        settings.container_authorization_token_file,
+        settings.ca_bundle,
     )
 
 

@@ -8,14 +8,15 @@ import re
 import time
 from functools import partial
 from ipaddress import ip_address
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from railtrack.artifacts.s3.client import Bucket
-from railtrack.artifacts.s3.credentials import CredentialSettings, Provider, aws_host, provider_of
+from railtrack.artifacts.s3.credentials import Provider, aws_host, provider_of
 from railtrack.artifacts.s3.probe import presigned_work
 from railtrack.artifacts.s3.signing import Credentials
 from railtrack.artifacts.s3.store import S3Store
 from railtrack.artifacts.s3.upload_memory import PartMemory
+from railtrack.config.settings import Settings
 from railtrack.http_client.client import Origin
 
 AUTO_REGION = (".r2.cloudflarestorage.com", "storage.railway.app", ".storageapi.dev", ".storage.dev")
@@ -28,17 +29,6 @@ TRIAL_WAIT_S = 2.0
 BACKBLAZE = re.compile(r"s3\.([a-z0-9-]+)\.backblazeb2\.com")
 
 
-class S3Settings(CredentialSettings, Protocol):
-    @property
-    def s3_endpoint(self) -> str: ...
-    @property
-    def s3_region(self) -> str: ...
-    @property
-    def s3_addressing(self) -> str: ...
-    @property
-    def s3_presigned(self) -> str: ...
-
-
 class _Trial(NamedTuple):
     result: "asyncio.Task[bool]"
     until: float
@@ -48,7 +38,7 @@ class _Trial(NamedTuple):
 class S3Stores:
     """The buckets of one process, each with its connections."""
 
-    def __init__(self, settings: S3Settings) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._buckets: dict[str, Bucket] = {}
         self._memory = PartMemory()
@@ -73,7 +63,7 @@ class S3Stores:
         return store if trial.result.done() and trial.result.result() else None
 
     def _wants_presigned(self, endpoint: Origin) -> bool:
-        wanted = self._settings.s3_presigned
+        wanted = self._settings.s3.presigned
         return wanted == "on" or (wanted == "auto" and not is_private(endpoint.host))
 
     def check_credentials(self) -> None:
@@ -92,7 +82,7 @@ class S3Stores:
     def _credentials_provider(self) -> Provider:
         """Made late: that there are none is told when they are asked for, not when locations are read."""
         if self._provider is None:
-            self._provider = provider_of(self._settings, region_of(self._settings))
+            self._provider = provider_of(self._settings.aws, region_of(self._settings))
         return self._provider
 
     def _bucket(self, name: str) -> Bucket:
@@ -104,23 +94,23 @@ class S3Stores:
                 endpoint,
                 region,
                 self._credentials,
-                ca_bundle=self._settings.aws_ca_bundle,
-                virtual_host=is_virtual(self._settings.s3_addressing, endpoint, name),
-                elsewhere=None if self._settings.s3_region else partial(endpoint_of, self._settings),
+                ca_bundle=self._settings.aws.ca_bundle,
+                virtual_host=is_virtual(self._settings.s3.addressing, endpoint, name),
+                elsewhere=None if self._settings.s3.region else partial(endpoint_of, self._settings),
             )
         return self._buckets[name]
 
 
-def endpoint_of(settings: S3Settings, region: str) -> Origin:
+def endpoint_of(settings: Settings, region: str) -> Origin:
     """The one that is set, or Amazon's in the region."""
-    return Origin.of(settings.s3_endpoint or f"https://{aws_host('s3', region)}")
+    return Origin.of(settings.s3.endpoint or f"https://{aws_host('s3', region)}")
 
 
-def region_of(settings: S3Settings) -> str:
+def region_of(settings: Settings) -> str:
     """The region that signatures are for: as set, or as the endpoint's host has it."""
-    if settings.s3_region:
-        return settings.s3_region
-    host = Origin.of(settings.s3_endpoint).host if settings.s3_endpoint else ""
+    if settings.s3.region:
+        return settings.s3.region
+    host = Origin.of(settings.s3.endpoint).host if settings.s3.endpoint else ""
     if host.endswith(AUTO_REGION):
         return "auto"
     backblaze = BACKBLAZE.fullmatch(host)
