@@ -21,8 +21,8 @@ from railtrack.db.retry import tally
 from railtrack.db.url import parse_database_url
 from railtrack.prometheus.counters import Counts, Sample, WorkerCounts
 from railtrack.webhooks.delivery import Webhooks
-from railtrack.webhooks.secret import Vault
-from railtrack.webhooks.sending import Sender
+from railtrack.webhooks.encryption import SecretCipher
+from railtrack.webhooks.sender import WebhookSender
 from railtrack.wire.access_log import AccessLog
 from railtrack.wire.csrf import BrowserGuard
 from railtrack.wire.dispatch import Dispatcher, Watch
@@ -131,12 +131,13 @@ class App:
 
 
 def _webhooks(db: Db, settings: Settings) -> Webhooks:
-    sender = Sender(
+    sender = WebhookSender(
         settings.webhooks.allowed_schemes,
-        private=settings.webhooks.allow_private_ips,
-        limit_s=float(settings.webhooks.request_timeout_s),
+        allow_private=settings.webhooks.allow_private_ips,
+        timeout_s=float(settings.webhooks.request_timeout_s),
     )
-    return Webhooks(db, sender, Vault(settings.webhooks.secret_key), retries=settings.webhooks.max_retries)
+    cipher = SecretCipher(settings.webhooks.secret_key)
+    return Webhooks(db, sender, cipher, max_retries=settings.webhooks.max_retries)
 
 
 def preloaded(settings: Settings) -> Any:

@@ -1,4 +1,4 @@
-"""The server is killed with webhooks' deliveries kept, or amid one: none is lost, and each keeps its id."""
+"""The server is killed during or before a webhook delivery: none is lost, and each keeps its id."""
 
 import json
 import urllib.request
@@ -17,7 +17,7 @@ SETTINGS = {
     "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
     "MLFLOW_WEBHOOK_REQUEST_TIMEOUT": "2",
 }
-# Whoever takes a killed worker's delivery over has to wait until its attempt would be over, and a margin.
+# A killed worker's delivery is due again after its lease: the request timeout and this margin.
 CONSTANTS = {"railtrack.webhooks.delivery.LEASE_MARGIN_S": 1.0}
 
 
@@ -43,7 +43,7 @@ def post(server: RailtrackServer, path: str, body: Any) -> Any:
         return json.load(answer)
 
 
-def test_a_delivery_under_way_is_made_again_after_everything_was_killed(
+def test_a_delivery_in_flight_is_repeated_after_a_kill(
     server: RailtrackServer, receiver: Receiver, database: str
 ) -> None:
     receiver.replies = [Reply(held=True)]
@@ -52,15 +52,15 @@ def test_a_delivery_under_way_is_made_again_after_everything_was_killed(
     post(server, "registered-models/create", {"name": "cat"})
     first = receiver.next()
     server.kill()
-    kept = databases.rows(database, "SELECT delivery_id FROM railtrack_webhook_deliveries")
-    assert [list(row) for row in kept] == [[first.delivery_id]]
+    queued = databases.rows(database, "SELECT delivery_id FROM railtrack_webhook_deliveries")
+    assert [list(row) for row in queued] == [[first.delivery_id]]
     receiver.replies = [Reply()]
     server.start()
     second = receiver.next()
     assert (second.delivery_id, second.body) == (first.delivery_id, first.body)
 
 
-def test_what_was_kept_is_sent_after_the_next_start(server: RailtrackServer, receiver: Receiver, database: str) -> None:
+def test_a_queued_delivery_is_sent_after_a_kill(server: RailtrackServer, receiver: Receiver, database: str) -> None:
     receiver.replies = [Reply(503, headers={"retry-after": "5"}), Reply()]
     event = {"entity": "REGISTERED_MODEL", "action": "CREATED"}
     post(server, "webhooks", {"name": "hook", "url": receiver.url, "events": [event]})

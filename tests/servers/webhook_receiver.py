@@ -1,4 +1,4 @@
-"""A receiver of webhooks: keeps what it is sent, and answers as it is told to."""
+"""A webhook receiver that records requests and returns prepared responses."""
 
 import contextlib
 import json
@@ -35,11 +35,11 @@ class Reply:
     body: bytes = b"thanks"
     headers: Mapping[str, str] = field(default_factory=dict)
     held: bool = False
-    """Not given before release() is called."""
+    """Wait for release() before responding."""
 
 
 class Receiver:
-    """`replies` are given in turn, the last one for ever."""
+    """Returns `replies` in turn, and the last one from then on."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -49,11 +49,11 @@ class Receiver:
         self._released = threading.Event()
 
     def next(self, seconds: float = PATIENCE_SECONDS) -> Received:
-        """What is received next. Raises queue.Empty when that takes too long."""
+        """Wait for the next request and return it. Raise queue.Empty on timeout."""
         return self.received.get(timeout=seconds)
 
     def take(self, received: Received) -> Reply:
-        """The reply, decided before a test can know of the request and prepare other ones."""
+        """Record the request and return its reply, chosen first so that a test can then prepare others."""
         with self._lock:
             reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         self.received.put(received)
@@ -62,20 +62,20 @@ class Receiver:
         return reply
 
     def release(self) -> None:
-        """Give the replies that are held, and hold none from now on."""
+        """Send the held replies, and hold none from now on."""
         self._released.set()
 
 
 @contextlib.contextmanager
 def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
-    """A receiver on a loopback port."""
+    """Run a receiver on a loopback port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             reply = receiver.take(Received(self.path, headers, body))
-            with contextlib.suppress(OSError):  # whoever has waited long enough is gone
+            with contextlib.suppress(OSError):  # the sender has timed out and closed the connection
                 self.send_response(reply.status)
                 for name, value in {"content-length": str(len(reply.body)), **reply.headers}.items():
                     self.send_header(name, value)

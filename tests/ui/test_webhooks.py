@@ -72,7 +72,7 @@ def test_a_trial_that_fails_says_so(page: Page) -> None:
     page.receiver.replies = [Reply(500, b"ill")]
     create(page, "deploy", page.receiver.url, "Prompt created")
     page.tab.page.get_by_role("button", name="Test").click()
-    page.tab.see("The receiver answered 500.")
+    page.tab.see("The receiver returned status 500.")
     assert page.tab.troubles == []
 
 

@@ -1,4 +1,4 @@
-"""What tests of deliveries begin with: an application that may send to this machine, and a receiver there."""
+"""Fixtures for deliveries: an application that may send to private addresses, and a receiver on this machine."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -18,7 +18,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def to_this_machine(settings: Settings) -> Settings:
+def delivery_settings(settings: Settings) -> Settings:
     return replace(
         settings,
         webhooks=replace(settings.webhooks, allowed_schemes=("http",), allow_private_ips=True, request_timeout_s=20),
@@ -26,7 +26,7 @@ def to_this_machine(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-async def sender(db: Db, to_this_machine: Settings) -> AsyncIterator[Client]:
-    """A client of an application that delivers to `receiver`."""
-    async with running_app(to_this_machine) as client:
+async def sender(db: Db, delivery_settings: Settings) -> AsyncIterator[Client]:
+    """Yield a client of an application that delivers to `receiver`."""
+    async with running_app(delivery_settings) as client:
         yield client

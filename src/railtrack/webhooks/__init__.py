@@ -1,4 +1,4 @@
-"""Webhooks: which events there are, what is kept for delivery, how it is signed, sent and sent again.
+"""Webhooks: the events of the registry, their outbox, and delivery with signature and retries.
 
-The endpoints that manage webhooks are in api/webhooks/, the registry's announcements in api/registry/.
+The endpoints that manage webhooks are in api/webhooks/.
 """

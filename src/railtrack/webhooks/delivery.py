@@ -1,6 +1,6 @@
-"""The part of each worker that delivers: takes what is due out of the outbox, sends it, and decides what comes after.
+"""The delivery task of each worker: claims due deliveries from the outbox, sends them, and reschedules failed ones.
 
-It sleeps until the next delivery is due. Without webhooks it asks the database for one number every five minutes.
+It sleeps until the next delivery is due. Without webhooks it runs one query every five minutes.
 """
 
 import asyncio
@@ -16,40 +16,40 @@ from railtrack.db import Conflict, Db, Tx
 from railtrack.db.retry import retry_on_conflict
 from railtrack.errors import ApiError
 from railtrack.webhooks import outbox
+from railtrack.webhooks.encryption import DecryptionError, SecretCipher
 from railtrack.webhooks.outbox import ClaimedDelivery
 from railtrack.webhooks.registry_events import RegistryEvents
-from railtrack.webhooks.secret import CannotOpen, Vault
-from railtrack.webhooks.sending import Outcome, Sender
+from railtrack.webhooks.sender import DeliveryResult, WebhookSender
 
 log = logging.getLogger("railtrack")
 T = TypeVar("T")
 
-AT_ONCE = 8
-"""Deliveries of one worker under way, each to another webhook: a receiver that hangs holds up only its own."""
-LOOK_S = 300.0
-"""How often a worker looks for what others left behind: a machine that is gone for good, say."""
-TROUBLE_S = 10.0
-"""The pause when the database is away."""
-FIRST_PAUSE_S = 2.0
-LONGEST_PAUSE_S = 3600.0
-LIFE_MS = 24 * 3600 * 1000
-"""What could not be delivered for so long is given up, however many attempts there were."""
+CONCURRENT_DELIVERIES = 8
+"""Per worker, each to a different webhook, so that a receiver that hangs delays only its own deliveries."""
+POLL_INTERVAL_S = 300.0
+"""How often a worker checks for deliveries that other workers left behind, such as those of a lost machine."""
+DATABASE_RETRY_S = 10.0
+CLAIM_RETRY_S = 1.0
+FIRST_BACKOFF_S = 2.0
+MAX_BACKOFF_S = 3600.0
+MAX_AGE_MS = 24 * 3600 * 1000
+"""A delivery that is older when an attempt fails is dropped, even if attempts are left."""
 LEASE_MARGIN_S = 5.0
-END_S = 5.0
-"""How long a worker that ends waits for what is under way."""
+DRAIN_TIMEOUT_S = 5.0
 
 
 class Webhooks:
-    """The deliveries of one worker. `retries`: attempts after the first one."""
+    """The webhooks of one worker. `max_retries`: attempts after the first one."""
 
-    def __init__(self, db: Db, sender: Sender, vault: Vault, *, retries: int) -> None:
+    def __init__(self, db: Db, sender: WebhookSender, cipher: SecretCipher, *, max_retries: int) -> None:
         self.sender = sender
-        self.vault = vault
+        self.cipher = cipher
         self._db = db
-        self._retries = retries
-        self._awake = asyncio.Event()
-        self._under_way: dict[str, asyncio.Task[None]] = {}
-        self._running: asyncio.Task[None] | None = None
+        self._max_retries = max_retries
+        self._wake_up = asyncio.Event()
+        self._in_flight: dict[str, asyncio.Task[None]] = {}
+        """By webhook id."""
+        self._loop_task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def registry_events(self) -> AsyncIterator[RegistryEvents]:
@@ -57,87 +57,94 @@ class Webhooks:
         events = RegistryEvents()
         yield events
         if events.queued:
-            self._awake.set()
+            self._wake_up.set()
 
     def start(self) -> None:
-        self._running = asyncio.create_task(self._run())
+        self._loop_task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Begin nothing more; what doesn't end soon is left for another worker or the next start."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait([self._running])
-        if self._under_way:
-            _, late = await asyncio.wait(self._under_way.values(), timeout=END_S)
-            for task in late:
+        """Start no more deliveries, wait for those in flight, and release what doesn't finish in time."""
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            await asyncio.wait([self._loop_task])
+        if self._in_flight:
+            _, unfinished = await asyncio.wait(self._in_flight.values(), timeout=DRAIN_TIMEOUT_S)
+            for task in unfinished:
                 task.cancel()
-            if late:
-                await asyncio.wait(late)
+            if unfinished:
+                await asyncio.wait(unfinished)
+
+    async def send(self, url: str, encrypted_secret: str | None, payload: str, delivery_id: str) -> DeliveryResult:
+        """Make one attempt. Send nothing if the secret can't be decrypted: the payload would be unsigned."""
+        try:
+            secret = self.cipher.decrypt(encrypted_secret)
+        except DecryptionError as error:
+            return DeliveryResult(error=str(error), is_permanent=True)
+        return await self.sender.send(url, payload.encode(), delivery_id, secret)
 
     async def _run(self) -> None:
         while True:
-            self._awake.clear()
+            self._wake_up.clear()
             try:
-                pause = await self._begin_due()
+                sleep_s = await self._start_due_deliveries()
             except (ApiError, Conflict) as error:
-                log.info("Webhooks have to wait for the database: %s", error)
-                pause = TROUBLE_S
+                log.info("Webhook deliveries wait for the database, next attempt in %g s: %s", DATABASE_RETRY_S, error)
+                sleep_s = DATABASE_RETRY_S
             except Exception:
-                log.exception("Webhooks could not be looked after")
-                pause = LOOK_S
+                log.exception("Webhook deliveries failed unexpectedly, next attempt in %g s", POLL_INTERVAL_S)
+                sleep_s = POLL_INTERVAL_S
             try:
-                async with asyncio.timeout(pause):
-                    await self._awake.wait()
+                async with asyncio.timeout(sleep_s):
+                    await self._wake_up.wait()
             except TimeoutError:
                 pass
 
-    async def _begin_due(self) -> float:
-        """Begin what is due, as far as there is room; returns the seconds until there may be more to do."""
-        while len(self._under_way) < AT_ONCE:
-            due = await outbox.next_due_ms(self._db, list(self._under_way))
-            if due is None:
-                return LOOK_S
-            if (early := due - now_ms()) > 0:
-                return min(early / 1000 + 0.001, LOOK_S)
-            claimed = await self._writing(self._claim)
+    async def _start_due_deliveries(self) -> float:
+        """Start due deliveries up to the concurrency limit; return the seconds to sleep unless woken up."""
+        while len(self._in_flight) < CONCURRENT_DELIVERIES:
+            due_ms = await outbox.next_due_ms(self._db, list(self._in_flight))
+            if due_ms is None:
+                return POLL_INTERVAL_S
+            if (wait_ms := due_ms - now_ms()) > 0:
+                return min(wait_ms / 1000 + 0.001, POLL_INTERVAL_S)
+            claimed = await self._write(self._claim)
             if claimed is None:
-                return 1.0  # another worker is at it
+                return CLAIM_RETRY_S
             task = asyncio.create_task(self._deliver(claimed))
-            self._under_way[claimed.webhook_id] = task
-            task.add_done_callback(partial(self._ended, claimed.webhook_id))
-        return LOOK_S
+            self._in_flight[claimed.webhook_id] = task
+            task.add_done_callback(partial(self._finished, claimed.webhook_id))
+        return POLL_INTERVAL_S
 
     async def _claim(self, tx: Tx) -> ClaimedDelivery | None:
-        lease_s = self.sender.limit_s + LEASE_MARGIN_S
-        return await outbox.claim(tx, list(self._under_way), int(lease_s * 1000))
+        lease_s = self.sender.timeout_s + LEASE_MARGIN_S
+        return await outbox.claim(tx, list(self._in_flight), int(lease_s * 1000))
 
-    def _ended(self, webhook_id: str, _task: asyncio.Task[None]) -> None:
-        del self._under_way[webhook_id]
-        self._awake.set()
+    def _finished(self, webhook_id: str, _task: asyncio.Task[None]) -> None:
+        del self._in_flight[webhook_id]
+        self._wake_up.set()
 
-    async def _writing(self, work: Callable[[Tx], Awaitable[T]]) -> T:
-        async def once() -> T:
+    async def _write(self, work: Callable[[Tx], Awaitable[T]]) -> T:
+        async def transaction() -> T:
             async with self._db.write() as tx:
                 return await work(tx)
 
-        return await retry_on_conflict(once)
+        return await retry_on_conflict(transaction)
 
     async def _deliver(self, claimed: ClaimedDelivery) -> None:
         try:
-            pause_s = await self._attempt(claimed)
-            if pause_s is None:
-                await self._writing(lambda tx: outbox.delete(tx, claimed.delivery_id))
+            backoff_s = await self._attempt(claimed)
+            if backoff_s is None:
+                await self._write(lambda tx: outbox.delete(tx, claimed.delivery_id))
             else:
-                await self._writing(lambda tx: outbox.reschedule(tx, claimed, pause_s))
+                await self._write(lambda tx: outbox.reschedule(tx, claimed, backoff_s))
         except asyncio.CancelledError:
-            await self._writing(lambda tx: outbox.reschedule(tx, claimed, 0))
+            await self._write(lambda tx: outbox.reschedule(tx, claimed, 0))
             raise
         except Exception as error:
-            # Its time runs out, and it is due again.
-            log.warning("The webhook delivery %s was not seen to its end: %r", claimed.delivery_id, error)
+            log.warning("Webhook delivery %s failed, retried after its lease: %r", claimed.delivery_id, error)
 
     async def _attempt(self, claimed: ClaimedDelivery) -> float | None:
-        """Send it; returns the pause before the next attempt, None when there is to be none."""
+        """Send the delivery; return the seconds until the next attempt, None if it is completed or dropped."""
         webhook = await self._db.fetch_row(
             "SELECT url, secret FROM webhooks "
             "WHERE webhook_id = $1 AND status = 'ACTIVE' AND deleted_timestamp IS NULL",
@@ -145,34 +152,25 @@ class Webhooks:
         )
         if webhook is None:
             return None
-        url, sealed = webhook
-        outcome = await self.send(url, sealed, claimed.payload, claimed.delivery_id)
-        if outcome.delivered:
+        url, encrypted_secret = webhook
+        result = await self.send(url, encrypted_secret, claimed.payload, claimed.delivery_id)
+        if result.is_delivered:
             return None
-        late = now_ms() - claimed.created_ms > LIFE_MS
-        if not outcome.passing or claimed.attempts > self._retries or late:
-            log.warning("Gave up on %s", _told(claimed, outcome))
+        # Without the URL, which may contain a password.
+        described = f"delivery {claimed.delivery_id} to webhook {claimed.webhook_id}, attempt {claimed.attempts}: " + (
+            f"status {result.status}" if result.status else result.error
+        )
+        is_expired = now_ms() - claimed.created_ms > MAX_AGE_MS
+        if not result.is_retryable or claimed.attempts > self._max_retries or is_expired:
+            log.warning("Dropped webhook %s", described)
             return None
-        log.info("Will try again: %s", _told(claimed, outcome))
-        return pause_after(claimed.attempts, outcome.retry_after_s)
-
-    async def send(self, url: str, sealed: str | None, payload: str, delivery_id: str) -> Outcome:
-        """One attempt. Nothing is sent unsigned because its secret can't be read."""
-        try:
-            secret = self.vault.open(sealed)
-        except CannotOpen as error:
-            return Outcome(error=str(error), final=True)
-        return await self.sender.send(url, payload.encode(), delivery_id, secret)
+        backoff_s = backoff(claimed.attempts, result.retry_after_s)
+        log.info("Retrying in %.0f s: webhook %s", backoff_s, described)
+        return backoff_s
 
 
-def pause_after(attempts: int, retry_after_s: float | None) -> float:
-    """Seconds: what the receiver asks for, else twice as long each time, so or so."""
+def backoff(attempts: int, retry_after_s: float | None) -> float:
+    """Return the seconds before the next attempt: the receiver's Retry-After, else exponential with jitter."""
     if retry_after_s is not None:
-        return min(retry_after_s, LONGEST_PAUSE_S)
-    return min(FIRST_PAUSE_S * 2.0 ** (attempts - 1), LONGEST_PAUSE_S) * random.uniform(0.75, 1.25)  # noqa: S311 (jitter)
-
-
-def _told(claimed: ClaimedDelivery, outcome: Outcome) -> str:
-    """For the log: without the URL, which may hold a password."""
-    said = f"it answered {outcome.status}" if outcome.status else outcome.error
-    return f"delivery {claimed.delivery_id} to the webhook {claimed.webhook_id}, attempt {claimed.attempts}: {said}"
+        return min(retry_after_s, MAX_BACKOFF_S)
+    return min(FIRST_BACKOFF_S * 2.0 ** (attempts - 1), MAX_BACKOFF_S) * random.uniform(0.75, 1.25)  # noqa: S311 (jitter)

@@ -1,4 +1,4 @@
-"""The events that MLflow 3.17.2 lets a webhook ask for, and the data that a trial sends for each."""
+"""The events that a webhook may subscribe to in MLflow 3.17.2, and the example data that test deliveries send."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ Data = Mapping[str, Any]
 
 
 class Event(NamedTuple):
-    """As the database and payloads have it: `model_version_tag` and `set`."""
+    """In the spelling of the database and of payloads, such as `model_version_tag` and `set`."""
 
     entity: str
     action: str
@@ -65,10 +65,10 @@ EXAMPLES: dict[Event, Data] = {
         "window_start": 1704067200000,
     },
 }
-"""Every event -> MLflow's example of its data. Budgets are not served here: that event can be asked for and tried,
-and never comes."""
+"""Event -> MLflow's example of its data. This server has no budgets: their event can be subscribed to and tested, but
+never occurs."""
 
 
 def actions_of(entity: str) -> list[str]:
-    """The actions that an entity has, in the order in which MLflow lists them."""
+    """Return the actions of an entity in the order in which MLflow lists them."""
     return sorted(event.action for event in EXAMPLES if event.entity == entity)

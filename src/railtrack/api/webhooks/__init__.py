@@ -1,1 +1,1 @@
-"""Webhooks: who wants to be told of which changes in the registry. How they are told is in railtrack/webhooks/."""
+"""Webhooks: managing and testing them. Delivery is in railtrack/webhooks/."""

@@ -1,4 +1,4 @@
-"""A webhook's life: create, list, get, update, delete. What a trial sends is in trial.py."""
+"""Webhooks: create, list, get, update, delete. Test deliveries are in send_test.py."""
 
 import re
 import uuid
@@ -15,12 +15,14 @@ from railtrack.api.webhooks.queries import (
     load_webhooks,
     lock_webhook,
 )
-from railtrack.api.webhooks.schemas import Status, Webhook, WebhookEvent, checked_events
+from railtrack.api.webhooks.schemas import Webhook, WebhookEvent, WebhookStatus, check_events
 from railtrack.auth import WEBHOOK_MANAGE
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Row, Tx
+from railtrack.db.sql import bind
 from railtrack.errors import invalid
+from railtrack.mlflow.validation import check_length
 from railtrack.search.fields import Term, Values
 from railtrack.search.page_token import Query
 from railtrack.search.sql import Order
@@ -32,6 +34,7 @@ from railtrack.wire.routing import endpoint
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 DESCRIPTION_LIMIT = 1000
+DEFAULT_RESULTS = 100
 PAGE_LIMIT = 1000
 NEWEST_FIRST = Order(
     (),
@@ -54,37 +57,39 @@ class CreateWebhook(Request):
     events: list[WebhookEvent]
     description: str | None = None
     secret: str = ""
-    status: Status = Status.ACTIVE
+    status: WebhookStatus = WebhookStatus.ACTIVE
 
 
 @endpoint("POST", "webhooks", access=WEBHOOK_MANAGE)
 async def create_webhook(ctx: Context, req: CreateWebhook) -> Reply:
-    """A new webhook. Two may have one name. Its URL is judged now and at every delivery."""
-    events = checked_events(req.events)
+    """Create a webhook. Names need not be unique. Its URL is checked now and again at every delivery."""
+    events = check_events(req.events)
     _check_name(req.name)
-    _check_description(req.description)
-    await ctx.webhooks.sender.check(req.url)
+    check_length("description", req.description or "", DESCRIPTION_LIMIT)
+    await ctx.webhooks.sender.check_url(req.url)
     if not events:
         raise invalid("Webhook events must be a non-empty list of WebhookEvent objects: [].")
-    sealed = ctx.webhooks.vault.seal(req.secret)
+    encrypted_secret = ctx.webhooks.cipher.encrypt(req.secret)
     webhook_id = str(uuid.uuid4())
     async with ctx.db.write() as tx:
         await tx.execute(
-            """
-            INSERT INTO webhooks (webhook_id, name, description, url, status, secret, creation_timestamp,
-                last_updated_timestamp, workspace)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8)
-            """,
-            webhook_id,
-            req.name,
-            req.description,
-            req.url,
-            req.status.value,
-            sealed,
-            now_ms(),
-            WORKSPACE,
+            *bind(
+                """
+                INSERT INTO webhooks (webhook_id, name, description, url, status, secret, creation_timestamp,
+                    last_updated_timestamp, workspace)
+                VALUES (:webhook_id, :name, :description, :url, :status, :secret, :now, :now, :workspace)
+                """,
+                webhook_id=webhook_id,
+                name=req.name,
+                description=req.description,
+                url=req.url,
+                status=req.status.value,
+                secret=encrypted_secret,
+                now=now_ms(),
+                workspace=WORKSPACE,
+            )
         )
-        await _ask_for(tx, webhook_id, events)
+        await _insert_events(tx, webhook_id, events)
         return WebhookResponse(await load_webhook(tx, webhook_id))
 
 
@@ -96,13 +101,7 @@ def _check_name(name: str) -> None:
         )
 
 
-def _check_description(description: str | None) -> None:
-    """The column's own limit, which PostgreSQL enforces and SQLite does not."""
-    if len(description or "") > DESCRIPTION_LIMIT:
-        raise invalid(f"'description' exceeds the maximum length of {DESCRIPTION_LIMIT} characters")
-
-
-async def _ask_for(tx: Tx, webhook_id: str, events: Sequence[Event]) -> None:
+async def _insert_events(tx: Tx, webhook_id: str, events: Sequence[Event]) -> None:
     await tx.execute_rows(
         """
         INSERT INTO webhook_events (webhook_id, entity, action)
@@ -114,15 +113,15 @@ async def _ask_for(tx: Tx, webhook_id: str, events: Sequence[Event]) -> None:
 
 
 class ListWebhooks(Request):
-    max_results: Int32 = 100
+    max_results: Int32 = DEFAULT_RESULTS
     page_token: str = ""
 
 
 @endpoint("GET", "webhooks", access=WEBHOOK_MANAGE)
 async def list_webhooks(ctx: Context, req: ListWebhooks) -> Reply:
-    """A page of the webhooks, the newest first. As with MLflow, zero results are the usual hundred."""
-    wanted = req.max_results or 100
-    if not 1 <= wanted <= PAGE_LIMIT:
+    """Return a page of webhooks, the newest first. As in MLflow, `max_results` of 0 means the default."""
+    max_results = req.max_results or DEFAULT_RESULTS
+    if not 1 <= max_results <= PAGE_LIMIT:
         raise invalid(f"max_results must be between 1 and {PAGE_LIMIT}.")
     where = [f"webhooks.workspace = '{WORKSPACE}'", NOT_DELETED]
     query = Query(WEBHOOK_COLUMNS, "webhooks", where, NEWEST_FIRST, ())
@@ -131,7 +130,7 @@ async def list_webhooks(ctx: Context, req: ListWebhooks) -> Reply:
     async def encode(rows: Sequence[Row]) -> bytes:
         return _encode(await load_webhooks(ctx.db, [row[:WEBHOOK_WIDTH] for row in rows]))
 
-    return await paged_reply(ctx.db, query, last, wanted, "webhooks", encode)
+    return await paged_reply(ctx.db, query, last, max_results, "webhooks", encode)
 
 
 class GetWebhook(Request):
@@ -151,42 +150,47 @@ class UpdateWebhook(Request):
     url: str = ""
     events: list[WebhookEvent] = []
     secret: str | None = None
-    status: Status | None = None
+    status: WebhookStatus | None = None
 
 
 @endpoint("PATCH", "webhooks/{webhook_id}", access=WEBHOOK_MANAGE)
 async def update_webhook(ctx: Context, req: UpdateWebhook) -> Reply:
-    """Change what is given; an empty name, URL or list of events is not given. An empty secret takes it away."""
-    events = checked_events(req.events)
+    """Replace the fields that the request has. Empty names, URLs and event lists count as absent.
+
+    An empty secret deletes the stored one.
+    """
+    events = check_events(req.events)
     async with ctx.db.read() as tx:
         await load_webhook(tx, req.webhook_id)
     if req.name:
         _check_name(req.name)
-    _check_description(req.description)
+    check_length("description", req.description or "", DESCRIPTION_LIMIT)
     if req.url:
-        await ctx.webhooks.sender.check(req.url)
-    sealed = ctx.webhooks.vault.seal(req.secret or "")
+        await ctx.webhooks.sender.check_url(req.url)
+    encrypted_secret = ctx.webhooks.cipher.encrypt(req.secret or "")
     async with ctx.db.write() as tx:
         await lock_webhook(tx, req.webhook_id)
         await tx.execute(
-            """
-            UPDATE webhooks SET name = COALESCE($2, name), description = COALESCE($3, description),
-                url = COALESCE($4, url), status = COALESCE($5, status),
-                secret = CASE WHEN $6 THEN $7 ELSE secret END, last_updated_timestamp = $8
-            WHERE webhook_id = $1
-            """,
-            req.webhook_id,
-            req.name or None,
-            req.description,
-            req.url or None,
-            req.status.value if req.status else None,
-            req.secret is not None,
-            sealed,
-            now_ms(),
+            *bind(
+                """
+                UPDATE webhooks SET name = COALESCE(:name, name), description = COALESCE(:description, description),
+                    url = COALESCE(:url, url), status = COALESCE(:status, status),
+                    secret = CASE WHEN :replaces_secret THEN :secret ELSE secret END, last_updated_timestamp = :now
+                WHERE webhook_id = :webhook_id
+                """,
+                webhook_id=req.webhook_id,
+                name=req.name or None,
+                description=req.description,
+                url=req.url or None,
+                status=req.status.value if req.status else None,
+                replaces_secret=req.secret is not None,
+                secret=encrypted_secret,
+                now=now_ms(),
+            )
         )
         if events:
             await tx.execute("DELETE FROM webhook_events WHERE webhook_id = $1", req.webhook_id)
-            await _ask_for(tx, req.webhook_id, events)
+            await _insert_events(tx, req.webhook_id, events)
         return WebhookResponse(await load_webhook(tx, req.webhook_id))
 
 
@@ -196,7 +200,7 @@ class DeleteWebhook(Request):
 
 @endpoint("DELETE", "webhooks/{webhook_id}", access=WEBHOOK_MANAGE)
 async def delete_webhook(ctx: Context, req: DeleteWebhook) -> Reply:
-    """Delete a webhook, and what still waits for it. As MLflow has it, its row stays, marked."""
+    """Delete a webhook and its queued deliveries. As in MLflow, its row remains, marked as deleted."""
     async with ctx.db.write() as tx:
         await lock_webhook(tx, req.webhook_id)
         await tx.execute(

@@ -1,18 +1,18 @@
-"""Webhooks from the database, a page of them in two statements. No endpoint."""
+"""Reads of webhooks: one, or a page of them in two statements."""
 
 from collections.abc import Sequence
 
-from railtrack.api.webhooks.schemas import Action, Entity, Webhook, WebhookEvent
+from railtrack.api.webhooks.schemas import Webhook, WebhookAction, WebhookEntity, WebhookEvent
 from railtrack.db import Row, Tx
 from railtrack.errors import ApiError, not_found
+from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 
-WORKSPACE = "default"
-"""MLflow's workspace for those who have none."""
+WORKSPACE = DEFAULT_WORKSPACE
 WEBHOOK_COLUMNS = """
     webhooks.webhook_id, webhooks.name, NULLIF(webhooks.description, ''), webhooks.url, webhooks.status,
     webhooks.creation_timestamp, webhooks.last_updated_timestamp
 """
-"""The columns of a Webhook, in its order, without its events."""
+"""The fields of Webhook up to `last_updated_timestamp`, in their order."""
 WEBHOOK_WIDTH = 7
 NOT_DELETED = "webhooks.deleted_timestamp IS NULL"
 
@@ -22,7 +22,7 @@ def no_such_webhook(webhook_id: str) -> ApiError:
 
 
 async def load_webhook(tx: Tx, webhook_id: str) -> Webhook:
-    """Raises RESOURCE_DOES_NOT_EXIST."""
+    """Return a webhook with its events. Raise RESOURCE_DOES_NOT_EXIST if there is none of this id."""
     row = await tx.fetch_row(
         f"SELECT {WEBHOOK_COLUMNS} FROM webhooks WHERE workspace = $1 AND webhook_id = $2 AND {NOT_DELETED}",  # noqa: S608
         WORKSPACE,
@@ -35,22 +35,23 @@ async def load_webhook(tx: Tx, webhook_id: str) -> Webhook:
 
 
 async def load_webhooks(tx: Tx, rows: Sequence[Row]) -> list[Webhook]:
-    """The webhooks of rows of WEBHOOK_COLUMNS, with their events, in their order. The caller bounds the page."""
+    """Return the webhooks of rows of WEBHOOK_COLUMNS with their events, in their order. The caller bounds the page."""
     webhooks = {row[0]: Webhook(*row) for row in rows}
     for webhook_id, entity, action in await tx.fetch(
         "SELECT webhook_id, entity, action FROM webhook_events WHERE webhook_id = ANY($1) ORDER BY entity, action",
         list(webhooks),
     ):
-        webhooks[webhook_id].events.append(WebhookEvent(Entity[entity.upper()], Action[action.upper()]))
+        event = WebhookEvent(WebhookEntity[entity.upper()], WebhookAction[action.upper()])
+        webhooks[webhook_id].events.append(event)
     return list(webhooks.values())
 
 
 async def lock_webhook(tx: Tx, webhook_id: str) -> None:
-    """Keep the webhook as it is until the transaction ends. Raises RESOURCE_DOES_NOT_EXIST."""
-    there = await tx.fetch_value(
+    """Lock a webhook until the transaction ends. Raise RESOURCE_DOES_NOT_EXIST if there is none of this id."""
+    exists = await tx.fetch_value(
         f"SELECT 1 FROM webhooks WHERE workspace = $1 AND webhook_id = $2 AND {NOT_DELETED} FOR NO KEY UPDATE",  # noqa: S608
         WORKSPACE,
         webhook_id,
     )
-    if not there:
+    if not exists:
         raise no_such_webhook(webhook_id)

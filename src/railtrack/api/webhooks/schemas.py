@@ -1,4 +1,4 @@
-"""Webhooks and their events as clients see them. Built by position from rows; absent fields are left out."""
+"""Webhooks and their events in requests and responses. Rows fill the fields in order; defaults are omitted."""
 
 from enum import Enum
 
@@ -8,8 +8,8 @@ from railtrack.errors import invalid
 from railtrack.webhooks.events import Event, actions_of
 
 
-class Entity(Enum):
-    """In the order of the protocol's numbers, from 1; the database and payloads hold the names in lower case."""
+class WebhookEntity(Enum):
+    """In the order of the protocol's numbers, from 1. The database and payloads have the names in lower case."""
 
     REGISTERED_MODEL = "REGISTERED_MODEL"
     MODEL_VERSION = "MODEL_VERSION"
@@ -23,8 +23,8 @@ class Entity(Enum):
     BUDGET_POLICY = "BUDGET_POLICY"
 
 
-class Action(Enum):
-    """As Entity."""
+class WebhookAction(Enum):
+    """In the order of the protocol's numbers, from 1. The database and payloads have the names in lower case."""
 
     CREATED = "CREATED"
     UPDATED = "UPDATED"
@@ -33,18 +33,16 @@ class Action(Enum):
     EXCEEDED = "EXCEEDED"
 
 
-class Status(Enum):
-    """As Entity, but the database holds the names as they are."""
+class WebhookStatus(Enum):
+    """In the order of the protocol's numbers, from 1. The database has the names in upper case."""
 
     ACTIVE = "ACTIVE"
     DISABLED = "DISABLED"
 
 
 class WebhookEvent(msgspec.Struct):
-    """Also as it comes in requests."""
-
-    entity: Entity
-    action: Action
+    entity: WebhookEntity
+    action: WebhookAction
 
     @property
     def event(self) -> Event:
@@ -52,7 +50,7 @@ class WebhookEvent(msgspec.Struct):
 
 
 class Webhook(msgspec.Struct, omit_defaults=True):
-    """Times in milliseconds since 1970. Its secret is never told."""
+    """Timestamps are in milliseconds since 1970. The secret is never returned."""
 
     webhook_id: str
     name: str
@@ -64,11 +62,11 @@ class Webhook(msgspec.Struct, omit_defaults=True):
     events: list[WebhookEvent] = []
 
 
-def checked_events(asked: list[WebhookEvent]) -> list[Event]:
-    """The events, each once. Raises MLflow's complaint about an action that an entity doesn't have."""
-    for one in asked:
-        entity, action = one.event
+def check_events(events: list[WebhookEvent]) -> list[Event]:
+    """Return the events without duplicates. Raise INVALID_PARAMETER_VALUE for an action that an entity doesn't have."""
+    for requested in events:
+        entity, action = requested.event
         actions = actions_of(entity)
         if action not in actions:
             raise invalid(f"Invalid action '{action}' for entity '{entity}'. Valid actions are: {actions}")
-    return sorted({one.event for one in asked})
+    return sorted({requested.event for requested in events})

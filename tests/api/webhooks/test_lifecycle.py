@@ -1,4 +1,4 @@
-"""Webhooks' endpoints where MLflow can't be asked the same: secrets, columns' limits, lists in pages."""
+"""Managing webhooks, where tests/compat can't compare with MLflow: secrets, column limits, pages."""
 
 import json
 from dataclasses import replace
@@ -10,9 +10,9 @@ from tests.servers.databases import WEBHOOK_KEY
 
 from railtrack.config.settings import Settings
 from railtrack.db import Db
-from railtrack.webhooks.secret import Vault
+from railtrack.webhooks.encryption import SecretCipher
 
-ONE: dict[str, Any] = {
+WEBHOOK: dict[str, Any] = {
     "name": "hook",
     "url": "https://8.8.8.8/",
     "events": [{"entity": "REGISTERED_MODEL", "action": "CREATED"}],
@@ -20,17 +20,17 @@ ONE: dict[str, Any] = {
 
 
 async def create(client: Client, **more: Any) -> str:
-    answer = await client.ok("POST", "webhooks", {**ONE, **more})
+    answer = await client.ok("POST", "webhooks", {**WEBHOOK, **more})
     webhook_id: str = answer["webhook"]["webhook_id"]
     return webhook_id
 
 
-async def kept_secret(db: Db, webhook_id: str) -> str:
-    sealed = await db.fetch_value("SELECT secret FROM webhooks WHERE webhook_id = $1", webhook_id)
-    return Vault(WEBHOOK_KEY).open(sealed)
+async def stored_secret(db: Db, webhook_id: str) -> str:
+    encrypted = await db.fetch_value("SELECT secret FROM webhooks WHERE webhook_id = $1", webhook_id)
+    return SecretCipher(WEBHOOK_KEY).decrypt(encrypted)
 
 
-async def test_a_secret_is_kept_sealed_and_never_told(client: Client, db: Db) -> None:
+async def test_a_secret_is_stored_encrypted_and_never_returned(client: Client, db: Db) -> None:
     webhook_id = await create(client, secret="s3cret")
     answers = [
         await client.get("webhooks"),
@@ -39,61 +39,63 @@ async def test_a_secret_is_kept_sealed_and_never_told(client: Client, db: Db) ->
     ]
     assert not [answer for answer in answers if "secret" in answer.text or "s3cret" in answer.text]
     assert "s3cret" not in str(await db.fetch_value("SELECT secret FROM webhooks"))
-    assert await kept_secret(db, webhook_id) == "s3cret"
+    assert await stored_secret(db, webhook_id) == "s3cret"
 
 
-async def test_a_secret_can_be_changed_and_taken_away(client: Client, db: Db) -> None:
+async def test_a_secret_can_be_replaced_and_deleted(client: Client, db: Db) -> None:
     webhook_id = await create(client, secret="old")
     for change, secret in (({"secret": "new"}, "new"), ({"name": "x"}, "new"), ({"secret": ""}, "")):
         await client.ok("PATCH", f"webhooks/{webhook_id}", change)
-        assert await kept_secret(db, webhook_id) == secret
+        assert await stored_secret(db, webhook_id) == secret
 
 
-async def test_without_a_key_there_are_webhooks_but_no_secrets(db: Db, settings: Settings) -> None:
+async def test_webhooks_work_without_a_key_but_secrets_are_rejected(db: Db, settings: Settings) -> None:
     async with running_app(replace(settings, webhooks=replace(settings.webhooks, secret_key=""))) as client:
         await create(client)
         assert_invalid(
-            await client.post("webhooks", {**ONE, "secret": "s3cret"}), "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"
+            await client.post("webhooks", {**WEBHOOK, "secret": "s3cret"}), "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"
         )
         assert len((await client.ok("GET", "webhooks"))["webhooks"]) == 1
 
 
-async def test_one_that_another_key_has_sealed_is_still_listed(db: Db, client: Client, settings: Settings) -> None:
+async def test_a_webhook_whose_secret_has_another_key_is_still_listed(
+    db: Db, client: Client, settings: Settings
+) -> None:
     webhook_id = await create(client, secret="s3cret")
     async with running_app(replace(settings, webhooks=replace(settings.webhooks, secret_key=""))) as other:
         assert (await other.ok("GET", "webhooks"))["webhooks"][0]["webhook_id"] == webhook_id
 
 
-async def test_what_the_columns_cannot_hold_is_refused(client: Client) -> None:
+async def test_values_too_long_for_their_columns_are_rejected(client: Client) -> None:
     for field, value in (
         ("url", "https://8.8.8.8/" + "x" * 485),
         ("description", "x" * 1001),
         ("secret", "x" * 1000),
     ):
-        assert_invalid(await client.post("webhooks", {**ONE, field: value}), f"'{field}'")
+        assert_invalid(await client.post("webhooks", {**WEBHOOK, field: value}), f"'{field}'")
     webhook_id = await create(client, url="https://8.8.8.8/" + "x" * 484, description="x" * 1000)
     assert_invalid(await client.send("PATCH", f"webhooks/{webhook_id}", json={"description": "x" * 1001}), "of 1000")
 
 
-async def test_an_event_asked_for_twice_is_one(client: Client) -> None:
-    webhook_id = await create(client, events=ONE["events"] * 2)
-    assert (await client.ok("GET", f"webhooks/{webhook_id}"))["webhook"]["events"] == ONE["events"]
+async def test_a_duplicate_event_is_stored_once(client: Client) -> None:
+    webhook_id = await create(client, events=WEBHOOK["events"] * 2)
+    assert (await client.ok("GET", f"webhooks/{webhook_id}"))["webhook"]["events"] == WEBHOOK["events"]
 
 
-async def test_pages_hold_every_webhook_once(client: Client) -> None:
-    made = [await create(client, name=f"hook-{number}") for number in range(7)]
-    found: list[str] = []
+async def test_pages_contain_every_webhook_once(client: Client) -> None:
+    created = [await create(client, name=f"hook-{number}") for number in range(7)]
+    listed: list[str] = []
     query: dict[str, Any] = {"max_results": 3}
     while True:
         page = await client.ok("GET", "webhooks", query=query)
-        found += [one["webhook_id"] for one in page["webhooks"]]
+        listed += [webhook["webhook_id"] for webhook in page["webhooks"]]
         if "next_page_token" not in page:
             break
         query["page_token"] = page["next_page_token"]
-    assert sorted(found) == sorted(made)
+    assert sorted(listed) == sorted(created)
 
 
-async def test_deleting_one_takes_what_waits_for_it_along(client: Client, db: Db) -> None:
+async def test_deleting_a_webhook_deletes_its_queued_deliveries(client: Client, db: Db) -> None:
     webhook_id, other = await create(client), await create(client)
     async with db.write() as tx:
         for number, one in enumerate((webhook_id, other)):

@@ -1,4 +1,4 @@
-"""The trial of a webhook: the example that is sent, and how its answer is told. Held to what MLflow 3.17.2 did."""
+"""Test deliveries: the example payload that is sent, and the result. Expectations are observed on MLflow 3.17.2."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -10,7 +10,7 @@ from tests.client import Client, running_app
 from tests.servers.processes import free_port, until
 from tests.servers.webhook_receiver import Receiver, Reply, receiving
 
-from railtrack.api.webhooks.send_test import AT_ONCE
+from railtrack.api.webhooks.send_test import CONCURRENT_TESTS
 from railtrack.config.settings import Settings
 from railtrack.db import Db
 
@@ -23,7 +23,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 async def sender(db: Db, settings: Settings) -> AsyncIterator[Client]:
-    """A client of an application that may send to this machine."""
+    """Yield a client of an application that may send to private addresses."""
     async with running_app(
         replace(settings, webhooks=replace(settings.webhooks, allowed_schemes=("http",), allow_private_ips=True))
     ) as client:
@@ -31,27 +31,27 @@ async def sender(db: Db, settings: Settings) -> AsyncIterator[Client]:
 
 
 async def create(client: Client, url: str, *events: tuple[str, str], **more: Any) -> str:
-    asked = [{"entity": entity, "action": action} for entity, action in events or [("REGISTERED_MODEL", "CREATED")]]
-    answer = await client.ok("POST", "webhooks", {"name": "hook", "url": url, "events": asked, **more})
+    requested = [{"entity": entity, "action": action} for entity, action in events or [("REGISTERED_MODEL", "CREATED")]]
+    answer = await client.ok("POST", "webhooks", {"name": "hook", "url": url, "events": requested, **more})
     return f"webhooks/{answer['webhook']['webhook_id']}/test"
 
 
-async def tried(client: Client, path: str, body: Any = None) -> Any:
+async def run_test(client: Client, path: str, body: Any = None) -> Any:
     return (await client.ok("POST", path, body or {}))["result"]
 
 
-async def test_an_example_is_sent_and_the_answer_told(sender: Client, receiver: Receiver) -> None:
+async def test_an_example_is_sent_and_the_response_returned(sender: Client, receiver: Receiver) -> None:
     path = await create(sender, receiver.url, secret="shh", status="DISABLED")
-    assert await tried(sender, path) == {"success": True, "response_status": 200, "response_body": "thanks"}
-    got = receiver.next()
-    assert got.json["entity"] == "registered_model"
-    assert got.json["action"] == "created"
-    assert got.json["data"] == {
+    assert await run_test(sender, path) == {"success": True, "response_status": 200, "response_body": "thanks"}
+    received = receiver.next()
+    assert received.json["entity"] == "registered_model"
+    assert received.json["action"] == "created"
+    assert received.json["data"] == {
         "name": "example_model",
         "tags": {"example_key": "example_value"},
         "description": "An example registered model",
     }
-    assert got.headers["x-mlflow-signature"].startswith("v1,")
+    assert received.headers["x-mlflow-signature"].startswith("v1,")
 
 
 @pytest.mark.parametrize(
@@ -63,62 +63,62 @@ async def test_an_example_is_sent_and_the_answer_told(sender: Client, receiver: 
         ("MODEL_VERSION_ALIAS", "DELETED", {"alias": "example_alias"}),
     ],
 )
-async def test_any_event_can_be_tried(
+async def test_any_event_can_be_tested(
     sender: Client, receiver: Receiver, entity: str, action: str, data: dict[str, str]
 ) -> None:
     path = await create(sender, receiver.url)
-    assert (await tried(sender, path, {"event": {"entity": entity, "action": action}}))["success"]
-    got = receiver.next().json
-    assert (got["entity"], got["action"]) == (entity.lower(), action.lower())
-    assert got["data"] == {"name": "example_model", **data}
+    assert (await run_test(sender, path, {"event": {"entity": entity, "action": action}}))["success"]
+    received = receiver.next().json
+    assert (received["entity"], received["action"]) == (entity.lower(), action.lower())
+    assert received["data"] == {"name": "example_model", **data}
 
 
-async def test_the_first_event_is_tried_when_none_is_named(sender: Client, receiver: Receiver) -> None:
+async def test_the_first_event_is_the_default(sender: Client, receiver: Receiver) -> None:
     path = await create(sender, receiver.url, ("PROMPT", "CREATED"), ("MODEL_VERSION", "CREATED"))
-    await tried(sender, path)
+    await run_test(sender, path)
     assert receiver.next().json["entity"] == "model_version"
 
 
-async def test_a_refusal_is_told_and_not_tried_again(sender: Client, receiver: Receiver) -> None:
-    receiver.replies = [Reply(500, b"ill")]
+async def test_an_error_of_the_receiver_is_returned_and_not_retried(sender: Client, receiver: Receiver) -> None:
+    receiver.replies = [Reply(500, b"broken")]
     path = await create(sender, receiver.url)
-    assert await tried(sender, path) == {
+    assert await run_test(sender, path) == {
         "success": False,
         "response_status": 500,
-        "response_body": "ill",
-        "error_message": "The receiver answered 500.",
+        "response_body": "broken",
+        "error_message": "The receiver returned status 500.",
     }
     receiver.next()
     assert receiver.received.empty()
 
 
-async def test_an_empty_answer_is_one(sender: Client, receiver: Receiver) -> None:
+async def test_an_empty_response_is_a_success(sender: Client, receiver: Receiver) -> None:
     receiver.replies = [Reply(204, b"")]
     path = await create(sender, receiver.url)
-    assert await tried(sender, path) == {"success": True, "response_status": 204, "response_body": ""}
+    assert await run_test(sender, path) == {"success": True, "response_status": 204, "response_body": ""}
 
 
-async def test_that_there_is_no_answer_is_told(sender: Client) -> None:
-    result = await tried(sender, await create(sender, f"http://127.0.0.1:{free_port()}"))
+async def test_a_failed_connection_is_reported(sender: Client) -> None:
+    result = await run_test(sender, await create(sender, f"http://127.0.0.1:{free_port()}"))
     assert set(result) == {"success", "error_message"}
     assert not result["success"]
     assert result["error_message"].startswith("Failed to test webhook: ")
 
 
-async def test_only_a_few_are_tried_at_once(sender: Client, receiver: Receiver) -> None:
+async def test_the_number_of_concurrent_tests_is_limited(sender: Client, receiver: Receiver) -> None:
     receiver.replies = [Reply(held=True)]
     path = await create(sender, receiver.url)
-    trials = [asyncio.create_task(sender.post(path, {})) for _ in range(AT_ONCE + 2)]
-    await until(lambda: sum(trial.done() for trial in trials) == 2)
+    tests = [asyncio.create_task(sender.post(path, {})) for _ in range(CONCURRENT_TESTS + 2)]
+    await until(lambda: sum(test.done() for test in tests) == 2)
     receiver.release()
-    assert sorted([(await trial).status for trial in trials]) == [200] * AT_ONCE + [429] * 2
+    assert sorted([(await test).status for test in tests]) == [200] * CONCURRENT_TESTS + [429] * 2
     receiver.replies = [Reply()]
-    assert (await tried(sender, path))["success"]
+    assert (await run_test(sender, path))["success"]
 
 
-async def test_a_url_that_leads_to_a_private_address_by_now_is_not_asked(
+async def test_a_url_that_is_no_longer_allowed_gets_no_request(
     sender: Client, client: Client, receiver: Receiver
 ) -> None:
-    result = await tried(client, await create(sender, receiver.url))
+    result = await run_test(client, await create(sender, receiver.url))
     assert result["error_message"].startswith("Failed to test webhook: Invalid webhook URL scheme")
     assert receiver.received.empty()
