@@ -1,0 +1,275 @@
+"""Names and texts use the field's standard terms: the avoid list, one meaning per class name, one declaration per
+setting.
+"""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from railtrack.config.lookup import declared_settings
+from railtrack.config.settings import SETTINGS, Settings
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "railtrack"
+MODULES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "tools").glob("*.py"), ROOT / "build_ui.py"])
+
+AVOIDED_IN_NAMES = {
+    "anew": "again",
+    "best": "top_values",
+    "cells": "shared memory",
+    "climbs": "has_traversal",
+    "mend": "fix",
+    "mends": "fixes",
+    "outgoing": "http_client",
+    "passing": "transient or retryable",
+    "pasted": "sanitize",
+    "pick": "per_dialect",
+    "place": "location, field_path, sort_key or index",
+    "places": "locations or indexes",
+    "refusal": "rejection or validation error",
+    "refusals": "rejections or validation errors",
+    "refuse": "reject",
+    "refused": "rejected",
+    "refuses": "rejects",
+    "said": "message",
+    "say": "report, log or message",
+    "says": "report, log or message",
+    "settled": "retry_on_conflict",
+    "tell": "report, log or warn",
+    "tells": "report, log or warn",
+    "told": "message or description",
+    "trial": "probe or test delivery",
+    "trouble": "error, failure or issue",
+    "troubles": "errors, failures or issues",
+    "weigh": "cost",
+    "weight": "cost",
+    "whoever": "the caller",
+    "words": "message or description",
+}
+"""Words that no identifier or module name contains, and what to use instead."""
+
+AVOIDED_CLASSES = {"Answer": "Response", "Cells": "SharedMemory", "Counts": "Counters", "Found": "Resolved..."}
+
+AVOIDED_IN_TEXTS = {
+    r"anew": "again",
+    r"by our own hand|of ours|of its own": "custom, internal or own",
+    r"given up": "timed out",
+    r"is none|are none": "an invalid ...",
+    r"looked after": "maintained",
+    r"mends?|mended": "fix",
+    r"of late": "recently",
+    r"passed over": "ignored",
+    r"refus(?:e|es|ed|al|als|ing)": "reject, or the condition that failed",
+    r"tells?|told": "report, log or show",
+    r"sa(?:y|ys|id)": "report, or quote the message",
+    r"seen to its end": "completed",
+    r"troubles?": "error, failure or issue",
+    r"whoever": "the caller",
+}
+"""Patterns that no string literal of the code contains, and what to use instead."""
+
+DECLARATIONS = "src/railtrack/config/settings.py"
+MOST_REPEATED = 2
+"""Members of another class that may be named as settings are, such as `host` and `port` of an address."""
+
+TODO = {
+    "src/railtrack/api/artifacts/files.py",
+    "src/railtrack/api/artifacts/presigned.py",
+    "src/railtrack/api/artifacts/queries.py",
+    "src/railtrack/api/metrics/history.py",
+    "src/railtrack/api/metrics/samples.py",
+    "src/railtrack/api/runs/create_group.py",
+    "src/railtrack/api/runs/log.py",
+    "src/railtrack/api/runs/log_group.py",
+    "src/railtrack/api/runs/search_fields.py",
+    "src/railtrack/api/server/info.py",
+    "src/railtrack/api/traces/search.py",
+    "src/railtrack/api/ui/pages.py",
+    "src/railtrack/api/webhooks/send_test.py",
+    "src/railtrack/artifacts/__init__.py",
+    "src/railtrack/artifacts/local.py",
+    "src/railtrack/artifacts/paths.py",
+    "src/railtrack/artifacts/s3/client.py",
+    "src/railtrack/artifacts/s3/factory.py",
+    "src/railtrack/artifacts/s3/probe.py",
+    "src/railtrack/artifacts/s3/roles.py",
+    "src/railtrack/artifacts/s3/store.py",
+    "src/railtrack/artifacts/s3/temporary_credentials.py",
+    "src/railtrack/artifacts/s3/upload.py",
+    "src/railtrack/checks/__init__.py",
+    "src/railtrack/checks/artifact_trip.py",
+    "src/railtrack/checks/artifacts.py",
+    "src/railtrack/checks/client.py",
+    "src/railtrack/checks/database.py",
+    "src/railtrack/checks/deployed.py",
+    "src/railtrack/checks/folders.py",
+    "src/railtrack/checks/machine.py",
+    "src/railtrack/checks/postgres.py",
+    "src/railtrack/checks/start.py",
+    "src/railtrack/cli/server.py",
+    "src/railtrack/config/lookup.py",
+    "src/railtrack/config/parsers.py",
+    "src/railtrack/db/__init__.py",
+    "src/railtrack/db/group_commit.py",
+    "src/railtrack/db/open.py",
+    "src/railtrack/db/postgres.py",
+    "src/railtrack/db/url.py",
+    "src/railtrack/http_client/client.py",
+    "src/railtrack/http_server/connection.py",
+    "src/railtrack/http_server/exchange.py",
+    "src/railtrack/http_server/request_head.py",
+    "src/railtrack/http_server/response_head.py",
+    "src/railtrack/logs/throttle.py",
+    "src/railtrack/mlflow/artifact_location.py",
+    "src/railtrack/mlflow/validation.py",
+    "src/railtrack/prometheus/counters.py",
+    "src/railtrack/prometheus/exposition.py",
+    "src/railtrack/prometheus/shared_memory.py",
+    "src/railtrack/search/fields.py",
+    "src/railtrack/search/parser.py",
+    "src/railtrack/search/sql.py",
+    "src/railtrack/search/top_values.py",
+    "src/railtrack/webhooks/delivery.py",
+    "src/railtrack/webhooks/sending.py",
+    "src/railtrack/wire/dispatch.py",
+    "src/railtrack/wire/forwarded.py",
+    "src/railtrack/wire/graphql.py",
+    "src/railtrack/wire/paged.py",
+    "src/railtrack/wire/protobuf_json.py",
+    "src/railtrack/wire/request.py",
+    "tools/write_docs.py",
+}
+"""Files that still have avoided words."""
+
+SAME_CONCEPT = {
+    "_Connection": "the engines' halves of one concept",
+}
+"""Class names that more than one module defines, with the reason."""
+
+
+TODO_CLASSES = {"Answer", "Connection", "Entity", "Entry", "FileInfo", "Metric", "Status", "Worker"}
+"""Class names that still stand for two concepts."""
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    """Yield each module's path and syntax tree."""
+    for path in MODULES:
+        yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+
+
+def words_of(name: str) -> set[str]:
+    """Return the words of a name in snake_case or CamelCase."""
+    return set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()))
+
+
+def identifiers(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that a module gives to classes, functions, arguments, variables and attributes."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name
+            case ast.arg(arg=name) | ast.alias(asname=str(name)):
+                yield name
+
+
+def texts(tree: ast.Module) -> Iterator[str]:
+    """Yield the string literals of a module except its docstrings."""
+    docstrings = {
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings:
+            yield node.value
+
+
+def class_definitions() -> dict[str, list[str]]:
+    """Return the files that define each class name."""
+    definitions = defaultdict(list)
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                definitions[node.name].append(path)
+    return definitions
+
+
+def avoided_names(path: str, tree: ast.Module) -> set[str]:
+    names = {Path(path).stem, *identifiers(tree)}
+    return {name for name in names if words_of(name) & AVOIDED_IN_NAMES.keys() or name in AVOIDED_CLASSES}
+
+
+def avoided_texts(tree: ast.Module) -> list[str]:
+    avoided = re.compile(rf"\b(?:{'|'.join(AVOIDED_IN_TEXTS)})\b", re.IGNORECASE)
+    return [text for text in texts(tree) if avoided.search(text)]
+
+
+def test_no_name_contains_an_avoided_word() -> None:
+    found = {path: names for path, tree in trees() if path not in TODO and (names := avoided_names(path, tree))}
+    assert not found
+
+
+def test_no_text_contains_an_avoided_word() -> None:
+    found = {path: lines for path, tree in trees() if path not in TODO and (lines := avoided_texts(tree))}
+    assert not found
+
+
+def test_a_class_name_stands_for_one_concept() -> None:
+    repeated = {name: paths for name, paths in class_definitions().items() if len(paths) > 1}
+    assert not {name: paths for name, paths in repeated.items() if name not in SAME_CONCEPT.keys() | TODO_CLASSES}
+    assert repeated.keys() >= SAME_CONCEPT.keys(), "an exception that is no longer needed"
+
+
+@pytest.mark.parametrize(
+    ("source", "names", "lines"),
+    [
+        ("def refuse_large(): ...", {"refuse_large"}, []),
+        ("class TroubleLog: ...", {"TroubleLog"}, []),
+        ("self.told = 1", {"told"}, []),
+        ("lambda weight: 1", {"weight"}, []),
+        ("raise ValueError(f'{x} has a port that is none')", set(), [" has a port that is none"]),
+        ("log.error('The store refuses it')", set(), ["The store refuses it"]),
+        ("def replace(): 'Docstrings may say it.'", set(), []),
+    ],
+)
+def test_the_checks_find_avoided_words(source: str, names: set[str], lines: list[str]) -> None:
+    tree = ast.parse(source)
+    assert (avoided_names("module.py", tree), avoided_texts(tree)) == (names, lines)
+
+
+def test_each_setting_is_declared_once() -> None:
+    paths = [one.path for one in SETTINGS]
+    names = [name for one in SETTINGS for name in (*one.variables, *one.flags)]
+    assert list(declared_settings(Settings)) == list(SETTINGS)
+    assert len(set(paths)) == len(paths)
+    assert len(set(names)) == len(names)
+
+
+def test_no_other_class_repeats_the_settings_fields() -> None:
+    """Code that reads settings takes a settings dataclass, not a protocol or copy of one."""
+    names = {one.path.replace(".", "_") for one in SETTINGS} | {one.path.rpartition(".")[2] for one in SETTINGS}
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and path != DECLARATIONS:
+                repeated = members_of(node) & names
+                assert len(repeated) <= MOST_REPEATED, f"{path}: {node.name} repeats the settings {repeated}"
+
+
+def members_of(node: ast.ClassDef) -> set[str]:
+    """Return the names of a class's annotated attributes and methods, which include properties."""
+    return {
+        str(getattr(member, "name", None) or getattr(getattr(member, "target", None), "id", None))
+        for member in node.body
+        if isinstance(member, ast.FunctionDef | ast.AnnAssign)
+    }
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    readers = re.compile(r"\bos\.environ|\bgetenv\b")
+    assert {str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.py") if readers.search(path.read_text())} == {
+        DECLARATIONS
+    }
