@@ -157,11 +157,12 @@ GET_RUN = """query GetRun($data: MlflowGetRunInput!) { mlflowGetRun(input: $data
  modelVersions { status version name source }
  data { metrics { key value step timestamp } params { key value } tags { key value } }
  inputs { datasetInputs { dataset { digest name } } modelInputs { modelId } } outputs { modelOutputs { modelId } }
-} } }""".replace("\n", "")
+} } }""".replace("\n", "").replace(" }", " __typename }")
 GET_EXPERIMENT = """query MlflowGetExperimentQuery($input: MlflowGetExperimentInput!) {
  mlflowGetExperiment(input: $input) { apiError { code message } experiment {
  artifactLocation creationTime experimentId lastUpdateTime lifecycleStage name tags { key value }
- } } }""".replace("\n", "")
+ } } }""".replace("\n", "").replace(" }", " __typename }")
+"""The browser's GraphQL client adds `__typename` to every object."""
 
 
 def run_page(_url: str) -> list[Request]:

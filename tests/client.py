@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes, urlencode
 
 from railtrack.app import App
+from railtrack.auth import Policy
 from railtrack.config.settings import Settings
 
 API = "/api/2.0/mlflow/"
@@ -121,9 +122,9 @@ async def _exchange(
 
 
 @contextlib.asynccontextmanager
-async def running_app(settings: Settings) -> AsyncIterator[Client]:
+async def running_app(settings: Settings, policy: Policy | None = None) -> AsyncIterator[Client]:
     """The application with these settings, open as a worker has it."""
-    app = App(settings)
+    app = App(settings, policy)
     app.open()
     try:
         yield Client(app)

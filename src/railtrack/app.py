@@ -12,6 +12,7 @@ from railtrack.api import endpoints
 from railtrack.api.runs.create_group import create_runs
 from railtrack.api.runs.log_group import write_entries
 from railtrack.artifacts import ArtifactStores
+from railtrack.auth import Policy
 from railtrack.config.settings import Settings
 from railtrack.context import Context
 from railtrack.db import Db
@@ -39,8 +40,9 @@ PUBLISHED_EVERY_S = 1.0
 class App:
     """The ASGI application of one process. What holds threads or sockets opens on first use, after the fork."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, policy: Policy | None = None) -> None:
         self._settings = settings
+        self._policy = policy
         routes = endpoints()
         prefix = settings.server.static_prefix
         self._routes = Routes.of(routes, prefix)
@@ -89,7 +91,9 @@ class App:
         webhooks.start()
 
         def make_context(http: HttpRequest, route: Route) -> Context:
-            return Context(db, log_writes, run_creations, self._artifacts, webhooks, self._settings, http, counts)
+            return Context(
+                db, log_writes, run_creations, self._artifacts, webhooks, self._settings, http, counts, self._policy
+            )
 
         counts = self._count(db, log_writes, slot)
         watches: list[Watch] = [counts] if counts else []

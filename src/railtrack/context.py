@@ -1,10 +1,11 @@
-"""What a handler may use: the database, the artifact stores, the webhooks, the settings, and the request as it came."""
+"""What a handler may use: the database, the artifact stores, the webhooks, the settings and the HTTP request."""
 
 from typing import Any
 
 import msgspec
 
 from railtrack.artifacts import ArtifactStores
+from railtrack.auth import Policy
 from railtrack.config.settings import Settings
 from railtrack.db import Db
 from railtrack.db.group_commit import GroupCommit
@@ -14,8 +15,8 @@ from railtrack.wire.request import HttpRequest
 
 
 class Context(msgspec.Struct, frozen=True):
-    """Made anew for every request. `log_writes` and `run_creations` commit what many requests write at once; `counts`:
-    None unless a setting asks for metrics."""
+    """Created for every request. `log_writes` and `run_creations` commit the writes of many requests at once. `counts`
+    is None unless a setting asks for metrics, `policy` is None on a server that is open to everyone."""
 
     db: Db
     log_writes: GroupCommit[Any]
@@ -25,3 +26,4 @@ class Context(msgspec.Struct, frozen=True):
     settings: Settings
     http: HttpRequest
     counts: WorkerCounts | None = None
+    policy: Policy | None = None

@@ -1,10 +1,11 @@
-"""What a route demands of its caller: a permission on a target. Every endpoint names one, or the server does not start.
+"""The access that a route requires, and the interface of the policy that decides who has it.
 
-Deciding who the caller is and what they may do comes with the login; until then the server is open and says so.
+Every endpoint declares its access, or the server does not start. There is no login yet, so a server has no policy and
+is open to everyone.
 """
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 
 class Permission(Enum):
@@ -20,6 +21,11 @@ class Access(NamedTuple):
 
     permission: Permission
     target: str = ""
+
+
+class Policy(Protocol):
+    async def check(self, access: Access, context: Any, request: Any) -> None:
+        """Raise PERMISSION_DENIED unless the caller has this access to what the request names."""
 
 
 PUBLIC = Access(Permission.NONE)

@@ -36,7 +36,7 @@ async def _check_postgres(url: DatabaseUrl, settings: Settings) -> list[Finding]
     try:
         await wait_for_database(db, url, 0)
         # A pooler that nobody told of is noticed by a statement that got lost.
-        found = await retry_on_conflict(lambda: check_server(db, settings))
+        found = await retry_on_conflict(check_server, db, settings)
         reached = address if address.status == "ok" else ok(ADDRESS, url.masked)
         return [reached, *found, await _schema(db, url)]
     except StartError as error:

@@ -6,7 +6,6 @@ Knows nothing of what is written; the writing function comes from the resource (
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from railtrack.db import Db
@@ -100,7 +99,7 @@ class GroupCommit(Generic[E]):
 
     async def _write_group(self, group: list[_Waiting[E]]) -> None:
         try:
-            refusals = await retry_on_conflict(partial(self._write, self._db, [waiting.entry for waiting in group]))
+            refusals = await retry_on_conflict(self._write, self._db, [waiting.entry for waiting in group])
         except ApiError as error:
             if len(group) > 1 and not error.is_transient:
                 # One of them holds what the database does not take; alone, each fails or succeeds for itself.

@@ -6,14 +6,14 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
-from typing import Any, Protocol
+from typing import Protocol
 
-from railtrack.db.retry import retry_on_conflict
 from railtrack.errors import ApiError
+from railtrack.wire.call import CallContext, call
 from railtrack.wire.compression import compress, is_worth_it
 from railtrack.wire.csrf import BrowserGuard
 from railtrack.wire.request import ClientGone, HttpRequest, Receive, Scope
-from railtrack.wire.response import Header, Reply, Send, error_reply, send_reply, to_raw
+from railtrack.wire.response import Header, Raw, Send, Stream, error_reply, send_reply, to_raw
 from railtrack.wire.routing import Route, Routes
 
 log = logging.getLogger("railtrack")
@@ -27,7 +27,7 @@ SECURITY_HEADERS: tuple[Header, ...] = (
 )
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-MakeContext = Callable[[HttpRequest, Route], Any]
+MakeContext = Callable[[HttpRequest, Route], CallContext]
 
 
 class Watch(Protocol):
@@ -69,7 +69,7 @@ class Dispatcher:
 
     async def _serve(self, http: HttpRequest, request_id: str, send: Send) -> None:
         try:
-            reply = to_raw(await self._answer(http, request_id))
+            reply = await self._answer(http, request_id)
             if is_worth_it(reply):
                 reply = await compress(http, reply)
             headers = (*SECURITY_HEADERS, (b"x-request-id", request_id.encode()))
@@ -79,15 +79,13 @@ class Dispatcher:
         finally:
             http.release()
 
-    async def _answer(self, http: HttpRequest, request_id: str) -> Reply:
+    async def _answer(self, http: HttpRequest, request_id: str) -> Raw | Stream:
         try:
             self._guard.check(http)
             route = http.route = self._routes.find(http)
             context = self._make_context(http, route)
-            if route.decoder is None:
-                return await route.handler(context, http)
-            request = await route.decoder.decode(http)
-            return await retry_on_conflict(lambda: route.handler(context, request))
+            request = http if route.decoder is None else await route.decoder.decode(http)
+            return to_raw(await call(route, context, request))
         except ApiError as error:
             if error.is_transient or error.status >= 500:
                 self._log_refusal(request_id, error)

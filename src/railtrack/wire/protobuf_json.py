@@ -149,7 +149,7 @@ def _scalar(kind: inspect.Type) -> Callable[[Any], Any]:
         case inspect.EnumType(cls=cls):
             return lambda value: _enum(cls, value)
         case inspect.AnyType():
-            return lambda value: value
+            return _any
     raise TypeError(f"no JSON rule for {kind}")
 
 
@@ -161,6 +161,20 @@ def _text(value: Any) -> str:
             value.encode()
         except UnicodeEncodeError:  # a lone surrogate, which JSON's \u escapes can express and UTF-8 cannot
             raise _Mismatch from None
+    return value
+
+
+def _any(value: Any) -> Any:
+    match value:
+        case str():
+            _text(value)
+        case list():
+            for item in value:
+                _any(item)
+        case dict():
+            for key, item in value.items():
+                _text(key)
+                _any(item)
     return value
 
 

@@ -1,5 +1,6 @@
 """POST /graphql: the UI's two queries as it sends them, and what is refused."""
 
+import math
 import subprocess
 import sys
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from tests.client import Client
 
-from railtrack.api.graphql.execute import ITEMS_SHOWN, POINTS_SHOWN, SAMPLE_LIMIT
+from railtrack.api.graphql.execute import PAGE_LIMIT, POINTS_LIMIT, RUN_POINTS_LIMIT
 from railtrack.db import Db
 
 GET_EXPERIMENT = """
@@ -327,7 +328,7 @@ def test_a_process_without_queries_does_not_load_the_library() -> None:
 
 async def test_a_page_of_runs_is_short_whatever_is_asked_for_and_its_token_leads_on(client: Client) -> None:
     experiment_id = (await client.ok("POST", "experiments/create", {"name": "many"}))["experiment_id"]
-    for number in range(ITEMS_SHOWN + 5):
+    for number in range(PAGE_LIMIT + 5):
         await client.ok("POST", "runs/create", {"experiment_id": experiment_id, "run_name": f"run {number}"})
     query = (
         "query ($data: MlflowSearchRunsInput) "
@@ -337,12 +338,12 @@ async def test_a_page_of_runs_is_short_whatever_is_asked_for_and_its_token_leads
     asked: dict[str, Any] = {"experimentIds": [experiment_id], "maxResults": 50_000}
     while True:
         page = (await ask(client, query, {"data": asked}))[0]["mlflowSearchRuns"]
-        assert len(page["runs"]) <= ITEMS_SHOWN
+        assert len(page["runs"]) <= PAGE_LIMIT
         names += [one["info"]["runName"] for one in page["runs"]]
         if not page["nextPageToken"]:
             break
         asked["pageToken"] = page["nextPageToken"]
-    assert len(set(names)) == len(names) == ITEMS_SHOWN + 5
+    assert len(set(names)) == len(names) == PAGE_LIMIT + 5
 
 
 async def test_sampled_points_are_bounded_over_all_runs(client: Client, db: Db) -> None:
@@ -356,20 +357,37 @@ async def test_sampled_points_are_bounded_over_all_runs(client: Client, db: Db) 
         "query ($data: MlflowGetMetricHistoryBulkIntervalInput) "
         "{ mlflowGetMetricHistoryBulkInterval(input: $data) { metrics { step } } }"
     )
-    for runs, points in ((1, SAMPLE_LIMIT), (100, POINTS_SHOWN // 100)):
+    for runs, points in ((1, RUN_POINTS_LIMIT), (100, POINTS_LIMIT // 100)):
         asked = {"runIds": [run_id] + ["nobody"] * (runs - 1), "metricKey": "loss"}
         data, _ = await ask(client, query, {"data": asked})
         assert len(data["mlflowGetMetricHistoryBulkInterval"]["metrics"]) == points
 
 
-@pytest.mark.parametrize("most", ["many", "1.5", "", "9" * 30])
-async def test_a_number_that_is_none_is_refused_as_rest_refuses_it(client: Client, most: str) -> None:
+@pytest.mark.parametrize(
+    ("max_results", "is_valid"),
+    [
+        ("many", False),
+        ("1.5", False),
+        ("", False),
+        ([1], False),
+        ({"a": 1}, False),
+        (math.inf, False),
+        ("9" * 30, True),
+    ],
+)
+async def test_an_invalid_number_is_rejected_as_over_rest(client: Client, max_results: Any, is_valid: bool) -> None:
     query = (
         "query ($data: MlflowSearchModelVersionsInput) "
         "{ mlflowSearchModelVersions(input: $data) { modelVersions { name } } }"
     )
-    _, found = await ask(client, query, {"data": {"maxResults": most}})
-    assert (found is None) == (most == "9" * 30)
+    _, found = await ask(client, query, {"data": {"maxResults": max_results}})
+    assert (found is None) == is_valid
+
+
+@pytest.mark.parametrize("variables", [{"data": {"runId": "\ud800"}}, {"\ud800": 1}, {"data": [{"a": ["\ud800"]}]}])
+async def test_a_text_that_is_no_unicode_is_rejected(client: Client, variables: Any) -> None:
+    answer = await client.post("/graphql", {"query": GET_RUN, "variables": variables})
+    assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
 
 
 async def test_a_mutation_is_bounded_as_a_query_is(client: Client) -> None:

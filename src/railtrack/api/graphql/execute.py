@@ -1,43 +1,45 @@
 """POST /graphql: MLflow's schema. Its UI sends two of the queries, for its experiment and run pages.
 
-The searches and the sampled metrics are asked of the REST endpoints, which have the rules. No page of them is long in
-here: every value is shown by Python, in which time the worker does nothing else.
+Resolvers call the REST endpoints, which hold the rules and check access. Pages are shorter than over REST: the library
+completes every value in Python, and the worker serves nothing else meanwhile.
 """
 
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from railtrack.api.experiments.queries import Experiment, load_experiment
-from railtrack.api.registry.queries import NOT_DELETED, VERSION_COLUMNS, load_versions
+from railtrack.api.artifacts.queries import FileInfo, run_artifact_uri
 from railtrack.api.registry.schemas import ModelVersion
-from railtrack.api.runs.queries import load_info, load_run
-from railtrack.api.runs.schemas import RunData, RunInfo, RunInputs, RunOutputs
+from railtrack.api.runs.queries import no_such_run
+from railtrack.api.runs.schemas import RunInfo
 from railtrack.artifacts.paths import key_of
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
 from railtrack.mlflow.ids import experiment_number
+from railtrack.wire.call import call
 from railtrack.wire.protobuf_json import convert
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import Reply, Stream, to_raw
-from railtrack.wire.routing import ROUTES, endpoint
+from railtrack.wire.response import Raw, Reply, Stream
+from railtrack.wire.routing import ROUTES, Route, endpoint
 
 if TYPE_CHECKING:
-    from railtrack.wire.graphql import Engine
+    from railtrack.wire.graphql import GraphQLExecutor
 
-MODEL_VERSIONS_SHOWN = 1000
-FILES_LISTED = 1000
-ITEMS_SHOWN = 50
-"""Runs or versions on a page, whatever was asked for: a run may have thousands of metrics. A token leads on."""
-POINTS_SHOWN = 10_000
-"""Of all runs that sampled metrics are asked of."""
-SAMPLE_LIMIT = 2500
-"""Points of one run; the endpoint refuses more."""
+MODEL_VERSIONS_LIMIT = 1000
+"""Model versions of one run."""
+FILES_LIMIT = 1000
+PAGE_LIMIT = 50
+"""Runs or versions on a page, even if more are asked for: a run may have thousands of metrics."""
+POINTS_LIMIT = 10_000
+"""Sampled points over all runs of a query."""
+RUN_POINTS_LIMIT = 2500
+"""Sampled points of one run; the REST endpoint rejects more."""
 
 SCHEMA = """
 directive @component(name: String!) on QUERY | MUTATION
@@ -156,7 +158,7 @@ type MlflowListArtifactsResponse {
 }
 type MlflowFileInfo { path: String isDir: Boolean fileSize: LongString }
 """
-"""MLflow's schema but for the two fields that only its own tests use. `apiError` is always null, as it is there."""
+"""MLflow's schema without the two fields that only its own tests use. `apiError` is always null, as in MLflow."""
 
 
 class GraphQLRequest(Request):
@@ -167,16 +169,16 @@ class GraphQLRequest(Request):
 
 @endpoint("POST", "/graphql", access=SIGNED_IN)
 async def graphql(ctx: Context, req: GraphQLRequest) -> Reply:
-    """One operation; a list of them is refused as any body that is no object. Refusals are answered with 200."""
-    return await _engine().answer(ctx, req.query, req.variables, req.operation)
+    """Execute one operation. An invalid query is answered with status 200 and `errors`."""
+    return await _executor().execute(ctx, req.query, req.variables, req.operation)
 
 
 @cache
-def _engine() -> "Engine":
-    """Made with a process's first query: most processes of an API-only server never need it."""
-    from railtrack.wire.graphql import Engine
+def _executor() -> "GraphQLExecutor":
+    """Create the executor with a process's first query: a process that only serves REST never imports the library."""
+    from railtrack.wire.graphql import GraphQLExecutor
 
-    return Engine(
+    return GraphQLExecutor(
         SCHEMA,
         {
             "Query.mlflowGetExperiment": get_experiment,
@@ -189,7 +191,7 @@ def _engine() -> "Engine":
             "Mutation.mlflowSearchRuns": search_runs,
             "MlflowRunExtension.experiment": experiment_of_run,
             "MlflowRunExtension.modelVersions": model_versions_of_run,
-            "MlflowModelVersion.deploymentJobState": no_deployment_job,
+            "MlflowModelVersion.deploymentJobState": deployment_job_state,
         },
     )
 
@@ -197,124 +199,119 @@ def _engine() -> "Engine":
 Input = Mapping[str, Any] | None
 
 
-class ExperimentResponse(msgspec.Struct):
-    experiment: Experiment
+class RunExtension(Protocol):
+    """A run as runs/get and runs/search return it."""
+
+    @property
+    def info(self) -> RunInfo: ...
 
 
-async def get_experiment(ctx: Context, _source: None, input: Input = None) -> ExperimentResponse:
+async def get_experiment(ctx: Context, _source: None, input: Input = None) -> Any:
     number = experiment_number((input or {}).get("experimentId") or "")
-    return ExperimentResponse(await load_experiment(ctx.db, number))
+    return await _call(ctx, _route("GET", "experiments/get"), {"experiment_id": str(number)})
 
 
-class RunExtension(msgspec.Struct):
-    """A run as the REST API has it; its experiment and its model versions are looked up when they are asked for."""
-
-    info: RunInfo
-    data: RunData
-    inputs: RunInputs
-    outputs: RunOutputs | None
+async def get_run(ctx: Context, _source: None, input: Input = None) -> Any:
+    return await _call(ctx, _route("GET", "runs/get"), {"run_id": _run_id(input)})
 
 
-class RunResponse(msgspec.Struct):
-    run: RunExtension
-
-
-async def get_run(ctx: Context, _source: None, input: Input = None) -> RunResponse:
-    run = await load_run(ctx.db, _run_id(input))
-    return RunResponse(RunExtension(run.info, run.data, run.inputs, run.outputs))
-
-
-def _run_id(input: Input) -> str:
-    given = input or {}
-    return given.get("runId") or given.get("runUuid") or ""
-
-
-async def experiment_of_run(ctx: Context, run: RunExtension) -> Experiment:
-    return await load_experiment(ctx.db, int(run.info.experiment_id))
+async def experiment_of_run(ctx: Context, run: RunExtension) -> Any:
+    response = await _call(ctx, _route("GET", "experiments/get"), {"experiment_id": run.info.experiment_id})
+    return response.experiment
 
 
 async def model_versions_of_run(ctx: Context, run: RunExtension) -> list[ModelVersion]:
-    """The registered versions that name the run as their origin, the latest first."""
-    rows = await ctx.db.fetch(
-        f"""
-        SELECT {VERSION_COLUMNS} FROM model_versions WHERE run_id = $1 AND {NOT_DELETED}
-        ORDER BY last_updated_time DESC, name, version DESC LIMIT $2
-        """,  # noqa: S608 (texts of ours)
-        run.info.run_id,
-        MODEL_VERSIONS_SHOWN,
-    )
-    return await load_versions(ctx.db, rows)
+    """Return the model versions that were registered from the run, the last updated first."""
+    request = {"filter": f"run_id = '{run.info.run_id}'", "max_results": MODEL_VERSIONS_LIMIT}
+    response = await _call(ctx, _route("GET", "model-versions/search"), request)
+    versions: list[ModelVersion] = getattr(response, "model_versions", [])
+    return versions
 
 
-async def no_deployment_job(ctx: Context, version: Any) -> SimpleNamespace:
-    """As protobuf has an unset message: one of unset fields."""
+async def deployment_job_state(ctx: Context, version: Any) -> SimpleNamespace:
+    """Return a message with unset fields, as protobuf does for a message that is not set."""
     return SimpleNamespace()
 
 
-class FileInfo(msgspec.Struct, gc=False):
-    path: str
-    is_dir: bool
-    file_size: int
-
-
-class ListArtifactsResponse(msgspec.Struct):
+class ArtifactPage(msgspec.Struct):
     root_uri: str
     files: list[FileInfo]
     next_page_token: str | None
 
 
-async def list_artifacts(ctx: Context, _source: None, input: Input = None) -> ListArtifactsResponse:
-    given = input or {}
-    info = await load_info(ctx.db, _run_id(input))
-    uri = info.artifact_uri or ""
-    inside = key_of(given.get("path") or "")
-    store, key = ctx.artifacts.locate(uri, inside)
-    page = await store.list(key, given.get("pageToken") or None, FILES_LISTED)
-    prefix = f"{inside}/" if inside else ""
-    files = [FileInfo(f"{prefix}{name}", is_dir, size) for name, is_dir, size in page.entries]
-    return ListArtifactsResponse(uri, files, page.next_token)
+async def list_artifacts(ctx: Context, _source: None, input: Input = None) -> Any:
+    """Return a page of a folder, by the access rules of the REST endpoint, which has no pages."""
+
+    async def list_page(ctx: Context, _request: Request) -> ArtifactPage:
+        given = input or {}
+        uri = await run_artifact_uri(ctx.db, run_id)
+        inside = key_of(given.get("path") or "")
+        location = ctx.artifacts.locate(uri, inside)
+        page = await location.store.list(location.key, given.get("pageToken") or None, FILES_LIMIT)
+        prefix = f"{inside}/" if inside else ""
+        files = [FileInfo(f"{prefix}{name}", is_dir, size) for name, is_dir, size in page.entries]
+        return ArtifactPage(uri, files, page.next_token)
+
+    run_id = _run_id(input)
+    return await _call(ctx, replace(_route("GET", "artifacts/list"), handler=list_page), {"run_id": run_id})
 
 
 async def search_runs(ctx: Context, _source: None, input: Input = None) -> Any:
-    return await _by_rest(ctx, "POST", "runs/search", _bounded(input))
+    return await _call(ctx, _route("POST", "runs/search"), _page_request(input))
 
 
 async def search_model_versions(ctx: Context, _source: None, input: Input = None) -> Any:
-    return await _by_rest(ctx, "GET", "model-versions/search", _bounded(input))
+    return await _call(ctx, _route("GET", "model-versions/search"), _page_request(input))
 
 
 async def get_metric_history_bulk_interval(ctx: Context, _source: None, input: Input = None) -> Any:
-    asked = _snake_cased(input)
-    if runs := len(asked.get("run_ids") or ()):
-        most = min(SAMPLE_LIMIT, max(1, POINTS_SHOWN // runs))
-        asked["max_results"] = min(asked.get("max_results", most), most)
-    return await _by_rest(ctx, "GET", "metrics/get-history-bulk-interval", asked)
+    request = _rest_request(input)
+    if runs := len(request.get("run_ids") or ()):
+        limit = min(RUN_POINTS_LIMIT, max(1, POINTS_LIMIT // runs))
+        request["max_results"] = min(request.get("max_results", limit), limit)
+    return await _call(ctx, _route("GET", "metrics/get-history-bulk-interval"), request)
 
 
 async def search_datasets(ctx: Context, _source: None, input: Input = None) -> Any:
-    return await _by_rest(ctx, "POST", "experiments/search-datasets", _snake_cased(input))
+    return await _call(ctx, _route("POST", "experiments/search-datasets"), _rest_request(input))
 
 
-def _bounded(input: Input) -> dict[str, Any]:
-    """The request with a page of ITEMS_SHOWN at the most; a number that is wrong is left for the endpoint to refuse."""
-    asked = _snake_cased(input)
+def _run_id(input: Input) -> str:
+    run_id: str = (input or {}).get("runId") or (input or {}).get("runUuid") or ""
+    if not run_id:
+        raise no_such_run(run_id)
+    return run_id
+
+
+def _page_request(input: Input) -> dict[str, Any]:
+    """Return the request with at most PAGE_LIMIT results. An invalid number stays: the endpoint reports it."""
+    request = _rest_request(input)
     try:
-        wanted = int(asked.get("max_results", ITEMS_SHOWN))
-    except ValueError:
-        return asked
-    return asked | {"max_results": min(wanted, ITEMS_SHOWN)}
+        max_results = int(request.get("max_results", PAGE_LIMIT))
+    except (TypeError, ValueError, OverflowError):
+        return request
+    return request | {"max_results": min(max_results, PAGE_LIMIT)}
 
 
-def _snake_cased(input: Input) -> dict[str, Any]:
-    """The request's fields as REST names them; a field that is null is absent."""
-    given = (input or {}).items()
-    return {re.sub("([A-Z])", r"_\1", name).lower(): value for name, value in given if value is not None}
+def _rest_request(input: Input) -> dict[str, Any]:
+    """Return the input with REST's field names and without fields that are null."""
+    fields = (input or {}).items()
+    return {re.sub("([A-Z])", r"_\1", name).lower(): value for name, value in fields if value is not None}
 
 
-async def _by_rest(ctx: Context, method: str, path: str, request: Mapping[str, Any]) -> Any:
-    """What the endpoint of MLflow's REST API answers, its members as attributes. Raises what that raises."""
-    route = ROUTES[method, f"/ajax-api/2.0/mlflow/{path}"]
-    assert route.struct is not None, "it takes a request that is decoded for it"
-    reply = to_raw(await route.handler(ctx, convert(request, route.struct)))
-    body = b"".join([chunk async for chunk in reply.chunks]) if isinstance(reply, Stream) else reply.body
-    return json.loads(body, object_hook=lambda members: SimpleNamespace(**members))
+def _route(method: str, path: str) -> Route:
+    return ROUTES[method, f"/ajax-api/2.0/mlflow/{path}"]
+
+
+async def _call(ctx: Context, route: Route, request: Mapping[str, Any]) -> Any:
+    """Call the endpoint and return its response, whose fields are attributes. Raise the endpoint's errors."""
+    assert route.struct is not None
+    reply = await call(route, ctx, convert(request, route.struct))
+    match reply:
+        case Raw():
+            body = reply.body
+        case Stream():
+            body = b"".join([chunk async for chunk in reply.chunks])
+        case _:
+            return reply
+    return json.loads(body, object_hook=lambda fields: SimpleNamespace(**fields))
