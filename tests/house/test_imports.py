@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "db": {"clock", "errors"},
     "search": {"errors"},
     "webhooks": EDGE | {"clock", "db", "mlflow"},
-    "wire": {"auth", "db", "errors", "logs", "search"},
+    "wire": {"auth", "db", "errors", "logs"},
     "prometheus": {"errors", "wire"},
     "context": KERNEL | {"config", "errors"},
     "api": KERNEL | {"clock", "context", "errors"},

@@ -1,8 +1,8 @@
-"""What a resource lets its filters and orders name: entities, their fields, the SQL that each stands for.
+"""What filters and orders of a resource may name: entities, their fields, and the SQL of each.
 
-A resource makes one Vocabulary out of literals. All SQL comes from there; texts of a request only ever become
-parameters. In the templates `{key}` stands for the parameter of a field's name, `{test}` for a condition on its
-value, `{alias}` for the join of an order.
+A resource declares one SearchFields of literals. All SQL comes from there; texts of a request only ever become
+parameters. In templates `{key}` is the parameter that holds a field's name, `{test}` the condition on its value,
+`{alias}` the alias of an order's join.
 """
 
 from collections.abc import Mapping
@@ -16,106 +16,105 @@ LIST_COMPARATORS = ("IN", "NOT IN")
 NULL_COMPARATORS = ("IS NULL", "IS NOT NULL")
 
 
-class Values(Enum):
-    """What a field is compared with."""
+class ValueType(Enum):
+    """The type of a field, which decides what it may be compared with."""
 
     TEXT = auto()
     DOUBLE = auto()
     BIGINT = auto()
-    """A whole number that may be compared with any number."""
+    """A whole number; may be compared with any number."""
     WHOLE = auto()
-    """A whole number that is only compared with whole numbers."""
+    """A whole number; may be compared with whole numbers only."""
     ID = auto()
-    """A whole number, 32 bits, written as a string."""
+    """A whole number of 32 bits, written as a string."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A value that comparisons are about: the expression `column`, within the condition `rows`."""
+    """A value that comparisons test: the expression `column`, tested inside the template `condition`."""
 
     column: str
-    values: Values = Values.TEXT
-    rows: str = "{test}"
+    type: ValueType = ValueType.TEXT
+    condition: str = "{test}"
     is_nan: str = ""
-    """The column that says that `column` is not a number, for those that hold such."""
-    lists: bool = False
+    """The column that marks `column` as not a number, where there is one."""
+    accepts_lists: bool = False
     """Whether it may be compared with a list of strings."""
-    spellings: Mapping[str, str] = field(default_factory=dict)
-    """Other ways to write one of its texts: a name for a number."""
-    quoted: bool = False
-    """Whether a number that it is compared with may be written in quotes."""
+    synonyms: Mapping[str, str] = field(default_factory=dict)
+    """Other spellings of its texts -> the stored one: names of numbers."""
+    accepts_quoted_numbers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
-    """One expression of an ORDER BY. Rows without a value come last, whichever way it goes."""
+class SortKey:
+    """One expression of an ORDER BY. Rows without a value come last in both directions."""
 
-    column: str
-    values: Values
+    expression: str
+    type: ValueType
     descending: bool = False
     nullable: bool = False
-    fixed: bool = False
-    """Whether it goes one way even when the request asks for the other."""
+    ignores_direction: bool = False
+    """Whether the direction of the request does not apply to it."""
 
 
-class Best(NamedTuple):
-    """Templates for those of a Sort's joined rows that come first, in the order of its last term: all others are 0."""
+class TopValues(NamedTuple):
+    """Templates to search a joined order among its top values first (search/top_values.py)."""
 
-    rows: str
-    """A SELECT of them, which ends with a condition; with all columns that the terms name."""
+    select: str
+    """A SELECT of the joined rows that have a value, ending with a condition; with all columns of the sort keys."""
     join: str
-    """The join with these rows, which are then called best."""
+    """The join with these rows, which are called `top`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sort:
-    """What an order_by key stands for: the terms, over a join where they need one."""
+class SortField:
+    """What an order_by name sorts by: the keys, over a join where they need one. The last key is the value itself."""
 
-    terms: tuple[Term, ...]
+    keys: tuple[SortKey, ...]
     join: str = ""
-    best: Best | None = None
+    top_values: TopValues | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entity:
-    """What stands before the dot: a closed set of `fields` by name, or `any_field` whose name is a parameter."""
+class EntityFields:
+    """The fields of one of MLflow's entities, the part before the dot: a closed set, or any name as a parameter."""
 
     name: str
     fields: Mapping[str, Field] = field(default_factory=dict)
     any_field: Field | None = None
-    sorts: Mapping[str, Sort] = field(default_factory=dict)
-    any_sort: Sort | None = None
-    sorts_tested_rows: bool = False
-    """Whether any_sort joins the very rows that any_field tests, which it calls x."""
+    sort_fields: Mapping[str, SortField] = field(default_factory=dict)
+    any_sort_field: SortField | None = None
+    shares_joins: bool = False
+    """Whether any_sort_field joins the rows that any_field tests, under the alias x."""
     comparators: tuple[str, ...] = TEXT_COMPARATORS
-    """For fields of text; numbers have NUMBER_COMPARATORS, ids their own."""
-    bare_text: bool = False
-    """Whether a text may be written without quotes."""
+    """Of text fields; numbers have NUMBER_COMPARATORS, ids their own."""
+    accepts_unquoted_text: bool = False
 
     unknown_key: str = "Invalid attribute key '{key}' specified. Valid keys are '{valid}'"
-    unknown_sort: str = ""
-    """MLflow's words for a key that can't be ordered by, where they are not those of unknown_key."""
-    text_wanted: str = "Expected a quoted string value for attributes. Got value {value}"
-    number_wanted: str = "Expected numeric value type for numeric attribute: {key}. Found {value}"
-    bad_comparator: str = "Invalid comparator '{comparator}' not one of '{valid}'"
+    unknown_sort_key: str = ""
+    """MLflow's message for a key that cannot be ordered by, if it differs from unknown_key."""
+    text_expected: str = "Expected a quoted string value for attributes. Got value {value}"
+    number_expected: str = "Expected numeric value type for numeric attribute: {key}. Found {value}"
+    invalid_comparator: str = "Invalid comparator '{comparator}' not one of '{valid}'"
     """`{key}` is the field's name, `{valid}` the comparators as a set, `{ordered}` as a tuple."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vocabulary:
-    """All that one resource's filters and orders may say."""
+class SearchFields:
+    """All that the filters and orders of one resource may name."""
 
-    entities: Mapping[str, Entity]
-    """By each of their spellings; "" is the entity of a bare name."""
-    order: tuple[Term, ...]
-    """The order without order_by, and among the rows that it leaves equal. Its last term tells all rows apart."""
+    table: str
+    entities: Mapping[str, EntityFields]
+    """By each spelling of the entity; "" is the entity of a name without one."""
+    default_order: tuple[SortKey, ...]
+    """The order without order_by, and the order of rows that order_by leaves equal. Its last key is unique."""
 
     unknown_entity: str
-    no_null_test: str
-    """MLflow's words where IS NULL is not taken, with `{entity}`, `{key}` and `{comparator}`."""
-    no_sort: str
-    """MLflow's words where an entity can't be ordered by, with `{entity}`."""
-    stray_clauses: str = "Invalid clause(s) in filter string: {quoted}"
-    """MLflow's words for what is no comparison: see parser.parse_filter."""
-    refuse_repeats: bool = True
-    """Whether ordering twice by one thing is refused; else the second is ignored."""
+    null_not_supported: str
+    """MLflow's message where IS NULL is not supported, with `{entity}`, `{key}` and `{comparator}`."""
+    order_not_supported: str
+    """MLflow's message for an entity that cannot be ordered by, with `{entity}`."""
+    invalid_clauses: str = "Invalid clause(s) in filter string: {quoted}"
+    """MLflow's message for what is not a comparison: see parser.parse_filter."""
+    rejects_repeated_order: bool = True
+    """Whether ordering twice by one name is an error; otherwise the second one is ignored."""

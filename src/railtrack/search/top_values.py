@@ -1,70 +1,68 @@
-"""A page in the order of a joined value, looked for among the best values alone.
+"""A page in the order of a joined value, searched among the top values alone.
 
-Asked for the best 100 of 23,525 runs, PostgreSQL joins all runs with their values before it sorts them: it can't know
-that nearly each value has a run that the search wants. Here the best values are taken first, somewhat more than the
-page has rows, and their runs are looked up in this order until the page is full: 4.5 ms of processor time instead of
-13, without a filter 5 instead of 20. Where that doesn't fill the page, the whole search has to be made, and the same
-search is not tried like this again for a while.
+For the first 100 of 23,525 runs PostgreSQL joins all runs with their values before it sorts them: it cannot know that
+nearly every value has a run that matches. Here the top values are selected first, somewhat more than the page has rows,
+and their runs are looked up in this order until the page is full: 4.5 ms of processor time instead of 13, without a
+filter 5 instead of 20. If that does not fill the page, the whole search runs, and the same search skips this attempt
+for a while.
 """
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
-from railtrack.search.page_token import STEP, Query, Value, after
-from railtrack.search.sql import Parameters, spelled
+from railtrack.search.conditions import Parameters
+from railtrack.search.page_token import SortValue
+from railtrack.search.paged_query import STEP, PagedQuery, Statement, after_condition, order_sql
 
-MANY = 1000
-"""With fewer rows within a search's bounds it is quicker to join them all. (3 us each; a value looked at takes 0.1.)"""
-SPARE = 100
-REMEMBERED = 1000
+MIN_ROWS = 1000
+"""With fewer rows in the search's scope a join of all is faster. (3 us each; reading a top value takes 0.1.)"""
+SPARE_VALUES = 100
+REMEMBERED_SEARCHES = 1000
 FORGET_AFTER_S = 600
 
-_in_vain: set[tuple[int, bytes]] = set()
-"""Searches whose first page was not full, by time and fingerprint."""
+_failed: set[tuple[int, bytes]] = set()
+"""Searches whose first page was not filled, by period of FORGET_AFTER_S and fingerprint."""
 
 
-def best_page(query: Query, last: Sequence[Value] | None, limit: int) -> tuple[str, list[Any]] | None:
-    """Like `query.page`, a statement that may find fewer rows than there are: if it finds `limit` they are right.
+def top_values_page(query: PagedQuery, after: Sequence[SortValue] | None, limit: int) -> Statement | None:
+    """Like `query.page`, return a statement that may find too few rows: if it finds `limit`, they are the right ones.
 
-    None where the order, the place in it, or experience speaks against it.
+    Return None where the order does not allow it, where `after` is beyond the values, or where it failed recently.
     """
-    best, order = query.order.best, query.order
-    if best is None or len(query.where) > STEP or _signature(query) in _in_vain:
+    top, order = query.order.top_values, query.order
+    if top is None or len(query.where) > STEP or _signature(query) in _failed:
         return None
-    at = best.constants
-    if last is not None and (any(last[:at]) or last[at] is None):  # beyond the values: NaN, or none
+    at = top.constant_keys
+    if after is not None and (any(after[:at]) or after[at] is None):  # beyond the values: at NaN, or at none
         return None
-    value, worst = order.terms[at], "min" if order.terms[at].descending else "max"
-    better = ">" if value.descending else "<"
+    key = order.keys[at]
+    last, better = ("min", ">") if key.descending else ("max", "<")
     parameters = Parameters(*query.values)
-    among = [best.rows, *(test for alias, test in order.tests if alias == best.alias)]
-    where = [*query.where, *(test for alias, test in order.tests if alias != best.alias)]
-    if last is not None:
-        among.append(f"NOT {value.column} {better} {parameters.add(last[at])}")
-        where.append(after(order.terms[at:], last[at:], parameters))
-    # Others with the worst of the values may have been cut off.
-    where.append(f"{value.column} {better} (SELECT {worst}({value.column}) FROM best AS {best.alias})")  # noqa: S608 (ours)
+    top_where = [top.select, *(test.sql for test in order.joined_tests if test.alias == top.alias)]
+    where = [*query.where, *(test.sql for test in order.joined_tests if test.alias != top.alias)]
+    if after is not None:
+        top_where.append(f"NOT {key.expression} {better} {parameters.add(after[at])}")
+        where.append(after_condition(order.keys[at:], after[at:], parameters))
+    # Other rows with the last of the values may have been cut off.
+    where.append(f"{key.expression} {better} (SELECT {last}({key.expression}) FROM top AS {top.alias})")  # noqa: S608
     # An experiment with a few runs may share the name of its metric with a million of others.
-    where.append(f"EXISTS (SELECT 1 FROM {query.table} WHERE {query.where[0]} LIMIT 1 OFFSET {MANY - 1})")  # noqa: S608 (ours)
-    return (
-        (
-            f"WITH best AS MATERIALIZED ({' AND '.join(among)} ORDER BY {spelled([value])} "  # noqa: S608 (text of ours)
-            f"LIMIT {parameters.add(2 * limit + SPARE)}) "
-            f"SELECT {query.columns}, {', '.join(term.column for term in order.terms)} "
-            f"FROM {' '.join([query.table, best.join, *order.joins[1:]])} WHERE {' AND '.join(where)} "
-            f"ORDER BY {spelled(order.terms[at:])} LIMIT {parameters.add(limit)}"
-        ),
-        parameters.values,
+    where.append(f"EXISTS (SELECT 1 FROM {query.table} WHERE {query.where[0]} LIMIT 1 OFFSET {MIN_ROWS - 1})")  # noqa: S608
+    sql = (
+        f"WITH top AS MATERIALIZED ({' AND '.join(top_where)} ORDER BY {order_sql([key])} "  # noqa: S608 (our own text)
+        f"LIMIT {parameters.add(2 * limit + SPARE_VALUES)}) "
+        f"SELECT {query.columns}, {', '.join(key.expression for key in order.keys)} "
+        f"FROM {' '.join([query.table, top.join, *order.joins[1:]])} WHERE {' AND '.join(where)} "
+        f"ORDER BY {order_sql(order.keys[at:])} LIMIT {parameters.add(limit)}"
     )
+    return Statement(sql, parameters.values)
 
 
-def was_in_vain(query: Query) -> None:
-    """Note that the best values did not fill the first page of this search."""
-    if len(_in_vain) >= REMEMBERED:
-        _in_vain.clear()
-    _in_vain.add(_signature(query))
+def remember_failure(query: PagedQuery) -> None:
+    """Record that the top values did not fill the first page of this search."""
+    if len(_failed) >= REMEMBERED_SEARCHES:
+        _failed.clear()
+    _failed.add(_signature(query))
 
 
-def _signature(query: Query) -> tuple[int, bytes]:
+def _signature(query: PagedQuery) -> tuple[int, bytes]:
     return int(time.monotonic() / FORGET_AFTER_S), query.fingerprint

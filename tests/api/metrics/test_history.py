@@ -119,7 +119,7 @@ async def test_a_client_that_does_not_page_gets_everything(
 
 
 async def test_a_long_history_leaves_in_pieces(client: Client, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("railtrack.wire.paged.WHOLE_BYTES", 1000)
+    monkeypatch.setattr("railtrack.wire.list_response.BUFFERED_BYTES", 1000)
     monkeypatch.setattr(history, "ROWS_AT_ONCE", 100)
     points = [point(float(step), 1000 + step, step) for step in range(1000)]
     await log(client, run_id, points)

@@ -250,13 +250,13 @@ async def test_versions_come_in_the_order_asked_for_page_by_page(searched: Clien
     ("path", "order_by", "told"),
     [
         (MODELS, "description", "Invalid order by key 'description' specified. Valid keys are"),
-        (MODELS, "tags.team", "can't be ordered by a tag"),
+        (MODELS, "tags.team", "cannot be ordered by a tag"),
         (MODELS, "name UP", "Invalid ordering key in order_by clause 'name UP'."),
         (MODELS, "name; DROP TABLE x", "Invalid order_by clause 'name; DROP TABLE x'. Could not be parsed."),
         (MODELS, ["name", "name DESC"], "`order_by` contains duplicate fields: ['name', 'name DESC']"),
         (VERSIONS, "run_id", "Invalid attribute key 'run_id' specified. Valid keys are"),
         (VERSIONS, "attributes.name", "Invalid entity type 'attributes'."),
-        (VERSIONS, "tags.k", "can't be ordered by a tag"),
+        (VERSIONS, "tags.k", "cannot be ordered by a tag"),
     ],
 )
 async def test_an_order_by_what_there_is_not_is_refused(client: Client, path: str, order_by: Any, told: str) -> None:

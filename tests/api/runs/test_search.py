@@ -7,7 +7,7 @@ import pytest
 from tests.api.runs.stored import store_dataset, store_run
 from tests.client import Client
 
-from railtrack.api.runs.search import SearchRuns, query_of
+from railtrack.api.runs.search import SearchRuns, compile_search
 from railtrack.db import Db
 
 LARGEST_DOUBLE = 1.7976931348623157e308
@@ -356,7 +356,7 @@ async def test_a_search_that_is_wrong_is_refused_in_mlflows_words(
 
 def test_a_search_is_one_statement_with_a_semi_join_for_each_comparison() -> None:
     filter_text = "metrics.m > 0.5 AND params.p LIKE 'a%' AND dataset.context = 'train'"
-    query = query_of(SearchRuns(experiment_ids=["7"], filter=filter_text, order_by=["metrics.n DESC"]))
+    query = compile_search(SearchRuns(experiment_ids=["7"], filter=filter_text, order_by=["metrics.n DESC"]))
     sql, values = query.page(None, 100)
     assert sql.split(" FROM runs ", 1)[1] == (
         "LEFT JOIN latest_metrics o1 ON o1.run_uuid = runs.run_uuid AND o1.key = $6 "
@@ -377,7 +377,7 @@ def test_a_search_is_one_statement_with_a_semi_join_for_each_comparison() -> Non
 def test_what_a_search_filters_and_orders_by_is_joined_once() -> None:
     filter_text = "metrics.m > 0.5 AND metrics.m != 2 AND params.p LIKE 'a%'"
     order_by = ["params.p", "metrics.m DESC", "tags.other"]
-    query = query_of(SearchRuns(experiment_ids=["7"], filter=filter_text, order_by=order_by))
+    query = compile_search(SearchRuns(experiment_ids=["7"], filter=filter_text, order_by=order_by))
     sql, values = query.page(None, 100)
     assert sql.rsplit(" WHERE ", 1)[1].split(" ORDER BY ")[0] == (
         "runs.experiment_id = $10 AND runs.lifecycle_stage = $11 "

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from tests.api.runs.stored import store_run
 from tests.client import Client
 
-from railtrack.api.runs.search import SearchRuns, query_of
+from railtrack.api.runs.search import SearchRuns, compile_search
 from railtrack.db import Db
-from railtrack.search.top_values import best_page
-from railtrack.wire.paged import COMPLETE_AT_ONCE, ROWS_AT_ONCE, WHOLE_BYTES
+from railtrack.search.page import CHUNK_ROWS, ROWS_AT_ONCE
+from railtrack.search.top_values import top_values_page
+from railtrack.wire.list_response import BUFFERED_BYTES
 
 LARGEST_DOUBLE = 1.7976931348623157e308
 
@@ -185,30 +186,30 @@ async def test_the_pages_of_many_runs_are_those_of_the_whole_search(
     many: Client, db: Db, filter_text: str, order_by: list[str]
 ) -> None:
     request = SearchRuns(experiment_ids=["0"], filter=filter_text, order_by=order_by)
-    sql, values = query_of(request).page(None, 2000)
+    sql, values = compile_search(request).page(None, 2000)
     whole = [row[0] for row in await db.fetch(sql, *values)]
     body = {"filter": filter_text, "order_by": order_by}
     assert await walk(many, 60, **body) == whole
     assert await walk(many, 500, **body) == whole
 
 
-async def test_the_first_pages_are_found_among_the_best_values(many: Client, db: Db) -> None:
+async def test_the_first_pages_are_found_among_the_top_values(many: Client, db: Db) -> None:
     for order_by in (["metrics.m DESC"], ["metrics.m", "start_time"], ["params.p"], ["params.p DESC", "metrics.m"]):
-        query = query_of(SearchRuns(experiment_ids=["0"], filter="metrics.m >= 0", order_by=order_by))
+        query = compile_search(SearchRuns(experiment_ids=["0"], filter="metrics.m >= 0", order_by=order_by))
         last = None
         for _ in range(2):
             sql, values = query.page(last, 31)
             whole = [tuple(row) for row in await db.fetch(sql, *values)]
-            found = best_page(query, last, 31)
+            found = top_values_page(query, last, 31)
             assert found is not None
             assert [tuple(row) for row in await db.fetch(found[0], *found[1])] == whole, order_by
-            last = whole[-2][-len(query.order.terms) :]
+            last = whole[-2][-len(query.order.keys) :]
 
 
 async def test_a_long_page_is_complete_and_in_order(client: Client, db: Db) -> None:
     """Longer than what is in memory at a time, in rows and in bytes: it leaves piece by piece."""
-    count = ROWS_AT_ONCE + COMPLETE_AT_ONCE + 1
-    text = "x" * (WHOLE_BYTES // count)
+    count = ROWS_AT_ONCE + CHUNK_ROWS + 1
+    text = "x" * (BUFFERED_BYTES // count)
     async with db.write() as tx:
         for number in range(count):
             run_id = f"{number:032}"

@@ -64,7 +64,7 @@ def not_by(key: str) -> Ours:
 
 
 def no_null_test(key: str, comparator: str) -> Ours:
-    return refused(f"{comparator} is not supported for registered models and their versions, but was asked of '{key}'")
+    return refused(f"{comparator} is not supported for registered models and their versions, but was used with '{key}'")
 
 
 def climbs(source: str) -> Ours:
@@ -266,7 +266,7 @@ because(
             "models by 'description'": not_by("description"),
             "models by 'NAME'": not_by("NAME"),
             ("models by 'tags.team'", "versions by 'tags.k'"): refused(
-                "Registered models and their versions can't be ordered by a tag"
+                "Registered models and their versions cannot be ordered by a tag"
             ),
             "models by 'attributes.name'": refused(
                 "Invalid entity type 'attributes'. Valid entity types are ('attribute', 'tag', 'tags')"

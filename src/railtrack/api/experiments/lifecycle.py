@@ -1,55 +1,32 @@
-"""Experiments: create, get, search, update, delete, restore, and their tags."""
+"""Experiments: create, get, update, delete, restore, and their tags. The search is in search.py."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from railtrack.api.experiments.queries import (
-    EXPERIMENT_COLUMNS,
     Experiment,
     ExperimentTag,
     load_experiment,
     no_such_experiment,
-    with_tags,
 )
-from railtrack.auth import EXPERIMENT_CREATE, EXPERIMENT_EDIT, EXPERIMENT_READ, SIGNED_IN
+from railtrack.auth import EXPERIMENT_CREATE, EXPERIMENT_EDIT, EXPERIMENT_READ
 from railtrack.clock import now_ms
 from railtrack.context import Context
-from railtrack.db import Row, Tx, UniqueViolation
-from railtrack.errors import ApiError, exists, invalid, invalid_state, not_found
+from railtrack.db import Tx, UniqueViolation
+from railtrack.errors import exists, invalid, invalid_state, not_found
 from railtrack.mlflow.artifact_location import absolute_location, checked_location
 from railtrack.mlflow.ids import experiment_number
 from railtrack.mlflow.validation import check_tag_key
-from railtrack.mlflow.view_type import stages
-from railtrack.search.fields import (
-    LIST_COMPARATORS,
-    NULL_COMPARATORS,
-    TEXT_COMPARATORS,
-    Entity,
-    Field,
-    Sort,
-    Term,
-    Values,
-    Vocabulary,
-)
-from railtrack.search.page_token import Query
-from railtrack.search.sql import Parameters, among, conditions, order_of
-from railtrack.wire.paged import paged_reply
-from railtrack.wire.request import Int32, Request, RequiredStr
+from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
 from railtrack.wire.routing import endpoint
 
 NAME_LIMIT = 500
 TAG_VALUE_LIMIT = 20_000
 TAGS_LIMIT = 1000
-MAX_RESULTS = 50_000
 WORKSPACE = "default"
 """MLflow's workspace for those who have none."""
-
-EXPERIMENT_WIDTH = len(msgspec.structs.fields(Experiment)) - 1
-
-_encode = msgspec.json.Encoder().encode
 
 
 class CreateExperiment(Request):
@@ -153,79 +130,6 @@ async def get_experiment_by_name(ctx: Context, req: GetExperimentByName) -> Repl
     if number is None:
         raise not_found(f"Could not find experiment with name '{req.experiment_name}'")
     return GetExperimentResponse(await load_experiment(ctx.db, number))
-
-
-_CREATED = Term("experiments.creation_time", Values.BIGINT, descending=True, nullable=True)
-_ID = Term("experiments.experiment_id", Values.ID)
-_ATTRIBUTES = Entity(
-    name="attribute",
-    fields={
-        "name": Field("experiments.name"),
-        "experiment_id": Field("experiments.experiment_id", Values.ID, lists=True),
-        "creation_time": Field("experiments.creation_time", Values.WHOLE),
-        "last_update_time": Field("experiments.last_update_time", Values.WHOLE),
-    },
-    comparators=TEXT_COMPARATORS + LIST_COMPARATORS,
-    sorts={
-        "name": Sort((Term("experiments.name", Values.TEXT),)),
-        "experiment_id": Sort((_ID,)),
-        "creation_time": Sort((_CREATED,)),
-        "last_update_time": Sort((Term("experiments.last_update_time", Values.BIGINT, nullable=True),)),
-    },
-)
-_TAGS = Entity(
-    name="tag",
-    any_field=Field(
-        "x.value",
-        rows="EXISTS (SELECT 1 FROM experiment_tags x "
-        "WHERE x.experiment_id = experiments.experiment_id AND x.key = {key} AND {test})",
-    ),
-    comparators=TEXT_COMPARATORS + NULL_COMPARATORS,
-    text_wanted="Expected a quoted string value for tag (e.g. 'my-value'). Got value {value}",
-    bad_comparator="Invalid comparator for tag: {comparator}",
-)
-EXPERIMENTS = Vocabulary(
-    entities={"": _ATTRIBUTES, "attribute": _ATTRIBUTES, "tag": _TAGS, "tags": _TAGS},
-    order=(_CREATED, _ID),
-    unknown_entity="Invalid entity type '{entity}'. Valid entity types are ('attribute', 'tag', 'tags')",
-    no_null_test="IS NULL / IS NOT NULL is only supported for tags, not for attribute '{key}'",
-    no_sort="Invalid order_by entity: {entity}",
-    stray_clauses="Invalid clause(s) in filter string: {clauses}",
-    refuse_repeats=False,
-)
-
-
-class SearchExperiments(Request):
-    view_type: Any = None
-    max_results: Int32 = 0
-    order_by: list[str] = []
-    filter: str = ""
-    page_token: str = ""
-
-
-@endpoint("POST", "experiments/search", access=SIGNED_IN)
-@endpoint("GET", "experiments/search", access=SIGNED_IN)
-async def search_experiments(ctx: Context, req: SearchExperiments) -> Reply:
-    """A page of the experiments that a filter leaves. Unlike with runs, `max_results` must be given."""
-    if req.max_results < 1:
-        raise _bad_max_results(req.max_results, "a positive integer")
-    if req.max_results > MAX_RESULTS:
-        raise _bad_max_results(req.max_results, f"at most {MAX_RESULTS}")
-    parameters = Parameters()
-    where = conditions(req.filter, EXPERIMENTS, parameters)
-    order = order_of(req.order_by, EXPERIMENTS, parameters)
-    scope = among("experiments.lifecycle_stage", stages(req.view_type), parameters)
-    query = Query(EXPERIMENT_COLUMNS, "experiments", [scope, *where], order, parameters.values)
-    last = query.last_of(req.page_token)
-
-    async def encode(rows: Sequence[Row]) -> bytes:
-        return _encode(await with_tags(ctx.db, [row[:EXPERIMENT_WIDTH] for row in rows]))
-
-    return await paged_reply(ctx.db, query, last, req.max_results, "experiments", encode)
-
-
-def _bad_max_results(max_results: int, wanted: str) -> ApiError:
-    return invalid(f"Invalid value {max_results} for parameter 'max_results' supplied. It must be {wanted}")
 
 
 class UpdateExperiment(Request):

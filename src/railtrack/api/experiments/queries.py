@@ -52,8 +52,8 @@ COMPLETE = f"""
 """An experiment with one of its tags in each row; one row without a key where it has none."""
 
 
-async def with_tags(tx: Tx, rows: Sequence[Row]) -> list[Experiment]:
-    """The experiments of rows of EXPERIMENT_COLUMNS, in their order."""
+async def load_experiments(tx: Tx, rows: Sequence[Row]) -> list[Experiment]:
+    """Return the experiments of rows of EXPERIMENT_COLUMNS, with their tags, in their order."""
     experiments = [Experiment(*row) for row in rows]
     by_id = {experiment.experiment_id: experiment for experiment in experiments}
     for number, key, value in await tx.fetch(

@@ -21,7 +21,6 @@ INFO_COLUMNS = """
     logged_models.status, logged_models.model_type, logged_models.source_run_id, logged_models.status_message
 """
 """The columns of a LoggedModelInfo, in its order, without its tags."""
-INFO_WIDTH = 10
 STATUS_AT = 6
 
 METRICS_SHOWN = 1000

@@ -1,42 +1,40 @@
-"""The search for logged models: the endpoint. What filters and orders may name is in vocabulary.py."""
+"""The search for logged models. What filters and orders may name is in search_fields.py."""
 
 from collections.abc import Sequence
+from typing import Any
 
-import msgspec
-
-from railtrack.api.logged_models.queries import INFO_COLUMNS, INFO_WIDTH, load_models
+from railtrack.api.logged_models.queries import INFO_COLUMNS, load_models
 from railtrack.api.logged_models.search_fields import (
-    OnDataset,
+    MetricDataset,
     OrderBy,
-    logged_models,
-    on_datasets,
-    order_of_models,
-    with_metrics,
+    datasets_condition,
+    has_metric,
+    search_fields,
+    sort_keys,
 )
 from railtrack.auth import EXPERIMENT_READ
 from railtrack.context import Context
-from railtrack.db import Row
 from railtrack.errors import invalid
 from railtrack.mlflow.ids import experiment_numbers
-from railtrack.search.page_token import Query
-from railtrack.search.sql import Parameters, conditions
-from railtrack.wire.paged import paged_reply
+from railtrack.search.builder import SearchBuilder
+from railtrack.search.conditions import Parameters
+from railtrack.search.page import fetch_page
+from railtrack.search.paged_query import PagedQuery
+from railtrack.wire.list_response import list_response
 from railtrack.wire.request import Int32, Request
 from railtrack.wire.response import Reply
 from railtrack.wire.routing import endpoint
 
 DEFAULT_RESULTS = 50
 MAX_RESULTS = 50_000
-COMPLETE_AT_ONCE = 25
+CHUNK_ROWS = 25
 """Models in memory with their metrics, of which each may have a thousand."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 class SearchLoggedModels(Request):
     experiment_ids: list[str]
     filter: str = ""
-    datasets: list[OnDataset] = []
+    datasets: list[MetricDataset] = []
     max_results: Int32 = DEFAULT_RESULTS
     order_by: list[OrderBy] = []
     page_token: str = ""
@@ -44,35 +42,30 @@ class SearchLoggedModels(Request):
 
 @endpoint("POST", "logged-models/search", access=EXPERIMENT_READ)
 async def search_logged_models(ctx: Context, req: SearchLoggedModels) -> Reply:
-    """A page of the models that a filter leaves, the latest first; 50 unless `max_results` says otherwise.
+    """Return a page of the models that match a filter, the latest first; 50 unless `max_results` is given.
 
-    With `datasets`, only models with metrics on one of these, and a filter on metrics looks at no others.
+    With `datasets`, only models with metrics on one of these match, and a filter on metrics tests no others.
     """
     if req.max_results < 0:
         raise invalid(
             f"Invalid value {req.max_results} for parameter 'max_results' supplied. It must be a positive integer"
         )
-    query = _query(req)
-    last = query.last_of(req.page_token)
+    limit = min(req.max_results or DEFAULT_RESULTS, MAX_RESULTS)
+    chunks = fetch_page(ctx.db.fetch, _compile_search(req), limit, chunk_rows=CHUNK_ROWS)
 
-    async def encode(rows: Sequence[Row]) -> bytes:
+    async def load(rows: Sequence[Any]) -> Sequence[Any]:
         async with ctx.db.read() as tx:
-            return _encode(await load_models(tx, [row[:INFO_WIDTH] for row in rows]))
+            return await load_models(tx, rows)
 
-    wanted = min(req.max_results or DEFAULT_RESULTS, MAX_RESULTS)
-    return await paged_reply(ctx.db, query, last, wanted, "models", encode, complete_at_once=COMPLETE_AT_ONCE)
+    return await list_response("models", chunks, load)
 
 
-def _query(req: SearchLoggedModels) -> Query:
-    """The search in SQL. Complains about the datasets, the filter, the ids and the order, in MLflow's order."""
+def _compile_search(req: SearchLoggedModels) -> PagedQuery:
     parameters = Parameters()
-    measured_on = on_datasets(req.datasets, parameters)
-    where = conditions(req.filter, logged_models(measured_on), parameters)
-    if measured_on:
-        where.append(with_metrics(measured_on))
-    where += [
-        f"logged_models.experiment_id = ANY({parameters.add(sorted(experiment_numbers(req.experiment_ids)))})",
-        "logged_models.lifecycle_stage <> 'deleted'",
-    ]
-    order = order_of_models(req.order_by, parameters)
-    return Query(INFO_COLUMNS, "logged_models", where, order, parameters.values)
+    on_datasets = datasets_condition(req.datasets, parameters)
+    search = SearchBuilder(search_fields(on_datasets), INFO_COLUMNS, parameters).filter(req.filter)
+    search.among("logged_models.experiment_id", sorted(experiment_numbers(req.experiment_ids)))
+    search.where("logged_models.lifecycle_stage <> 'deleted'")
+    if on_datasets:
+        search.where(has_metric(on_datasets))
+    return search.sort(sort_keys(req.order_by, parameters)).build(req.page_token)

@@ -11,10 +11,11 @@ from railtrack.api.runs.schemas import Metric
 from railtrack.auth import RUN_READ
 from railtrack.context import Context
 from railtrack.errors import invalid
-from railtrack.search.fields import Term, Values
-from railtrack.search.page_token import Query
-from railtrack.search.sql import INT64, Order
-from railtrack.wire.paged import paged_reply
+from railtrack.search.conditions import INT64
+from railtrack.search.fields import SortKey, ValueType
+from railtrack.search.page import fetch_page
+from railtrack.search.paged_query import Order, PagedQuery
+from railtrack.wire.list_response import list_response
 from railtrack.wire.request import Int64, Request, RequiredStr
 from railtrack.wire.response import Reply
 from railtrack.wire.routing import endpoint
@@ -22,8 +23,6 @@ from railtrack.wire.routing import endpoint
 RUNS_LIMIT = 100
 ROWS_AT_ONCE = 25_000
 """Points that one statement reads: a page of MLflow's clients. No index has their order, so each has to sort."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 class GetMetricHistory(Request):
@@ -46,40 +45,32 @@ async def get_metric_history(ctx: Context, req: GetMetricHistory) -> Reply:
             f"Invalid value {req.max_results} for parameter 'max_results' supplied. It must be a positive integer."
         )
     where = ["run_uuid = $1", "key = $2"]
-    query = Query("is_nan", "metrics", where, Order((), BY_TIME), [req.run_id, req.metric_key])
-    last = query.last_of(req.page_token)
-    wanted = INT64[-1] if req.max_results is None else req.max_results
+    query = PagedQuery("is_nan", "metrics", where, Order((), BY_TIME), [req.run_id, req.metric_key])
 
-    async def fetch(sql: str, values: Sequence[Any]) -> Sequence[Metric]:
+    async def fetch(sql: str, *values: Any) -> Sequence[Metric]:
         return metrics_of(repeat(req.metric_key), await fetch_points(ctx.db, sql, *values))
 
-    async def encode(points: Sequence[Metric]) -> bytes:
-        return _encode(points)
-
-    return await paged_reply(
-        ctx.db,
-        query,
-        last,
-        wanted,
-        "metrics",
-        encode,
+    chunks = fetch_page(
+        fetch,
+        query.starting_at(req.page_token),
+        INT64[-1] if req.max_results is None else req.max_results,
+        sort_values=_sort_values,
         rows_at_once=ROWS_AT_ONCE,
-        complete_at_once=ROWS_AT_ONCE,
-        fetch=fetch,
-        place=_place,
+        chunk_rows=ROWS_AT_ONCE,
     )
+    return await list_response("metrics", chunks)
 
 
 BY_TIME = (
-    Term("timestamp", Values.BIGINT),
-    Term("step", Values.BIGINT),
-    Term("value", Values.DOUBLE),
-    Term("CAST(is_nan AS INTEGER)", Values.BIGINT),
+    SortKey("timestamp", ValueType.BIGINT),
+    SortKey("step", ValueType.BIGINT),
+    SortKey("value", ValueType.DOUBLE),
+    SortKey("CAST(is_nan AS INTEGER)", ValueType.BIGINT),
 )
 
 
-def _place(point: Metric) -> tuple[int, int, float, int]:
-    """The point's values of BY_TIME."""
+def _sort_values(point: Metric) -> tuple[int, int, float, int]:
+    """Return the point's values of BY_TIME."""
     value = point.value
     return (point.timestamp, point.step, 0.0, 1) if isinstance(value, str) else (point.timestamp, point.step, value, 0)
 

@@ -10,8 +10,8 @@ from railtrack.auth import RUN_READ
 from railtrack.context import Context
 from railtrack.db import Db
 from railtrack.errors import SEE_DOCS, invalid
-from railtrack.search.sql import INT64
-from railtrack.wire.paged import whole_or_streamed
+from railtrack.search.conditions import INT64
+from railtrack.wire.list_response import buffered_or_streamed
 from railtrack.wire.request import Int64, Request, RequiredStr
 from railtrack.wire.response import Reply
 from railtrack.wire.routing import endpoint
@@ -41,7 +41,7 @@ async def get_metric_history_bulk_interval(ctx: Context, req: GetMetricHistoryBu
     In the order in which the runs are asked for; a run that is not there, or has no such metric, has no points.
     """
     _check_interval(req)
-    return await whole_or_streamed(_samples(ctx.db, req))
+    return await buffered_or_streamed(_samples(ctx.db, req))
 
 
 def _check_interval(req: GetMetricHistoryBulkInterval) -> None:

@@ -15,7 +15,6 @@ MODEL_COLUMNS = """
     NULLIF(registered_models.description, '')
 """
 """The fields of RegisteredModel up to `description`, in their order."""
-MODEL_WIDTH = 4
 
 VERSION_COLUMNS = """
     model_versions.name, CAST(model_versions.version AS TEXT), model_versions.creation_time,
@@ -24,7 +23,6 @@ VERSION_COLUMNS = """
     model_versions.run_link
 """
 """The fields of ModelVersion up to `run_link`, in their order."""
-VERSION_WIDTH = 12
 
 NOT_DELETED = "(model_versions.current_stage IS NULL OR model_versions.current_stage <> 'Deleted_Internal')"
 LATEST = f"""

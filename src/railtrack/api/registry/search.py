@@ -1,37 +1,34 @@
-"""The searches for registered models and for versions. What filters and orders may name is in vocabulary.py."""
+"""The searches for registered models and for versions. What filters and orders may name is in search_fields.py."""
 
 from collections.abc import Sequence
-
-import msgspec
+from functools import partial
+from typing import Any
 
 from railtrack.api.registry.queries import (
     MODEL_COLUMNS,
-    MODEL_WIDTH,
+    NOT_DELETED,
     VERSION_COLUMNS,
-    VERSION_WIDTH,
+    WORKSPACE,
     load_models,
     load_versions,
 )
-from railtrack.api.registry.search_fields import MODELS, VERSIONS, models_where, versions_where
+from railtrack.api.registry.search_fields import MODELS, NOT_A_PROMPT, NOT_OF_A_PROMPT, VERSIONS, filter_prompts
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
-from railtrack.db import Row
 from railtrack.errors import invalid, invalid_value
-from railtrack.search.page_token import Query
-from railtrack.search.sql import Parameters, order_of
-from railtrack.wire.paged import paged_reply
+from railtrack.search.builder import SearchBuilder
+from railtrack.search.page import fetch_page
+from railtrack.wire.list_response import list_response
 from railtrack.wire.request import Int32, Request
 from railtrack.wire.response import Reply
 from railtrack.wire.routing import endpoint
 
 MAX_MODELS = 1000
 MAX_VERSIONS = 200_000
-LAST_CHANGED_FIRST = "last_updated_timestamp DESC"
-"""The order of versions when none is asked for; among equals, and in any other order, they go by name and number."""
-COMPLETE_AT_ONCE = 50
-"""Models or versions in memory with their tags, of which one may hold the 100,000 characters of a prompt."""
-
-_encode = msgspec.json.Encoder().encode
+DEFAULT_VERSION_ORDER = ["last_updated_timestamp DESC"]
+"""The order of versions without order_by; equal ones, as in any other order, are sorted by name and number."""
+CHUNK_ROWS = 50
+"""Models or versions in memory with their tags; one tag may hold the 100,000 characters of a prompt."""
 
 
 class SearchRegisteredModels(Request):
@@ -43,21 +40,20 @@ class SearchRegisteredModels(Request):
 
 @endpoint("GET", "registered-models/search", access=SIGNED_IN)
 async def search_registered_models(ctx: Context, req: SearchRegisteredModels) -> Reply:
-    """A page of the models that a filter leaves, by name, with their latest versions. Prompts only when asked for."""
+    """Return a page of the models that match a filter, by name, with their latest versions.
+
+    Prompts are included only if the filter asks for them.
+    """
     _check_max_results(req.max_results, MAX_MODELS)
-    parameters = Parameters()
-    where = models_where(req.filter, parameters)
-    order = order_of(req.order_by, MODELS, parameters)
-    query = Query(MODEL_COLUMNS, "registered_models", where, order, parameters.values)
-    last = query.last_of(req.page_token)
+    search = SearchBuilder(MODELS, MODEL_COLUMNS).where(f"registered_models.workspace = '{WORKSPACE}'")
+    query = filter_prompts(search, req.filter, MODELS, NOT_A_PROMPT).order_by(req.order_by).build(req.page_token)
+    chunks = fetch_page(ctx.db.fetch, query, req.max_results, chunk_rows=CHUNK_ROWS)
 
-    async def encode(rows: Sequence[Row]) -> bytes:
+    async def load(rows: Sequence[Any]) -> Sequence[Any]:
         async with ctx.db.read() as tx:
-            return _encode(await load_models(tx, [row[:MODEL_WIDTH] for row in rows]))
+            return await load_models(tx, rows)
 
-    return await paged_reply(
-        ctx.db, query, last, req.max_results, "registered_models", encode, complete_at_once=COMPLETE_AT_ONCE
-    )
+    return await list_response("registered_models", chunks, load)
 
 
 class SearchModelVersions(Request):
@@ -69,23 +65,19 @@ class SearchModelVersions(Request):
 
 @endpoint("GET", "model-versions/search", access=SIGNED_IN)
 async def search_model_versions(ctx: Context, req: SearchModelVersions) -> Reply:
-    """A page of the versions that a filter leaves, the last changed first, without their aliases, as MLflow has it.
+    """Return a page of the versions that match a filter, the last updated first, without aliases, as MLflow does.
 
-    Those of prompts only when asked for.
+    Versions of prompts are included only if the filter asks for them.
     """
     _check_max_results(req.max_results, MAX_VERSIONS)
-    parameters = Parameters()
-    where = versions_where(req.filter, parameters)
-    order = order_of(req.order_by or [LAST_CHANGED_FIRST], VERSIONS, parameters)
-    query = Query(VERSION_COLUMNS, "model_versions", where, order, parameters.values)
-    last = query.last_of(req.page_token)
-
-    async def encode(rows: Sequence[Row]) -> bytes:
-        return _encode(await load_versions(ctx.db, [row[:VERSION_WIDTH] for row in rows]))
-
-    return await paged_reply(
-        ctx.db, query, last, req.max_results, "model_versions", encode, complete_at_once=COMPLETE_AT_ONCE
+    search = SearchBuilder(VERSIONS, VERSION_COLUMNS).where(f"model_versions.workspace = '{WORKSPACE}'")
+    query = (
+        filter_prompts(search.where(NOT_DELETED), req.filter, VERSIONS, NOT_OF_A_PROMPT)
+        .order_by(req.order_by or DEFAULT_VERSION_ORDER)
+        .build(req.page_token)
     )
+    chunks = fetch_page(ctx.db.fetch, query, req.max_results, chunk_rows=CHUNK_ROWS)
+    return await list_response("model_versions", chunks, partial(load_versions, ctx.db))
 
 
 def _check_max_results(max_results: int, limit: int) -> None:

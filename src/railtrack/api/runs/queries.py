@@ -61,7 +61,10 @@ def check_active(info: RunInfo) -> None:
 async def load_run(db: Db, run_id: str) -> Run:
     """A run with all that it has. Raises RESOURCE_DOES_NOT_EXIST."""
     if db.engine == "sqlite":  # it has no arrays, and its round trips are short
-        [run] = await load_runs(db, [await load_info(db, run_id)])
+        row = await db.fetch_row(f"SELECT {INFO_COLUMNS} FROM runs WHERE run_uuid = $1", run_id)  # noqa: S608
+        if row is None:
+            raise no_such_run(run_id)
+        [run] = await load_runs(db, [row])
         return run
     rows = await db.fetch_by_key(COMPLETE, run_id)
     if not rows:
@@ -159,11 +162,12 @@ _texts = msgspec.json.Decoder(list[str]).decode
 _links = msgspec.json.Decoder(list[_Link]).decode
 
 
-async def load_runs(tx: Tx, infos: Sequence[RunInfo]) -> list[Run]:
-    """The runs of one page, complete, in the order of `infos`. The caller bounds the page.
+async def load_runs(tx: Tx, rows: Sequence[Row]) -> list[Run]:
+    """Return the runs of rows of INFO_COLUMNS, complete, in their order. The caller bounds the page.
 
     Metrics, params and tags come in no order, as MLflow sends them: sorting them would take a third of the time.
     """
+    infos = [RunInfo(*row) for row in rows]
     runs = {info.run_id: _empty(info) for info in infos}
     read = _read_columns if tx.engine == "postgresql" else _read_rows  # SQLite's JSON is not exact in numbers
     with_datasets = set()

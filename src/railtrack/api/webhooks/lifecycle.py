@@ -3,13 +3,13 @@
 import re
 import uuid
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
 from railtrack.api.webhooks.queries import (
     NOT_DELETED,
     WEBHOOK_COLUMNS,
-    WEBHOOK_WIDTH,
     WORKSPACE,
     load_webhook,
     load_webhooks,
@@ -19,15 +19,15 @@ from railtrack.api.webhooks.schemas import Webhook, WebhookEvent, WebhookStatus,
 from railtrack.auth import WEBHOOK_MANAGE
 from railtrack.clock import now_ms
 from railtrack.context import Context
-from railtrack.db import Row, Tx
+from railtrack.db import Tx
 from railtrack.db.sql import bind
 from railtrack.errors import invalid
 from railtrack.mlflow.validation import check_length
-from railtrack.search.fields import Term, Values
-from railtrack.search.page_token import Query
-from railtrack.search.sql import Order
+from railtrack.search.fields import SortKey, ValueType
+from railtrack.search.page import fetch_page
+from railtrack.search.paged_query import Order, PagedQuery
 from railtrack.webhooks.events import Event
-from railtrack.wire.paged import paged_reply
+from railtrack.wire.list_response import list_response
 from railtrack.wire.request import Int32, Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
 from railtrack.wire.routing import endpoint
@@ -39,12 +39,10 @@ PAGE_LIMIT = 1000
 NEWEST_FIRST = Order(
     (),
     (
-        Term("webhooks.creation_timestamp", Values.BIGINT, descending=True, nullable=True),
-        Term("webhooks.webhook_id", Values.TEXT),
+        SortKey("webhooks.creation_timestamp", ValueType.BIGINT, descending=True, nullable=True),
+        SortKey("webhooks.webhook_id", ValueType.TEXT),
     ),
 )
-
-_encode = msgspec.json.Encoder().encode
 
 
 class WebhookResponse(msgspec.Struct):
@@ -124,13 +122,9 @@ async def list_webhooks(ctx: Context, req: ListWebhooks) -> Reply:
     if not 1 <= max_results <= PAGE_LIMIT:
         raise invalid(f"max_results must be between 1 and {PAGE_LIMIT}.")
     where = [f"webhooks.workspace = '{WORKSPACE}'", NOT_DELETED]
-    query = Query(WEBHOOK_COLUMNS, "webhooks", where, NEWEST_FIRST, ())
-    last = query.last_of(req.page_token)
-
-    async def encode(rows: Sequence[Row]) -> bytes:
-        return _encode(await load_webhooks(ctx.db, [row[:WEBHOOK_WIDTH] for row in rows]))
-
-    return await paged_reply(ctx.db, query, last, max_results, "webhooks", encode)
+    query = PagedQuery(WEBHOOK_COLUMNS, "webhooks", where, NEWEST_FIRST, ()).starting_at(req.page_token)
+    chunks = fetch_page(ctx.db.fetch, query, max_results)
+    return await list_response("webhooks", chunks, partial(load_webhooks, ctx.db))
 
 
 class GetWebhook(Request):

@@ -13,7 +13,6 @@ WEBHOOK_COLUMNS = """
     webhooks.creation_timestamp, webhooks.last_updated_timestamp
 """
 """The fields of Webhook up to `last_updated_timestamp`, in their order."""
-WEBHOOK_WIDTH = 7
 NOT_DELETED = "webhooks.deleted_timestamp IS NULL"
 
 
