@@ -33,11 +33,19 @@ ROUTES: dict[tuple[str, str], Route] = {}
 """Every declared endpoint, by method and path."""
 
 
-def endpoint(method: str, path: str, *, access: Access, api: str = "2.0", ajax_only: bool = False) -> Callable[[F], F]:
-    """Declare an endpoint of MLflow's API: `path` below /api/<api>/mlflow/ and /ajax-api/<api>/mlflow/.
+def endpoint(
+    method: str,
+    path: str,
+    *,
+    access: Access,
+    api: str = "2.0",
+    service: str = "mlflow",
+    ajax_only: bool = False,
+) -> Callable[[F], F]:
+    """Declare an endpoint at `path` below /api/<api>/<service>/ and /ajax-api/<api>/<service>/.
 
-    `ajax_only` leaves the first out; a leading slash makes the path absolute. The handler's second parameter
-    tells what it takes: a Request struct, decoded for it, or the HttpRequest itself.
+    `ajax_only` omits the first; a leading slash makes the path absolute. The type of the handler's second parameter
+    decides what it gets: a Request struct, decoded from the request, or the HttpRequest itself.
     """
     if not isinstance(access, Access):
         raise TypeError(f"{method} {path}: an endpoint declares the access that it demands")
@@ -48,7 +56,7 @@ def endpoint(method: str, path: str, *, access: Access, api: str = "2.0", ajax_o
         if struct is None and takes is not HttpRequest:
             raise TypeError(f"{method} {path}: {takes} is neither a Request nor HttpRequest")
         decoder = Decoder(struct) if struct else None
-        for full in _full_paths(path, api, ajax_only):
+        for full in _full_paths(path, f"{api}/{service}", ajax_only=ajax_only):
             if (method, full) in ROUTES:
                 raise ValueError(f"{method} {full} is declared twice")
             ROUTES[method, full] = Route(method, full, access, handler, decoder, struct)
@@ -57,13 +65,13 @@ def endpoint(method: str, path: str, *, access: Access, api: str = "2.0", ajax_o
     return declare
 
 
-def _full_paths(path: str, api: str, ajax_only: bool) -> Iterator[str]:
+def _full_paths(path: str, root: str, *, ajax_only: bool) -> Iterator[str]:
     if path.startswith("/"):
         yield path
         return
-    yield f"/ajax-api/{api}/mlflow/{path}"
+    yield f"/ajax-api/{root}/{path}"
     if not ajax_only:
-        yield f"/api/{api}/mlflow/{path}"
+        yield f"/api/{root}/{path}"
 
 
 OUTSIDE_PREFIX = ("/health", "/ready", "/metrics")

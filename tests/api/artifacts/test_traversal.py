@@ -1,8 +1,8 @@
-"""No path and no location leads out of where artifacts are: on every route that has to do with them, on a local folder
-and on S3. A new one must be added to PLACES, or the first test fails.
+"""No path and no location leaves the artifact store: on every route for artifacts, with a local folder and with S3.
 
-The disguises are those of CVE-2023-1177, -2356, -2780, -6909, -6977, CVE-2024-1483, -1558, -1560, -1593, -1594, -3573,
--3848, -4263, CVE-2025-11201 and CVE-2026-2614.
+A new route must be added to BUILDERS, or the first test fails. The encodings are those of CVE-2023-1177,
+-2356, -2780, -6909, -6977, CVE-2024-1483, -1558, -1560, -1593, -1594, -3573, -3848, -4263,
+CVE-2025-11201 and CVE-2026-2614.
 """
 
 import inspect
@@ -21,7 +21,7 @@ from railtrack.api import endpoints
 from railtrack.config.settings import ArtifactSettings, AwsSettings, S3Settings, Settings
 from railtrack.db import Db
 
-SECRET = b"what is outside"
+SECRET = b"outside of the store"
 SECRET_NAME = "secret.txt"
 HOSTILE = [
     "..", f"../{SECRET_NAME}", f"a/../../{SECRET_NAME}", f"%2e%2e/{SECRET_NAME}", f"..%2f{SECRET_NAME}",
@@ -41,8 +41,8 @@ URIS = [
 
 
 @dataclass(frozen=True)
-class Things:
-    """What a request may name."""
+class Resources:
+    """Resources that a request may name."""
 
     run: str
     model: str
@@ -52,44 +52,45 @@ class Things:
 @dataclass(frozen=True)
 class Request:
     path: str = ""
-    """In place of the route's own parameters."""
+    """Replaces the parameters of the route."""
     query: dict[str, str] | None = None
     json: Any = None
     body: bytes = b""
 
 
-Place = Callable[[Things, str], Request]
+Builder = Callable[[Resources, str], Request]
+"""Builds a request that passes a path from a client."""
 
 
-def in_url(_: Things, path: str) -> Request:
+def in_url(_: Resources, path: str) -> Request:
     return Request(quote(path, safe=""), body=b"x")
 
 
-def in_folder(_: Things, path: str) -> Request:
-    """Of a multipart upload, whose file has a name of its own."""
+def in_folder(_: Resources, path: str) -> Request:
+    """Put the path into the folder of a multipart upload, whose body names the file."""
     parts = [{"part_number": 1, "etag": "x"}]
     return Request(quote(path, safe=""), json={"path": "a", "upload_id": "x", "parts": parts, "num_parts": 1})
 
 
-def in_query(**names: str) -> Place:
-    """`path` and what else: parameters and what they are named in the query."""
+def in_query(**names: str) -> Builder:
+    """Put the path and ids into the query: parameter -> its name there."""
 
-    def place(things: Things, path: str) -> Request:
-        known = {"run": things.run, "model": things.model}
-        query = {name: known.get(what, path) for what, name in names.items()}
-        return Request(things.model, query=query | (things.version if "version" in names else {}), body=b"x")
+    def build(resources: Resources, path: str) -> Request:
+        known = {"run": resources.run, "model": resources.model}
+        query = {name: known.get(parameter, path) for parameter, name in names.items()}
+        return Request(resources.model, query=query | (resources.version if "version" in names else {}), body=b"x")
 
-    return place
-
-
-def in_body(_names: str) -> Place:
-    def place(things: Things, path: str) -> Request:
-        return Request(json={"path": path, "run_id": things.run})
-
-    return place
+    return build
 
 
-PLACES: dict[tuple[str, str], Place | None] = {
+def in_body(_names: str) -> Builder:
+    def build(resources: Resources, path: str) -> Request:
+        return Request(json={"path": path, "run_id": resources.run})
+
+    return build
+
+
+BUILDERS: dict[tuple[str, str], Builder | None] = {
     ("GET", "/2.0/mlflow-artifacts/artifacts"): in_query(path="path"),
     ("GET", "/2.0/mlflow-artifacts/artifacts/{path...}"): in_url,
     ("PUT", "/2.0/mlflow-artifacts/artifacts/{path...}"): in_url,
@@ -109,22 +110,22 @@ PLACES: dict[tuple[str, str], Place | None] = {
     ("GET", "/3.0/mlflow/server-info"): None,
     ("GET", "/ready"): None,
 }
-"""Where each route takes a path from a client; None: it takes none."""
+"""How each route takes a path from a client, None if it takes none."""
 
 
 def artifact_routes() -> dict[tuple[str, str], list[str]]:
-    """Every route that has to do with artifacts, and the full paths at which it is served."""
-    found: dict[tuple[str, str], list[str]] = {}
+    """Return every route for artifacts with the full paths at which it is served."""
+    routes: dict[tuple[str, str], list[str]] = {}
     for (method, path), route in sorted(endpoints().items()):
         if "artifact" in path or "ctx.artifacts" in inspect.getsource(route.handler):
-            found.setdefault((method, path.removeprefix("/ajax-api").removeprefix("/api")), []).append(path)
-    return found
+            routes.setdefault((method, path.removeprefix("/ajax-api").removeprefix("/api")), []).append(path)
+    return routes
 
 
-TRAVERSED = [(key, path) for key, paths in artifact_routes().items() for path in paths if PLACES.get(key)]
+TRAVERSED = [(key, path) for key, paths in artifact_routes().items() for path in paths if BUILDERS.get(key)]
 
 LOCATED = [(key, path) for key, path in TRAVERSED if "mlflow-artifacts" not in path]
-"""Those that look up in the database where the artifacts are."""
+"""Routes that read the artifact location from the database."""
 
 
 @pytest.fixture(scope="module")
@@ -134,21 +135,21 @@ def s3() -> Iterator[S3Server]:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Where artifacts are; what() tells all that is there and around it."""
+class StoreUnderTest:
+    """A store, whose snapshot() returns everything in it and around it."""
 
     settings: Settings
     root: str
-    what: Callable[[], Any]
+    snapshot: Callable[[], Any]
 
 
 @pytest.fixture(params=["local", "s3"])
-def kept(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Kept:
+def store(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> StoreUnderTest:
     if request.param == "local":
         (tmp_path / SECRET_NAME).write_bytes(SECRET)
         (tmp_path / "artifacts" / "here").mkdir(parents=True)
         changed = replace(settings, artifacts=ArtifactSettings(destination=str(tmp_path / "artifacts")))
-        return Kept(changed, changed.artifacts.destination, lambda: sorted(tmp_path.rglob("*")))
+        return StoreUnderTest(changed, changed.artifacts.destination, lambda: sorted(tmp_path.rglob("*")))
     s3: S3Server = request.getfixturevalue("s3")
     bucket = s3.new_bucket(f"bucket-{uuid4()}")
     s3.boto().put_object(Bucket=bucket, Key=SECRET_NAME, Body=SECRET)
@@ -160,28 +161,30 @@ def kept(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> 
         aws=AwsSettings(access_key_id=s3.access_key, secret_access_key=s3.secret_key),
         s3=S3Settings(endpoint=s3.url, presigned="on"),
     )
-    return Kept(changed, changed.artifacts.destination, lambda: (s3.objects(bucket), s3.unfinished_uploads(bucket)))
+    return StoreUnderTest(
+        changed, changed.artifacts.destination, lambda: (s3.objects(bucket), s3.unfinished_uploads(bucket))
+    )
 
 
 @pytest.fixture
-async def there(kept: Kept, db: Db) -> AsyncIterator[Client]:
-    async with running_app(kept.settings) as client:
+async def app(store: StoreUnderTest, db: Db) -> AsyncIterator[Client]:
+    async with running_app(store.settings) as client:
         yield client
 
 
 @pytest.fixture
-async def things(there: Client) -> Things:
-    made = await there.ok("POST", "experiments/create", {"name": f"e-{uuid4()}"})
-    run = await there.ok("POST", "runs/create", {"experiment_id": made["experiment_id"]})
-    model = await there.ok("POST", "logged-models", {"experiment_id": made["experiment_id"]})
+async def resources(app: Client) -> Resources:
+    experiment = await app.ok("POST", "experiments/create", {"name": f"e-{uuid4()}"})
+    run = await app.ok("POST", "runs/create", {"experiment_id": experiment["experiment_id"]})
+    model = await app.ok("POST", "logged-models", {"experiment_id": experiment["experiment_id"]})
     info = run["run"]["info"]
-    await there.ok("POST", "registered-models/create", {"name": "m"})
+    await app.ok("POST", "registered-models/create", {"name": "m"})
     version = {"name": "m", "source": f"{info['artifact_uri']}/model", "run_id": info["run_id"]}
-    await there.ok("POST", "model-versions/create", version)
-    return Things(info["run_id"], model["model"]["info"]["model_id"], {"name": "m", "version": "1"})
+    await app.ok("POST", "model-versions/create", version)
+    return Resources(info["run_id"], model["model"]["info"]["model_id"], {"name": "m", "version": "1"})
 
 
-async def asked(client: Client, method: str, route: str, request: Request) -> Answer:
+async def send(client: Client, method: str, route: str, request: Request) -> Answer:
     before, brace, rest = route.partition("{")
     path = f"{before}{request.path}{rest.partition('}')[2]}" if brace else before
     if request.json is not None:
@@ -189,47 +192,51 @@ async def asked(client: Client, method: str, route: str, request: Request) -> An
     return await client.send(method, path, query=request.query, body=b"" if method == "GET" else request.body)
 
 
-def test_every_route_of_artifacts_is_in_the_table_and_no_other_is() -> None:
-    assert set(artifact_routes()) == set(PLACES)
+def test_every_route_for_artifacts_is_in_the_table_and_no_other() -> None:
+    assert set(artifact_routes()) == set(BUILDERS)
     assert len(TRAVERSED) > 25
 
 
-async def test_no_path_leads_out(there: Client, things: Things, kept: Kept) -> None:
-    before = kept.what()
+async def test_no_path_leaves_the_store(app: Client, resources: Resources, store: StoreUnderTest) -> None:
+    before = store.snapshot()
     for (method, key), route in TRAVERSED:
-        place = PLACES[method, key]
-        assert place is not None
+        build = BUILDERS[method, key]
+        assert build is not None
         for path in HOSTILE:
-            answer = await asked(there, method, route, place(things, path))
-            told = f"{method} {route} with {path!r}: {answer.status} {answer.text[:300]}"
-            assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE"), told
-            assert SECRET not in answer.body, told
-    assert kept.what() == before
+            answer = await send(app, method, route, build(resources, path))
+            context = f"{method} {route} with {path!r}: {answer.status} {answer.text[:300]}"
+            assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE"), context
+            assert SECRET not in answer.body, context
+    assert store.snapshot() == before
 
 
-async def test_a_path_that_is_not_hostile_is_taken(there: Client, things: Things) -> None:
-    """So that it isn't for something else that the others are refused."""
+async def test_a_harmless_path_is_accepted(app: Client, resources: Resources) -> None:
+    """Otherwise the hostile paths could be rejected for another reason."""
     for (method, key), route in TRAVERSED:
-        place = PLACES[method, key]
-        assert place is not None
-        answer = await asked(there, method, route, place(things, "a..b/..c/d..;x"))
+        build = BUILDERS[method, key]
+        assert build is not None
+        answer = await send(app, method, route, build(resources, "a..b/..c/d..;x"))
         assert "Invalid path" not in answer.text, route
 
 
-async def test_no_location_in_the_database_leads_out(there: Client, things: Things, kept: Kept, db: Db) -> None:
-    before = kept.what()
-    for uri in (one.replace("{root}", kept.root) for one in URIS):
+async def test_no_location_in_the_database_leaves_the_store(
+    app: Client, resources: Resources, store: StoreUnderTest, db: Db
+) -> None:
+    before = store.snapshot()
+    for uri in (uri.replace("{root}", store.root) for uri in URIS):
         async with db.write() as tx:
-            await tx.execute("UPDATE runs SET artifact_uri = $1 WHERE run_uuid = $2", uri, things.run)
-            await tx.execute("UPDATE logged_models SET artifact_location = $1 WHERE model_id = $2", uri, things.model)
+            await tx.execute("UPDATE runs SET artifact_uri = $1 WHERE run_uuid = $2", uri, resources.run)
+            await tx.execute(
+                "UPDATE logged_models SET artifact_location = $1 WHERE model_id = $2", uri, resources.model
+            )
             await tx.execute("UPDATE model_versions SET storage_location = $1, source = $1 WHERE name = 'm'", uri)
         for (method, key), route in LOCATED:
-            place = PLACES[method, key]
-            assert place is not None
+            build = BUILDERS[method, key]
+            assert build is not None
             for path in ("passwd", SECRET_NAME):
-                answer = await asked(there, method, route, place(things, path))
-                told = f"{method} {route} of {uri!r}: {answer.status} {answer.text[:300]}"
-                assert answer.status in (400, 404, 501), told
-                assert b"root:" not in answer.body, told
-                assert SECRET not in answer.body, told
-    assert kept.what() == before
+                answer = await send(app, method, route, build(resources, path))
+                context = f"{method} {route} of {uri!r}: {answer.status} {answer.text[:300]}"
+                assert answer.status in (400, 404, 501), context
+                assert b"root:" not in answer.body, context
+                assert SECRET not in answer.body, context
+    assert store.snapshot() == before

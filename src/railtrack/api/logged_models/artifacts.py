@@ -1,6 +1,6 @@
-"""The artifacts of a logged model: the listing of its folders, for clients and the UI, and its files, for the UI."""
+"""Artifacts of a logged model: list folders, for clients and the UI, and download files, for the UI."""
 
-from railtrack.api.artifacts.queries import download, folder_listing
+from railtrack.api.artifacts.queries import download, list_artifact_folder
 from railtrack.api.logged_models.queries import artifact_location
 from railtrack.auth import LOGGED_MODEL_READ
 from railtrack.context import Context
@@ -14,14 +14,14 @@ class ListLoggedModelArtifacts(Request):
     model_id: RequiredStr
     artifact_directory_path: str = ""
     page_token: str | None = None
-    """Ignored, as MLflow does with a local store: every answer is complete."""
+    """Ignored, as by MLflow with a local store: every response is complete."""
 
 
 @endpoint("GET", "logged-models/{model_id}/artifacts/directories", access=LOGGED_MODEL_READ)
 async def list_logged_model_artifacts(ctx: Context, req: ListLoggedModelArtifacts) -> Reply:
-    """The entries of one folder; none for a file, and none for what does not exist."""
+    """List a folder. A file or a missing folder has no entries."""
     uri = await artifact_location(ctx.db, req.model_id)
-    return await folder_listing(ctx.artifacts, uri, req.artifact_directory_path)
+    return await list_artifact_folder(ctx.artifacts, uri, req.artifact_directory_path)
 
 
 class GetLoggedModelArtifact(Request):
@@ -31,7 +31,7 @@ class GetLoggedModelArtifact(Request):
 
 @endpoint("GET", "logged-models/{model_id}/artifacts/files", access=LOGGED_MODEL_READ, ajax_only=True)
 async def get_logged_model_artifact(ctx: Context, req: GetLoggedModelArtifact) -> Reply:
-    """One file. Clients take theirs through the artifact proxy or from the store."""
+    """Return one file. Clients use the artifact proxy or the store itself."""
     if not req.artifact_file_path:
         raise bad_request('Request must include the "artifact_file_path" query parameter.')
     uri = await artifact_location(ctx.db, req.model_id)

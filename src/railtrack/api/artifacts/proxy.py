@@ -1,0 +1,50 @@
+"""The artifact proxy (mlflow-artifacts): clients store and read files of the artifacts destination through the server.
+
+Multipart uploads are in multipart.py, direct downloads in presigned.py.
+"""
+
+from urllib.parse import unquote
+
+from railtrack.api.artifacts.queries import download, list_location
+from railtrack.api.artifacts.schemas import ArtifactListing
+from railtrack.artifacts.paths import file_key, key_to_change
+from railtrack.auth import ARTIFACT_EDIT, ARTIFACT_READ
+from railtrack.context import Context
+from railtrack.wire.request import HttpRequest, Request
+from railtrack.wire.response import EMPTY, Raw, Reply
+from railtrack.wire.routing import endpoint
+
+
+@endpoint("GET", "artifacts/{path...}", service="mlflow-artifacts", access=ARTIFACT_READ)
+async def proxy_get(ctx: Context, http: HttpRequest) -> Reply:
+    return await download(http, ctx.artifacts.proxied(http.params["path"]))
+
+
+@endpoint("PUT", "artifacts/{path...}", service="mlflow-artifacts", access=ARTIFACT_EDIT)
+async def proxy_put(ctx: Context, http: HttpRequest) -> Reply:
+    """Store the body, of any length, while it arrives. A client that disconnects leaves nothing behind."""
+    location = ctx.artifacts.proxied(file_key(http.params["path"]))
+    await location.store.put(location.key, http.stream())
+    return Raw(b"")
+
+
+@endpoint("DELETE", "artifacts/{path...}", service="mlflow-artifacts", access=ARTIFACT_EDIT)
+async def proxy_delete(ctx: Context, http: HttpRequest) -> Reply:
+    """Delete a file or a folder with its contents; deleting a missing one succeeds."""
+    location = ctx.artifacts.proxied(key_to_change(http.params["path"]))
+    await location.store.delete(location.key)
+    return EMPTY
+
+
+class ProxyList(Request):
+    path: str = ""
+
+
+@endpoint("GET", "artifacts", service="mlflow-artifacts", access=ARTIFACT_READ)
+async def proxy_list(ctx: Context, req: ProxyList) -> Reply:
+    """List a folder by names without their path."""
+    reply = await list_location(ctx.artifacts.proxied(req.path), "")
+    if "%" in req.path and isinstance(reply, ArtifactListing) and not reply.files:
+        # Clients escape the query but not the path of a URL: what they PUT below /a%20b/ is stored in `a b`.
+        return await list_location(ctx.artifacts.proxied(unquote(req.path)), "")
+    return reply
