@@ -1,4 +1,4 @@
-"""Files as HTTP responses: validators. tests/api/artifacts/test_files.py covers the rest over the API."""
+"""Files as HTTP responses: validators. tests/api/artifacts/test_proxy.py covers the rest over the API."""
 
 from collections.abc import AsyncGenerator
 

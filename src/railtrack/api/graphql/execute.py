@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from railtrack.api.artifacts.queries import FileInfo, run_artifact_uri
+from railtrack.api.artifacts.queries import run_artifact_uri
+from railtrack.api.artifacts.schemas import FileInfo
 from railtrack.api.registry.schemas import ModelVersion
 from railtrack.api.runs.queries import no_such_run
 from railtrack.api.runs.schemas import RunInfo
