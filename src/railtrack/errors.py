@@ -1,9 +1,10 @@
-"""What may go wrong, in MLflow's words: error codes, their HTTP statuses, and one exception that carries them.
+"""The exceptions of the server: ApiError with MLflow's error codes and their HTTP statuses, and StartError.
 
-Any module may raise an ApiError; only wire/dispatch catches it. This module imports nothing of ours.
+Any module may raise an ApiError; only wire/dispatch catches it. This module imports no other one of Railtrack.
 """
 
 import json
+import os
 from typing import Any
 
 STATUS = {
@@ -20,7 +21,7 @@ STATUS = {
     "NOT_IMPLEMENTED": 501,
     "TEMPORARILY_UNAVAILABLE": 503,
 }
-"""MLflow's error codes and the HTTP status each is sent with."""
+"""HTTP statuses of MLflow's error codes."""
 
 SHOWN_LIMIT = 1000
 SEE_DOCS = "See the API docs for more information about request parameters."
@@ -54,13 +55,13 @@ def missing(parameter: str) -> ApiError:
 
 
 def invalid_value(parameter: str, value: Any) -> ApiError:
-    """A value of the wrong type, shown as JSON, its type named as Python does, which is what MLflow tells its users."""
+    """Return the error for a value of the wrong type, in MLflow's wording: the value as JSON, its type as in Python."""
     hint = f" Hint: Value was of type '{type(value).__name__}'. {SEE_DOCS}"
     return invalid(f"Invalid value {shown(value)} for parameter '{parameter}' supplied: {hint}")
 
 
 def shown(value: Any) -> str:
-    """A value from a request, fit for a message: as compact JSON, cut where it is very long."""
+    """Return a value from a request as compact JSON, truncated to SHOWN_LIMIT characters."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return text if len(text) <= SHOWN_LIMIT else text[:SHOWN_LIMIT] + "..."
 
@@ -103,12 +104,18 @@ def unavailable(message: str) -> ApiError:
 
 
 class StartError(Exception):
-    """Why the server cannot start: one line for people that names the setting at fault and the next step.
-
-    `fault` and `advice` are its two halves; `advice` is "" where the fault says what to do.
+    """A reason why the server cannot start, in one line: what is wrong (`fault`) and what to do (`advice`, which may be
+    "").
     """
 
     def __init__(self, fault: str, advice: str = "") -> None:
         super().__init__(f"{fault} {advice}".rstrip())
         self.fault = fault
         self.advice = advice
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return the reason alone, without the path or address that Python and asyncio add to it."""
+    if isinstance(error, ConnectionError) and error.errno:
+        return os.strerror(error.errno)  # asyncio's own text is "Connect call failed"
+    return error.strerror or str(error) or ("timed out" if isinstance(error, TimeoutError) else type(error).__name__)

@@ -53,7 +53,7 @@ async def _restart_during_load(server: RailtrackServer, cluster: PostgresCluster
         await load.is_acknowledged_again(count=300)
         assert (await _get(server, "/ready")).status == 200
         await asyncio.to_thread(cluster.stop, how)
-        await until(lambda: "more were refused before it" in server.log(), server.log)
+        await until(lambda: "similar messages suppressed" in server.log(), server.log)
         assert (await _get(server, "/health")).status == 200
         assert "not reachable" in (await _ready(server, 503)).json["database"]
         cluster.start()  # in this thread: the kernel ends the cluster with the thread that started it

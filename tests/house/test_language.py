@@ -123,7 +123,6 @@ TODO = {
     "src/railtrack/http_server/exchange.py",
     "src/railtrack/http_server/request_head.py",
     "src/railtrack/http_server/response_head.py",
-    "src/railtrack/logs/throttle.py",
     "src/railtrack/mlflow/artifact_location.py",
     "src/railtrack/mlflow/validation.py",
     "src/railtrack/prometheus/counters.py",

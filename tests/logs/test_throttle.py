@@ -1,27 +1,29 @@
-"""The log of a store's troubles: bounded, and it says what was left out."""
+"""Throttled logging: bounded, and the number of suppressed messages is logged."""
 
 import logging
 
 import pytest
 
-from railtrack.logs import throttle as trouble
+from railtrack.logs import throttle
+from railtrack.logs.throttle import ThrottledLog
 
 
-def test_a_line_a_second_is_told_with_the_number_of_those_left_out(
+def test_one_message_a_second_is_logged_with_the_number_suppressed_before_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(trouble.time, "monotonic", lambda: now)
-    log = trouble.TroubleLog()
-    with caplog.at_level(logging.ERROR, "railtrack"):
+    monkeypatch.setattr(throttle.time, "monotonic", lambda: now)
+    log = ThrottledLog("artifact store: ")
+    with caplog.at_level(logging.WARNING, "railtrack"):
         for name in ("a", "b", "c"):
-            log.tell(name)
-        now += trouble.TOLD_EVERY_S
-        log.tell("d")
-        now += trouble.TOLD_EVERY_S
-        log.tell("e")
+            log.error(name)
+        now += throttle.INTERVAL_S
+        log.error("%s of %r", "d", 4)
+        now += throttle.INTERVAL_S
+        log.warning("100%% %s", "e")
     assert caplog.messages == [
         "artifact store: a",
-        "artifact store: d (2 more such lines were left out before)",
-        "artifact store: e",
+        "artifact store: d of 4 (2 similar messages suppressed)",
+        "artifact store: 100% e",
     ]
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR", "WARNING"]

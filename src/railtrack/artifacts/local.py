@@ -20,9 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
-from railtrack.artifacts.store import CHUNK, Entry, Page, is_folder, no_such
+from railtrack.artifacts.store import CHUNK, Entry, Page, error_log, is_folder, no_such
 from railtrack.errors import ApiError, invalid, unavailable
-from railtrack.logs.throttle import tell
 
 THREADS = 8
 RESERVED = ".railtrack-"
@@ -384,5 +383,5 @@ def _refusal(error: OSError, key: str) -> ApiError:
 
 def _logged(error: OSError, refusal: ApiError) -> ApiError:
     """Trouble of the operator's, not of the client's: the log tells of it too."""
-    tell(f"{error.strerror}: {refusal.message}")
+    error_log.error("%s: %s", error.strerror, refusal.message)
     return refusal

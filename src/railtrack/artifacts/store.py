@@ -8,9 +8,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
 from railtrack.errors import ApiError, invalid, not_found
+from railtrack.logs.throttle import ThrottledLog
 
 CHUNK = 256 * 1024
 """Bytes read or written at a time: what one transfer holds in memory, however large the artifact."""
+
+
+error_log = ThrottledLog("artifact store: ")
+"""Errors of stores, shared by all stores of a process."""
 
 
 class Entry(NamedTuple):

@@ -1,28 +1,33 @@
-"""What the log is told of a store that fails or refuses: a line a second at the most, however many requests fail."""
+"""Throttled logging of messages that thousands of failing requests a second repeat."""
 
 import logging
 import time
 
 log = logging.getLogger("railtrack")
 
-TOLD_EVERY_S = 1.0
+INTERVAL_S = 1.0
 
 
-class TroubleLog:
-    """The lines of one process."""
+class ThrottledLog:
+    """Log at most one message per interval, with the number of messages suppressed since the last one."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
         self._quiet_until = 0.0
-        self._left_out = 0
+        self._suppressed = 0
 
-    def tell(self, message: str) -> None:
-        if time.monotonic() < self._quiet_until:
-            self._left_out += 1
+    def error(self, message: str, *arguments: object) -> None:
+        self._log(logging.ERROR, message, arguments)
+
+    def warning(self, message: str, *arguments: object) -> None:
+        self._log(logging.WARNING, message, arguments)
+
+    def _log(self, level: int, message: str, arguments: tuple[object, ...]) -> None:
+        now = time.monotonic()
+        if now < self._quiet_until:
+            self._suppressed += 1
             return
-        before = f" ({self._left_out} more such lines were left out before)" if self._left_out else ""
-        log.error("artifact store: %s%s", message, before)
-        self._quiet_until = time.monotonic() + TOLD_EVERY_S
-        self._left_out = 0
-
-
-tell = TroubleLog().tell
+        suffix = f" ({self._suppressed} similar messages suppressed)" if self._suppressed else ""
+        log.log(level, f"%s{message}%s", self._prefix, *arguments, suffix)
+        self._quiet_until = now + INTERVAL_S
+        self._suppressed = 0

@@ -9,6 +9,7 @@ from itertools import count
 from typing import Protocol
 
 from railtrack.errors import ApiError
+from railtrack.logs.throttle import ThrottledLog
 from railtrack.wire.call import CallContext, call
 from railtrack.wire.compression import compress, is_worth_it
 from railtrack.wire.csrf import BrowserGuard
@@ -17,9 +18,6 @@ from railtrack.wire.response import Header, Raw, Send, Stream, error_reply, send
 from railtrack.wire.routing import Route, Routes
 
 log = logging.getLogger("railtrack")
-
-REFUSALS_LOGGED_EVERY_S = 1.0
-"""A database that is away refuses thousands of requests a second; a line for each would hide why."""
 
 SECURITY_HEADERS: tuple[Header, ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -49,8 +47,7 @@ class Dispatcher:
         self._make_context = make_context
         self._watches = watches
         self._new_ids = _new_ids()
-        self._quiet_until = 0.0
-        self._not_logged = 0
+        self._server_errors = ThrottledLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         http = HttpRequest(scope, receive)
@@ -88,7 +85,7 @@ class Dispatcher:
             return to_raw(await call(route, context, request))
         except ApiError as error:
             if error.is_transient or error.status >= 500:
-                self._log_refusal(request_id, error)
+                self._server_errors.warning("request %s: %s (%r)", request_id, error, error.__cause__)
             return error_reply(error)
         except ClientGone:
             raise
@@ -102,16 +99,6 @@ class Dispatcher:
         """The client's or proxy's own id where it is harmless to log, else a new one."""
         given = http.header(b"x-request-id")
         return given if given and REQUEST_ID.fullmatch(given) else next(self._new_ids)
-
-    def _log_refusal(self, request_id: str, error: ApiError) -> None:
-        """A refusal for a fault on our side: one line at a time, with the number of those left out before it."""
-        if time.monotonic() < self._quiet_until:
-            self._not_logged += 1
-            return
-        before = f"; {self._not_logged} more were refused before it" if self._not_logged else ""
-        log.warning("request %s: %s (%r)%s", request_id, error, error.__cause__, before)
-        self._quiet_until = time.monotonic() + REFUSALS_LOGGED_EVERY_S
-        self._not_logged = 0
 
 
 def _new_ids() -> Iterator[str]:

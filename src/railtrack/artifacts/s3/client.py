@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 from railtrack.artifacts.s3.signing import UNRESERVED, Credentials, Query, Signer, encode_query
+from railtrack.artifacts.store import error_log
 from railtrack.errors import ApiError, invalid, not_processed, unavailable
 from railtrack.http_client.client import (
     Body,
@@ -27,7 +28,6 @@ from railtrack.http_client.client import (
     UntrustedError,
     pieces_of,
 )
-from railtrack.logs.throttle import tell
 
 log = logging.getLogger("railtrack")
 
@@ -231,14 +231,14 @@ class Bucket:
         return True
 
     def unreachable(self, error: Exception) -> ApiError:
-        tell(f"{self}: {error}")
+        error_log.error("%s: %s", self, error)
         message = f"The artifact store does not answer: {self}: {error}"
         # Without a connection the store has seen nothing of the request, so that even a creation may be repeated.
         return not_processed(message) if isinstance(error, NotConnectedError) else unavailable(message)
 
     def untrusted(self, error: UntrustedError) -> ApiError:
         """502 Bad Gateway: the store may be well, but is not to be spoken with."""
-        tell(f"{self}: {error}")
+        error_log.error("%s: %s", self, error)
         return ApiError("INTERNAL_ERROR", f"No secure connection to the artifact store: {self}: {error}", status=502)
 
 
@@ -280,7 +280,7 @@ def refused(bucket: Bucket, error: S3Refusal, key: str) -> ApiError:
             return invalid(f"The artifact store cannot take '{key}': {error}")
         case "NoSuchUpload":
             return invalid(f"There is no such multipart upload of '{key}': it was completed, aborted or has expired.")
-    tell(f"{bucket}: {error} at '{key}'")
+    error_log.error("%s: %s at '%s'", bucket, error, key)
     if error.code in SETTINGS_FAULTS:
         # Not the client's fault, and a server with new keys may answer it in a moment: its upload is worth another try.
         return unavailable(f"The artifact store refuses this server: {bucket}: {error}")
