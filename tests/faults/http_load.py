@@ -47,14 +47,14 @@ class Connection:
         """Send a whole request and read its answer. Raises Lost."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                reader, writer = self.streams or await self._connect()
+                reader, writer = self.streams or await self.connect()
                 writer.write(head_and_body)
                 return await self._answer(reader)
         except (OSError, asyncio.IncompleteReadError) as error:
             self.close()
             raise Lost(repr(error)) from None
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         self.streams = await asyncio.open_connection(self._host, self._port)
         return self.streams
 

@@ -1,15 +1,18 @@
-"""SIGTERM: requests in flight are answered, idle and half-open connections don't hold up the end."""
+"""SIGTERM: requests in flight and on their way are answered, idle and half-open connections don't hold up the end."""
 
 import asyncio
+import contextlib
+import os
 import signal
+import socket
 import time
 from pathlib import Path
 
 import pytest
-from tests.faults.http_load import Connection
+from tests.faults.http_load import Answer, Connection
 from tests.faults.logging_load import Load, check_stored
 from tests.servers.processes import until
-from tests.servers.railtrack import RailtrackServer
+from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 END_SECONDS = 20
 """Much more than it takes (0.5 s), and less than the 25 s after which the server hangs up whatever is still open."""
@@ -70,6 +73,64 @@ def test_a_server_at_rest_ends_at_once(name: str, server: RailtrackServer) -> No
     assert server.wait_ended() == 0
     assert time.monotonic() - began < END_SECONDS
     assert [pid for pid in workers if Path(f"/proc/{pid}").exists()] == []
+
+
+IDLE = 10
+
+
+def test_a_connection_that_was_open_at_sigterm_still_gets_an_answer(tmp_path: Path) -> None:
+    constants = {"railtrack.http_server.processes.LAST_REQUEST_S": END_SECONDS}
+    with railtrack_server(tmp_path / "server", constants=constants) as server:
+        answers = asyncio.run(_ask_once_no_more_are_accepted(server))
+    assert [(answer.status, answer.headers["connection"]) for answer in answers] == [(200, "close")] * 2 * IDLE
+
+
+async def _ask_once_no_more_are_accepted(server: RailtrackServer) -> list[Answer]:
+    """The answers on connections that had one request before SIGTERM, and on connections that had none."""
+    connections = [Connection(server.port) for _ in range(2 * IDLE)]
+    for used, unused in zip(connections[:IDLE], connections[IDLE:], strict=True):
+        await used.get("/health")
+        await unused.connect()
+    server.send_signal(signal.SIGTERM)
+    await until(lambda: not _accepts(server.port))
+    return [await connection.get("/version") for connection in connections]
+
+
+def test_a_connection_that_waits_to_be_accepted_at_the_end_gets_its_answer(tmp_path: Path) -> None:
+    with railtrack_server(tmp_path / "server", workers=1) as server:
+        while not (clients := _connect_between_sigterm_and_the_end(server)):
+            server.wait_ended()
+            server.start()
+        for client in clients:
+            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+            client.close()
+
+
+def _connect_between_sigterm_and_the_end(server: RailtrackServer) -> list[socket.socket]:
+    """Connections, their requests sent, that the worker finds at the moment in which it stops listening.
+
+    None at all if it stopped before: it looks once a second whether it shall end.
+    """
+    (worker,) = server.workers()
+    server.send_signal(signal.SIGTERM)
+    time.sleep(0.05)  # for the signal to arrive
+    os.kill(worker, signal.SIGSTOP)
+    clients: list[socket.socket] = []
+    with contextlib.suppress(ConnectionRefusedError):
+        for _ in range(IDLE):
+            clients.append(socket.create_connection(("127.0.0.1", server.port)))
+            clients[-1].sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(1.1)
+    os.kill(worker, signal.SIGCONT)
+    return clients
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionError:
+        return False
+    return True
 
 
 def test_connections_are_kept_alive_between_requests(server: RailtrackServer) -> None:

@@ -4,6 +4,7 @@ Nothing of the application is in here but its import; cli/server.py starts it. T
 of gunicorn 27 (pinned below 28; tests/http_server/test_processes.py holds each of them to what is expected here).
 """
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -11,7 +12,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gunicorn import glogging
@@ -28,6 +29,9 @@ from railtrack.prometheus.shared_memory import SLOTS
 GRACE_S = 30
 UNDO_S = 5
 """The last of the grace period, after which the master kills: what is under way is broken off and takes itself back."""
+LAST_REQUEST_S = 1
+"""How long idle connections stay open once no new ones are accepted. A client may be sending a request on one just now:
+closing it would cut the request off, and MLflow's client 3.18 does not repeat a creation then."""
 STUCK_LIMIT_S = 60
 TRIM_EVERY_S = 10
 """How often what is free goes back to the system; that takes a millisecond or so."""
@@ -69,14 +73,33 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hi
         self.loop.call_later(TRIM_EVERY_S, self._trim)
 
     async def _shutdown(self) -> None:
-        for connection in list(self.connections):
-            connection.close_if_idle()
+        await self._stop_listening()
+        self.loop.call_later(LAST_REQUEST_S, self._close_idle)
         self.loop.call_later(self.cfg.graceful_timeout - UNDO_S, self._hang_up)
         await super()._shutdown()
+
+    async def _stop_listening(self) -> None:
+        """Close the sockets. Accept the connections that wait there first: the kernel would reset them."""
+        waiting = [connection for listener in self.sockets for connection in accepted(listener.sock)]
+        for server in self.servers:
+            server.close()
+        for connection in waiting:
+            await self.loop.connect_accepted_socket(lambda: Connection(self), connection)
+
+    def _close_idle(self) -> None:
+        for connection in list(self.connections):
+            connection.close_if_idle()
 
     def _hang_up(self) -> None:
         for connection in list(self.connections):
             connection.abort()
+
+
+def accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    """Accept what waits on a non-blocking socket."""
+    with contextlib.suppress(OSError):
+        while True:
+            yield listener.accept()[0]
 
 
 LISTENING = "Listening at: %s (%s)"
