@@ -20,6 +20,8 @@ class Front:
     holds: str = ""
     """Requests whose first line has this are never answered."""
     tls: ssl.SSLContext | None = None
+    broken: str = ""
+    """While set ("502 Bad Gateway"), what every request is answered with."""
     port: int = 0
     held: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -36,6 +38,9 @@ class Front:
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
         method, target, _ = first.split(" ")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        if self.broken:
+            await reader.readexactly(int(headers.get("content-length", "0")))
+            return _refuse(writer, self.broken)
         if self.authorization and headers.get("authorization") != self.authorization:
             return _refuse(writer, "401 Unauthorized")
         if not target.startswith(f"{self.prefix}/"):

@@ -86,6 +86,21 @@ class PostgresCluster(PostgresServer):
         self._process.wait(PATIENCE_SECONDS)
         self._process = None
 
+    def freeze(self) -> None:
+        """Stop all its processes where they are: connections stay open, new ones are accepted, nothing answers."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on after freeze()."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        # The postmaster first: it starts no process between.
+        os.kill(self.pid, number)
+        for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), number)
+
     @property
     def pid(self) -> int:
         """The server's process, above those that serve connections."""

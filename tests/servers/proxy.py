@@ -8,12 +8,13 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Proxy:
-    """Passes bytes on between its port and another one until it is told otherwise."""
+    """Passes bytes on between its port and another one, until connections are cut or refused."""
 
     def __init__(self, target: int) -> None:
         self._target = target
         self._clients: list[asyncio.StreamWriter] = []
         self._upstream: list[asyncio.StreamWriter] = []
+        self._server: asyncio.Server | None = None
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -21,6 +22,17 @@ class Proxy:
         self._clients.append(writer)
         self._upstream.append(upstream)
         await asyncio.gather(pass_on(reader, upstream), pass_on(upstream_reader, writer))
+
+    async def accept(self) -> None:
+        """Listen on the port, a free one at first."""
+        self._server = await asyncio.start_server(self.serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def refuse(self) -> None:
+        """Cut all connections and refuse new ones until accept()."""
+        if self._server is not None:
+            self._server.close()
+        await self.cut()
 
     async def say_to_clients(self, message: bytes) -> None:
         """Send all connected clients bytes that the target never sent, and give them the time to read."""
@@ -50,10 +62,8 @@ async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 async def proxy(target: int) -> AsyncIterator[Proxy]:
     """A proxy on a port of its own in front of `target`, both on 127.0.0.1."""
     made = Proxy(target)
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
+    await made.accept()
     try:
         yield made
     finally:
-        await made.cut()
-        server.close()
+        await made.refuse()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
 
@@ -92,22 +93,24 @@ class RailtrackServer:
         self.wait_until_healthy()
         self.started_in = time.monotonic() - began
 
-    def wait_until_healthy(self, seconds: float = PATIENCE_SECONDS, path: str = "/health") -> None:
-        """Return when `path` answers 200. Raises with the server's log when it ends or the time is over."""
+    def wait_until_healthy(
+        self, seconds: float = PATIENCE_SECONDS, path: str = "/health", status: int = HTTPStatus.OK
+    ) -> None:
+        """Return when `path` answers `status`. Raise with the server's log when it ends or the time is over."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 raise RuntimeError(f"railtrack ended:\n{self.log()}")
-            if self._answers(path):
+            if self._answers(path, status):
                 return
             time.sleep(0.01)
-        raise RuntimeError(f"railtrack did not answer {path} within {seconds} s:\n{self.log()}")
+        raise RuntimeError(f"railtrack did not answer {path} with {status} within {seconds} s:\n{self.log()}")
 
-    def _answers(self, path: str) -> bool:
+    def _answers(self, path: str, status: int) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", path)
-            return connection.getresponse().status == 200
+            return connection.getresponse().status == status
         except (OSError, http.client.HTTPException):
             return False
         finally:
