@@ -1,4 +1,4 @@
-"""The environments of the platforms that people deploy to, and what the server makes of each."""
+"""The settings that result from the environments of common platforms."""
 
 from dataclasses import dataclass, field
 
@@ -40,7 +40,7 @@ class Deployment:
     endpoint: str = ""
     region: str = "us-east-1"
     host: str = "0.0.0.0"
-    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 DEPLOYMENTS = {
@@ -159,9 +159,9 @@ DEPLOYMENTS = {
         },
         ports=[5000],
         database="postgresql://mlflow:***@postgres.data.svc:5432/mlflow",
-        notes=[
-            "MLFLOW_PORT: tcp://10.96.7.3:5000 is what Kubernetes sets beside a Service of that name, and no port to "
-            "listen on: it is passed over. enableServiceLinks: false in the pod's spec keeps it away."
+        warnings=[
+            "MLFLOW_PORT: ignoring tcp://10.96.7.3:5000, which Kubernetes sets for a Service of that name. To keep it "
+            "from doing so, set enableServiceLinks: false in the pod's spec."
         ],
     ),
     "a variable left empty by docker compose": Deployment(
@@ -169,13 +169,13 @@ DEPLOYMENTS = {
         ports=[5000],
         database="sqlite:////mlflow/data/mlflow.db",
         root="mlflow-artifacts:/",
-        notes=["MLFLOW_BACKEND_STORE_URI is set and empty, so the data goes to SQLite in the data folder."],
+        warnings=["MLFLOW_BACKEND_STORE_URI is set, but empty. Using SQLite in the data folder."],
     ),
 }
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS.values(), ids=DEPLOYMENTS)
-def test_the_environment_of_a_platform_is_understood(deployment: Deployment) -> None:
+def test_the_settings_from_the_environment_of_a_platform_are_right(deployment: Deployment) -> None:
     environ = {"RAILTRACK_DATA": "/mlflow/data", **deployment.environ}
     settings = load({}, environ)
     assert sorted({port for _, port, _ in addresses(settings)}) == deployment.ports
@@ -186,13 +186,13 @@ def test_the_environment_of_a_platform_is_understood(deployment: Deployment) -> 
         deployment.destination,
     )
     assert (settings.s3.endpoint, region_of(settings)) == (deployment.endpoint, deployment.region)
-    assert warnings(resolve_all({}, environ)) == deployment.notes
+    assert warnings(resolve_all({}, environ)) == deployment.warnings
     if "AWS_ACCESS_KEY_ID" in environ:
         assert (settings.aws.access_key_id, settings.aws.secret_access_key) == ("AKIAEXAMPLE", "c2VjcmV0")
 
 
 @pytest.mark.parametrize("name", ["MLFLOW_BACKEND_STORE_URI", "DATABASE_URL"])
-def test_a_reference_that_leads_nowhere_on_railway_does_not_end_in_sqlite(name: str) -> None:
+def test_an_unresolved_reference_on_railway_does_not_lead_to_sqlite(name: str) -> None:
     with pytest.raises(
         StartError, match=rf"^{name} is empty: the reference in it, such as .* was not resolved\. Check"
     ):

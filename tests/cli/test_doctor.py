@@ -112,9 +112,13 @@ def test_a_warning_fails_only_who_is_strict(tmp_path: Path) -> None:
 def test_every_wrong_setting_is_told_and_the_rest_is_checked(tmp_path: Path) -> None:
     environ = {"GUNICORN_WORKERS": "many", "PORT": "http", "MLFLOW_HOST": "http://x"}
     code, report = doctor(tmp_path, **environ)
-    told = [check["finding"] for check in report["checks"] if check["check"] == "settings"]
+    findings = [check["finding"] for check in report["checks"] if check["check"] == "settings"]
     assert code == 1
-    assert [line.partition(":")[0] for line in told] == ["MLFLOW_HOST", "PORT", "GUNICORN_WORKERS"]
+    assert findings == [
+        "Invalid host in MLFLOW_HOST: 'http://x'.",
+        "Invalid port in PORT: 'http'.",
+        "Invalid number of workers in GUNICORN_WORKERS: 'many'.",
+    ]
     assert statuses(report, "skipped") == ["database", "port", "login", "memory"]
     assert "artifact folder" in [check["check"] for check in report["checks"]]
 
@@ -196,7 +200,7 @@ def test_a_port_that_somebody_else_has(tmp_path: Path) -> None:
 
 def test_a_port_that_is_no_number(tmp_path: Path) -> None:
     line, found = trouble(tmp_path, {"PORT": "http"})
-    assert line.startswith("Error: PORT: 'http' is not a whole number from 1 to 65535.")
+    assert line.startswith("Error: Invalid port in PORT: 'http'. Use a number from 1 to 65535.")
     assert found["check"] == "settings"
 
 

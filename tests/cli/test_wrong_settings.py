@@ -10,16 +10,19 @@ ON_S3 = {"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://vision-platform-prod", **KEYS}
 ACCOUNT = "https://0123abcd.r2.cloudflarestorage.com"
 
 WRONG = [
-    ({"MLFLOW_PORT": "5000/tcp"}, "MLFLOW_PORT: '5000/tcp' is not a whole number from 1 to 65535."),
+    ({"MLFLOW_PORT": "5000/tcp"}, "Invalid port in MLFLOW_PORT: '5000/tcp'. Use a number from 1 to 65535."),
     ({"MLFLOW_PORT": "${PORT}"}, "MLFLOW_PORT: the reference ${PORT} was not resolved. Check its spelling"),
     ({"PORT": "$(PORT)"}, "PORT: the reference $(PORT) was not resolved."),
-    ({"PORT": "0"}, "PORT: '0' is not a whole number from 1 to 65535."),
-    ({"MLFLOW_HOST": "http://0.0.0.0"}, "MLFLOW_HOST: 'http://0.0.0.0' is not an address to listen on"),
-    ({"MLFLOW_HOST": "0.0.0.0:5000"}, "MLFLOW_HOST: '0.0.0.0:5000' is an address with a port; the port belongs"),
-    ({"MLFLOW_HOST": '"0.0.0.0'}, "MLFLOW_HOST: '\"0.0.0.0' is not an address to listen on"),
+    ({"PORT": "0"}, "Invalid port in PORT: '0'. Use a number from 1 to 65535."),
+    ({"MLFLOW_HOST": "http://0.0.0.0"}, "Invalid host in MLFLOW_HOST: 'http://0.0.0.0'. Use an address"),
+    (
+        {"MLFLOW_HOST": "0.0.0.0:5000"},
+        "Invalid host in MLFLOW_HOST: '0.0.0.0:5000'. Use the address alone",
+    ),
+    ({"MLFLOW_HOST": '"0.0.0.0'}, "Invalid host in MLFLOW_HOST: '\"0.0.0.0'. Use an address"),
     ({"MLFLOW_HOST": "no.such.host.invalid"}, "MLFLOW_PORT: cannot listen on no.such.host.invalid port 5000"),
-    ({"GUNICORN_WORKERS": "two"}, "GUNICORN_WORKERS: 'two' is not a whole number from 1 to 64."),
-    ({"GUNICORN_THREADS": "100"}, "GUNICORN_THREADS: '100' is not a whole number from 1 to 64."),
+    ({"GUNICORN_WORKERS": "two"}, "Invalid number of workers in GUNICORN_WORKERS: 'two'. Use a number from 1 to 64."),
+    ({"GUNICORN_THREADS": "100"}, "Invalid number of threads in GUNICORN_THREADS: '100'. Use a number from 1 to 64."),
     ({"RAILTRACK_AUTH": "on"}, "RAILTRACK_AUTH: this version has no login yet."),
     (
         {"MLFLOW_BACKEND_STORE_URI": "${{Postgres.DATABASE_URL}}"},
@@ -36,18 +39,30 @@ WRONG = [
     ({"DATABASE_URL": "mysql://me:do-not-show@host/db"}, "MLFLOW_BACKEND_STORE_URI (or DATABASE_URL): the data can be"),
     ({"DATABASE_URL": "postgres://me:do-n@t-show@host/db"}, "the password have to be percent-encoded (@ as %40)."),
     ({"DATABASE_URL": "postgres://me@host/db?ssl=true"}, "the option 'ssl' is not supported; leave it out."),
-    ({"DATABASE_URL_FILE": "/no/such/file"}, "DATABASE_URL_FILE: cannot read '/no/such/file'"),
-    ({**ON_S3, "AWS_S3_ENDPOINT_URL": "minio:9000"}, "AWS_S3_ENDPOINT_URL: 'minio:9000' has no scheme; put https://"),
-    ({**ON_S3, "AWS_S3_ENDPOINT_URL": "s3.example.com"}, "AWS_S3_ENDPOINT_URL: 's3.example.com' has no scheme"),
+    (
+        {"DATABASE_URL_FILE": "/no/such/file"},
+        "DATABASE_URL_FILE: cannot read the file '/no/file': No such file",
+    ),
+    (
+        {**ON_S3, "AWS_S3_ENDPOINT_URL": "minio:9000"},
+        "Invalid URL in AWS_S3_ENDPOINT_URL: 'minio:9000'. Add the",
+    ),
+    (
+        {**ON_S3, "AWS_S3_ENDPOINT_URL": "s3.example.com"},
+        "Invalid URL in AWS_S3_ENDPOINT_URL: 's3.example.com'. Add",
+    ),
     (
         {**ON_S3, "AWS_S3_ENDPOINT_URL": f"{ACCOUNT}/vision-platform-prod"},
-        f"/vision-platform-prod' has more than a host and a port; set it to {ACCOUNT}, the bucket belongs into s3://",
+        f"/vision-platform-prod'. Set it to {ACCOUNT}, and name the bucket in an artifact location",
     ),
     (
         {**ON_S3, "AWS_S3_ENDPOINT_URL": "https://<account_id>.r2.cloudflarestorage.com"},
-        "AWS_S3_ENDPOINT_URL: 'https://<account_id>.r2.cloudflarestorage.com' is not a URL of a store",
+        "Invalid URL in AWS_S3_ENDPOINT_URL: 'https://<account_id>.r2.cloudflarestorage.com'. Use a URL",
     ),
-    ({**ON_S3, "AWS_S3_ENDPOINT_URL": "https://host:port"}, "AWS_S3_ENDPOINT_URL: 'https://host:port'"),
+    (
+        {**ON_S3, "AWS_S3_ENDPOINT_URL": "https://host:port"},
+        "Invalid URL in AWS_S3_ENDPOINT_URL: 'https://host:port'. Check",
+    ),
     ({**ON_S3, "AWS_ACCESS_KEY_ID": "<R2_ACCESS_KEY_ID>"}, "AWS_ACCESS_KEY_ID: <R2_ACCESS_KEY_ID> is a placeholder."),
     ({**ON_S3, "AWS_SECRET_ACCESS_KEY": " "}, "Unable to locate credentials: AWS_SECRET_ACCESS_KEY is not set."),
     ({"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://vision-platform-prod"}, "Unable to locate credentials: an s3:// location"),
@@ -56,12 +71,12 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("environ", "told"), WRONG, ids=[told for _, told in WRONG])
-def test_a_wrong_value_ends_the_start_with_one_line(environ: dict[str, str], told: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("environ", "message"), WRONG, ids=[message for _, message in WRONG])
+def test_a_wrong_value_ends_the_start_with_one_line(environ: dict[str, str], message: str, tmp_path: Path) -> None:
     done = command(tmp_path, "server", **environ)
     assert done.returncode == 1
     [line] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-    assert told in line
+    assert message in line
     assert line == done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr + done.stdout
     assert "do-n" not in done.stderr + done.stdout

@@ -111,8 +111,6 @@ TODO = {
     "src/railtrack/checks/postgres.py",
     "src/railtrack/checks/start.py",
     "src/railtrack/cli/server.py",
-    "src/railtrack/config/lookup.py",
-    "src/railtrack/config/parsers.py",
     "src/railtrack/db/__init__.py",
     "src/railtrack/db/group_commit.py",
     "src/railtrack/db/open.py",

@@ -103,7 +103,7 @@ def test_a_container_without_a_place_for_the_data_is_told_in_one_line(image: Ima
 
 
 def test_flags_may_follow_the_image_and_other_commands_may_take_the_servers_place(image: Image) -> None:
-    assert refused(image, {}, Shape(arguments=["--port", "x"])).startswith("--port: 'x' is not a whole number")
+    assert refused(image, {}, Shape(arguments=["--port", "x"])).startswith("Invalid port in --port: 'x'.")
     done = run(image, {}, Shape(arguments=["railtrack", "--version"]))
     assert re.fullmatch(r"railtrack \d+\.\d+\.\d+\n", done.stdout)
     assert run(image, {}, Shape(arguments=["sh", "-c", "exit 7"])).returncode == 7
@@ -137,7 +137,7 @@ def test_a_database_that_is_away_is_waited_for_told_and_given_up(image: Image, s
         ({"AWS_ACCESS_KEY_ID": ""}, "Unable to locate credentials: AWS_ACCESS_KEY_ID is not set."),
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch"),
         ({"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://not-there/mlflow-artifacts"}, "NoSuchBucket"),
-        ({"MLFLOW_PORT": "http"}, "MLFLOW_PORT: 'http' is not a whole number from 1 to 65535."),
+        ({"MLFLOW_PORT": "http"}, "Invalid port in MLFLOW_PORT: 'http'. Use a number from 1 to 65535."),
     ],
 )
 def test_a_wrong_value_is_told_in_one_line(

@@ -125,9 +125,9 @@ def test_a_start_that_fails_is_told_in_the_form_asked_for(tmp_path: Path) -> Non
     assert objects(done.stdout)[1]["message"] == "Starting MLflow Tracking Server"
     assert SECRET not in done.stdout + done.stderr
     wrong = start(tmp_path, MLFLOW_PORT="x", RAILTRACK_LOG_FORMAT="json")
-    assert objects(wrong.stderr)[0]["message"].startswith("Error: MLFLOW_PORT: 'x' is not a whole number")
+    assert objects(wrong.stderr)[0]["message"].startswith("Error: Invalid port in MLFLOW_PORT: 'x'.")
     neither = start(tmp_path, RAILTRACK_LOG_FORMAT="xml")
-    assert neither.stderr.startswith("Error: RAILTRACK_LOG_FORMAT: 'xml' is not one of text, json")
+    assert neither.stderr.startswith("Error: Invalid value in RAILTRACK_LOG_FORMAT: 'xml'. Use one of text, json.")
 
 
 def test_every_line_of_a_server_is_json_where_that_was_asked_for(tmp_path: Path) -> None:

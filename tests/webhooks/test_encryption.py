@@ -50,6 +50,8 @@ def test_a_secret_encrypted_with_another_key_is_not_decrypted(key: str, encrypte
 
 @pytest.mark.parametrize("key", ["short", WEBHOOK_KEY[:-4], "AAAA" + WEBHOOK_KEY, "~" * 44])
 def test_an_invalid_key_prevents_the_start_and_is_not_shown(key: str) -> None:
-    with pytest.raises(StartError, match="MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY: its value is not 32 bytes") as error:
+    with pytest.raises(
+        StartError, match=r"Invalid key in MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY\. Use 32 bytes"
+    ) as error:
         load({}, {"MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": key})
     assert key not in str(error.value)

@@ -66,7 +66,7 @@ def test_the_setting_takes_addresses_and_networks(given: str, proxies: tuple[str
 
 
 def test_a_name_is_no_proxy() -> None:
-    with pytest.raises(StartError, match=r"RAILTRACK_TRUSTED_PROXIES: .* has 'nginx', which is neither an address"):
+    with pytest.raises(StartError, match=r"RAILTRACK_TRUSTED_PROXIES: .* Replace 'nginx' by an IP address"):
         load({}, {"RAILTRACK_TRUSTED_PROXIES": "10.0.0.5,nginx"})
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from railtrack.config import parsers
-from railtrack.config.sanitize import cleaned, is_service_link, unresolved
-from railtrack.errors import StartError
+from railtrack.config.sanitize import is_placeholder, is_service_link, sanitized, unresolved_reference
+from railtrack.errors import StartError, describe_os_error
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -113,81 +113,87 @@ def _group_type(one: Field[Any]) -> type["DataclassInstance"]:
 
 
 def resolve(setting: Setting, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> ResolvedSetting:
-    """Return the setting with its value or error; a flag wins, then the first variable."""
+    """Return the setting with its value or error; a flag wins, then the first variable that is not empty."""
     source, text = "", ""
-    warnings: tuple[str, ...] = ()
+    warnings: list[str] = []
     try:
-        source, text, warnings = _given(setting, flags, environ)
-        if reason := unresolved(text):
-            raise StartError(f"{source}: {reason}")
-        return ResolvedSetting(setting, source, text, _parsed(setting, source or setting.name, text), None, warnings)
+        source, text = _source_and_text(setting, flags, environ, warnings)
+        value = _parse(setting, source or setting.name, text)
     except StartError as error:
-        return ResolvedSetting(setting, source, text, None, error, warnings)
+        return ResolvedSetting(setting, source, text, None, error, tuple(warnings))
+    return ResolvedSetting(setting, source, text, value, None, tuple(warnings))
 
 
-def _parsed(setting: Setting, source: str, text: str) -> Any:
+def _parse(setting: Setting, source: str, text: str) -> Any:
+    if reference := unresolved_reference(text):
+        raise StartError(
+            f"{source}: the reference {reference} was not resolved.",
+            "Check its spelling, and that the service or variable exists in the same project and environment.",
+        )
+    if is_placeholder(text):
+        raise StartError(f"{source}: {text} is a placeholder.", "Replace it by your value.")
     try:
         return setting.parse(text)
-    except ValueError as error:
-        shown = "its value" if setting.secret else repr(text)
-        raise StartError(f"{source}: {shown} {error}.", setting.help) from None
+    except parsers.InvalidValue as error:
+        shown = "" if setting.secret else f": {text!r}"
+        raise StartError(f"Invalid {error.kind} in {source}{shown}.", error.advice) from None
 
 
-def _given(
-    setting: Setting, flags: Mapping[str, str | None], environ: Mapping[str, str]
-) -> tuple[str, str, tuple[str, ...]]:
-    """Return the source, text and warnings of a setting. An empty variable counts as unset."""
-    if flag := cleaned(flags.get(setting.path) or ""):
-        return setting.flags[0], flag, ()
-    given = list(_given_by_variables(setting, environ))
-    warnings = tuple(_service_link_note(*one) for one in given if _is_no_port(setting, one[1]))
-    given = [one for one in given if not _is_no_port(setting, one[1])]
+def _source_and_text(
+    setting: Setting, flags: Mapping[str, str | None], environ: Mapping[str, str], warnings: list[str]
+) -> tuple[str, str]:
+    """Return where the value is set, "" for the default, and its text. Append to `warnings`."""
+    if text := sanitized(flags.get(setting.path) or ""):
+        return setting.flags[0], text
+    given = []
+    for source, text in _variables(setting, environ):
+        if setting.parse is parsers.port and is_service_link(text):
+            warnings.append(
+                f"{source}: ignoring {text}, which Kubernetes sets for a Service of that name. To keep it from doing "
+                "so, set enableServiceLinks: false in the pod's spec."
+            )
+        else:
+            given.append((source, text))
     if not given:
-        return "", setting.default, warnings + _empty_notes(setting, environ)
+        _check_empty_variables(setting, environ, warnings)
+        return "", setting.default
     source, text = given[0]
     if setting.one_value:
-        for other, another in given[1:]:
-            if another.rstrip("/") != text.rstrip("/"):
+        for other, other_text in given[1:]:
+            if other_text.rstrip("/") != text.rstrip("/"):
                 raise StartError(f"{source} and {other} are set to different values.", "Keep one of them.")
-    return source, text, warnings
+    return source, text
 
 
-def _is_no_port(setting: Setting, text: str) -> bool:
-    return setting.parse is parsers.port and is_service_link(text)
+def _check_empty_variables(setting: Setting, environ: Mapping[str, str], warnings: list[str]) -> None:
+    """Warn of an empty variable, which is most often an unresolved reference.
 
-
-def _service_link_note(variable: str, text: str) -> str:
-    return (
-        f"{variable}: {text} is what Kubernetes sets beside a Service of that name, and no port to listen on: it is "
-        "passed over. enableServiceLinks: false in the pod's spec keeps it away."
-    )
-
-
-def _empty_notes(setting: Setting, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """An empty address of the database is most often a reference that led nowhere. Raises StartError where that is
-    known: SQLite in a container would take in the data, and be gone with the next one.
+    Raise StartError on Railway, where it certainly is one: SQLite in the container would accept the data and lose it
+    with the next deployment.
     """
-    empty = [name for name in setting.variables if name in environ and setting.warn_if_empty]
-    if not empty:
-        return ()
+    empty = [name for name in setting.variables if name in environ]
+    if not empty or not setting.warn_if_empty:
+        return
     if any(name in environ for name in RAILWAY):
         raise StartError(
             f"{empty[0]} is empty: the reference in it, such as ${{{{Postgres.DATABASE_URL}}}}, was not resolved.",
             "Check that a service of that name is in the same project and environment, or remove the variable.",
         )
-    return (f"{empty[0]} is set and empty, so the data goes to SQLite in the data folder.",)
+    warnings.append(f"{empty[0]} is set, but empty. Using SQLite in the data folder.")
 
 
-def _given_by_variables(setting: Setting, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _variables(setting: Setting, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield (variable, text) for each variable, or file that one names, which is not empty."""
     for variable in setting.variables:
-        if text := cleaned(environ.get(variable, "")):
+        if text := sanitized(environ.get(variable, "")):
             yield variable, text
-        elif (path := cleaned(environ.get(f"{variable}_FILE", ""))) and (text := cleaned(_file_text(variable, path))):
-            yield f"{variable}_FILE", text
-
-
-def _file_text(variable: str, path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"{variable}_FILE: cannot read {path!r} ({error}).", "Point it to a readable file.") from None
+        elif path := sanitized(environ.get(f"{variable}_FILE", "")):
+            try:
+                text = sanitized(Path(path).read_text())
+            except (OSError, UnicodeDecodeError) as error:
+                reason = describe_os_error(error) if isinstance(error, OSError) else "it is not UTF-8 text"
+                raise StartError(
+                    f"{variable}_FILE: cannot read the file {path!r}: {reason}.", "Set it to a readable file."
+                ) from None
+            if text:
+                yield f"{variable}_FILE", text

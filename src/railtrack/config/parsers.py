@@ -1,6 +1,6 @@
-"""What the text of a setting means, a function for each kind of value. Which settings there are: config/settings.py.
+"""Parsers for the text of a setting, one for each kind of value. Each raises InvalidValue for other texts.
 
-Each raises ValueError with what is wrong, put so that it follows the setting's name and text.
+Which setting uses which parser: settings.py.
 """
 
 import os
@@ -10,51 +10,57 @@ from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
-WORKERS_LIMIT = 64
-THREADS_LIMIT = 64
 FERNET_KEY_BYTES = 32
+
+
+class InvalidValue(ValueError):
+    """A text that is not a value of the expected kind, with advice on what to use instead."""
+
+    def __init__(self, kind: str, advice: str) -> None:
+        super().__init__(f"Invalid {kind}. {advice}")
+        self.kind = kind
+        self.advice = advice
 
 
 def text(value: str) -> str:
     return value
 
 
-def port(value: str) -> int:
-    return whole_number(value, 1, 65535)
+def number(kind: str, minimum: int, maximum: int) -> Callable[[str], int]:
+    """Return a parser for whole numbers in a range."""
+
+    def parse(value: str) -> int:
+        # Nine digits are enough for every range, and int() of a very long text is slow.
+        if not value.isascii() or not value.isdigit() or not minimum <= int(value[:9]) <= maximum:
+            raise InvalidValue(kind, f"Use a number from {minimum} to {maximum}.")
+        return int(value)
+
+    return parse
 
 
-def workers(value: str) -> int:
-    return whole_number(value, 1, WORKERS_LIMIT)
-
-
-def threads(value: str) -> int:
-    return whole_number(value, 1, THREADS_LIMIT)
-
-
-def seconds(value: str) -> int:
-    return whole_number(value, 0, 3600)
+port = number("port", 1, 65535)
+workers = number("number of workers", 1, 64)
+threads = number("number of threads", 1, 64)
+retries = number("number of retries", 0, 100)
+wait = number("number of seconds", 0, 3600)
+request_timeout = number("number of seconds", 1, 300)
 
 
 def optional_port(value: str) -> int | None:
     return port(value) if value else None
 
 
-def request_timeout(value: str) -> int:
-    return whole_number(value, 1, 300)
-
-
-def retries(value: str) -> int:
-    return whole_number(value, 0, 100)
-
-
 def names(value: str) -> tuple[str, ...]:
+    """Split a list at its commas, without empty items."""
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
-def one_of(*values: str) -> Callable[[str], str]:
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return a parser that accepts these texts only."""
+
     def parse(value: str) -> str:
-        if value not in values:
-            raise ValueError(f"is not one of {', '.join(values)}")
+        if value not in choices:
+            raise InvalidValue("value", f"Use one of {', '.join(choices)}.")
         return value
 
     return parse
@@ -68,86 +74,85 @@ def on_off(value: str) -> bool:
 
 
 def true_or_false(value: str) -> bool:
-    """As MLflow's own variables have it."""
+    """Parse a boolean as MLflow does in its own variables."""
     return one_of("true", "1", "false", "0")(value.lower()) in ("true", "1")
 
 
 def fernet_key(value: str) -> str:
     try:
-        length = len(urlsafe_b64decode(value))
+        is_valid = not value or len(urlsafe_b64decode(value)) == FERNET_KEY_BYTES
     except ValueError:
-        length = -1
-    if value and length != FERNET_KEY_BYTES:
-        raise ValueError(f"is not {FERNET_KEY_BYTES} bytes in URL-safe base64")
+        is_valid = False
+    if not is_valid:
+        raise InvalidValue("key", f"Use {FERNET_KEY_BYTES} bytes in URL-safe base64.")
     return value
 
 
 def web_schemes(value: str) -> tuple[str, ...]:
-    given = names(value)
-    if not given or set(given) - {"http", "https"}:
-        raise ValueError("is not one or both of https, http")
-    return given
+    schemes = names(value)
+    if not schemes or set(schemes) - {"http", "https"}:
+        raise InvalidValue("URL scheme", "Use https, http or both, separated by a comma.")
+    return schemes
 
 
 def proxies(value: str) -> tuple[str, ...]:
-    """Addresses and networks; `none` for none of them."""
-    given = names(value)
-    for name in given:
+    """Parse addresses and networks, `*` for all of them, and `none` for none."""
+    proxies = names(value)
+    for name in proxies:
         if name in ("*", "none"):
             continue
         try:
             ip_network(name, strict=False)
         except ValueError:
-            raise ValueError(f"has {name!r}, which is neither an address nor a network such as 10.0.0.0/8") from None
-    return tuple(name for name in given if name != "none")
+            advice = f"Replace {name!r} by an IP address or a network such as 10.0.0.0/8."
+            raise InvalidValue("proxy", advice) from None
+    return tuple(name for name in proxies if name != "none")
 
 
 def prefix(value: str) -> str:
     if value and not re.fullmatch(r"(/[\w.~-]+)+", value, re.ASCII):
-        raise ValueError("is not a path that begins with a slash and doesn't end with one, such as /mlflow")
+        raise InvalidValue("path prefix", "Start it with a slash and end it without one, as in /mlflow.")
     return value
 
 
 def host(value: str) -> str:
-    """A name or an address; what it stands for is found out when it is listened on."""
+    """Parse a host name or an address. It is resolved when the server listens on it."""
     if "://" in value or re.search(r"[\s/'\"<>,]", value):
-        raise ValueError("is not an address to listen on, such as 0.0.0.0")
+        raise InvalidValue("host", "Use an address to listen on, such as 0.0.0.0.")
     if re.fullmatch(r"[^:]+:\d+", value):
-        raise ValueError("is an address with a port; the port belongs into MLFLOW_PORT")
+        raise InvalidValue("host", "Use the address alone, and set the port in MLFLOW_PORT.")
     return value.strip("[]")
 
 
 def endpoint(value: str) -> str:
-    """The URL without a slash at its end."""
+    """Return the URL of a service without a trailing slash."""
     if not value:
         return value
     if "://" not in value:
-        raise ValueError("has no scheme; put https:// (or http://) before it")
-    parts = urlsplit(value)
+        raise InvalidValue("URL", "Add the scheme, https:// or http://.")
+    try:
+        parts = urlsplit(value)
+        is_port_valid = parts.port != 0
+    except ValueError:
+        raise InvalidValue("URL", "Check the host and the port, which is a number from 1 to 65535.") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[@<>\s]", parts.netloc):
-        raise ValueError("is not a URL of a store, such as https://s3.eu-west-1.amazonaws.com")
+        raise InvalidValue("URL", "Use a URL without login, such as https://s3.eu-west-1.amazonaws.com.")
+    if not is_port_valid:
+        raise InvalidValue("URL", "Use a port from 1 to 65535.")
     origin = f"{parts.scheme}://{parts.netloc}"
-    if parts.port == 0:
-        raise ValueError("has a port that is none")
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError(f"has more than a host and a port; set it to {origin}, the bucket belongs into s3://bucket")
+        raise InvalidValue("URL", f"Set it to {origin}, and name the bucket in an artifact location, s3://bucket.")
     return origin
 
 
 def readable(value: str) -> str:
     if value and not os.access(value, os.R_OK):
-        raise ValueError("is not a file that can be read")
+        raise InvalidValue("file", "Use the path of a file that the server may read.")
     return value
 
 
-def whole_number(value: str, least: int, most: int) -> int:
-    if not value.isascii() or not value.isdigit() or not least <= int(value[:9]) <= most:
-        raise ValueError(f"is not a whole number from {least} to {most}")
-    return int(value)
-
-
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reachable from this machine only."""
+    """Return whether only this machine can reach a server that listens on this address."""
     if host == "localhost":
         return True
     try:

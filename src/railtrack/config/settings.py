@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from railtrack.config import parsers
 from railtrack.config.lookup import ResolvedSetting, assemble, declared_settings, default_of, resolve, setting
-from railtrack.config.sanitize import cleaned
+from railtrack.config.sanitize import sanitized
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class DatabaseSettings:
     wait_s: int = setting(
         "RAILTRACK_DB_WAIT_S",
         flags=("--db-wait",),
-        parse=parsers.seconds,
+        parse=parsers.wait,
         default="60",
         help="Seconds to wait at startup for PostgreSQL to accept connections. A rejected login ends the wait at once.",
     )
@@ -433,4 +433,4 @@ class ClientLogin(NamedTuple):
 
 def client_login(environ: Mapping[str, str] = os.environ) -> ClientLogin:
     names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-    return ClientLogin(*(cleaned(environ.get(name, "")) for name in names))
+    return ClientLogin(*(sanitized(environ.get(name, "")) for name in names))

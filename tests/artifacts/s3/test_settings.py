@@ -75,14 +75,15 @@ def test_two_endpoints_are_refused_naming_both() -> None:
 @pytest.mark.parametrize(
     ("endpoint", "told"),
     [
-        ("localhost:9000", "has no scheme; put https:"),
-        ("ftp://host", "is not a URL of a store"),
-        ("https://key:secret@host", "is not a URL of a store"),
+        ("localhost:9000", "Add the scheme, https:"),
+        ("ftp://host", "Use a URL without login"),
+        ("https://key:secret@host", "Use a URL without login"),
         (
             "https://abc.r2.cloudflarestorage.com/bucket",
-            "set it to https://abc.r2.cloudflarestorage.com, the bucket belongs into s3:",
+            "Set it to https://abc.r2.cloudflarestorage.com, and name the bucket in",
         ),
-        ("https://host:port", "AWS_ENDPOINT_URL"),
+        ("https://host:port", "Check the host and the port"),
+        ("https://host:0", "Use a port from 1 to 65535"),
     ],
 )
 def test_an_endpoint_that_is_none_is_refused(endpoint: str, told: str) -> None:
