@@ -41,7 +41,7 @@ WRONG = [
     ({"DATABASE_URL": "postgres://me@host/db?ssl=true"}, "the option 'ssl' is not supported; leave it out."),
     (
         {"DATABASE_URL_FILE": "/no/such/file"},
-        "DATABASE_URL_FILE: cannot read the file '/no/file': No such file",
+        "DATABASE_URL_FILE: cannot read the file '/no/such/file'",
     ),
     (
         {**ON_S3, "AWS_S3_ENDPOINT_URL": "minio:9000"},
