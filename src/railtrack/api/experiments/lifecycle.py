@@ -16,7 +16,7 @@ from railtrack.context import Context
 from railtrack.db import Tx, UniqueViolation
 from railtrack.errors import exists, invalid, invalid_state, not_found
 from railtrack.mlflow.artifact_location import absolute_location, checked_location
-from railtrack.mlflow.ids import experiment_number
+from railtrack.mlflow.ids import DEFAULT_WORKSPACE, experiment_number
 from railtrack.mlflow.validation import check_tag_key
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
@@ -25,8 +25,6 @@ from railtrack.wire.routing import endpoint
 NAME_LIMIT = 500
 TAG_VALUE_LIMIT = 20_000
 TAGS_LIMIT = 1000
-WORKSPACE = "default"
-"""MLflow's workspace for those who have none."""
 
 
 class CreateExperiment(Request):
@@ -57,7 +55,7 @@ async def create_experiment(ctx: Context, req: CreateExperiment) -> Reply:
                 req.name,
                 location,
                 now,
-                WORKSPACE,
+                DEFAULT_WORKSPACE,
             )
             if not location:
                 await tx.execute(
@@ -125,7 +123,9 @@ class GetExperimentByName(Request):
 async def get_experiment_by_name(ctx: Context, req: GetExperimentByName) -> Reply:
     """The same by name, in which case counts."""
     number = await ctx.db.fetch_value(
-        "SELECT experiment_id FROM experiments WHERE workspace = $1 AND name = $2", WORKSPACE, req.experiment_name
+        "SELECT experiment_id FROM experiments WHERE workspace = $1 AND name = $2",
+        DEFAULT_WORKSPACE,
+        req.experiment_name,
     )
     if number is None:
         raise not_found(f"Could not find experiment with name '{req.experiment_name}'")

@@ -1,9 +1,10 @@
 """Aliases of a registered model: each name, such as `champion`, refers to one of its versions."""
 
-from railtrack.api.registry.queries import WORKSPACE, aliased_version, load_version, lock_model, lock_version
+from railtrack.api.registry.queries import aliased_version, load_version, lock_model, lock_version
 from railtrack.api.registry.schemas import ModelVersionResponse
 from railtrack.auth import REGISTERED_MODEL_EDIT, REGISTERED_MODEL_READ
 from railtrack.context import Context
+from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.mlflow.registry_validation import check_alias, check_model_name, check_new_alias, parse_version
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
@@ -29,7 +30,7 @@ async def set_registered_model_alias(ctx: Context, req: SetRegisteredModelAlias)
             INSERT INTO registered_model_aliases (workspace, name, alias, version) VALUES ($1, $2, $3, $4)
             ON CONFLICT (workspace, name, alias) DO UPDATE SET version = excluded.version
             """,
-            WORKSPACE,
+            DEFAULT_WORKSPACE,
             req.name,
             req.alias,
             version,
@@ -52,7 +53,7 @@ async def delete_registered_model_alias(ctx: Context, req: DeleteRegisteredModel
         await lock_model(tx, req.name)
         await tx.execute(
             "DELETE FROM registered_model_aliases WHERE workspace = $1 AND name = $2 AND alias = $3",
-            WORKSPACE,
+            DEFAULT_WORKSPACE,
             req.name,
             req.alias,
         )

@@ -10,7 +10,6 @@ from urllib.parse import SplitResult
 from railtrack.api.logged_models.queries import no_such_model as no_such_logged_model
 from railtrack.api.registry.queries import (
     NOT_DELETED,
-    WORKSPACE,
     aliased_version,
     check_model,
     latest_versions,
@@ -24,6 +23,7 @@ from railtrack.context import Context
 from railtrack.db import Tx
 from railtrack.db.sql import bind
 from railtrack.errors import invalid
+from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.mlflow.model_source import check_prompt_source, check_source, check_within, not_owned, split_source
 from railtrack.mlflow.prompts import IS_PROMPT_TAG, is_prompt
 from railtrack.mlflow.registry_validation import (
@@ -158,7 +158,7 @@ async def _resolve_models_uri(tx: Tx, source: str, parts: SplitResult, run_id: s
         SELECT COALESCE(NULLIF(storage_location, ''), source), COALESCE(run_id, '') FROM model_versions
         WHERE workspace = $1 AND name = $2 AND version = $3 AND {NOT_DELETED}
         """,  # noqa: S608 (a constant)
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         name,
         version,
     )
@@ -216,7 +216,7 @@ async def _insert_version(tx: Tx, req: CreateModelVersion, resolved: ResolvedSou
     now = now_ms()
     updated = await tx.execute(
         "UPDATE registered_models SET last_updated_time = $3 WHERE workspace = $1 AND name = $2",
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         req.name,
         now,
     )
@@ -224,7 +224,7 @@ async def _insert_version(tx: Tx, req: CreateModelVersion, resolved: ResolvedSou
         raise no_such_model(req.name)
     version: int = await tx.fetch_value(
         "SELECT COALESCE(MAX(version), 0) + 1 FROM model_versions WHERE workspace = $1 AND name = $2",
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         req.name,
     )
     await tx.execute(
@@ -235,7 +235,7 @@ async def _insert_version(tx: Tx, req: CreateModelVersion, resolved: ResolvedSou
             VALUES (:workspace, :name, :version, :now, :now, :description,
                 'None', :source, :run_id, 'READY', :run_link, :storage_location)
             """,
-            workspace=WORKSPACE,
+            workspace=DEFAULT_WORKSPACE,
             name=req.name,
             version=version,
             now=now,
@@ -256,7 +256,7 @@ async def _insert_tags(tx: Tx, name: str, version: int, tags: dict[str, str]) ->
         SELECT workspace, name, version, key, value FROM {rows}
         """,
         {"workspace": "text", "name": "text", "version": "integer", "key": "text", "value": "text"},
-        [(WORKSPACE, name, version, key, value) for key, value in tags.items()],
+        [(DEFAULT_WORKSPACE, name, version, key, value) for key, value in tags.items()],
     )
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from railtrack.api.registry.queries import WORKSPACE, load_model, lock_model, no_such_model
+from railtrack.api.registry.queries import load_model, lock_model, no_such_model
 from railtrack.api.registry.schemas import RegisteredModel, RegistryTag
 from railtrack.auth import (
     REGISTERED_MODEL_CREATE,
@@ -14,6 +14,7 @@ from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx, UniqueViolation
 from railtrack.errors import exists
+from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.mlflow.prompts import IS_PROMPT_TAG, is_prompt
 from railtrack.mlflow.registry_validation import (
     MODEL_TAG_VALUE_LIMIT,
@@ -53,7 +54,7 @@ async def create_registered_model(ctx: Context, req: CreateRegisteredModel) -> R
             req.name,
             now_ms(),
             req.description,
-            WORKSPACE,
+            DEFAULT_WORKSPACE,
         )
         for key, value in sorted(tags.items()):
             await _set_tag(tx, req.name, key, value)
@@ -70,7 +71,7 @@ async def _check_name_is_free(tx: Tx, name: str, *, as_prompt: bool) -> None:
         )
         FROM registered_models m WHERE m.workspace = $1 AND m.name = $2
         """,
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         name,
         IS_PROMPT_TAG,
     )
@@ -115,7 +116,7 @@ async def rename_registered_model(ctx: Context, req: RenameRegisteredModel) -> R
                 UPDATE registered_models SET name = $3, last_updated_time = $4
                 WHERE workspace = $1 AND name = $2
                 """,
-                WORKSPACE,
+                DEFAULT_WORKSPACE,
                 req.name,
                 req.new_name,
                 now,
@@ -125,7 +126,7 @@ async def rename_registered_model(ctx: Context, req: RenameRegisteredModel) -> R
             # Versions, tags and aliases follow by ON UPDATE CASCADE.
             await tx.execute(
                 "UPDATE model_versions SET last_updated_time = $3 WHERE workspace = $1 AND name = $2",
-                WORKSPACE,
+                DEFAULT_WORKSPACE,
                 req.new_name,
                 now,
             )
@@ -150,7 +151,7 @@ async def update_registered_model(ctx: Context, req: UpdateRegisteredModel) -> R
             UPDATE registered_models SET description = $3, last_updated_time = $4
             WHERE workspace = $1 AND name = $2
             """,
-            WORKSPACE,
+            DEFAULT_WORKSPACE,
             req.name,
             req.description,
             now_ms(),
@@ -170,11 +171,11 @@ async def delete_registered_model(ctx: Context, req: DeleteRegisteredModel) -> R
         for table in ("model_version_tags", "model_versions", "registered_model_aliases", "registered_model_tags"):
             await tx.execute(
                 f"DELETE FROM {table} WHERE workspace = $1 AND name = $2",  # noqa: S608 (constants)
-                WORKSPACE,
+                DEFAULT_WORKSPACE,
                 req.name,
             )
         if not await tx.execute(
-            "DELETE FROM registered_models WHERE workspace = $1 AND name = $2", WORKSPACE, req.name
+            "DELETE FROM registered_models WHERE workspace = $1 AND name = $2", DEFAULT_WORKSPACE, req.name
         ):
             raise no_such_model(req.name)
     return EMPTY
@@ -204,7 +205,7 @@ async def _set_tag(tx: Tx, name: str, key: str, value: str) -> None:
         INSERT INTO registered_model_tags (workspace, name, key, value) VALUES ($1, $2, $3, $4)
         ON CONFLICT (workspace, key, name) DO UPDATE SET value = excluded.value
         """,
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         name,
         key,
         value,
@@ -224,7 +225,7 @@ async def delete_registered_model_tag(ctx: Context, req: DeleteRegisteredModelTa
         await lock_model(tx, req.name)
         await tx.execute(
             "DELETE FROM registered_model_tags WHERE workspace = $1 AND name = $2 AND key = $3",
-            WORKSPACE,
+            DEFAULT_WORKSPACE,
             req.name,
             req.key,
         )

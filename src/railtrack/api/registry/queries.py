@@ -8,8 +8,6 @@ from railtrack.errors import ApiError, invalid, not_found
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.mlflow.registry_validation import version_not_found
 
-WORKSPACE = DEFAULT_WORKSPACE
-
 MODEL_COLUMNS = """
     registered_models.name, registered_models.creation_time, registered_models.last_updated_time,
     NULLIF(registered_models.description, '')
@@ -41,7 +39,7 @@ async def load_model(tx: Tx, name: str) -> RegisteredModel:
     """Return the complete model. Raise RESOURCE_DOES_NOT_EXIST if there is none of this name."""
     row = await tx.fetch_row(
         f"SELECT {MODEL_COLUMNS} FROM registered_models WHERE workspace = $1 AND name = $2",  # noqa: S608 (constants)
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         name,
     )
     if row is None:
@@ -61,7 +59,7 @@ async def load_models(tx: Tx, rows: Sequence[Row]) -> list[RegisteredModel]:
         SELECT name, key, COALESCE(value, '') FROM registered_model_tags
         WHERE workspace = $1 AND name = ANY($2) ORDER BY key
         """,
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         names,
     ):
         models[name].tags.append(RegistryTag(*tag))
@@ -70,7 +68,7 @@ async def load_models(tx: Tx, rows: Sequence[Row]) -> list[RegisteredModel]:
         SELECT name, alias, CAST(version AS TEXT) FROM registered_model_aliases
         WHERE workspace = $1 AND name = ANY($2) ORDER BY alias
         """,
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         names,
     ):
         models[name].aliases.append(Alias(*alias))
@@ -86,7 +84,7 @@ async def latest_versions(tx: Tx, names: Sequence[str]) -> list[ModelVersion]:
         WHERE model_versions.workspace = $1
         ORDER BY model_versions.name, stages.first
         """,  # noqa: S608 (constants)
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         names,
     )
     return await load_versions(tx, rows)
@@ -94,14 +92,16 @@ async def latest_versions(tx: Tx, names: Sequence[str]) -> list[ModelVersion]:
 
 async def check_model(tx: Tx, name: str) -> None:
     """Raise RESOURCE_DOES_NOT_EXIST if there is no model of this name."""
-    if not await tx.fetch_value("SELECT 1 FROM registered_models WHERE workspace = $1 AND name = $2", WORKSPACE, name):
+    if not await tx.fetch_value(
+        "SELECT 1 FROM registered_models WHERE workspace = $1 AND name = $2", DEFAULT_WORKSPACE, name
+    ):
         raise no_such_model(name)
 
 
 async def lock_model(tx: Tx, name: str) -> None:
     """Prevent renaming and deleting the model until the transaction ends. Raise RESOURCE_DOES_NOT_EXIST."""
     exists = await tx.fetch_value(
-        "SELECT 1 FROM registered_models WHERE workspace = $1 AND name = $2 FOR KEY SHARE", WORKSPACE, name
+        "SELECT 1 FROM registered_models WHERE workspace = $1 AND name = $2 FOR KEY SHARE", DEFAULT_WORKSPACE, name
     )
     if not exists:
         raise no_such_model(name)
@@ -114,7 +114,7 @@ async def lock_version(tx: Tx, name: str, version: int) -> None:
         SELECT 1 FROM model_versions
         WHERE workspace = $1 AND name = $2 AND version = $3 AND {NOT_DELETED} FOR NO KEY UPDATE
         """,  # noqa: S608 (constants)
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         name,
         version,
     )
@@ -130,13 +130,13 @@ async def aliased_version(tx: Tx, name: str, alias: str) -> int:
     if alias.lower() == "latest":
         number: int | None = await tx.fetch_value(
             f"SELECT MAX(version) FROM model_versions WHERE workspace = $1 AND name = $2 AND {NOT_DELETED}",  # noqa: S608
-            WORKSPACE,
+            DEFAULT_WORKSPACE,
             name,
         )
     else:
         number = await tx.fetch_value(
             "SELECT version FROM registered_model_aliases WHERE workspace = $1 AND name = $2 AND alias = $3",
-            WORKSPACE,
+            DEFAULT_WORKSPACE,
             name,
             alias,
         )
@@ -155,7 +155,7 @@ async def storage_location(tx: Tx, name: str, version: int) -> str:
         SELECT COALESCE(NULLIF(storage_location, ''), source, '') FROM model_versions
         WHERE workspace = $1 AND name = $2 AND version = $3 AND {NOT_DELETED}
         """,  # noqa: S608 (constants)
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         name,
         version,
     )
@@ -171,7 +171,7 @@ async def load_version(tx: Tx, name: str, version: int) -> ModelVersion:
         SELECT {VERSION_COLUMNS} FROM model_versions
         WHERE workspace = $1 AND name = $2 AND version = $3 AND {NOT_DELETED}
         """,  # noqa: S608 (constants)
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         name,
         version,
     )
@@ -192,7 +192,7 @@ async def load_versions(tx: Tx, rows: Sequence[Row]) -> list[ModelVersion]:
         SELECT name, CAST(version AS TEXT), key, COALESCE(value, '') FROM model_version_tags
         WHERE workspace = $1 AND name = ANY($2) AND name || '/' || CAST(version AS TEXT) = ANY($3) ORDER BY key
         """,
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         sorted({name for name, _ in versions}),  # lets the statement use the index
         [f"{name}/{number}" for name, number in versions],
     ):
@@ -208,7 +208,7 @@ async def add_aliases(tx: Tx, name: str, versions: Sequence[ModelVersion]) -> No
         SELECT CAST(version AS TEXT), alias FROM registered_model_aliases
         WHERE workspace = $1 AND name = $2 ORDER BY alias
         """,
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         name,
     ):
         if number in by_number:

@@ -8,7 +8,6 @@ from railtrack.api.registry.queries import (
     MODEL_COLUMNS,
     NOT_DELETED,
     VERSION_COLUMNS,
-    WORKSPACE,
     load_models,
     load_versions,
 )
@@ -16,6 +15,7 @@ from railtrack.api.registry.search_fields import MODELS, NOT_A_PROMPT, NOT_OF_A_
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
 from railtrack.errors import invalid, invalid_value
+from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.search.builder import SearchBuilder
 from railtrack.search.page import fetch_page
 from railtrack.wire.list_response import list_response
@@ -45,7 +45,7 @@ async def search_registered_models(ctx: Context, req: SearchRegisteredModels) ->
     Prompts are included only if the filter asks for them.
     """
     _check_max_results(req.max_results, MAX_MODELS)
-    search = SearchBuilder(MODELS, MODEL_COLUMNS).where(f"registered_models.workspace = '{WORKSPACE}'")
+    search = SearchBuilder(MODELS, MODEL_COLUMNS).where(f"registered_models.workspace = '{DEFAULT_WORKSPACE}'")
     query = filter_prompts(search, req.filter, MODELS, NOT_A_PROMPT).order_by(req.order_by).build(req.page_token)
     chunks = fetch_page(ctx.db.fetch, query, req.max_results, chunk_rows=CHUNK_ROWS)
 
@@ -70,7 +70,7 @@ async def search_model_versions(ctx: Context, req: SearchModelVersions) -> Reply
     Versions of prompts are included only if the filter asks for them.
     """
     _check_max_results(req.max_results, MAX_VERSIONS)
-    search = SearchBuilder(VERSIONS, VERSION_COLUMNS).where(f"model_versions.workspace = '{WORKSPACE}'")
+    search = SearchBuilder(VERSIONS, VERSION_COLUMNS).where(f"model_versions.workspace = '{DEFAULT_WORKSPACE}'")
     query = (
         filter_prompts(search.where(NOT_DELETED), req.filter, VERSIONS, NOT_OF_A_PROMPT)
         .order_by(req.order_by or DEFAULT_VERSION_ORDER)

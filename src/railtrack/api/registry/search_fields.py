@@ -3,7 +3,8 @@
 Prompts are stored as registered models with the tag `mlflow.prompt.is_prompt`; a search excludes them by default.
 """
 
-from railtrack.api.registry.queries import WORKSPACE
+from railtrack.mlflow.ids import DEFAULT_WORKSPACE
+from railtrack.mlflow.prompts import IS_PROMPT_TAG
 from railtrack.search.builder import SearchBuilder
 from railtrack.search.conditions import Parameters, compile_clause, parse_clauses
 from railtrack.search.fields import (
@@ -18,7 +19,6 @@ from railtrack.search.fields import (
 )
 from railtrack.search.parser import Clause, name_of, unquoted
 
-IS_PROMPT = "mlflow.prompt.is_prompt"
 UNKNOWN_ENTITY = "Invalid entity type '{entity}'. Valid entity types are ('attribute', 'tag', 'tags')"
 NULL_NOT_SUPPORTED = "{comparator} is not supported for registered models and their versions, but was used with '{key}'"
 ORDER_NOT_SUPPORTED = "Registered models and their versions cannot be ordered by a {entity}"
@@ -104,12 +104,12 @@ VERSIONS = SearchFields(
 )
 
 NOT_A_PROMPT = (
-    f"NOT EXISTS (SELECT 1 FROM registered_model_tags p WHERE p.workspace = '{WORKSPACE}' "  # noqa: S608 (our own text)
-    f"AND p.name = registered_models.name AND p.key = '{IS_PROMPT}' AND p.value = 'true')"
+    f"NOT EXISTS (SELECT 1 FROM registered_model_tags p WHERE p.workspace = '{DEFAULT_WORKSPACE}' "  # noqa: S608 (our own text)
+    f"AND p.name = registered_models.name AND p.key = '{IS_PROMPT_TAG}' AND p.value = 'true')"
 )
 NOT_OF_A_PROMPT = (
-    f"NOT EXISTS (SELECT 1 FROM model_version_tags p WHERE p.workspace = '{WORKSPACE}' "  # noqa: S608 (our own text)
-    f"AND p.name = model_versions.name AND p.key = '{IS_PROMPT}' AND p.value = 'true')"
+    f"NOT EXISTS (SELECT 1 FROM model_version_tags p WHERE p.workspace = '{DEFAULT_WORKSPACE}' "  # noqa: S608 (our own text)
+    f"AND p.name = model_versions.name AND p.key = '{IS_PROMPT_TAG}' AND p.value = 'true')"
 )
 """A model of which one version is a prompt counts as a prompt."""
 
@@ -130,7 +130,7 @@ def filter_prompts(search: SearchBuilder, text: str, fields: SearchFields, is_no
 
 def _names_prompt_tag(clause: Clause) -> bool:
     name = name_of(clause.left)
-    return name.entity in ("tag", "tags") and name.key == IS_PROMPT
+    return name.entity in ("tag", "tags") and name.key == IS_PROMPT_TAG
 
 
 def _asks_for_prompts(clause: Clause) -> bool:

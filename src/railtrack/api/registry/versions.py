@@ -3,7 +3,6 @@
 import msgspec
 
 from railtrack.api.registry.queries import (
-    WORKSPACE,
     add_aliases,
     check_model,
     latest_versions,
@@ -18,6 +17,7 @@ from railtrack.context import Context
 from railtrack.db import Tx
 from railtrack.db.sql import bind
 from railtrack.errors import invalid
+from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.mlflow.registry_validation import (
     ACTIVE_STAGES,
     VERSION_TAG_VALUE_LIMIT,
@@ -104,7 +104,7 @@ async def update_model_version(ctx: Context, req: UpdateModelVersion) -> Reply:
                 UPDATE model_versions SET description = :description, last_updated_time = :now
                 WHERE workspace = :workspace AND name = :name AND version = :version
                 """,
-                workspace=WORKSPACE,
+                workspace=DEFAULT_WORKSPACE,
                 name=req.name,
                 version=version,
                 description=req.description,
@@ -143,7 +143,7 @@ async def transition_model_version_stage(ctx: Context, req: TransitionModelVersi
                 WHERE workspace = :workspace AND name = :name
                     AND (version = :version OR (:archive AND current_stage = :stage))
                 """,
-                workspace=WORKSPACE,
+                workspace=DEFAULT_WORKSPACE,
                 name=req.name,
                 version=version,
                 stage=stage,
@@ -160,7 +160,10 @@ async def _touch_version(tx: Tx, name: str, version: int, now: int) -> None:
     Raise RESOURCE_DOES_NOT_EXIST if there is no such version.
     """
     await tx.execute(
-        "UPDATE registered_models SET last_updated_time = $3 WHERE workspace = $1 AND name = $2", WORKSPACE, name, now
+        "UPDATE registered_models SET last_updated_time = $3 WHERE workspace = $1 AND name = $2",
+        DEFAULT_WORKSPACE,
+        name,
+        now,
     )
     await lock_version(tx, name, version)
 
@@ -186,7 +189,7 @@ async def delete_model_version(ctx: Context, req: DeleteModelVersion) -> Reply:
                     run_link = 'REDACTED-RUN-LINK', status_message = NULL
                 WHERE workspace = :workspace AND name = :name AND version = :version
                 """,
-                workspace=WORKSPACE,
+                workspace=DEFAULT_WORKSPACE,
                 name=req.name,
                 version=version,
                 stage=DELETED_STAGE,
@@ -195,7 +198,7 @@ async def delete_model_version(ctx: Context, req: DeleteModelVersion) -> Reply:
         )
         await tx.execute(
             "DELETE FROM registered_model_aliases WHERE workspace = $1 AND name = $2 AND version = $3",
-            WORKSPACE,
+            DEFAULT_WORKSPACE,
             req.name,
             version,
         )
@@ -224,7 +227,7 @@ async def set_model_version_tag(ctx: Context, req: SetModelVersionTag) -> Reply:
                 VALUES (:workspace, :name, :version, :key, :value)
                 ON CONFLICT (workspace, key, name, version) DO UPDATE SET value = excluded.value
                 """,
-                workspace=WORKSPACE,
+                workspace=DEFAULT_WORKSPACE,
                 name=req.name,
                 version=version,
                 key=req.key,
@@ -250,7 +253,7 @@ async def delete_model_version_tag(ctx: Context, req: DeleteModelVersionTag) -> 
         await lock_version(tx, req.name, version)
         await tx.execute(
             "DELETE FROM model_version_tags WHERE workspace = $1 AND name = $2 AND version = $3 AND key = $4",
-            WORKSPACE,
+            DEFAULT_WORKSPACE,
             req.name,
             version,
             req.key,

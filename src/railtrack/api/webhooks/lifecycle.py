@@ -10,7 +10,6 @@ import msgspec
 from railtrack.api.webhooks.queries import (
     NOT_DELETED,
     WEBHOOK_COLUMNS,
-    WORKSPACE,
     load_webhook,
     load_webhooks,
     lock_webhook,
@@ -22,6 +21,7 @@ from railtrack.context import Context
 from railtrack.db import Tx
 from railtrack.db.sql import bind
 from railtrack.errors import invalid
+from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.mlflow.validation import check_length
 from railtrack.search.fields import SortKey, ValueType
 from railtrack.search.page import fetch_page
@@ -84,7 +84,7 @@ async def create_webhook(ctx: Context, req: CreateWebhook) -> Reply:
                 status=req.status.value,
                 secret=encrypted_secret,
                 now=now_ms(),
-                workspace=WORKSPACE,
+                workspace=DEFAULT_WORKSPACE,
             )
         )
         await _insert_events(tx, webhook_id, events)
@@ -121,7 +121,7 @@ async def list_webhooks(ctx: Context, req: ListWebhooks) -> Reply:
     max_results = req.max_results or DEFAULT_RESULTS
     if not 1 <= max_results <= PAGE_LIMIT:
         raise invalid(f"max_results must be between 1 and {PAGE_LIMIT}.")
-    where = [f"webhooks.workspace = '{WORKSPACE}'", NOT_DELETED]
+    where = [f"webhooks.workspace = '{DEFAULT_WORKSPACE}'", NOT_DELETED]
     query = PagedQuery(WEBHOOK_COLUMNS, "webhooks", where, NEWEST_FIRST, ()).starting_at(req.page_token)
     chunks = fetch_page(ctx.db.fetch, query, max_results)
     return await list_response("webhooks", chunks, partial(load_webhooks, ctx.db))

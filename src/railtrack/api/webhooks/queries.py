@@ -7,7 +7,6 @@ from railtrack.db import Row, Tx
 from railtrack.errors import ApiError, not_found
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 
-WORKSPACE = DEFAULT_WORKSPACE
 WEBHOOK_COLUMNS = """
     webhooks.webhook_id, webhooks.name, NULLIF(webhooks.description, ''), webhooks.url, webhooks.status,
     webhooks.creation_timestamp, webhooks.last_updated_timestamp
@@ -24,7 +23,7 @@ async def load_webhook(tx: Tx, webhook_id: str) -> Webhook:
     """Return a webhook with its events. Raise RESOURCE_DOES_NOT_EXIST if there is none of this id."""
     row = await tx.fetch_row(
         f"SELECT {WEBHOOK_COLUMNS} FROM webhooks WHERE workspace = $1 AND webhook_id = $2 AND {NOT_DELETED}",  # noqa: S608
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         webhook_id,
     )
     if row is None:
@@ -49,7 +48,7 @@ async def lock_webhook(tx: Tx, webhook_id: str) -> None:
     """Lock a webhook until the transaction ends. Raise RESOURCE_DOES_NOT_EXIST if there is none of this id."""
     exists = await tx.fetch_value(
         f"SELECT 1 FROM webhooks WHERE workspace = $1 AND webhook_id = $2 AND {NOT_DELETED} FOR NO KEY UPDATE",  # noqa: S608
-        WORKSPACE,
+        DEFAULT_WORKSPACE,
         webhook_id,
     )
     if not exists:

@@ -5,11 +5,12 @@ import uuid
 
 import msgspec
 
-from railtrack.api.webhooks.queries import NOT_DELETED, WORKSPACE, no_such_webhook
+from railtrack.api.webhooks.queries import NOT_DELETED, no_such_webhook
 from railtrack.api.webhooks.schemas import WebhookEvent, check_events
 from railtrack.auth import WEBHOOK_MANAGE
 from railtrack.context import Context
 from railtrack.errors import not_processed
+from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.webhooks.events import EXAMPLES, Event
 from railtrack.webhooks.outbox import encode_payload
 from railtrack.wire.request import Request, RequiredStr
@@ -45,7 +46,7 @@ async def test_webhook(ctx: Context, req: TestWebhook) -> Reply:
     async with ctx.db.read() as tx:
         webhook = await tx.fetch_row(
             f"SELECT url, secret FROM webhooks WHERE workspace = $1 AND webhook_id = $2 AND {NOT_DELETED}",  # noqa: S608
-            WORKSPACE,
+            DEFAULT_WORKSPACE,
             req.webhook_id,
         )
         if webhook is None:
