@@ -19,7 +19,7 @@ from tests.api.logged_models.models import (
 )
 from tests.client import Client
 
-from railtrack.api.logged_models.queries import METRICS_SHOWN
+from railtrack.api.logged_models.queries import METRICS_LIMIT
 from railtrack.db import Db
 
 TOLD_OF_NAMES = (
@@ -249,9 +249,9 @@ async def test_of_a_long_history_the_latest_points_of_each_metric_are_shown(clie
             SELECT model_id, 'often', step, step, 1.5, experiment_id, run_id FROM {rows}
             """,
             {"model_id": "text", "run_id": "text", "experiment_id": "integer", "step": "bigint"},
-            [(model_id, run_id, int(experiment_id), step) for step in range(2 * METRICS_SHOWN)],
+            [(model_id, run_id, int(experiment_id), step) for step in range(2 * METRICS_LIMIT)],
         )
     metrics = (await get(client, model_id))["data"]["metrics"]
     steps = [metric["step"] for metric in metrics if metric["key"] == "often"]
     assert [metric["value"] for metric in metrics if metric["key"] == "once"] == [7.0]
-    assert steps == list(range(METRICS_SHOWN + 1, 2 * METRICS_SHOWN))
+    assert steps == list(range(METRICS_LIMIT + 1, 2 * METRICS_LIMIT))

@@ -1,1 +1,1 @@
-"""Logged models: what a run or a script saved as a model, before or without its registration."""
+"""Logged models: models that a run or a script has saved, whether they are registered or not."""

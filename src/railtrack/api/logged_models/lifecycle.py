@@ -1,4 +1,4 @@
-"""A logged model's life: create, get, finalize, delete, its params and tags. Its metrics come with those of a run."""
+"""Logged models: create, get, finalize, delete, and their params and tags. Runs log their metrics (runs/log.py)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import uuid4
@@ -17,9 +17,11 @@ from railtrack.auth import LOGGED_MODEL_CREATE, LOGGED_MODEL_EDIT, LOGGED_MODEL_
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx
+from railtrack.db.sql import bind
 from railtrack.errors import invalid, not_found
 from railtrack.mlflow.ids import experiment_number
 from railtrack.mlflow.random_names import word_name
+from railtrack.mlflow.validation import check_length
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
 from railtrack.wire.routing import endpoint
@@ -30,9 +32,9 @@ RUN_ID_LIMIT = 32
 KEY_LIMIT = 255
 VALUE_LIMIT = 100_000
 PAIRS_LIMIT = 1000
-"""Params, and tags, of one request; MLflow's clients send a hundred at a time."""
+"""Params, and tags, of one request. MLflow's clients send a hundred at a time."""
 
-FORBIDDEN_IN_NAMES = ("/", ":", ".", "%", '"', "'")
+FORBIDDEN_CHARACTERS = ("/", ":", ".", "%", '"', "'")
 
 
 class CreateLoggedModel(Request):
@@ -50,84 +52,82 @@ class LoggedModelResponse(msgspec.Struct):
 
 @endpoint("POST", "logged-models", access=LOGGED_MODEL_CREATE)
 async def create_logged_model(ctx: Context, req: CreateLoggedModel) -> Reply:
-    """A new model of an active experiment, PENDING until it is finalized. Its name need not be its own alone.
+    """Create a model in an active experiment, with status PENDING. Names need not be unique.
 
-    That the run exists is not checked, as MLflow doesn't either.
+    As in MLflow, the source run need not exist.
     """
     _check_name(req.name)
-    number = experiment_number(req.experiment_id)
-    _check_length("model_type", req.model_type, TYPE_LIMIT)
-    _check_length("source_run_id", req.source_run_id, RUN_ID_LIMIT)
-    params = _once_each(req.params, "params")
-    tags = _once_each(req.tags, "tags")
+    experiment_id = experiment_number(req.experiment_id)
+    check_length("model_type", req.model_type, TYPE_LIMIT)
+    check_length("source_run_id", req.source_run_id, RUN_ID_LIMIT)
+    params = _unique_pairs(req.params, "params")
+    tags = _unique_pairs(req.tags, "tags")
     model_id = f"m-{uuid4().hex}"
     async with ctx.db.write() as tx:
-        location = await _active_location(tx, number)
+        location = await _experiment_location(tx, experiment_id)
         await tx.execute(
-            """
-            INSERT INTO logged_models (model_id, experiment_id, name, artifact_location, creation_timestamp_ms,
-                last_updated_timestamp_ms, status, lifecycle_stage, model_type, source_run_id)
-            VALUES ($1, $2, $3, $4, $5, $5, $6, 'active', $7, $8)
-            """,
-            model_id,
-            number,
-            req.name or word_name(),
-            f"{location.rstrip('/')}/models/{model_id}/artifacts",
-            now_ms(),
-            status_number(LoggedModelStatus.LOGGED_MODEL_PENDING),
-            req.model_type,
-            req.source_run_id,
+            *bind(
+                """
+                INSERT INTO logged_models (model_id, experiment_id, name, artifact_location, creation_timestamp_ms,
+                    last_updated_timestamp_ms, status, lifecycle_stage, model_type, source_run_id)
+                VALUES (:model_id, :experiment_id, :name, :location, :now, :now, :status, 'active', :model_type,
+                    :source_run_id)
+                """,
+                model_id=model_id,
+                experiment_id=experiment_id,
+                name=req.name or word_name(),
+                location=f"{location.rstrip('/')}/models/{model_id}/artifacts",
+                now=now_ms(),
+                status=status_number(LoggedModelStatus.LOGGED_MODEL_PENDING),
+                model_type=req.model_type,
+                source_run_id=req.source_run_id,
+            )
         )
-        await _insert_params(tx, model_id, number, params)
-        await _set_tags(tx, model_id, number, tags)
+        await _insert_params(tx, model_id, experiment_id, params)
+        await _set_tags(tx, model_id, experiment_id, tags)
         return LoggedModelResponse(await load_model(tx, model_id))
 
 
 def _check_name(name: str) -> None:
-    if any(char in name for char in FORBIDDEN_IN_NAMES):
+    if any(char in name for char in FORBIDDEN_CHARACTERS):
         raise invalid(
             f"Invalid model name ({name[:1000]!r}) provided. Model name must be a non-empty string and cannot contain "
-            f"the following characters: {FORBIDDEN_IN_NAMES}"
+            f"the following characters: {FORBIDDEN_CHARACTERS}"
         )
-    _check_length("name", name, NAME_LIMIT)
+    check_length("name", name, NAME_LIMIT)
 
 
-def _check_length(field: str, value: str, limit: int) -> None:
-    if len(value) > limit:
-        raise invalid(f"'{field}' exceeds the maximum length of {limit} characters")
-
-
-def _once_each(pairs: Sequence[LoggedModelParam | LoggedModelTag], field: str) -> dict[str, str]:
-    """The pairs of a new model, whose keys must differ."""
-    found = _checked(pairs, field)
-    if len(found) < len(pairs):
+def _unique_pairs(pairs: Sequence[LoggedModelParam | LoggedModelTag], field: str) -> dict[str, str]:
+    """Return the validated pairs as a dictionary. Raise INVALID_PARAMETER_VALUE for a duplicate key."""
+    values = _pairs(pairs, field)
+    if len(values) < len(pairs):
         keys = [pair.key for pair in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise invalid(f"Duplicate key '{twice}' in '{field}': a model has one value for each.")
-    return found
+        duplicate = next(key for key in keys if keys.count(key) > 1)
+        raise invalid(f"Duplicate key '{duplicate}' in '{field}': a model has one value for each.")
+    return values
 
 
-def _checked(pairs: Iterable[LoggedModelParam | LoggedModelTag], field: str) -> dict[str, str]:
-    """The last value of each key. Lengths are those of the columns, and for values one that MLflow doesn't have."""
-    found = {pair.key: pair.value for pair in pairs}
-    if len(found) > PAIRS_LIMIT:
-        raise invalid(f"A request can contain at most {PAIRS_LIMIT} {field} of a model. Got {len(found)}.")
-    for key, value in found.items():
-        _check_length(f"{field}.key", key, KEY_LIMIT)
-        _check_length(f"{field}.value", value, VALUE_LIMIT)
-    return found
+def _pairs(pairs: Iterable[LoggedModelParam | LoggedModelTag], field: str) -> dict[str, str]:
+    """Return the last value of each key, validated. MLflow has no limit for the length of values."""
+    values = {pair.key: pair.value for pair in pairs}
+    if len(values) > PAIRS_LIMIT:
+        raise invalid(f"A request can contain at most {PAIRS_LIMIT} {field} of a model. Got {len(values)}.")
+    for key, value in values.items():
+        check_length(f"{field}.key", key, KEY_LIMIT)
+        check_length(f"{field}.value", value, VALUE_LIMIT)
+    return values
 
 
-async def _active_location(tx: Tx, number: int) -> str:
-    """The artifact location of an experiment that takes new models."""
+async def _experiment_location(tx: Tx, experiment_id: int) -> str:
+    """Return the artifact location of an active experiment. Raise if it doesn't exist or is deleted."""
     row = await tx.fetch_row(
-        "SELECT artifact_location, lifecycle_stage FROM experiments WHERE experiment_id = $1", number
+        "SELECT artifact_location, lifecycle_stage FROM experiments WHERE experiment_id = $1", experiment_id
     )
     if row is None:
-        raise not_found(f"No Experiment with id={number} exists")
+        raise not_found(f"No Experiment with id={experiment_id} exists")
     location, stage = row
     if stage != "active":
-        raise invalid(f"The experiment {number} must be in the 'active' state. Current state is {stage}.")
+        raise invalid(f"The experiment {experiment_id} must be in the 'active' state. Current state is {stage}.")
     return location or ""
 
 
@@ -137,7 +137,7 @@ class GetLoggedModel(Request):
 
 @endpoint("GET", "logged-models/{model_id}", access=LOGGED_MODEL_READ)
 async def get_logged_model(ctx: Context, req: GetLoggedModel) -> Reply:
-    """A model with its params, tags and metrics. Deleted ones are not there."""
+    """Return a model with its params, tags and metrics; a deleted one doesn't exist."""
     async with ctx.db.read() as tx:
         return LoggedModelResponse(await load_model(tx, req.model_id))
 
@@ -149,15 +149,15 @@ class FinalizeLoggedModel(Request):
 
 @endpoint("PATCH", "logged-models/{model_id}", access=LOGGED_MODEL_EDIT)
 async def finalize_logged_model(ctx: Context, req: FinalizeLoggedModel) -> Reply:
-    """Say what became of a model: READY when its files are there. It may be said again, and of a deleted one."""
+    """Set a model's status, READY once its files are uploaded. This may be repeated, and works on a deleted model."""
     async with ctx.db.write() as tx:
-        changed = await tx.execute(
+        updated = await tx.execute(
             "UPDATE logged_models SET status = $2, last_updated_timestamp_ms = $3 WHERE model_id = $1",
             req.model_id,
             status_number(req.status),
             now_ms(),
         )
-        if not changed:
+        if not updated:
             raise no_such_model(req.model_id)
         return LoggedModelResponse(await load_model(tx, req.model_id, deleted=True))
 
@@ -168,14 +168,14 @@ class DeleteLoggedModel(Request):
 
 @endpoint("DELETE", "logged-models/{model_id}", access=LOGGED_MODEL_EDIT)
 async def delete_logged_model(ctx: Context, req: DeleteLoggedModel) -> Reply:
-    """Mark a model deleted; nothing of it goes. Deleting it again is fine."""
+    """Mark a model as deleted. Its rows and files remain; deleting it again succeeds."""
     async with ctx.db.write() as tx:
-        changed = await tx.execute(
+        updated = await tx.execute(
             "UPDATE logged_models SET lifecycle_stage = 'deleted', last_updated_timestamp_ms = $2 WHERE model_id = $1",
             req.model_id,
             now_ms(),
         )
-    if not changed:
+    if not updated:
         raise no_such_model(req.model_id)
     return EMPTY
 
@@ -187,10 +187,10 @@ class LogLoggedModelParams(Request):
 
 @endpoint("POST", "logged-models/{model_id}/params", access=LOGGED_MODEL_EDIT)
 async def log_logged_model_params(ctx: Context, req: LogLoggedModelParams) -> Reply:
-    """Params, written once: the same value again is fine, another is refused naming both; all of them or none."""
-    params = _once_each(req.params, "params")
+    """Log params, all or none. Repeating a stored value succeeds; another value for its key is rejected."""
+    params = _unique_pairs(req.params, "params")
     async with ctx.db.write() as tx:
-        number = await _experiment_of(tx, req.model_id)
+        experiment_id = await _experiment_of(tx, req.model_id)
         stored = await tx.fetch(
             "SELECT param_key, param_value FROM logged_model_params WHERE model_id = $1 AND param_key = ANY($2)",
             req.model_id,
@@ -202,29 +202,31 @@ async def log_logged_model_params(ctx: Context, req: LogLoggedModelParams) -> Re
                     f"Changing param values is not allowed. Param with key='{key}' was already logged with "
                     f"value='{value[:1000]}' for model ID='{req.model_id}'."
                 )
-        await _insert_params(tx, req.model_id, number, params)
+        await _insert_params(tx, req.model_id, experiment_id, params)
     return EMPTY
 
 
 async def _experiment_of(tx: Tx, model_id: str) -> int:
-    """The number of the experiment of a model, which may be deleted."""
-    number: int | None = await tx.fetch_value("SELECT experiment_id FROM logged_models WHERE model_id = $1", model_id)
-    if number is None:
+    """Return the experiment of a model, deleted or not. Raise RESOURCE_DOES_NOT_EXIST if there is no such model."""
+    experiment_id: int | None = await tx.fetch_value(
+        "SELECT experiment_id FROM logged_models WHERE model_id = $1", model_id
+    )
+    if experiment_id is None:
         raise no_such_model(model_id)
-    return number
+    return experiment_id
 
 
 PAIR_COLUMNS = {"model_id": "text", "experiment_id": "integer", "key": "text", "value": "text"}
 
 
-async def _insert_params(tx: Tx, model_id: str, number: int, params: Mapping[str, str]) -> None:
+async def _insert_params(tx: Tx, model_id: str, experiment_id: int, params: Mapping[str, str]) -> None:
     await tx.execute_rows(
         """
         INSERT INTO logged_model_params (model_id, experiment_id, param_key, param_value)
         SELECT model_id, experiment_id, key, value FROM {rows}
         """,
         PAIR_COLUMNS,
-        [(model_id, number, key, value) for key, value in sorted(params.items())],
+        [(model_id, experiment_id, key, value) for key, value in sorted(params.items())],
     )
 
 
@@ -235,14 +237,14 @@ class SetLoggedModelTags(Request):
 
 @endpoint("PATCH", "logged-models/{model_id}/tags", access=LOGGED_MODEL_EDIT)
 async def set_logged_model_tags(ctx: Context, req: SetLoggedModelTags) -> Reply:
-    """Set tags of a model, which may be deleted; this does not count as an update."""
-    tags = _checked(req.tags, "tags")
+    """Set tags of a model, deleted or not, without updating its `last_updated_timestamp_ms`."""
+    tags = _pairs(req.tags, "tags")
     async with ctx.db.write() as tx:
         await _set_tags(tx, req.model_id, await _experiment_of(tx, req.model_id), tags)
     return EMPTY
 
 
-async def _set_tags(tx: Tx, model_id: str, number: int, tags: Mapping[str, str]) -> None:
+async def _set_tags(tx: Tx, model_id: str, experiment_id: int, tags: Mapping[str, str]) -> None:
     await tx.execute_rows(
         """
         INSERT INTO logged_model_tags (model_id, experiment_id, tag_key, tag_value)
@@ -250,7 +252,7 @@ async def _set_tags(tx: Tx, model_id: str, number: int, tags: Mapping[str, str])
         ON CONFLICT (model_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value
         """,
         PAIR_COLUMNS,
-        [(model_id, number, key, value) for key, value in sorted(tags.items())],
+        [(model_id, experiment_id, key, value) for key, value in sorted(tags.items())],
     )
 
 
@@ -261,12 +263,12 @@ class DeleteLoggedModelTag(Request):
 
 @endpoint("DELETE", "logged-models/{model_id}/tags/{tag_key...}", access=LOGGED_MODEL_EDIT)
 async def delete_logged_model_tag(ctx: Context, req: DeleteLoggedModelTag) -> Reply:
-    """Take a tag off a model. Keys with slashes are taken, too, which MLflow's server can't find."""
+    """Delete a tag of a model. Unlike MLflow's server, this finds keys with slashes."""
     async with ctx.db.write() as tx:
         await _experiment_of(tx, req.model_id)
-        gone = await tx.execute(
+        deleted = await tx.execute(
             "DELETE FROM logged_model_tags WHERE model_id = $1 AND tag_key = $2", req.model_id, req.tag_key
         )
-    if not gone:
+    if not deleted:
         raise not_found(f"No tag with key '{req.tag_key[:250]}' found for model with ID '{req.model_id}'.")
     return EMPTY

@@ -1,16 +1,15 @@
-"""Logged models from the database: a page of them in a few statements, whatever its length. No endpoint, no filter."""
+"""Reads of logged models: one, or a page of them in a few statements. Filters are in search_fields.py."""
 
 from collections.abc import Sequence
 
 from railtrack.api.logged_models.schemas import (
-    STATUS_NAMES,
-    UNSPECIFIED,
     LoggedModel,
     LoggedModelData,
     LoggedModelInfo,
     LoggedModelMetric,
     LoggedModelParam,
     LoggedModelTag,
+    status_name,
 )
 from railtrack.db import Row, Tx
 from railtrack.errors import ApiError, not_found
@@ -20,15 +19,15 @@ INFO_COLUMNS = """
     logged_models.creation_timestamp_ms, logged_models.last_updated_timestamp_ms, logged_models.artifact_location,
     logged_models.status, logged_models.model_type, logged_models.source_run_id, logged_models.status_message
 """
-"""The columns of a LoggedModelInfo, in its order, without its tags."""
-STATUS_AT = 6
+"""The fields of LoggedModelInfo up to `status_message`, in their order, with the status as a number."""
+STATUS_COLUMN = 6
 
-METRICS_SHOWN = 1000
-"""Points of one model's metrics in an answer. MLflow shows all, which may be the whole history of a training."""
+METRICS_LIMIT = 1000
+"""Metric points of one model in a response. MLflow returns all, which may be the whole history of a training."""
 
 
 async def load_model(tx: Tx, model_id: str, *, deleted: bool = False) -> LoggedModel:
-    """Raises RESOURCE_DOES_NOT_EXIST, for a deleted one too unless `deleted`."""
+    """Return the complete model. Raise RESOURCE_DOES_NOT_EXIST, also for a deleted one unless `deleted`."""
     row = await tx.fetch_row(
         f"SELECT {INFO_COLUMNS} FROM logged_models WHERE model_id = $1 AND (lifecycle_stage <> 'deleted' OR $2)",  # noqa: S608
         model_id,
@@ -41,7 +40,7 @@ async def load_model(tx: Tx, model_id: str, *, deleted: bool = False) -> LoggedM
 
 
 async def artifact_location(tx: Tx, model_id: str) -> str:
-    """Where the model's files are. Raises RESOURCE_DOES_NOT_EXIST, also for a deleted one."""
+    """Return the location of the model's files. Raise RESOURCE_DOES_NOT_EXIST, also for a deleted model."""
     uri: str | None = await tx.fetch_value(
         "SELECT artifact_location FROM logged_models WHERE model_id = $1 AND lifecycle_stage <> 'deleted'", model_id
     )
@@ -55,7 +54,7 @@ def no_such_model(model_id: str) -> ApiError:
 
 
 async def load_models(tx: Tx, rows: Sequence[Row]) -> list[LoggedModel]:
-    """The models of rows of INFO_COLUMNS, complete, in their order. The caller bounds the page."""
+    """Return the complete models of rows of INFO_COLUMNS, in their order. The caller bounds the page."""
     models = {row[0]: LoggedModel(_info(row), LoggedModelData()) for row in rows}
     ids = list(models)
     for model_id, *tag in await tx.fetch(
@@ -73,20 +72,19 @@ async def load_models(tx: Tx, rows: Sequence[Row]) -> list[LoggedModel]:
 
 
 def _info(row: Row) -> LoggedModelInfo:
-    values = [*row]
-    status = values[STATUS_AT]
-    values[STATUS_AT] = STATUS_NAMES[status] if status < len(STATUS_NAMES) else UNSPECIFIED
-    return LoggedModelInfo(*values)
+    info = LoggedModelInfo(*row)
+    info.status = status_name(row[STATUS_COLUMN])
+    return info
 
 
 async def _metrics(tx: Tx, ids: Sequence[str]) -> list[LoggedModelMetric]:
-    """The points of the models' metrics; of a model with too many the last of each metric, then the last but one..."""
+    """Return the metric points of the models. Of a model with too many, the most recent of each metric come first."""
     rows = await tx.fetch(
         """
         SELECT model_id, metric_name, metric_value, metric_timestamp_ms, metric_step, run_id, dataset_name,
             dataset_digest
         FROM (
-            SELECT aged.*, ROW_NUMBER() OVER (PARTITION BY model_id ORDER BY age, metric_name, run_id) AS place
+            SELECT aged.*, ROW_NUMBER() OVER (PARTITION BY model_id ORDER BY age, metric_name, run_id) AS rank
             FROM (
                 SELECT logged_model_metrics.*, ROW_NUMBER() OVER (
                     PARTITION BY model_id, metric_name, dataset_name, dataset_digest, run_id
@@ -94,11 +92,11 @@ async def _metrics(tx: Tx, ids: Sequence[str]) -> list[LoggedModelMetric]:
                 ) AS age
                 FROM logged_model_metrics WHERE model_id = ANY($1)
             ) AS aged
-        ) AS placed
-        WHERE place <= $2
+        ) AS ranked
+        WHERE rank <= $2
         ORDER BY metric_name, metric_timestamp_ms, metric_step, run_id
         """,
         ids,
-        METRICS_SHOWN,
+        METRICS_LIMIT,
     )
     return [LoggedModelMetric(*row) for row in rows]

@@ -1,4 +1,4 @@
-"""A logged model as clients see it. Structs are built by position from rows of rows.py; absent fields are left out."""
+"""Logged models in requests and responses. Rows fill the fields in order; defaults are omitted."""
 
 from enum import Enum
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class LoggedModelStatus(Enum):
-    """In the order of the protocol's numbers, from 1; the database holds the numbers."""
+    """In the order of the protocol's numbers, from 1. The database has the numbers."""
 
     LOGGED_MODEL_PENDING = "LOGGED_MODEL_PENDING"
     LOGGED_MODEL_READY = "LOGGED_MODEL_READY"
@@ -15,29 +15,33 @@ class LoggedModelStatus(Enum):
 
 UNSPECIFIED = "LOGGED_MODEL_STATUS_UNSPECIFIED"
 STATUS_NAMES = (UNSPECIFIED, *(status.value for status in LoggedModelStatus))
-"""By number. MLflow stores 0 for a status that it doesn't know."""
+"""By number. MLflow stores 0 for an unknown status."""
 
 
 def status_number(status: LoggedModelStatus) -> int:
     return STATUS_NAMES.index(status.value)
 
 
+def status_name(number: int) -> str:
+    return STATUS_NAMES[number] if number < len(STATUS_NAMES) else UNSPECIFIED
+
+
 class LoggedModelTag(msgspec.Struct, gc=False):
-    """Also as it comes in requests, where MLflow takes a key or value left out for an empty one."""
+    """In requests, a missing key or value is an empty one, as in MLflow."""
 
     key: str = ""
     value: str = ""
 
 
 class LoggedModelParam(msgspec.Struct, gc=False):
-    """Also as it comes in requests, where MLflow takes a key or value left out for an empty one."""
+    """In requests, a missing key or value is an empty one, as in MLflow."""
 
     key: str = ""
     value: str = ""
 
 
 class LoggedModelMetric(msgspec.Struct, omit_defaults=True, gc=False):
-    """A point that a run logged for the model. What is not a number is 0 here: MLflow's table cannot tell."""
+    """A point that a run logged for the model. NaN is 0 here: MLflow's table has no column for it."""
 
     model_id: str
     key: str
@@ -50,7 +54,7 @@ class LoggedModelMetric(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class LoggedModelInfo(msgspec.Struct, omit_defaults=True):
-    """Times in milliseconds since 1970."""
+    """Timestamps are in milliseconds since 1970."""
 
     model_id: str
     experiment_id: str
