@@ -77,19 +77,12 @@ MOST_REPEATED = 2
 """Members of another class that may be named as settings are, such as `host` and `port` of an address."""
 
 TODO = {
-    "src/railtrack/api/artifacts/files.py",
-    "src/railtrack/api/artifacts/presigned.py",
-    "src/railtrack/api/artifacts/queries.py",
     "src/railtrack/api/metrics/history.py",
     "src/railtrack/api/metrics/samples.py",
     "src/railtrack/api/runs/create_group.py",
     "src/railtrack/api/runs/log.py",
     "src/railtrack/api/runs/log_group.py",
     "src/railtrack/api/runs/search_fields.py",
-    "src/railtrack/api/server/info.py",
-    "src/railtrack/api/traces/search.py",
-    "src/railtrack/api/ui/pages.py",
-    "src/railtrack/api/webhooks/send_test.py",
     "src/railtrack/artifacts/__init__.py",
     "src/railtrack/artifacts/local.py",
     "src/railtrack/artifacts/paths.py",
@@ -130,8 +123,6 @@ TODO = {
     "src/railtrack/search/parser.py",
     "src/railtrack/search/sql.py",
     "src/railtrack/search/top_values.py",
-    "src/railtrack/webhooks/delivery.py",
-    "src/railtrack/webhooks/sending.py",
     "src/railtrack/wire/dispatch.py",
     "src/railtrack/wire/forwarded.py",
     "src/railtrack/wire/graphql.py",

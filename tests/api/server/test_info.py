@@ -1,15 +1,9 @@
-"""What the server says of itself, to clients, to the UI and to the platform it runs on."""
+"""Feature flags and the version."""
 
-import asyncio
-from dataclasses import replace
-from pathlib import Path
-
-from tests.client import Client, running_app
-
-from railtrack.config.settings import ArtifactSettings, DatabaseSettings, Settings
+from tests.client import Client
 
 
-async def test_clients_and_the_ui_learn_what_this_server_offers(client: Client) -> None:
+async def test_server_info_has_the_feature_flags(client: Client) -> None:
     for prefix in ("/api", "/ajax-api"):
         info = await client.ok("GET", f"{prefix}/3.0/mlflow/server-info")
         assert info["store_type"] == "SqlStore"
@@ -17,51 +11,7 @@ async def test_clients_and_the_ui_learn_what_this_server_offers(client: Client) 
         assert {value for value in info.values() if isinstance(value, bool)} == {False}
 
 
-async def test_the_version_is_that_of_the_mlflow_followed(client: Client) -> None:
+async def test_the_version_is_the_supported_mlflow(client: Client) -> None:
     answer = await client.get("/version")
     assert (answer.status, answer.body) == (200, b"3.17.2")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-
-
-async def test_health_is_exactly_what_platforms_wait_for(client: Client) -> None:
-    answer = await client.get("/health", headers={"host": "anything.example"})
-    assert (answer.status, answer.body) == (200, b'{"status": "ok"}')
-    assert answer.headers["content-type"] == "application/json"
-
-
-async def test_ready_says_so_of_database_and_artifact_store(client: Client) -> None:
-    answer = await client.get("/ready")
-    assert (answer.status, answer.json) == (200, {"database": "ok", "artifact_store": "ok"})
-
-
-async def test_a_server_without_its_database_is_alive_but_not_ready(settings: Settings, tmp_path: Path) -> None:
-    for uri in (f"sqlite:///{tmp_path}/no/such/folder/m.db", "postgresql://nobody@127.0.0.1:9/none"):
-        async with running_app(replace(settings, database=DatabaseSettings(uri))) as client:
-            assert (await client.get("/health")).status == 200
-            answer = await client.get("/ready")
-            assert (answer.status, answer.json["artifact_store"]) == (503, "ok")
-            assert "database" in answer.json["database"]
-
-
-async def test_a_server_without_its_artifact_store_is_not_ready_and_says_why(
-    settings: Settings, tmp_path: Path
-) -> None:
-    (tmp_path / "file").touch()
-    stores = {str(tmp_path / "file"): "is a file", "s3://bucket/prefix": "Unable to locate credentials"}
-    for destination, reason in stores.items():
-        async with running_app(replace(settings, artifacts=ArtifactSettings(destination=destination))) as client:
-            answer = await client.get("/ready")
-            assert (answer.status, answer.json["database"]) == (503, "ok")
-            assert reason in answer.json["artifact_store"]
-
-
-async def test_readiness_is_asked_once_in_a_few_seconds_however_often_it_is_polled(
-    settings: Settings, tmp_path: Path
-) -> None:
-    destination = tmp_path / "artifacts"
-    async with running_app(replace(settings, artifacts=ArtifactSettings(destination=str(destination)))) as client:
-        answers = await asyncio.gather(*(client.get("/ready") for _ in range(20)))
-        assert {answer.status for answer in answers} == {200}
-        destination.rmdir()
-        destination.touch()
-        assert (await client.get("/ready")).status == 200

@@ -1,4 +1,4 @@
-"""Traces, datasets and scorers: empty where there are none, and not denied where MLflow has left some."""
+"""Traces, evaluation datasets and scorers: empty responses without any, 501 if MLflow has stored some."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ COUNT: dict[str, Any] = {
 
 @pytest.fixture
 async def with_traces(client: Client, db: Db) -> Client:
-    """A client of a server whose experiment Default has a trace, a scorer and a dataset of MLflow's."""
+    """Return a client of a server whose experiment Default has a trace, a scorer and a dataset."""
     async with db.write() as tx:
-        for table, columns, values in LEFT_BY_MLFLOW:
+        for table, columns, values in STORED_BY_MLFLOW:
             await tx.execute(f"INSERT INTO {table} ({columns}) VALUES ({values})")
     return client
 
 
-LEFT_BY_MLFLOW = (
+STORED_BY_MLFLOW = (
     ("trace_info", "request_id, experiment_id, timestamp_ms, status", "'tr-1', 0, 1, 'OK'"),
     ("scorers", "experiment_id, scorer_name, scorer_id", "0, 'good', 's-1'"),
     ("evaluation_datasets", "dataset_id, name", "'d-1', 'cats'"),
@@ -33,14 +33,14 @@ LEFT_BY_MLFLOW = (
 
 
 @pytest.fixture(autouse=True)
-async def emptied(db: Db) -> Any:
+async def delete_stored(db: Db) -> Any:
     yield
     async with db.write() as tx:
-        for table, *_ in LEFT_BY_MLFLOW:
+        for table, *_ in STORED_BY_MLFLOW:
             await tx.execute(f"DELETE FROM {table}")
 
 
-async def test_what_is_there_is_not_denied(with_traces: Client) -> None:
+async def test_stored_data_that_is_not_served_returns_501(with_traces: Client) -> None:
     for answer in (
         await with_traces.post(f"{TRACES}/search", {"locations": LOCATIONS}),
         await with_traces.post(f"{TRACES}/metrics", COUNT),
@@ -51,19 +51,19 @@ async def test_what_is_there_is_not_denied(with_traces: Client) -> None:
         assert "this version of Railtrack does not serve" in answer.json["message"]
 
 
-async def test_another_experiments_traces_are_its_own(with_traces: Client) -> None:
-    made = await with_traces.ok("POST", "experiments/create", {"name": "other"})
-    answer = await with_traces.post(f"{TRACES}/metrics", COUNT | {"experiment_ids": [made["experiment_id"]]})
+async def test_an_experiment_without_traces_has_a_count_of_zero(with_traces: Client) -> None:
+    other = await with_traces.ok("POST", "experiments/create", {"name": "other"})
+    answer = await with_traces.post(f"{TRACES}/metrics", COUNT | {"experiment_ids": [other["experiment_id"]]})
     assert answer.json == {"data_points": [{"metric_name": "trace_count", "values": {"COUNT": 0.0}}]}
 
 
 @pytest.mark.parametrize("experiment_id", ["abc", "9" * 30, ""])
-async def test_an_experiment_that_is_none_has_none_and_breaks_nothing(client: Client, experiment_id: str) -> None:
-    located = [{"mlflow_experiment": {"experiment_id": experiment_id}}]
-    assert (await client.post(f"{TRACES}/search", {"locations": located})).status in (200, 400, 404)
+async def test_an_unknown_experiment_causes_no_server_error(client: Client, experiment_id: str) -> None:
+    locations = [{"mlflow_experiment": {"experiment_id": experiment_id}}]
+    assert (await client.post(f"{TRACES}/search", {"locations": locations})).status in (200, 400, 404)
     assert (await client.post(f"{TRACES}/metrics", COUNT | {"experiment_ids": [experiment_id]})).status < 500
 
 
-async def test_a_thousand_experiments_are_enough(client: Client) -> None:
+async def test_more_than_a_thousand_experiments_are_rejected(client: Client) -> None:
     answer = await client.post(f"{TRACES}/metrics", COUNT | {"experiment_ids": ["0"] * 1001})
     assert answer.status == 400

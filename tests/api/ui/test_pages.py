@@ -1,4 +1,4 @@
-"""The web interface's page and files over the dispatcher, without a database; the pages themselves are in tests/ui."""
+"""The page and static files of the web interface over the dispatcher, without a database. tests/ui uses a browser."""
 
 import gzip
 import hashlib
@@ -10,37 +10,26 @@ import msgspec
 import pytest
 from tests.client import Answer, Client
 
-from railtrack.api.ui.pages import CHUNK, FOLDER, MEDIA_TYPES, Interface, Manifest
-from railtrack.wire.csrf import BrowserGuard
-from railtrack.wire.dispatch import Dispatcher
-from railtrack.wire.forwarded import TrustedProxies
+from railtrack.api.ui.pages import CHUNK_BYTES, FOLDER, MEDIA_TYPES, Manifest, WebInterface
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.response import Raw, Stream
-from railtrack.wire.routing import ROUTES, Routes
 
 FILES = msgspec.json.decode((FOLDER / "files.json").read_bytes(), type=Manifest).files
 MAIN = next(name for name in FILES if name.startswith("static/js/main.") and name.endswith(".js"))
 DECODERS: dict[str, Any] = {"br": brotli.decompress, "gzip": gzip.decompress, "": bytes}
 
 
-@pytest.fixture
-def browser() -> Client:
-    routes = {key: route for key, route in ROUTES.items() if route.handler.__module__ == "railtrack.api.ui.pages"}
-    guard = BrowserGuard(loopback=True, proxies=TrustedProxies(()))
-    return Client(Dispatcher(Routes.of(routes), guard, lambda http, route: None))
-
-
 def digest(answer: Answer) -> str:
-    """Of the content that the client is left with."""
+    """Return the digest of the decompressed content."""
     return hashlib.sha256(DECODERS[answer.headers.get("content-encoding", "")](answer.body)).hexdigest()[:20]
 
 
 async def get(browser: Client, name: str, **headers: str) -> Answer:
-    given = {key.replace("_", "-"): value for key, value in headers.items()}
-    return await browser.get(f"/static-files/{name}", headers=given)
+    sent = {key.replace("_", "-"): value for key, value in headers.items()}
+    return await browser.get(f"/static-files/{name}", headers=sent)
 
 
-async def test_the_page_presets_a_new_browser_and_is_asked_for_again_each_time(browser: Client) -> None:
+async def test_the_page_presets_local_storage_and_is_revalidated(browser: Client) -> None:
     page = await browser.get("/")
     assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert page.headers["cache-control"] == "no-cache"
@@ -48,14 +37,14 @@ async def test_the_page_presets_a_new_browser_and_is_asked_for_again_each_time(b
     assert page.text.index("localStorage") < page.text.index(MAIN)
 
 
-async def test_the_page_lets_nothing_contact_another_host(browser: Client) -> None:
+async def test_the_page_allows_no_request_to_another_host(browser: Client) -> None:
     policy = (await browser.get("/")).headers["content-security-policy"]
     sources = {source for directive in policy.split("; ") for source in directive.split()[1:]}
     assert sources <= {"'self'", "blob:", "data:", "'unsafe-inline'", "'unsafe-eval'"}
     assert policy.startswith("default-src 'self';")
 
 
-async def test_an_unchanged_page_is_not_sent_again(browser: Client) -> None:
+async def test_an_unchanged_page_returns_304(browser: Client) -> None:
     etag = (await browser.get("/")).headers["etag"]
     again = await browser.get("/", headers={"if-none-match": etag})
     assert (again.status, again.body, again.headers["etag"]) == (304, b"", etag)
@@ -63,7 +52,7 @@ async def test_an_unchanged_page_is_not_sent_again(browser: Client) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip", ""])
-async def test_every_file_arrives_whole_in_every_encoding(browser: Client, encoding: str) -> None:
+async def test_every_file_is_complete_in_every_encoding(browser: Client, encoding: str) -> None:
     for name, file in FILES.items():
         answer = await get(browser, name, accept_encoding=encoding)
         assert answer.status == 200, name
@@ -83,7 +72,7 @@ async def test_a_module_script_is_javascript(browser: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("accepted", "sent"),
+    ("accepted", "expected"),
     [
         ("gzip, deflate, br, zstd", "br"),
         ("gzip, deflate", "gzip"),
@@ -100,18 +89,18 @@ async def test_a_module_script_is_javascript(browser: Client) -> None:
         ("", ""),
     ],
 )
-async def test_the_client_gets_the_encoding_that_it_ranks_highest(browser: Client, accepted: str, sent: str) -> None:
+async def test_the_preferred_encoding_is_used(browser: Client, accepted: str, expected: str) -> None:
     answer = await get(browser, MAIN, accept_encoding=accepted)
-    assert answer.headers.get("content-encoding", "") == sent
+    assert answer.headers.get("content-encoding", "") == expected
     assert answer.headers["vary"] == "accept-encoding"
 
 
-async def test_a_name_with_a_digest_is_kept_for_good_and_any_other_is_asked_for_again(browser: Client) -> None:
+async def test_a_name_with_a_digest_is_cached_and_any_other_is_revalidated(browser: Client) -> None:
     assert (await get(browser, MAIN)).headers["cache-control"] == "public, max-age=31536000, immutable"
     assert (await get(browser, "favicon.ico")).headers["cache-control"] == "no-cache"
 
 
-async def test_an_unchanged_file_is_not_sent_again_and_encodings_are_told_apart(browser: Client) -> None:
+async def test_an_unchanged_file_returns_304_for_the_same_encoding_only(browser: Client) -> None:
     first = await get(browser, MAIN, accept_encoding="br")
     etag = first.headers["etag"]
     again = await get(browser, MAIN, accept_encoding="br", if_none_match=f'"x", W/{etag}')
@@ -122,11 +111,11 @@ async def test_an_unchanged_file_is_not_sent_again_and_encodings_are_told_apart(
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip", ""])
-async def test_head_tells_what_get_would_bring(browser: Client, encoding: str) -> None:
+async def test_head_returns_the_headers_of_get(browser: Client, encoding: str) -> None:
     whole = await get(browser, MAIN, accept_encoding=encoding)
     head = await browser.send("HEAD", f"/static-files/{MAIN}", headers={"accept-encoding": encoding})
-    told = ("content-length", "content-type", "content-encoding", "etag", "cache-control")
-    assert [head.headers.get(name) for name in told] == [whole.headers.get(name) for name in told]
+    names = ("content-length", "content-type", "content-encoding", "etag", "cache-control")
+    assert [head.headers.get(name) for name in names] == [whole.headers.get(name) for name in names]
     assert (head.status, head.body) == (200, b"")
 
 
@@ -150,52 +139,31 @@ async def test_head_tells_what_get_would_bring(browser: Client, encoding: str) -
         "a" * 10_000,
     ],
 )
-async def test_what_is_no_file_of_the_interface_is_not_found(browser: Client, name: str) -> None:
+async def test_an_unknown_file_is_not_found(browser: Client, name: str) -> None:
     answer = await get(browser, name)
     assert (answer.status, answer.json["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
     assert len(answer.body) < 1_000
 
 
 def request(**headers: str) -> HttpRequest:
-    given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    return HttpRequest({"type": "http", "method": "GET", "path": "/", "headers": given}, receive=None)  # type: ignore[arg-type]
+    sent = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return HttpRequest({"type": "http", "method": "GET", "path": "/", "headers": sent}, receive=None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip", ""])
-async def test_a_large_file_is_never_in_memory_as_a_whole(encoding: str) -> None:
-    reply = Interface(FOLDER).file(MAIN, request(accept_encoding=encoding))
+async def test_a_large_file_is_streamed_in_chunks(encoding: str) -> None:
+    reply = WebInterface(FOLDER).file(MAIN, request(accept_encoding=encoding))
     assert isinstance(reply, Stream)
-    assert max([len(chunk) async for chunk in reply.chunks]) <= CHUNK
+    assert max([len(chunk) async for chunk in reply.chunks]) <= CHUNK_BYTES
 
 
-def test_a_build_without_the_interface_says_how_to_get_it(tmp_path: Path) -> None:
-    reply = Interface(tmp_path).page(request())
+def test_a_build_without_the_interface_explains_how_to_add_it(tmp_path: Path) -> None:
+    reply = WebInterface(tmp_path).page(request())
     assert (reply.status, reply.media_type) == (404, "text/html; charset=utf-8")
     assert b"make install" in reply.body
 
 
-def test_a_build_without_the_interface_has_no_version_to_be_known(tmp_path: Path) -> None:
-    reply = Interface(tmp_path).page(request(if_none_match="*"))
+def test_a_build_without_the_interface_never_returns_304(tmp_path: Path) -> None:
+    reply = WebInterface(tmp_path).page(request(if_none_match="*"))
     assert isinstance(reply, Raw)
     assert reply.status == 404
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "answer"),
-    [
-        ("GET", "2.0/mlflow/users/current", {}),
-        ("GET", "2.0/mlflow/gateway-proxy?gateway_path=api%2F2.0%2Fendpoints%2F", {"endpoints": []}),
-        ("GET", "3.0/mlflow/assistant/config", {"providers": {}, "projects": {}, "remote_access_allowed": False}),
-        ("GET", "3.0/mlflow/assistant/providers", {"providers": []}),
-        ("POST", "3.0/mlflow/ui-telemetry", {"status": "disabled"}),
-    ],
-)
-async def test_features_that_are_not_there_are_told_so(
-    browser: Client, method: str, path: str, answer: dict[str, Any]
-) -> None:
-    got = await browser.send(method, f"/ajax-api/{path}", json={"records": []} if method == "POST" else None)
-    assert (got.status, got.json) == (200, answer)
-
-
-async def test_the_interfaces_telemetry_is_switched_off(browser: Client) -> None:
-    assert (await browser.get("/ajax-api/3.0/mlflow/ui-telemetry")).json["disable_ui_telemetry"] is True

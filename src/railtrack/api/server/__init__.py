@@ -1,1 +1,1 @@
-"""Server information, health checks and metrics."""
+"""The server itself: its features, health checks and metrics."""

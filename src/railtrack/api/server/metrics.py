@@ -1,4 +1,4 @@
-"""/metrics, for Prometheus: only where a setting asks for it. What is counted and how: prometheus."""
+"""/metrics for Prometheus, unless the setting is off. The counters are in railtrack/prometheus/."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from railtrack.wire.routing import endpoint, no_such_endpoint
 
 @endpoint("GET", "/metrics", access=SIGNED_IN)
 async def metrics(ctx: Context, http: HttpRequest) -> Raw:
-    """All workers' counts, whichever of them is asked."""
+    """Return the counters of all workers."""
     if ctx.counts is None:
         raise no_such_endpoint(http.path)
     ctx.counts.publish()

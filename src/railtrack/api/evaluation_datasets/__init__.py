@@ -1,0 +1,1 @@
+"""Evaluation datasets. As with traces, this version serves none."""

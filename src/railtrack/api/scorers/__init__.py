@@ -1,0 +1,1 @@
+"""Scorers. As with traces, this version serves none."""
