@@ -75,16 +75,17 @@ async def state(db: Db) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in await db.fetch(f"{counts} UNION ALL {sums} ORDER BY 1")]
 
 
-def check(answer: Answer, told: str) -> None:
-    """A success, or a refusal in MLflow's form; never an error of ours."""
+def check(answer: Answer, request: str) -> None:
+    """Accept a success, or an error in MLflow's form that shows nothing of the inside. `request`: describes it."""
     if answer.status < 400:
         return
-    assert answer.status < 500 or answer.status == 501, f"{told}: {answer.status} {answer.text[:500]}"
+    assert answer.status < 500 or answer.status == 501, f"{request}: {answer.status} {answer.text[:500]}"
     code = answer.json["error_code"]
-    assert code in STATUS, told
-    assert answer.json["message"], told
+    assert code in STATUS, request
+    assert answer.json["message"], request
     for word in ("Traceback", "sqlite3", "asyncpg", "SELECT ", "INSERT "):
-        assert word not in answer.json["message"].replace(told, ""), told
+        # A message may quote the request, and hypothesis makes requests of such words too.
+        assert word in request or word not in answer.json["message"], request
 
 
 def query_of(body: dict[str, Any]) -> str:
