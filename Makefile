@@ -17,7 +17,7 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
-.PHONY: help serve install test image-test bench bench-artifacts soak dist lint format docs compat-record lock clean
+.PHONY: help serve install test test-fast image-test bench bench-artifacts soak dist lint format docs compat-record lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -28,10 +28,25 @@ serve: install ## Install what is needed; run the server on SQLite in ./railtrac
 
 install: .venv/.installed $(UI) ## Make .venv/bin/railtrack
 
-test: lint $(VENVS) .cache/.programs ## Run all tests, the linter and the type checker
-	.venv/bin/pytest
+# Tests in processes of pytest-xdist, one for each core. A worker that runs out of tests takes some of another's.
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
+
+ifdef FILE
+test: .venv/.installed-dev $(UI)
+	.venv/bin/pytest $(FILE)
+else
+test: lint $(VENVS) .cache/.programs ## Run the linter, the type checker and all tests; FILE=tests/... runs some tests only
+	.venv/bin/pytest $(PARALLEL) -m "not alone and not browser"
+	.venv/bin/pytest $(PARALLEL) --dist loadfile -m "not alone" tests/ui
+	.venv/bin/pytest -m alone
 	@if tools/get_image_programs; then $(MAKE) --no-print-directory image-test; else \
 	    echo "tests/image was not run, for the reason above: the rest passed." >&2; fi
+endif
+
+test-fast: .venv/.installed-dev $(UI) ## Run the tests that need nothing but Python and SQLite, in about a minute
+	.venv/bin/pytest $(PARALLEL) -m "not alone and not browser and not mlflow and not postgresql and not slow"
+	@echo "Not run: tests on PostgreSQL, with MLflow and its clients, with a browser, of faults under load, of the image,"
+	@echo "and tests that start servers or wait for time limits. \`make test\` runs them all."
 
 image-test: .venv/.installed-dev .cache/client-3.17.2/.ready ## Build the container image and test it, as root on Debian
 	@tools/get_image_programs

@@ -1,4 +1,4 @@
-"""What every test may ask for: a real PostgreSQL, a database of each engine, and the application called in-process."""
+"""Fixtures for all tests: a real PostgreSQL, a database of each engine, and a client of the application in-process."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,6 +13,37 @@ from railtrack.db import Db
 from railtrack.db.open import open_database, prepare
 from railtrack.db.url import parse_database_url
 
+TESTS = Path(__file__).parent
+
+
+FOLDER_MARKS = {
+    "cli": "slow",
+    "clients": "mlflow",
+    "faults": "alone",
+    "fuzz": "slow",
+    "image": "alone",
+    "ui": "browser",
+}
+"""A mark for every test of a folder; single modules and tests carry theirs themselves. pyproject.toml explains them."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by what they need, before pytest selects them by `-m`."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in FOLDER_MARKS:
+            item.add_marker(FOLDER_MARKS[folder])
+        if needs_postgresql(item):
+            item.add_marker("postgresql")
+
+
+def needs_postgresql(item: pytest.Item) -> bool:
+    """Return whether a test uses PostgreSQL: as a parameter, or by a fixture while no parameter says SQLite."""
+    values = item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+    uses_a_server = not {"postgres", "cluster"}.isdisjoint(getattr(item, "fixturenames", ()))
+    return "postgresql" in values or (uses_a_server and "sqlite" not in values)
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
@@ -23,22 +54,34 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
-    """What depends on it, as `db` and `client` do, is tested on both engines."""
+    """Return the name of a database engine. Every test that uses it, as `db` and `client` do, runs on both engines."""
     name: str = request.param
     return name
 
 
 @pytest.fixture(scope="session")
-async def settings(
-    engine: str, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+async def sqlite_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    data = tmp_path_factory.mktemp("sqlite")
+    return await _prepared(f"sqlite:///{data / 'mlflow.db'}", data)
+
+
+@pytest.fixture(scope="session")
+async def postgresql_settings(
+    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Settings]:
-    """Settings of a server with a prepared database and a data folder of its own, which tests share."""
-    data = tmp_path_factory.mktemp(engine)
-    if engine == "sqlite":
-        yield await _prepared(f"sqlite:///{data / 'mlflow.db'}", data)
-        return
     async with postgres.scratch_database() as url:
-        yield await _prepared(url, data)
+        yield await _prepared(url, tmp_path_factory.mktemp("postgresql"))
+
+
+@pytest.fixture(scope="session")
+def settings(engine: str, request: pytest.FixtureRequest) -> Settings:
+    """Return the settings of a server whose prepared database and data folder all tests of the session share.
+
+    Both engines stay ready: pytest keeps one value of a parametrized fixture, and would prepare a database
+    again each time that tests change the engine.
+    """
+    settings: Settings = request.getfixturevalue(f"{engine}_settings")
+    return settings
 
 
 async def _prepared(uri: str, data: Path) -> Settings:

@@ -11,6 +11,8 @@ from bench.processes import cpu_s
 from bench.servers import at_home, running
 from tests.servers.processes import free_port
 
+pytestmark = pytest.mark.slow
+
 # A server whose child outlives it, in a session of its own.
 SERVER = """
 import http.server, subprocess, sys
@@ -48,6 +50,7 @@ def test_processor_time_counts_children_that_have_ended() -> None:
 # Asked to end, it goes on, and somebody loses patience.
 STUBBORN = f"""
 import os, signal
+
 signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getppid(), signal.SIGUSR1))
 {SERVER}"""
 

@@ -99,6 +99,7 @@ def test_each_step_is_printed_in_a_line_with_its_time(tmp_path: Path, server: Ra
     assert summary.startswith("9 ok, 1 skipped, in ")
 
 
+@pytest.mark.mlflow
 def test_mlflows_own_server_passes_too(tmp_path: Path) -> None:
     with mlflow_server(str(INTERPRETER), f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path) as url:
         code, steps = verify(tmp_path, url)

@@ -103,6 +103,7 @@ def test_a_missing_database_ends_the_wait_at_once(cluster: PostgresCluster) -> N
     assert "Create that database" in line
 
 
+@pytest.mark.slow
 def test_an_address_where_nothing_listens_is_given_up_after_the_wait() -> None:
     began = time.monotonic()
     line = refusal(f"postgresql://user:secret@127.0.0.1:{free_port()}/railway", wait=1)
@@ -152,6 +153,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 # Creating, recognising, refusing
 
 
+@pytest.mark.mlflow
 def test_a_database_that_mlflow_made_is_taken_as_it_is(url: str) -> None:
     mlflow_store("create", url)
     before = rows(url)
@@ -286,6 +288,7 @@ def start_and_die(url: str, after: int) -> None:
     start(url)
 
 
+@pytest.mark.slow
 def test_several_starters_at_once_make_one_database(url: str) -> None:
     starters = [in_a_process(start, url) for _ in range(6)]
     for starter in starters:
@@ -294,6 +297,7 @@ def test_several_starters_at_once_make_one_database(url: str) -> None:
     assert is_complete(url)
 
 
+@pytest.mark.slow
 def test_a_starter_may_be_killed_at_any_step(url: str) -> None:
     for after in (0, 1, 70, len(schema.create_statements("sqlite"))):
         starter = in_a_process(start_and_die, url, after)

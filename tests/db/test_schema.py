@@ -45,6 +45,7 @@ def test_an_empty_database_gets_the_rows_of_mlflow(url: str) -> None:
     assert rows(url) == recorded(_engine(url))["rows"]
 
 
+@pytest.mark.postgresql
 def test_the_tables_are_the_same_on_an_older_major_version(tmp_path: Path) -> None:
     binaries = DEBIAN_15 if DEBIAN_15.exists() else None
     with postgres_cluster(binaries, fsync=False) as old, scratch_database("postgresql", tmp_path, old) as url:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.client import Client, running_app
 from tests.db.catalogue import catalogue
 from tests.db.record_catalogue import recorded
@@ -15,6 +16,8 @@ from tests.db.with_mlflow import mlflow_store
 from railtrack.config.settings import load
 from railtrack.db.open import open_database, prepare
 from railtrack.db.url import parse_database_url
+
+pytestmark = pytest.mark.mlflow
 
 
 @contextlib.asynccontextmanager

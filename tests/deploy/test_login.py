@@ -19,10 +19,13 @@ from tests.clients.interpreters import client_environment, client_interpreter
 from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, free_port
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
+pytestmark = pytest.mark.mlflow
+
 FOLDER = Path(__file__).parents[2] / "deploy" / "login"
 USER, PASSWORD = "team", "long enough, $with 'signs'"
 PROGRAM = """
 import mlflow
+
 with mlflow.start_run() as run:
     mlflow.log_metric("loss", 0.25)
     mlflow.log_text("It arrived.", "note.txt")

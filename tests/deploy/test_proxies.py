@@ -22,6 +22,8 @@ from tests.servers.railtrack import RailtrackServer, railtrack_server
 from tests.servers.web_proxies import PREFIX, WebProxy, web_proxy
 from tests.ui.browser import Tab, chromium
 
+pytestmark = pytest.mark.mlflow
+
 LARGE = 24 * 1024 * 1024
 PIECE = 1024 * 1024
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/0/large"

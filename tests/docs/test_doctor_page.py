@@ -17,6 +17,8 @@ from tests.servers.s3 import s3_server
 
 from railtrack.checks.memory import MB, memory_at_rest, memory_needed
 
+pytestmark = pytest.mark.slow
+
 PAGE = (DOCS / "doctor.md").read_text()
 GOOD, BAD, VISIT = re.findall(r"^```text\n(.*?)^```", PAGE, re.M | re.S)
 OF_THE_MACHINE = ("memory", "file descriptors", "database distance")

@@ -23,6 +23,8 @@ from tests.servers.processes import free_port
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 from tests.servers.s3 import REGION, S3Server, s3_server
 
+pytestmark = pytest.mark.mlflow
+
 DOMAIN = "https://mlflow-service-production-xxxx.up.railway.app"
 BUCKET = "vision-platform-prod"
 S3_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six")

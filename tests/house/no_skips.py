@@ -1,4 +1,7 @@
-"""A pytest plugin, loaded by pyproject.toml: a run with a test skipped, or expected to fail, has failed."""
+"""A pytest plugin, loaded by pyproject.toml: it fails a run in which a test was skipped or expected to fail.
+
+Under pytest-xdist only the controller has a terminal reporter; it collects the reports of all workers.
+"""
 
 import pytest
 
@@ -7,7 +10,7 @@ EXCUSED = ("skipped", "xfailed", "xpassed")
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Turn a pass into a failure; the terminal's summary comes after this."""
+    """Turn success into failure. pytest prints its summary after this."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if exitstatus == pytest.ExitCode.OK and reporter and any(reporter.stats.get(kind) for kind in EXCUSED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from tools import get_uv
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(get_uv.__file__)
 
 

@@ -18,6 +18,8 @@ from railtrack.config.settings import load
 from railtrack.errors import StartError
 from railtrack.http_server.processes import DESCRIPTORS, LISTENING, Worker, addresses, listeners
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_platforms_port_is_listened_on_beside_ours() -> None:
     settings = load({}, {"MLFLOW_PORT": "5000", "PORT": "8080"})

@@ -115,6 +115,7 @@ def objects(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_start_that_fails_is_told_in_the_form_asked_for(tmp_path: Path) -> None:
     uri = f"postgresql://me:{SECRET}@127.0.0.1:{free_port()}/db"
     done = start(tmp_path, MLFLOW_BACKEND_STORE_URI=uri, RAILTRACK_DB_WAIT_S="1", RAILTRACK_LOG_FORMAT="json")
@@ -130,6 +131,7 @@ def test_a_start_that_fails_is_told_in_the_form_asked_for(tmp_path: Path) -> Non
     assert neither.stderr.startswith("Error: Invalid value in RAILTRACK_LOG_FORMAT: 'xml'. Use one of text, json.")
 
 
+@pytest.mark.slow
 def test_every_line_of_a_server_is_json_where_that_was_asked_for(tmp_path: Path) -> None:
     environment = {"RAILTRACK_LOG_FORMAT": "json", "RAILTRACK_ACCESS_LOG": "on", "AWS_SECRET_ACCESS_KEY": SECRET}
     with railtrack_server(tmp_path / "server", environment=environment) as server:
@@ -147,6 +149,7 @@ def test_every_line_of_a_server_is_json_where_that_was_asked_for(tmp_path: Path)
     assert SECRET not in server.log()
 
 
+@pytest.mark.slow
 def test_the_level_leaves_out_what_is_below_it_but_not_the_start(tmp_path: Path) -> None:
     with railtrack_server(tmp_path / "server", environment={"RAILTRACK_LOG_LEVEL": "warning"}) as server:
         server.stop()

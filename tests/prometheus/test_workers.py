@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 from tests.faults.http_load import Connection, Lost
 from tests.prometheus.scrape import Scrape
 from tests.servers.processes import PATIENCE_SECONDS
@@ -13,6 +14,8 @@ from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 from railtrack.http_server.processes import free_slot
 from railtrack.prometheus.shared_memory import SLOTS
+
+pytestmark = pytest.mark.slow
 
 CONNECTIONS = 12
 EACH = 5

@@ -1,36 +1,44 @@
-"""What the servers of tests have in common: a free port, patience, and an end together with the tests."""
+"""What all servers under test need: a free port, a way to wait, and an end when the test process ends."""
 
 import asyncio
 import contextlib
 import ctypes
+import os
 import random
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 PATIENCE_SECONDS = 120
 """How long a test waits for what is bound to happen, however busy the machine is: it only ends a test that fails."""
-_given: set[int] = set()
+PORTS = range(20_000, 30_000)
+"""Below the range from which the kernel assigns ports to clients. A client that keeps dialling a stopped server could
+otherwise get the port that it dials and connect to itself, and the server could not start again.
+"""
+_used_ports: set[int] = set()
 
 
 def free_port() -> int:
-    """A free port that was given to nobody before, below the range that the system hands out to clients.
-
-    Within that range a client that keeps dialling a stopped server can be given the very port it dials, and
-    connects to itself, after which the server cannot start again. And between being given and being bound, or while
-    nothing is to listen there, a port is free for everybody: so nobody else is given it.
-    """
+    """Return a free port, each only once: nothing may listen on it until the caller binds it, or ever."""
+    ports = worker_ports(os.environ)
     for _ in range(1000):
-        port = random.randint(20_000, 29_999)
-        if port in _given:
+        port = random.choice(ports)
+        if port in _used_ports:
             continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            _given.add(port)
+            _used_ports.add(port)
             return port
-    raise RuntimeError("no free port between 20000 and 29999")
+    raise RuntimeError(f"no free port between {ports[0]} and {ports[-1]}")
+
+
+def worker_ports(environ: Mapping[str, str]) -> range:
+    """Return the part of PORTS that this worker of pytest-xdist has for itself; all of them without xdist."""
+    worker = int(environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    per_worker = len(PORTS) // int(environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return PORTS[worker * per_worker : (worker + 1) * per_worker]
 
 
 def wait_until(happened: Callable[[], object], told: Callable[[], object] = str) -> None:

@@ -14,6 +14,8 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 from tests.ui.browser import Tab, new_tab
 
+pytestmark = pytest.mark.alone
+
 RUNS, WIDE_RUNS, NAMES = 20_000, 50, 2_000
 FIRST_PAGE_SECONDS = 60
 """Much more than it takes (2 s on an idle machine), for where these tests run beside others."""
