@@ -109,7 +109,6 @@ TODO = {
     "src/railtrack/db/open.py",
     "src/railtrack/db/postgres.py",
     "src/railtrack/db/url.py",
-    "src/railtrack/http_client/client.py",
     "src/railtrack/http_server/connection.py",
     "src/railtrack/http_server/exchange.py",
     "src/railtrack/http_server/request_head.py",

@@ -1,4 +1,4 @@
-"""The HTTP client where S3 doesn't use it: a connection to addresses that somebody has judged."""
+"""The HTTP client with given addresses, as webhooks use it. Its other behaviour: tests/artifacts/s3."""
 
 import pytest
 from tests.servers.processes import free_port
@@ -9,7 +9,7 @@ from railtrack.http_client.client import HttpClient, Origin, TransferError
 HEADERS = {"Host": "nowhere.invalid"}
 
 
-async def test_it_connects_to_the_addresses_given_and_asks_no_name_server() -> None:
+async def test_it_connects_to_the_given_addresses_without_resolving_the_host() -> None:
     with receiving() as receiver:
         port = Origin.of(receiver.url).port
         client = HttpClient(Origin(False, "nowhere.invalid", port), ["127.0.0.1"])
@@ -28,7 +28,7 @@ async def test_it_tries_the_addresses_in_turn() -> None:
         answer.close()
 
 
-async def test_it_tells_when_none_answers() -> None:
+async def test_it_raises_if_no_address_accepts() -> None:
     client = HttpClient(Origin(False, "nowhere.invalid", free_port()), ["127.0.0.2", "127.0.0.1"])
     with pytest.raises(TransferError):
         await client.send("POST", "/", HEADERS, b"{}")

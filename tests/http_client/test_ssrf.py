@@ -1,4 +1,4 @@
-"""Which addresses count as public, and that every spelling of one is seen through."""
+"""Public addresses are distinguished from others, in every spelling."""
 
 from ipaddress import ip_address
 
@@ -72,30 +72,30 @@ NOT_PUBLIC = (
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_an_address_of_the_internet_is_public(address: str) -> None:
+def test_a_unicast_address_of_the_internet_is_public(address: str) -> None:
     assert is_public(ip_address(address))
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
-def test_every_other_address_is_not(address: str) -> None:
+def test_every_other_address_is_not_public(address: str) -> None:
     assert not is_public(ip_address(address))
 
 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.1", "017700000001", "localhost", "LOCALHOST"]
 )
-async def test_loopback_is_seen_in_every_spelling(host: str) -> None:
+async def test_loopback_is_recognized_in_every_spelling(host: str) -> None:
     found = await resolve(host)
     assert found
     assert first_not_public(found) in ("127.0.0.1", "::1")
 
 
 @pytest.mark.parametrize(("host", "address"), [("::ffff:127.0.0.1", "::ffff:127.0.0.1"), ("8.8.8.8", None)])
-async def test_one_address_that_is_not_public_is_enough(host: str, address: str | None) -> None:
+async def test_one_address_that_is_not_public_is_reported(host: str, address: str | None) -> None:
     assert first_not_public(["1.1.1.1", *await resolve(host)]) == address
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 64 + ".example", ".", "a..b", "exa mple"])
-async def test_what_means_no_address_is_an_error(host: str) -> None:
+async def test_resolving_a_name_without_an_address_raises(host: str) -> None:
     with pytest.raises(OSError, match=r"."):
         await resolve(host)

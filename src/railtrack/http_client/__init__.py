@@ -1,1 +1,1 @@
-"""Requests that the server itself sends: an HTTP client, and where users may send it. No resource is named in here."""
+"""HTTP requests that the server sends: the client, and protection against server-side request forgery."""

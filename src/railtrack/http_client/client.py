@@ -1,11 +1,9 @@
-"""HTTP/1.1 to one host: requests with a body of known length, answers read as a stream.
+"""An HTTP/1.1 client for one origin: requests with a body of known length, streamed responses. No redirects or retries.
 
-Nothing is opened before the first request, so a client may be made before a fork. What answers mean is not in here,
-nor are redirects and retries.
+Nothing is opened before the first request, so a client may be made before a fork.
 """
 
 import asyncio
-import os
 import re
 import socket
 import ssl
@@ -16,34 +14,35 @@ from functools import cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from railtrack.http_client.connection import IDLE_LIMIT_S, Connection, Sendable
+from railtrack.errors import describe_os_error
+from railtrack.http_client.connection import IDLE_TIMEOUT_S, ClientConnection, Sendable
 
-CONNECT_LIMIT_S = 5.0
-KEPT_CONNECTIONS = 16
-KEPT_S = 15.0
-"""Idle connections are used again for less time than servers keep them (AWS: about 20 s)."""
-READ_BYTES = 256 * 1024
-SENT_BYTES = 512 * 1024
-"""What the other side has IDLE_LIMIT_S to accept."""
+CONNECT_TIMEOUT_S = 5.0
+MAX_IDLE_CONNECTIONS = 16
+MAX_IDLE_S = 15.0
+"""Idle connections are closed before servers close them (AWS: after about 20 s)."""
+READ_CHUNK_BYTES = 256 * 1024
+WRITE_CHUNK_BYTES = 512 * 1024
+"""Bytes that the peer has IDLE_TIMEOUT_S to accept."""
 Body = Sendable | list[bytes]
-"""Bytes, or pieces of them."""
-CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
-NO_TLS = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"))
-"""What OpenSSL calls an answer that is plain text."""
-FAILURES = (OSError, EOFError, ValueError, TimeoutError)
-"""What a broken connection, or an answer that is no HTTP, raises."""
+"""Bytes, or a list of chunks."""
+_CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
+_NO_TLS = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"))
+"""OpenSSL's reasons for a response in plain text."""
+_FAILURES = (OSError, EOFError, ValueError, TimeoutError)
+"""Exceptions of a broken connection, and of a response that is not HTTP."""
 
 
 class TransferError(OSError):
-    """The connection failed, or what came over it is no HTTP."""
+    """The connection failed, or the response is not HTTP."""
 
 
 class NotConnectedError(TransferError):
-    """No connection could be made: the other side has seen nothing of the request."""
+    """No connection could be made. The peer has not seen the request."""
 
 
 class UntrustedError(TransferError):
-    """No TLS with the other side, for a reason that will be the same in a moment."""
+    """No TLS with the peer, for a reason that a retry does not change."""
 
 
 class Origin(NamedTuple):
@@ -53,15 +52,15 @@ class Origin(NamedTuple):
 
     @classmethod
     def of(cls, url: str) -> "Origin":
-        """Of a URL with a scheme of http or https and a host; the rest of it does not matter."""
+        """Return the origin of a URL with the scheme http or https and a host."""
         parts = urlsplit(url)
-        assert parts.hostname, "the settings were checked"
+        assert parts.hostname, "the caller has validated the URL"
         secure = parts.scheme == "https"
         return cls(secure, parts.hostname, parts.port or (443 if secure else 80))
 
     @property
     def netloc(self) -> str:
-        """The Host header's value: without the port where it is the scheme's own."""
+        """The value of the Host header, without the scheme's default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
@@ -70,24 +69,23 @@ class Origin(NamedTuple):
         return f"{'https' if self.secure else 'http'}://{self.netloc}"
 
 
-class _Kept(NamedTuple):
-    connection: Connection
+class _IdleConnection(NamedTuple):
+    connection: ClientConnection
     since: float
-    """When it was last used."""
 
 
 class HttpClient:
-    """Requests to one origin, on connections that are kept for the next one.
+    """A client of one origin that keeps idle connections.
 
-    `addresses`: connect to the first of these that answers, in place of what the host's name means at the time.
-    `ca_bundle`: the file of the certificates that are trusted, "" for the system's.
+    `addresses`: connect to the first of these that accepts, instead of resolving the host.
+    `ca_bundle`: file of the trusted certificates, "" for the system's.
     """
 
     def __init__(self, origin: Origin, addresses: Sequence[str] = (), ca_bundle: str = "") -> None:
         self.origin = origin
         self._ca_bundle = ca_bundle
         self._addresses = addresses
-        self._kept: list[_Kept] = []
+        self._idle: list[_IdleConnection] = []
 
     async def send(
         self,
@@ -95,74 +93,76 @@ class HttpClient:
         target: str,
         headers: Mapping[str, str],
         body: Body = b"",
-    ) -> "HttpAnswer":
-        """The answer, its body still to be read. Raises TransferError."""
-        connection = self._idle() or await self._connect()
+    ) -> "HttpResponse":
+        """Send a request and return the response, whose body is still to be read. Raise TransferError."""
+        connection = self._take_idle() or await self._connect()
         head = _head(method, target, headers, body)
         try:
-            lost = await _write(connection, head, body)
-            async with asyncio.timeout(IDLE_LIMIT_S):
-                status, answered = await _read_head(connection)
-        except FAILURES as error:
+            is_lost = await _write(connection, head, body)
+            async with asyncio.timeout(IDLE_TIMEOUT_S):
+                status, response_headers = await _read_head(connection)
+        except _FAILURES as error:
             connection.abort()
-            self.close()  # what is idle has likely died with it: the next attempt is to have a new connection
-            raise TransferError(_said(error)) from error
+            self.close()  # idle connections are likely broken, too: the next attempt gets a new one
+            raise TransferError(_describe(error)) from error
         except BaseException:
             connection.abort()
             raise
-        return HttpAnswer(self, connection, status, answered, bare=method == "HEAD", reusable=not lost)
+        return HttpResponse(self, connection, status, response_headers, has_body=method != "HEAD", reusable=not is_lost)
 
-    def keep(self, connection: Connection) -> None:
-        if len(self._kept) < KEPT_CONNECTIONS and connection.is_idle:
-            self._kept.append(_Kept(connection, time.monotonic()))
+    def keep(self, connection: ClientConnection) -> None:
+        if len(self._idle) < MAX_IDLE_CONNECTIONS and connection.is_idle:
+            self._idle.append(_IdleConnection(connection, time.monotonic()))
         else:
             connection.abort()
 
     def close(self) -> None:
         """Close the idle connections."""
-        for connection, _ in self._kept:
+        for connection, _ in self._idle:
             connection.abort()
-        self._kept.clear()
+        self._idle.clear()
 
-    def _idle(self) -> Connection | None:
-        while self._kept:
-            connection, since = self._kept.pop()
-            if time.monotonic() - since < KEPT_S and connection.is_idle:
+    def _take_idle(self) -> ClientConnection | None:
+        while self._idle:
+            connection, since = self._idle.pop()
+            if time.monotonic() - since < MAX_IDLE_S and connection.is_idle:
                 return connection
             connection.abort()
         return None
 
-    async def _connect(self) -> Connection:
-        *others, last = self._addresses or [_address(self.origin.host)]
+    async def _connect(self) -> ClientConnection:
+        # Names below `localhost` are this machine (RFC 6761), which not every resolver knows.
+        host = "localhost" if self.origin.host.endswith(".localhost") else self.origin.host
+        *others, last = self._addresses or [host]
         for address in others:
             with suppress(TransferError):
                 return await self._connect_to(address)
         return await self._connect_to(last)
 
-    async def _connect_to(self, address: str) -> Connection:
+    async def _connect_to(self, address: str) -> ClientConnection:
         tls = _tls(self._ca_bundle) if self.origin.secure else None
         try:
-            async with asyncio.timeout(CONNECT_LIMIT_S):
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    Connection,
+                    ClientConnection,
                     address,
                     self.origin.port,
                     ssl=tls,
                     server_hostname=self.origin.host if tls else None,
                 )
-        except (socket.gaierror, UnicodeError) as error:  # UnicodeError: no name at all, as `a..b`
-            raise NotConnectedError(f"{self.origin.host}: {_said(error)}") from error
+        except (socket.gaierror, UnicodeError) as error:  # UnicodeError: not a host name, such as `a..b`
+            raise NotConnectedError(f"{self.origin.host}: {_describe(error)}") from error
         except ssl.SSLError as error:
-            is_lasting = isinstance(error, ssl.SSLCertVerificationError) or error.reason in NO_TLS
-            raise (UntrustedError if is_lasting else NotConnectedError)(_said(error)) from error
+            is_permanent = isinstance(error, ssl.SSLCertVerificationError) or error.reason in _NO_TLS
+            raise (UntrustedError if is_permanent else NotConnectedError)(_describe(error)) from error
         except (OSError, TimeoutError) as error:
-            raise NotConnectedError(_said(error)) from error
+            raise NotConnectedError(_describe(error)) from error
         return connection
 
 
 @cache
 def _tls(ca_bundle: str) -> ssl.SSLContext:
-    """One for all: each would hold the system's certificates, 1.2 MB."""
+    """Return a context for all connections: each would hold 1.2 MB of certificates."""
     try:
         return ssl.create_default_context(cafile=ca_bundle or None)
     except OSError as error:
@@ -171,67 +171,62 @@ def _tls(ca_bundle: str) -> ssl.SSLContext:
 
 def _chunk_size(line: bytes) -> int:
     size = line.partition(b";")[0].strip()
-    if not CHUNK_SIZE.fullmatch(size):  # int() takes signs and underscores, too
-        raise ValueError("a chunk without a size")
+    if not _CHUNK_SIZE.fullmatch(size):  # int() accepts signs and underscores, too
+        raise ValueError(f"invalid chunk size: {line[:40]!r}")
     return int(size, 16)
 
 
-def _address(host: str) -> str:
-    """What to look up: names below `localhost` are this machine (RFC 6761), which not every resolver knows."""
-    return "localhost" if host.endswith(".localhost") else host
-
-
-class HttpAnswer:
-    """Status and headers (names in lower case) of an answer, and its body, to be read once or closed unread."""
+class HttpResponse:
+    """A response: status, headers with lower-case names, and a body to be read once, or closed."""
 
     def __init__(
         self,
         client: HttpClient,
-        connection: Connection,
+        connection: ClientConnection,
         status: int,
         headers: dict[str, str],
         *,
-        bare: bool,
+        has_body: bool,
         reusable: bool,
     ) -> None:
         self.status = status
         self.headers = headers
         self._client = client
-        self._connection: Connection | None = connection
+        self._connection: ClientConnection | None = connection
         self._reusable = reusable and headers.get("connection", "").lower() != "close"
         self._chunked = headers.get("transfer-encoding", "").lower() == "chunked"
         length = headers.get("content-length", "")
-        self._left = int(length) if length.isdigit() else None
-        if bare or status in (204, 304):
-            self._left, self._chunked = 0, False
+        self._remaining = int(length) if length.isdigit() else None
+        if not has_body or status in (204, 304):
+            self._remaining, self._chunked = 0, False
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body in pieces of at most READ_BYTES. Raises TransferError when it is cut short."""
-        pieces = self._chunked_body() if self._chunked else self._plain_body()
+        """Yield the body in chunks of at most READ_CHUNK_BYTES. Raise TransferError if it is incomplete."""
+        chunks = self._chunked_body() if self._chunked else self._plain_body()
         try:
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    yield piece
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    yield chunk
             self._release()
-        except FAILURES as error:
-            raise TransferError(_said(error)) from error
+        except _FAILURES as error:
+            raise TransferError(_describe(error)) from error
         finally:
             self.close()
 
     async def read(self, limit: int) -> bytes:
-        """The whole body; TransferError when it is longer than `limit` bytes."""
-        pieces: list[bytes] = []
+        """Return the whole body. Raise TransferError if it is longer than `limit` bytes."""
+        body: list[bytes] = []
         length = 0
         async with aclosing(self.chunks()) as chunks:
-            async for piece in chunks:
-                pieces.append(piece)
-                length += len(piece)
+            async for chunk in chunks:
+                body.append(chunk)
+                length += len(chunk)
                 if length > limit:
-                    raise TransferError(f"an answer longer than {limit} bytes")
-        return b"".join(pieces)
+                    raise TransferError(f"the response is longer than {limit} bytes")
+        return b"".join(body)
 
     def close(self) -> None:
-        """Give up what was not read."""
+        """Discard the rest of the body, and the connection with it."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abort()
@@ -239,67 +234,71 @@ class HttpAnswer:
     def _release(self) -> None:
         connection, self._connection = self._connection, None
         assert connection is not None
-        if self._reusable and (self._chunked or self._left == 0):
+        if self._reusable and (self._chunked or self._remaining == 0):
             self._client.keep(connection)
         else:
             connection.abort()
 
     async def _plain_body(self) -> AsyncGenerator[bytes, None]:
-        connection = self._opened()
-        while self._left != 0:
-            piece = await connection.some(READ_BYTES if self._left is None else min(READ_BYTES, self._left))
-            if not piece:
-                if self._left is None:
+        connection = self._open_connection()
+        while self._remaining != 0:
+            chunk = await connection.read_some(
+                READ_CHUNK_BYTES if self._remaining is None else min(READ_CHUNK_BYTES, self._remaining)
+            )
+            if not chunk:
+                if self._remaining is None:
                     return
-                raise EOFError("the answer was cut short")
-            if self._left is not None:
-                self._left -= len(piece)
-            yield piece
+                raise EOFError("the response is incomplete")
+            if self._remaining is not None:
+                self._remaining -= len(chunk)
+            yield chunk
 
     async def _chunked_body(self) -> AsyncGenerator[bytes, None]:
-        connection = self._opened()
-        while size := _chunk_size(await connection.until(b"\r\n")):
+        connection = self._open_connection()
+        while size := _chunk_size(await connection.read_until(b"\r\n")):
             while size:
-                piece = await connection.some(min(READ_BYTES, size))
-                if not piece:
-                    raise EOFError("the answer was cut short")
-                size -= len(piece)
-                yield piece
-            await connection.until(b"\r\n")
-        while await connection.until(b"\r\n") != b"\r\n":
+                chunk = await connection.read_some(min(READ_CHUNK_BYTES, size))
+                if not chunk:
+                    raise EOFError("the response is incomplete")
+                size -= len(chunk)
+                yield chunk
+            await connection.read_until(b"\r\n")
+        while await connection.read_until(b"\r\n") != b"\r\n":
             pass  # trailers
 
-    def _opened(self) -> Connection:
-        assert self._connection is not None, "the body is read once"
+    def _open_connection(self) -> ClientConnection:
+        assert self._connection is not None, "the body can be read once"
         return self._connection
 
 
 def _head(method: str, target: str, headers: Mapping[str, str], body: Body) -> bytes:
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     if body or method in ("PUT", "POST"):
-        lines.append(f"content-length: {sum(map(len, pieces_of(body)))}")
+        lines.append(f"content-length: {sum(map(len, chunks_of(body)))}")
     return "\r\n".join([*lines, "\r\n"]).encode()
 
 
-async def _write(connection: Connection, head: bytes, body: Body) -> bool:
-    """Whether the connection was lost meanwhile: who refuses a request may answer and hang up before all is sent."""
+async def _write(connection: ClientConnection, head: bytes, body: Body) -> bool:
+    """Send a request. Return whether the connection was lost: a server that rejects a request may respond and close
+    before it has read the body.
+    """
     try:
         await connection.write(head)
-        for piece in pieces_of(body):
-            for at in range(0, len(piece), SENT_BYTES):
-                await connection.write(memoryview(piece)[at : at + SENT_BYTES])
+        for chunk in chunks_of(body):
+            for at in range(0, len(chunk), WRITE_CHUNK_BYTES):
+                await connection.write(memoryview(chunk)[at : at + WRITE_CHUNK_BYTES])
     except ConnectionError:
         return True
     return False
 
 
-def pieces_of(body: Body) -> Sequence[Sendable]:
+def chunks_of(body: Body) -> Sequence[Sendable]:
     return body if isinstance(body, list) else [body]
 
 
-async def _read_head(connection: Connection) -> tuple[int, dict[str, str]]:
+async def _read_head(connection: ClientConnection) -> tuple[int, dict[str, str]]:
     while True:
-        head = await connection.until(b"\r\n\r\n")
+        head = await connection.read_until(b"\r\n\r\n")
         first, *lines = head[:-4].decode("latin-1").split("\r\n")
         version, status = first.split(" ", 2)[:2]
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -309,16 +308,14 @@ async def _read_head(connection: Connection) -> tuple[int, dict[str, str]]:
             return int(status), headers
 
 
-def _said(error: BaseException) -> str:
-    """The error in a few words, without addresses that the log already has."""
+def _describe(error: BaseException) -> str:
+    """Return a short description without the address, which the caller adds."""
     if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, ssl.SSLError) and error.reason in NO_TLS:
-        return "it speaks no TLS (http:// is right then)"
+        return "timed out"
+    if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
+        return "it does not use TLS (use http:// instead)"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
-    if isinstance(error, ConnectionError) and error.errno:
-        return os.strerror(error.errno)  # asyncio has "Connect call failed" instead
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    if isinstance(error, OSError):
+        return describe_os_error(error)
     return str(error) or type(error).__name__

@@ -1,28 +1,30 @@
-"""One connection: its bytes in the pieces they arrive in, and a bound on what waits here and for how long.
+"""The transport of the HTTP client: one connection with bounded buffers and timeouts. HTTP itself: client.py.
 
-asyncio's own streams copy every byte twice more, which was a third of what a download cost. HTTP is in http_client.py.
+asyncio's streams copy every byte twice more, which was a third of the cost of a download.
 """
 
 import asyncio
 from collections import deque
 from typing import cast
 
-IDLE_LIMIT_S = 20.0
-"""How long the other side may take to accept or send the next bytes."""
+IDLE_TIMEOUT_S = 20.0
+"""Timeout for the peer to accept or send the next bytes."""
 WINDOW_BYTES = 256 * 1024
-"""When so much waits to be taken, no more is read; a read under way may still add as much again."""
-HEAD_BYTES = 64 * 1024
+"""Reading pauses while so many bytes are buffered; a read in progress may add as much again."""
+HEAD_LIMIT_BYTES = 64 * 1024
 
 Sendable = bytes | bytearray | memoryview
 
 
-class Connection(asyncio.Protocol):
-    """Made by create_connection(). Used by one task at a time; every wait may raise TimeoutError."""
+class ClientConnection(asyncio.Protocol):
+    """A connection for one task at a time, made by create_connection(). Its coroutines raise TimeoutError after
+    IDLE_TIMEOUT_S without progress.
+    """
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
-        self._pieces: deque[bytes] = deque()
-        self._held = 0
+        self._chunks: deque[bytes] = deque()
+        self._buffered_bytes = 0
         self._is_paused = False
         self._has_ended = False
         self._error: Exception | None = None
@@ -32,53 +34,58 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Open, and nothing has come that was not asked for."""
-        return not (self._has_ended or self._pieces or self._transport.is_closing())
+        """Whether it is open and has no unexpected bytes in its buffer."""
+        return not (self._has_ended or self._chunks or self._transport.is_closing())
 
-    async def some(self, most: int) -> bytes:
-        """At least one byte and at most `most`; none at the end. Raises what broke the connection."""
-        while not self._pieces:
+    async def read_some(self, limit: int) -> bytes:
+        """Return one to `limit` bytes, none at the end. Raise the error that broke the connection."""
+        while not self._chunks:
             if self._has_ended:
                 if self._error is not None:
                     raise self._error
                 return b""
             self._readable = asyncio.get_running_loop().create_future()
-            await _within_limit(self._readable)
-        piece = self._pieces.popleft()
-        if len(piece) > most:
-            self._pieces.appendleft(piece[most:])
-            piece = piece[:most]
-        self._held -= len(piece)
-        if self._is_paused and self._held < WINDOW_BYTES:
+            await _wait_with_timeout(self._readable)
+        chunk = self._chunks.popleft()
+        if len(chunk) > limit:
+            self._chunks.appendleft(chunk[limit:])
+            chunk = chunk[:limit]
+        self._buffered_bytes -= len(chunk)
+        if self._is_paused and self._buffered_bytes < WINDOW_BYTES:
             self._is_paused = False
             self._transport.resume_reading()
-        return piece
+        return chunk
 
-    async def until(self, mark: bytes) -> bytes:
-        """Everything up to the mark, and with it. Raises EOFError without one, ValueError after HEAD_BYTES."""
+    async def read_until(self, separator: bytes) -> bytes:
+        """Return the bytes up to and including the separator.
+
+        Raise EOFError if the connection ends before it, ValueError if it is not in HEAD_LIMIT_BYTES.
+        """
         received = b""
-        while (at := received.find(mark)) < 0:
-            if len(received) > HEAD_BYTES:
-                raise ValueError("an answer with an endless head")
-            piece = await self.some(HEAD_BYTES)
-            if not piece:
-                raise EOFError("the connection was closed")
-            received += piece
-        stop = at + len(mark)
+        while (at := received.find(separator)) < 0:
+            if len(received) > HEAD_LIMIT_BYTES:
+                raise ValueError(f"the head of the response exceeds {HEAD_LIMIT_BYTES} bytes")
+            chunk = await self.read_some(HEAD_LIMIT_BYTES)
+            if not chunk:
+                raise EOFError("connection closed")
+            received += chunk
+        stop = at + len(separator)
         if rest := received[stop:]:
-            self._pieces.appendleft(rest)
-            self._held += len(rest)
+            self._chunks.appendleft(rest)
+            self._buffered_bytes += len(rest)
         return received[:stop]
 
     async def write(self, data: Sendable) -> None:
-        """Return when nearly all of it is on its way; it must not change until the answer has come. Raises
-        ConnectionError when the other side has hung up."""
+        """Send data, and return when nearly all of it is sent. It must not change until the response arrives.
+
+        Raise ConnectionError if the peer has closed the connection.
+        """
         if self._has_ended:
             raise ConnectionResetError
         self._transport.write(data)
         while not self._may_write:
             self._writable = asyncio.get_running_loop().create_future()
-            await _within_limit(self._writable)
+            await _wait_with_timeout(self._writable)
             if self._has_ended:
                 raise ConnectionResetError
 
@@ -86,12 +93,12 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's own is none by its type
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport does not inherit from it
 
     def data_received(self, data: bytes) -> None:
-        self._pieces.append(data)
-        self._held += len(data)
-        if self._held >= WINDOW_BYTES and not self._is_paused:
+        self._chunks.append(data)
+        self._buffered_bytes += len(data)
+        if self._buffered_bytes >= WINDOW_BYTES and not self._is_paused:
             self._is_paused = True
             self._transport.pause_reading()
         _wake(self._readable)
@@ -114,16 +121,16 @@ class Connection(asyncio.Protocol):
         _wake(self._writable)
 
 
-async def _within_limit(waiter: "asyncio.Future[None]") -> None:
-    """As asyncio.timeout does, at a third of the cost."""
-    timer = asyncio.get_running_loop().call_later(IDLE_LIMIT_S, _give_up, waiter)
+async def _wait_with_timeout(waiter: "asyncio.Future[None]") -> None:
+    """Wait for at most IDLE_TIMEOUT_S, at a third of the cost of asyncio.timeout()."""
+    timer = asyncio.get_running_loop().call_later(IDLE_TIMEOUT_S, _time_out, waiter)
     try:
         await waiter
     finally:
         timer.cancel()
 
 
-def _give_up(waiter: "asyncio.Future[None]") -> None:
+def _time_out(waiter: "asyncio.Future[None]") -> None:
     if not waiter.done():
         waiter.set_exception(TimeoutError())
 

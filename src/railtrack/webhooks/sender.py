@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from railtrack.errors import ApiError, invalid
-from railtrack.http_client.client import HttpAnswer, HttpClient, Origin, TransferError
+from railtrack.http_client.client import HttpClient, HttpResponse, Origin, TransferError
 from railtrack.http_client.ssrf import first_not_public, resolve
 from railtrack.webhooks.signing import delivery_headers
 
@@ -132,7 +132,7 @@ class WebhookSender:
         return addresses
 
 
-async def _read(response: HttpAnswer) -> DeliveryResult:
+async def _read(response: HttpResponse) -> DeliveryResult:
     """Return the response with the beginning of its body. One whose body is cut short counts by its status."""
     body = bytearray()
     try:

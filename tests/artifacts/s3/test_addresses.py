@@ -123,7 +123,7 @@ async def test_a_store_without_tls_is_told_apart(quirky: QuirkyS3) -> None:
     port = server.sockets[0].getsockname()[1]
     message = await refusal({**quirky.environment, "AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}"})
     server.close()
-    assert "it speaks no TLS (http:// is right then)" in message
+    assert "it does not use TLS (use http:// instead)" in message
     assert "AWS_S3_ENDPOINT_URL" in message
 
 

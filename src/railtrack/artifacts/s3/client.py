@@ -20,13 +20,13 @@ from railtrack.artifacts.store import error_log
 from railtrack.errors import ApiError, invalid, not_processed, unavailable
 from railtrack.http_client.client import (
     Body,
-    HttpAnswer,
     HttpClient,
+    HttpResponse,
     NotConnectedError,
     Origin,
     TransferError,
     UntrustedError,
-    pieces_of,
+    chunks_of,
 )
 
 log = logging.getLogger("railtrack")
@@ -139,7 +139,7 @@ class Bucket:
         Raises S3Refusal, or an ApiError when the store cannot be reached.
         """
 
-        digest = sha256 or hashlib.sha256(b"".join(pieces_of(body))).hexdigest()
+        digest = sha256 or hashlib.sha256(b"".join(chunks_of(body))).hexdigest()
 
         async def once() -> Answer:
             answer = await self._send(method, key, query, body, digest, headers or {})
@@ -151,10 +151,10 @@ class Bucket:
 
         return await self._retried(once)
 
-    async def open(self, key: str, headers: Mapping[str, str]) -> HttpAnswer:
+    async def open(self, key: str, headers: Mapping[str, str]) -> HttpResponse:
         """The object, its bytes still to be read. Raises as call() does."""
 
-        async def once() -> HttpAnswer:
+        async def once() -> HttpResponse:
             answer = await self._send("GET", key, (), b"", NOTHING, headers)
             if answer.status >= 300:
                 raise refusal_of(answer, await answer.read(ANSWER_BYTES))
@@ -187,7 +187,7 @@ class Bucket:
 
     async def _send(
         self, method: str, key: str, query: Query, body: Body, sha256: str, headers: Mapping[str, str]
-    ) -> HttpAnswer:
+    ) -> HttpResponse:
         signer = Signer(await self._credentials(), self._region)
         path = self._path(key)
         signed = signer.headers(method, self._origin.netloc, path, query, headers, sha256)
@@ -242,7 +242,7 @@ class Bucket:
         return ApiError("INTERNAL_ERROR", f"No secure connection to the artifact store: {self}: {error}", status=502)
 
 
-def refusal_of(answer: HttpAnswer, content: bytes) -> S3Refusal:
+def refusal_of(answer: HttpResponse, content: bytes) -> S3Refusal:
     """The refusal that an answer's XML tells of, or else its status."""
     found = parse(content) if content.lstrip().startswith(b"<") else None
     code = text_of(found, "Code") if found is not None else ""

@@ -20,7 +20,7 @@ from railtrack.artifacts.s3.upload import abort, complete, create, upload
 from railtrack.artifacts.s3.upload_memory import PartMemory
 from railtrack.artifacts.store import CompletedPart, Entry, Page, is_folder, no_such
 from railtrack.errors import invalid
-from railtrack.http_client.client import HttpAnswer, TransferError
+from railtrack.http_client.client import HttpResponse, TransferError
 
 PAGE = 1000
 """Keys that S3 lists or deletes at a time."""
@@ -205,7 +205,9 @@ class S3Artifact:
     and must still be the same version.
     """
 
-    def __init__(self, bucket: Bucket, key: str, headers: Mapping[str, str], answer: HttpAnswer | None = None) -> None:
+    def __init__(
+        self, bucket: Bucket, key: str, headers: Mapping[str, str], answer: HttpResponse | None = None
+    ) -> None:
         self._answer = answer
         length, modified = headers.get("content-length", ""), headers.get("last-modified", "")
         try:
@@ -245,7 +247,7 @@ class S3Artifact:
     def __del__(self) -> None:
         self.close()
 
-    async def _from(self, start: int, stop: int) -> HttpAnswer:
+    async def _from(self, start: int, stop: int) -> HttpResponse:
         answer, self._answer = self._answer, None
         if answer is not None:
             if (start, stop) == (0, self.size):
