@@ -326,7 +326,7 @@ async def test_a_slow_reader_makes_the_server_hold_no_more_than_its_window(
     chunks = artifact.chunks(0, artifact.size)
     await anext(chunks)
     reader = artifact._answer or chunks.ag_frame.f_locals["answer"]  # type: ignore[attr-defined]
-    await until(lambda: reader._connection._held)
+    await until(lambda: reader._connection._buffered_bytes)
     await asyncio.sleep(0.2)
-    assert 0 < reader._connection._held < 1_000_000
+    assert 0 < reader._connection._buffered_bytes < 1_000_000
     await chunks.aclose()
