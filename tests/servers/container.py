@@ -16,6 +16,7 @@ from tests.servers.railtrack import RailtrackServer
 
 SETUP = """
 set -e
+PATH="$PATH:/usr/sbin:/sbin"
 root=$1 user=$2 data=$3 tmp=$4
 shift 4
 mount --bind "$root" "$root"
@@ -36,7 +37,10 @@ done
 mount -o remount,bind,ro "$root"
 exec chroot --userspec="$user" --groups="" "$root" /usr/bin/env -i "$@"
 """
-"""Like a read-only container of Docker or Kubernetes: a small /dev with shared memory, volumes where they are given."""
+"""Prepares what a read-only container of Docker or Kubernetes has: a small /dev with shared memory, and its volumes.
+
+Debian installs chroot in /usr/sbin, which is not on root's PATH after a plain `su`.
+"""
 
 
 @dataclass(frozen=True)
