@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 from tests.compat.oracle import mlflow_server
-from tests.db.with_mlflow import INTERPRETER
+from tests.db.with_mlflow import mlflow_interpreter
 from tests.faults.http_load import Connection
 from tests.servers.certificates import Authority
 from tests.servers.front import front
@@ -101,7 +101,7 @@ def test_each_step_is_printed_in_a_line_with_its_time(tmp_path: Path, server: Ra
 
 @pytest.mark.mlflow
 def test_mlflows_own_server_passes_too(tmp_path: Path) -> None:
-    with mlflow_server(str(INTERPRETER), f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path) as url:
+    with mlflow_server(str(mlflow_interpreter()), f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path) as url:
         code, steps = verify(tmp_path, url)
         assert (code, statuses(steps, "skipped"), statuses(steps, "warning")) == (0, ["store"], [])
         assert steps["health"]["finding"] == "OK, as MLflow's own server answers"

@@ -1,21 +1,25 @@
-"""Where the unmodified clients are, and the bare environment that they run in."""
+"""The unmodified clients: their interpreters, and the environment that they run in."""
 
 import os
 from pathlib import Path
 
+import pytest
+
 VERSIONS = ("3.18.0", "3.17.2", "3.1.0", "2.22.0", "2.9.2")
 FOLDER = Path(os.environ.get("RAILTRACK_TEST_CLIENTS", Path(__file__).parents[2] / ".cache"))
-"""Holds an environment for each version, made by `make test`: client-<version>/bin/python."""
+"""Holds a virtual environment for each version: client-<version>/bin/python."""
 
 
 def client_interpreter(version: str) -> Path:
+    """Return the interpreter that imports this version of mlflow. Fail the test if it is not installed."""
     interpreter = FOLDER / f"client-{version}" / "bin" / "python"
-    assert interpreter.exists(), f"no client {version} in {FOLDER}: `make test` prepares it"
+    if not interpreter.exists():
+        pytest.fail(f"The client {version} is not installed. Run `make .cache/client-{version}/.ready`.", pytrace=False)
     return interpreter
 
 
 def client_environment(url: str, home: Path) -> dict[str, str]:
-    """Variables for a client that logs to `url`; nothing of the machine's own settings."""
+    """Return the variables for a client that logs to `url`, without any setting of this machine."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -23,7 +27,7 @@ def client_environment(url: str, home: Path) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": url,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        # A client repeats what fails with 5xx; here it is to tell of it.
+        # The client retries on 5xx by default. Here such an error shall fail the test.
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "GIT_PYTHON_REFRESH": "quiet",
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -1,16 +1,26 @@
-"""Starts MLflow's own store, in an environment of its own, on a database."""
+"""Runs MLflow's own store, in a virtual environment apart, on a database."""
 
 import os
 import subprocess
 import tempfile
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
-INTERPRETER = Path(os.environ.get("RAILTRACK_TEST_MLFLOW", HERE.parents[1] / ".cache/mlflow")) / "bin/python"
-"""Of an environment with MLflow 3.17.2, which `make test` makes."""
+FOLDER = Path(os.environ.get("RAILTRACK_TEST_MLFLOW", HERE.parents[1] / ".cache/mlflow"))
+"""A virtual environment with MLflow 3.17.2."""
 
 CREATES = "Creating initial MLflow database tables"
 """What MLflow logs when a database is not yet as it should be."""
+
+
+def mlflow_interpreter() -> Path:
+    """Return the interpreter that imports MLflow. Fail the test if it is not installed."""
+    interpreter = FOLDER / "bin" / "python"
+    if not interpreter.exists():
+        pytest.fail("MLflow is not installed. Run `make .cache/mlflow/.ready`.", pytrace=False)
+    return interpreter
 
 
 def mlflow_store(command: str, url: str) -> str:
@@ -18,10 +28,9 @@ def mlflow_store(command: str, url: str) -> str:
 
     All commands but "create" fail when MLflow finds anything to create or to upgrade.
     """
-    assert INTERPRETER.exists(), f"there is no {INTERPRETER}: `make test` prepares it"
     done = subprocess.run(
         # SQLAlchemy's own choice is another driver than the one that comes with MLflow.
-        [INTERPRETER, HERE / "mlflow_store.py", command, url.replace("postgresql:", "postgresql+psycopg2:")],
+        [mlflow_interpreter(), HERE / "mlflow_store.py", command, url.replace("postgresql:", "postgresql+psycopg2:")],
         env={"PATH": os.environ["PATH"], "HOME": tempfile.gettempdir(), "MLFLOW_DISABLE_TELEMETRY": "true"},
         capture_output=True,
         text=True,

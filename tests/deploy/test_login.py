@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.clients.interpreters import client_environment, client_interpreter
-from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, free_port
+from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, find_program, free_port
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 pytestmark = pytest.mark.mlflow
@@ -43,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RailtrackServer
 @pytest.fixture(scope="module")
 def proxy(server: RailtrackServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Its URL, with the name in the Host header that a domain has."""
-    assert shutil.which("caddy"), "no caddy on this machine: `make test` tells how to get it"
+    find_program("caddy")
     port = free_port()
     environment = {
         "PATH": os.environ["PATH"],

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, free_port
+from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, find_program, free_port
 
 SETTINGS = """
 [databases]
@@ -31,8 +31,7 @@ logfile = {folder}/log
 @contextlib.contextmanager
 def pgbouncer(database: str, *, pool_size: int) -> Iterator[str]:
     """The URL of `database` through a PgBouncer that has `pool_size` connections to it."""
-    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-    assert program, "no pgbouncer on this machine: `make test` tells how to get it"
+    program = find_program("pgbouncer")
     parts = urlsplit(database)
     port = free_port()
     user = "nobody" if os.geteuid() == 0 else None  # PgBouncer refuses to run as root

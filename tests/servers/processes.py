@@ -5,11 +5,14 @@ import contextlib
 import ctypes
 import os
 import random
+import shutil
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+
+import pytest
 
 PATIENCE_SECONDS = 120
 """How long a test waits for what is bound to happen, however busy the machine is: it only ends a test that fails."""
@@ -39,6 +42,15 @@ def worker_ports(environ: Mapping[str, str]) -> range:
     worker = int(environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     per_worker = len(PORTS) // int(environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     return PORTS[worker * per_worker : (worker + 1) * per_worker]
+
+
+def find_program(*names: str) -> str:
+    """Return the path of the first of these programs that is installed. Fail the test if there is none."""
+    for name in names:
+        # Debian installs some of them in /usr/sbin, which is not on every PATH.
+        if path := shutil.which(name) or shutil.which(name, path="/usr/sbin"):
+            return path
+    pytest.fail(f"{names[0]} is not installed. Run `tools/get_programs {names[0]}`.", pytrace=False)
 
 
 def wait_until(happened: Callable[[], object], told: Callable[[], object] = str) -> None:

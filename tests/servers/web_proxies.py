@@ -5,7 +5,6 @@ Only names, ports and the certificate are put in; `taken_away` makes the one cha
 
 import contextlib
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -15,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, free_port
+from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, find_program, free_port
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PREFIX = "/mlflow"
@@ -58,8 +57,7 @@ class WebProxy:
 @contextlib.contextmanager
 def web_proxy(name: str, upstream: int, *, taken_away: bool = False) -> Iterator[WebProxy]:
     """`nginx` or `caddy` in front of 127.0.0.1:`upstream`; `taken_away`: paths go on without the prefix."""
-    program = shutil.which(name) or shutil.which(name, path="/usr/sbin")
-    assert program, f"no {name} on this machine: `make test` tells how to get it"
+    program = find_program(name)
     port = free_port()
     with tempfile.TemporaryDirectory(prefix=f"railtrack-{name}-") as made:
         folder = Path(made)

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response, expect, sync_playwright
+from tests.servers.processes import find_program
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 """Written anew by every run, for people to look at; not in git."""
@@ -152,9 +152,7 @@ class Tab:
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """The system's Chromium, headless."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next((found for name in names if (found := shutil.which(name))), None)
-    assert program, "no Chromium on the PATH: `make test` tells how to get it"
+    program = find_program("chromium", "chromium-browser", "google-chrome")
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as home:
         # A home of its own: it keeps crash reports and settings there, whatever its profile is.
         environment = {**os.environ, "HOME": home, "XDG_CONFIG_HOME": home, "XDG_CACHE_HOME": home}
