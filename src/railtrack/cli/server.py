@@ -97,10 +97,11 @@ async def try_stores(settings: Settings) -> None:
     stores = ArtifactStores(settings)
     try:
         check_credentials(stores)
+        warnings = await try_buckets(stores)
         if stores.buckets():
             say("AWS credentials detected")
-        for away in await try_buckets(stores):
-            log.warning("%s", away)
+        for warning in warnings:
+            log.warning("%s", warning)
     finally:
         stores.close()
 

@@ -109,11 +109,17 @@ class AwsSettings:
     profile: str = setting(
         "AWS_PROFILE", parse=parsers.text, default="", help="Profile to use if no access key is set."
     )
+    config_file: str = setting(
+        "AWS_CONFIG_FILE",
+        parse=parsers.text,
+        default="~/.aws/config",
+        help="File with the roles, SSO sessions and `credential_process` programs of profiles.",
+    )
     shared_credentials_file: str = setting(
         "AWS_SHARED_CREDENTIALS_FILE",
         parse=parsers.text,
         default="~/.aws/credentials",
-        help="File with the profiles.",
+        help="File with the access keys of profiles.",
     )
     container_credentials_relative_uri: str = setting(
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
