@@ -7,6 +7,7 @@ import asyncio
 import math
 import re
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ from railtrack.db import (
     UniqueViolation,
     database_refuses,
     database_unavailable,
+    statement_log,
 )
 from railtrack.errors import unavailable
 
@@ -58,6 +60,24 @@ def _value(value: Any) -> Any:
     return value
 
 
+class _LoggedConnection(sqlite3.Connection):
+    """Log statements with the time until their first row."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        began = time.perf_counter()
+        try:
+            return super().execute(sql, parameters)
+        finally:
+            statement_log.log_statement(sql, time.perf_counter() - began)
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        began = time.perf_counter()
+        try:
+            return super().executemany(sql, parameters)
+        finally:
+            statement_log.log_statement(sql, time.perf_counter() - began)
+
+
 class _Connection:
     """One sqlite3 connection in one thread: sqlite3 blocks, and the event loop must not."""
 
@@ -86,10 +106,17 @@ class _Connection:
             raise translated(error) from error
 
     def _open(self) -> sqlite3.Connection:
+        path = f"{Path(self._path).absolute().as_uri()}?mode=ro" if self._read_only else self._path
+        connection = sqlite3.connect(
+            path,
+            uri=self._read_only,
+            timeout=BUSY_MS / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=_LoggedConnection if statement_log.is_enabled() else sqlite3.Connection,
+        )
         if self._read_only:
-            uri = f"{Path(self._path).absolute().as_uri()}?mode=ro"
-            return sqlite3.connect(uri, uri=True, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
-        connection = sqlite3.connect(self._path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
+            return connection
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
