@@ -9,16 +9,15 @@ import logging
 from typing import Any
 
 from railtrack.api import endpoints
-from railtrack.api.runs.create_group import create_runs
 from railtrack.api.runs.log_group import write_entries
 from railtrack.artifacts import ArtifactStores
 from railtrack.auth import Policy
 from railtrack.config.settings import Settings
 from railtrack.context import Context
 from railtrack.db import Db
-from railtrack.db.group_commit import GroupCommit
+from railtrack.db.group_commit import GroupCommits
 from railtrack.db.open import complete, open_database
-from railtrack.db.retry import tally
+from railtrack.db.retry import retry_counters
 from railtrack.db.url import parse_database_url
 from railtrack.prometheus.counters import Counts, Sample, WorkerCounts
 from railtrack.webhooks.delivery import Webhooks
@@ -85,33 +84,31 @@ class App:
         """Make what requests need; connections are made when they are first used. `slot`: where it counts."""
         url = parse_database_url(self._settings.database.uri)
         self._db = db = open_database(url, connections=self._settings.server.threads)
-        log_writes = GroupCommit(db, write_entries)
-        run_creations = GroupCommit(db, create_runs)
+        group_commits = GroupCommits(db)
         self._webhooks = webhooks = _webhooks(db, self._settings)
         webhooks.start()
 
         def make_context(http: HttpRequest, route: Route) -> Context:
-            return Context(
-                db, log_writes, run_creations, self._artifacts, webhooks, self._settings, http, counts, self._policy
-            )
+            return Context(db, group_commits, self._artifacts, webhooks, self._settings, http, counts, self._policy)
 
-        counts = self._count(db, log_writes, slot)
+        counts = self._count(db, group_commits, slot)
         watches: list[Watch] = [counts] if counts else []
         if self._settings.logs.access_log:
             watches.append(AccessLog(self._proxies, as_json=self._settings.logs.format == "json"))
         self._dispatch = Dispatcher(self._routes, self._guard, make_context, watches)
 
-    def _count(self, db: Db, log_writes: GroupCommit[Any], slot: int) -> WorkerCounts | None:
+    def _count(self, db: Db, group_commits: GroupCommits, slot: int) -> WorkerCounts | None:
         if self._counts is None:
             return None
+        log_writes = group_commits.of(write_entries)
 
         def sample() -> Sample:
             return Sample(
-                *log_writes.waiting,
+                *log_writes.queue_length,
                 *db.connections(),
-                log_writes.refused,
-                tally.retries,
-                tally.conflicts,
+                log_writes.rejected,
+                retry_counters.retries,
+                retry_counters.exhausted,
                 log_writes.grouped,
                 log_writes.groups,
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from railtrack.db import Conflict, Db, Tx
-from railtrack.db.group_commit import GROUP_WEIGHT, QUEUE_WEIGHT, GroupCommit
+from railtrack.db.group_commit import GROUP_COST_LIMIT, QUEUE_COST_LIMIT, GroupCommit
 from railtrack.errors import ApiError, invalid
 
 
@@ -16,7 +16,7 @@ class Note:
     """A run of this name; `refused` by the writer, or `poison` to the database."""
 
     name: str
-    weight: int = 1
+    cost: int = 1
     refused: bool = False
     poison: bool = False
 
@@ -99,15 +99,15 @@ async def test_a_conflict_without_end_is_answered_with_429(db: Db) -> None:
 async def test_a_group_holds_no_more_than_its_bound(db: Db) -> None:
     writer = Writer()
     group = GroupCommit(db, writer.write)
-    await asyncio.gather(*(group.submit(Note(name, weight=GROUP_WEIGHT // 2)) for name in "abcdef"))
+    await asyncio.gather(*(group.submit(Note(name, cost=GROUP_COST_LIMIT // 2)) for name in "abcdef"))
     assert max(len(names) for names in writer.groups) == 2
     assert await stored(db) == list("abcdef")
 
 
 async def test_a_full_queue_refuses_with_a_time_to_come_again(db: Db) -> None:
     group = GroupCommit(db, Writer().write)
-    half = QUEUE_WEIGHT // 2
-    answers = await asyncio.gather(*(group.submit(Note(name, weight=half)) for name in "abc"), return_exceptions=True)
+    half = QUEUE_COST_LIMIT // 2
+    answers = await asyncio.gather(*(group.submit(Note(name, cost=half)) for name in "abc"), return_exceptions=True)
     refusals = [answer for answer in answers if isinstance(answer, ApiError)]
     assert [refusal.status for refusal in refusals] == [429]
     assert await stored(db) == ["a", "b"]

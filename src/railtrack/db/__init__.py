@@ -1,17 +1,17 @@
-"""The database as endpoints see it: statements in PostgreSQL's spelling, two engines behind one protocol.
+"""The database interface of endpoints: statements in PostgreSQL's dialect, one protocol for two engines.
 
-postgres.py and sqlite.py implement Db; open.py chooses, creates and recognises; drivers appear nowhere else.
+postgres.py and sqlite.py implement Db. open.py chooses the engine and creates or recognises MLflow's tables.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, NamedTuple, Protocol
 
-from railtrack.errors import ApiError, not_processed, unavailable
+from railtrack.errors import ApiError, invalid, not_processed, unavailable
 
 Engine = Literal["postgresql", "sqlite"]
 Row = Sequence[Any]
-"""A result row, read by position: a tuple or something that unpacks like one."""
+"""A result row, read by position: a tuple or an object that unpacks like one."""
 
 
 class Tx(Protocol):
@@ -22,29 +22,31 @@ class Tx(Protocol):
 
     engine: Engine
 
-    async def fetch(self, sql: str, *args: Any) -> list[Row]: ...
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        """Return all rows."""
 
-    async def fetch_row(self, sql: str, *args: Any) -> Row | None: ...
+    async def fetch_row(self, sql: str, *args: Any) -> Row | None:
+        """Return the first row, or None."""
 
     async def fetch_value(self, sql: str, *args: Any) -> Any:
-        """The first column of the first row, None when there is none."""
+        """Return the first column of the first row, or None if there is no row."""
 
     async def execute(self, sql: str, *args: Any) -> int:
-        """Run a statement and return the number of rows it changed."""
+        """Run a statement and return the number of rows that it changed."""
 
     async def execute_rows(self, sql: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> int:
-        """Run a statement over many rows and return the number it changed.
+        """Run a statement that reads many rows of parameters, and return the number of rows that it changed.
 
-        `sql` reads them from the table `{rows}`, named r: `INSERT INTO t (a) SELECT a FROM {rows} WHERE true`.
-        `columns`: name -> PostgreSQL type, in the order of the values.
+        In `sql`, `{rows}` is the table of parameters, named r: `INSERT INTO t (a) SELECT a FROM {rows} WHERE true`.
+        `columns` maps the table's columns to PostgreSQL types, in the order of the values in `rows`.
         """
 
     def per_dialect(self, *, postgresql: str, sqlite: str) -> str:
-        """The text for this engine, where one text cannot serve both; the reason stands beside the call."""
+        """Return the SQL for this engine where one text cannot serve both. Callers state the reason in a comment."""
 
 
 class Connections(NamedTuple):
-    """How many connections are at work, are open, and may be."""
+    """Numbers of connections; `limit` is how many may be open."""
 
     in_use: int
     open: int
@@ -52,45 +54,55 @@ class Connections(NamedTuple):
 
 
 class Db(Tx, Protocol):
-    """A bounded pool of connections. A statement sent to the Db itself is a transaction; on SQLite it only reads."""
+    """A bounded pool of connections. A statement that is run on the Db itself is a transaction."""
 
     pooler: bool
-    """A transaction-mode pooler is known to be between."""
+    """True if the connections are known to pass through a transaction-mode pooler."""
 
     async def fetch_by_key(self, sql: str, *args: Any) -> list[Row]:
-        """`fetch` of a statement that finds its rows by keys of an index, whatever its parameters.
+        """Fetch with a statement that finds its rows by an index key for every value of its parameters.
 
-        PostgreSQL plans it once a connection, which takes longer than running it; the same goes for all of `write()`.
+        PostgreSQL plans it once per connection, because planning takes longer than running it. The statements of
+        `write()` are planned once, too.
         """
 
     def read(self) -> AbstractAsyncContextManager[Tx]:
-        """Several reading statements that see one state of the database."""
+        """Open a read-only transaction whose statements all see the same snapshot."""
 
     def write(self) -> AbstractAsyncContextManager[Tx]:
-        """One transaction: committed at the end of the block, undone when the block raises."""
+        """Open a transaction that commits at the end of the block and rolls back if the block raises."""
 
     async def execute_alone(self, sql: str) -> None:
-        """Run a statement that no transaction may hold (CREATE INDEX CONCURRENTLY), however long it takes."""
+        """Run a statement outside of a transaction (CREATE INDEX CONCURRENTLY), without the usual timeout."""
 
     def connections(self) -> Connections: ...
 
     async def close(self) -> None: ...
 
 
-class UniqueViolation(Exception):
-    """A row with this key is there already. `constraint`: its name on PostgreSQL, `table.column` words on SQLite."""
+class ConstraintViolation(Exception):
+    """The transaction was rolled back because a row breaks a constraint.
 
-    def __init__(self, constraint: str) -> None:
+    `constraint` is its name on PostgreSQL. SQLite reports `table.column, ...` instead, and nothing of a foreign key.
+    `key` describes the values of the row's key, which SQLite doesn't report.
+    """
+
+    def __init__(self, constraint: str, key: str = "") -> None:
         super().__init__(constraint)
         self.constraint = constraint
+        self.key = key
 
 
-class ForeignKeyViolation(Exception):
-    """The row refers to one that does not exist (any more)."""
+class UniqueViolation(ConstraintViolation):
+    """A row with this key exists."""
+
+
+class ForeignKeyViolation(ConstraintViolation):
+    """A row refers to one that does not exist, or a row that others refer to would be deleted."""
 
 
 class Conflict(Exception):
-    """Two transactions were in each other's way and this one was undone whole; running it again is right."""
+    """The transaction was rolled back because of a concurrent one. Running it again is right."""
 
 
 def database_unavailable(detail: str) -> ApiError:
@@ -105,6 +117,6 @@ def commit_unknown(detail: str) -> ApiError:
     )
 
 
-def database_refuses(detail: str) -> ApiError:
-    """A value that the database cannot hold: a number out of range, a NUL character, a text too long."""
-    return ApiError("INVALID_PARAMETER_VALUE", f"The database does not accept a value of this request: {detail}")
+def value_not_storable(detail: str) -> ApiError:
+    """Return the 400 for a value that a column cannot hold: out of range, a NUL character, too long."""
+    return invalid(f"The database does not accept a value of this request: {detail}")

@@ -1,62 +1,70 @@
-"""Many requests, one commit: a bounded queue in front of one transaction that serves all that wait.
+"""Group commit: a bounded queue of entries, and one writer that commits all waiting entries in one transaction.
 
-Knows nothing of what is written; the writing function comes from the resource (api/runs/log_group.py).
+The function that writes a group comes from the resource (api/runs/log_group.py).
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from railtrack.db import Db
 from railtrack.db.retry import retry_on_conflict
 from railtrack.errors import ApiError, not_processed
 
-GROUP_WEIGHT = 4_000
-"""Rows of one transaction, about: a few requests of 1,000 metrics, or all single metrics that wait."""
-QUEUE_WEIGHT = 40_000
-"""Rows that may wait in one worker (some 20 MB at the worst); beyond it requests are told to come again."""
-SIZES = 12
-"""Groups are counted by the power of two that their size doesn't exceed: 1, 2, 4 ... 2,048; larger ones together."""
+GROUP_COST_LIMIT = 4_000
+"""Approximate number of rows in one transaction: a few requests of 1,000 metrics, or all single metrics that wait."""
+QUEUE_COST_LIMIT = 40_000
+"""Approximate number of rows that may wait in one worker (at most about 20 MB). Beyond it requests get 429."""
+SIZE_CLASSES = 12
+"""Groups are counted by size: 1, 2, up to 4, ... up to 2,048 entries, and larger ones together."""
 
 
-class Weighed(Protocol):
+class HasCost(Protocol):
     @property
-    def weight(self) -> int:
-        """How much of a group this takes, in rows."""
+    def cost(self) -> int:
+        """Return the approximate number of rows to write."""
 
 
-E = TypeVar("E", bound=Weighed)
-Write = Callable[[Db, Sequence[E]], Awaitable[Sequence[ApiError | None]]]
-"""Commits the entries at once, all but those it refuses, of which it leaves nothing; returns each's refusal or None.
+E = TypeVar("E", bound=HasCost)
+WriteGroup = Callable[[Db, Sequence[E]], Awaitable[Sequence[ApiError | None]]]
+"""Commit the valid entries in one transaction. Return the validation error of each entry, or None.
 
-It is called again with the same entries when it raises Conflict or a violation: nothing was committed then."""
+It is called again with the same entries if it raises Conflict or ConstraintViolation.
+"""
 
 
 class _Waiting(NamedTuple, Generic[E]):
     entry: E
-    weight: int
-    done: asyncio.Future[None]
+    cost: int
+    committed: asyncio.Future[None]
+
+
+class QueueLength(NamedTuple):
+    requests: int
+    rows: int
 
 
 class GroupCommit(Generic[E]):
-    """Entries in, each answered after the commit that holds it. One transaction at a time per worker."""
+    """A queue of entries that `write` commits, one transaction at a time."""
 
-    def __init__(self, db: Db, write: Write[E]) -> None:
+    def __init__(self, db: Db, write: WriteGroup[E]) -> None:
         self._db = db
         self._write = write
         self._waiting: deque[_Waiting[E]] = deque()
-        self._weight = 0
+        self._waiting_cost = 0
         self._writer: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.refused = 0
+        self.rejected = 0
+        """Entries that a full queue turned away."""
         self.grouped = 0
-        self.groups = [0] * (SIZES + 1)
+        """Entries that were taken from the queue."""
+        self.groups = [0] * (SIZE_CLASSES + 1)
+        """Groups by size class."""
 
     @property
-    def waiting(self) -> tuple[int, int]:
-        """The requests that wait, and their rows."""
-        return len(self._waiting), self._weight
+    def queue_length(self) -> QueueLength:
+        return QueueLength(len(self._waiting), self._waiting_cost)
 
     async def submit(self, entry: E) -> None:
         """Return once the entry is committed.
@@ -64,60 +72,73 @@ class GroupCommit(Generic[E]):
         Raise the entry's own error, 429 if it was certainly not stored (full queue, no database), or 503 if the
         connection was lost during COMMIT.
         """
-        weight = entry.weight
-        if self._weight + weight > QUEUE_WEIGHT and self._waiting:
-            self.refused += 1
+        cost = entry.cost
+        if self._waiting_cost + cost > QUEUE_COST_LIMIT and self._waiting:
+            self.rejected += 1
             raise not_processed("Too many writes are waiting for the database. Nothing was stored. Please retry.")
         if self._loop is None:
             self._loop = asyncio.get_running_loop()  # a system call, before Python 3.12
-        done: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append(_Waiting(entry, weight, done))
-        self._weight += weight
+        committed: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(_Waiting(entry, cost, committed))
+        self._waiting_cost += cost
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all())
-        await done
+        await committed
 
     async def _write_all(self) -> None:
-        """Groups, one after the other, until nobody waits."""
         try:
             while self._waiting:
                 group = self._next_group()
                 self.grouped += len(group)
-                self.groups[min((len(group) - 1).bit_length(), SIZES)] += 1
+                self.groups[min((len(group) - 1).bit_length(), SIZE_CLASSES)] += 1
                 await self._write_group(group)
         finally:
             self._writer = None
 
     def _next_group(self) -> list[_Waiting[E]]:
         group = [self._waiting.popleft()]
-        weight = group[0].weight
-        while self._waiting and weight + self._waiting[0].weight <= GROUP_WEIGHT:
+        cost = group[0].cost
+        while self._waiting and cost + self._waiting[0].cost <= GROUP_COST_LIMIT:
             group.append(self._waiting.popleft())
-            weight += group[-1].weight
-        self._weight -= weight
+            cost += group[-1].cost
+        self._waiting_cost -= cost
         return group
 
     async def _write_group(self, group: list[_Waiting[E]]) -> None:
         try:
-            refusals = await retry_on_conflict(self._write, self._db, [waiting.entry for waiting in group])
+            errors = await retry_on_conflict(self._write, self._db, [waiting.entry for waiting in group])
         except ApiError as error:
             if len(group) > 1 and not error.is_transient:
-                # One of them holds what the database does not take; alone, each fails or succeeds for itself.
+                # The database rejects a value of one entry. Written alone, each succeeds or fails by itself.
                 for one in group:
                     await self._write_group([one])
                 return
-            _answer(group, [error] * len(group))
+            _resolve(group, [error] * len(group))
         except Exception as error:
-            _answer(group, [error] * len(group))
+            _resolve(group, [error] * len(group))
         else:
-            _answer(group, refusals)
+            _resolve(group, errors)
 
 
-def _answer(group: Sequence[_Waiting[E]], refusals: Sequence[Exception | None]) -> None:
-    for (_, _, done), refusal in zip(group, refusals, strict=True):
-        if done.done():  # the client has gone meanwhile
+def _resolve(group: Sequence[_Waiting[E]], errors: Sequence[Exception | None]) -> None:
+    for waiting, error in zip(group, errors, strict=True):
+        if waiting.committed.done():  # cancelled: the client has closed the connection
             continue
-        if refusal is None:
-            done.set_result(None)
+        if error is None:
+            waiting.committed.set_result(None)
         else:
-            done.set_exception(refusal)
+            waiting.committed.set_exception(error)
+
+
+class GroupCommits:
+    """The group commits of a process, one for each function that writes."""
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+        self._by_function: dict[WriteGroup[Any], GroupCommit[Any]] = {}
+
+    def of(self, write: WriteGroup[E]) -> GroupCommit[E]:
+        group_commit = self._by_function.get(write)
+        if group_commit is None:
+            group_commit = self._by_function[write] = GroupCommit(self._db, write)
+        return group_commit

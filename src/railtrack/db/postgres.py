@@ -23,9 +23,9 @@ from railtrack.db import (
     Tx,
     UniqueViolation,
     commit_unknown,
-    database_refuses,
     database_unavailable,
     statement_log,
+    value_not_storable,
 )
 from railtrack.db.recordset import recordset, rows_parameter
 
@@ -299,9 +299,9 @@ def translated(error: Exception) -> Exception:
     """The driver's error as one of ours."""
     match error:
         case pg.UniqueViolationError():
-            return UniqueViolation(error.constraint_name or "")
+            return UniqueViolation(error.constraint_name or "", error.detail or "")
         case pg.ForeignKeyViolationError():
-            return ForeignKeyViolation(error.constraint_name or "")
+            return ForeignKeyViolation(error.constraint_name or "", error.detail or "")
         case pg.DeadlockDetectedError() | pg.SerializationError() | pg.LockNotAvailableError():
             return Conflict(str(error))
         case (
@@ -309,7 +309,7 @@ def translated(error: Exception) -> Exception:
         ):
             return Conflict(str(error))
         case pg.DataError() | pg.ProgramLimitExceededError() | pg.CheckViolationError() | pg.NotNullViolationError():
-            return database_refuses(str(error))
+            return value_not_storable(str(error))
     return error
 
 

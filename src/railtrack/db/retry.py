@@ -1,41 +1,70 @@
-"""Running again what lost against another transaction. Which changes may be run again is the caller's to know."""
+"""Retries of transactions that lost against concurrent ones. Callers pass work that may be run again."""
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
-from railtrack.db import Conflict, ForeignKeyViolation, UniqueViolation
-from railtrack.errors import not_processed
+from railtrack.db import Conflict, ConstraintViolation, UniqueViolation
+from railtrack.errors import ApiError, bad_request, exists, not_processed
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+log = logging.getLogger("railtrack")
+
 ATTEMPTS = 8
-"""Runs before the client is asked to retry."""
 FIRST_PAUSE_S = 0.005
 
 
-class Tally:
-    """What this process has run again, and what it gave up, since it began."""
+class RetryCounters:
+    """Counters of this process since its start."""
 
     retries = 0
-    conflicts = 0
+    exhausted = 0
+    """Calls whose conflicts did not end within ATTEMPTS."""
 
 
-tally = Tally()
+retry_counters = RetryCounters()
 
 
 async def retry_on_conflict(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `work` returns, run again while its transaction was undone because a row came or went since it looked.
+    """Return what `work` returns, running it again if a concurrent transaction was in its way.
 
-    Raise 429 when that does not end: every attempt was rolled back.
+    The cure of a constraint violation is that the next attempt sees the other transaction's row. An attempt that
+    violates the same constraint with the same key all the same is no race: raise the 400 for it. Raise the 429 if the
+    last of ATTEMPTS fails, too.
     """
+    previous: Exception | None = None
     for attempt in range(ATTEMPTS):
         try:
             return await work(*args, **kwargs)
-        except (Conflict, UniqueViolation, ForeignKeyViolation):
-            tally.retries += 1
-            await asyncio.sleep(FIRST_PAUSE_S * 2**attempt * (0.5 + random.random()))  # noqa: S311 (jitter, not a secret)
-    tally.conflicts += 1
-    raise not_processed("The database was busy with other changes of the same rows. Nothing was stored. Please retry.")
+        except Conflict as error:
+            previous = error
+        except ConstraintViolation as error:
+            if isinstance(previous, ConstraintViolation) and _is_same(error, previous):
+                raise _rejected(error) from error
+            previous = error
+        retry_counters.retries += 1
+        await asyncio.sleep(FIRST_PAUSE_S * 2**attempt * (0.5 + random.random()))  # noqa: S311 (jitter, not a secret)
+    retry_counters.exhausted += 1
+    message = "The database was busy with other changes of the same rows. Nothing was stored. Please retry."
+    raise not_processed(message) from previous
+
+
+def _is_same(error: ConstraintViolation, other: ConstraintViolation) -> bool:
+    return (error.constraint, error.key) == (other.constraint, other.key)
+
+
+def _rejected(error: ConstraintViolation) -> ApiError:
+    """Return the 400 for a constraint that the code does not expect, such as an index that an operator added."""
+    name = f" {error.constraint}" if error.constraint else ""
+    if isinstance(error, UniqueViolation):
+        log.warning("Rejected a request: a row with its key exists already (unique constraint%s).", name)
+        return exists(f"A row with the same key exists already (unique constraint{name}). Nothing was stored.")
+    log.warning("Rejected a request: it violates the foreign key%s.", name)
+    return bad_request(
+        "The request refers to a row that does not exist, or deletes one that other rows refer to "
+        f"(foreign key{name}). Nothing was stored."
+    )

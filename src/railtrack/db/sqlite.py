@@ -25,9 +25,9 @@ from railtrack.db import (
     Row,
     Tx,
     UniqueViolation,
-    database_refuses,
     database_unavailable,
     statement_log,
+    value_not_storable,
 )
 from railtrack.errors import unavailable
 
@@ -272,9 +272,9 @@ def translated(error: Exception) -> Exception:
         case sqlite3.IntegrityError() if "UNIQUE" in text:
             return UniqueViolation(text.partition(": ")[2])
         case sqlite3.IntegrityError() if "FOREIGN KEY" in text:
-            return ForeignKeyViolation(text)
+            return ForeignKeyViolation("")
         case sqlite3.IntegrityError() | sqlite3.DataError() | OverflowError():
-            return database_refuses(text)
+            return value_not_storable(text)
         case sqlite3.OperationalError() if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return Conflict(text)
         case sqlite3.OperationalError() if code in (

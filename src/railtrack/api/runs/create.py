@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import msgspec
 
-from railtrack.api.runs.create_group import NewRun
+from railtrack.api.runs.create_group import NewRun, create_runs
 from railtrack.api.runs.log_group import RUN_NAME
 from railtrack.api.runs.schemas import Run, RunData, RunInfo, RunInputs, RunStatus, RunTag
 from railtrack.auth import RUN_CREATE
@@ -39,7 +39,7 @@ async def create_run(ctx: Context, req: CreateRun) -> Reply:
     """A new run of an active experiment, RUNNING. Without a name it gets one; its tag `mlflow.runName` is the same."""
     number = experiment_number(req.experiment_id)
     run = NewRun(uuid4().hex, number, req.experiment_id, req.user_id, req.start_time, _tags(req))
-    await ctx.run_creations.submit(run)
+    await ctx.grouped(create_runs).submit(run)
     info = RunInfo(
         run.run_id,
         run.run_id,

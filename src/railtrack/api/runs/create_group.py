@@ -24,7 +24,7 @@ class NewRun(msgspec.Struct):
     artifact_uri: str = ""
 
     @property
-    def weight(self) -> int:
+    def cost(self) -> int:
         """Rows, a long text counting for several."""
         return 1 + len(self.tags) + sum(len(value) for value in self.tags.values()) // 500
 

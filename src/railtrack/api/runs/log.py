@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import msgspec
 
-from railtrack.api.runs.log_group import Entry, MetricRow
+from railtrack.api.runs.log_group import Entry, MetricRow, write_entries
 from railtrack.api.runs.schemas import Param, RunTag
 from railtrack.auth import RUN_EDIT
 from railtrack.context import Context
@@ -46,7 +46,7 @@ class LogMetric(Request):
 @endpoint("POST", "runs/log-metric", access=RUN_EDIT)
 async def log_metric(ctx: Context, req: LogMetric) -> Reply:
     """One point of a metric. The same point again is fine and stored once."""
-    await ctx.log_writes.submit(Entry(req.run_id, metrics=[_metric_row(req, "")]))
+    await ctx.grouped(write_entries).submit(Entry(req.run_id, metrics=[_metric_row(req, "")]))
     return EMPTY
 
 
@@ -62,7 +62,9 @@ class LogParam(Request):
 async def log_param(ctx: Context, req: LogParam) -> Reply:
     """A param, written once: the same value again is fine, another is refused naming both."""
     check_param_key(req.key, "key")
-    await ctx.log_writes.submit(Entry(req.run_id, params=[(req.key, req.value[:PARAM_VALUE_LIMIT])], single=True))
+    await ctx.grouped(write_entries).submit(
+        Entry(req.run_id, params=[(req.key, req.value[:PARAM_VALUE_LIMIT])], single=True)
+    )
     return EMPTY
 
 
@@ -77,7 +79,7 @@ class SetTag(Request):
 @endpoint("POST", "runs/set-tag", access=RUN_EDIT)
 async def set_tag(ctx: Context, req: SetTag) -> Reply:
     """A tag of a run; `mlflow.runName` renames it."""
-    await ctx.log_writes.submit(Entry(req.run_id, tags=[_tag_row(req, "key")]))
+    await ctx.grouped(write_entries).submit(Entry(req.run_id, tags=[_tag_row(req, "key")]))
     return EMPTY
 
 
@@ -113,7 +115,7 @@ async def log_batch(ctx: Context, req: LogBatch) -> Reply:
         tags=[_tag_row(tag, f"tags[{at}].key") for at, tag in enumerate(req.tags)],
     )
     _check_no_param_twice(req.params)
-    await ctx.log_writes.submit(entry)
+    await ctx.grouped(write_entries).submit(entry)
     return EMPTY
 
 

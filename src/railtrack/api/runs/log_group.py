@@ -40,7 +40,7 @@ class Entry(msgspec.Struct):
     single: bool = False
 
     @property
-    def weight(self) -> int:
+    def cost(self) -> int:
         """Rows, a long text counting for several."""
         texts = sum(len(value) for named in (self.params, self.tags) if named for _, value in named)
         return 1 + len(self.metrics) + len(self.params) + len(self.tags) + texts // 500
