@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.api.registry.models import PROMPT, add_version, create, give_alias
+from tests.api.registry.models import PROMPT, add_version, create, set_alias
 from tests.client import Client, running_app
 from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.webhook_receiver import Received, Receiver, Reply
@@ -140,7 +140,7 @@ async def test_only_active_subscribers_of_an_event_get_it(sender: Client, receiv
     await create(sender, "said", tags=PROMPT)
     await create(sender, "cat")
     await add_version(sender, "cat")
-    await give_alias(sender, "cat", "best", 1)
+    await set_alias(sender, "cat", "best", 1)
     assert (await next_received(receiver)).json["data"]["name"] == "cat"
     await wait_until_queue_is_empty(db)
     assert receiver.received.empty()

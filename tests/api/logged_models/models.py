@@ -1,11 +1,11 @@
-"""What tests of logged models begin with: an experiment, a run, models, and metrics that the run logs for them."""
+"""Helpers for tests of logged models: create an experiment, runs and models, and log metrics for a model."""
 
 from typing import Any
 
 from tests.client import Answer, Client
 
 NOWHERE = "m-0123456789abcdef0123456789abcdef"
-"""A model id that no server gives."""
+"""The id of a model that doesn't exist."""
 
 
 async def experiment(client: Client, name: str = "models", **more: Any) -> str:
@@ -39,7 +39,7 @@ async def get(client: Client, model_id: str) -> dict[str, Any]:
 
 
 async def measure(client: Client, run_id: str, model_id: str, key: str, value: float | str, **more: Any) -> None:
-    """Log a point of a metric of the model; at time and step 1 unless `more` says otherwise."""
+    """Log a metric point of the model, by default with timestamp and step 1."""
     point = {"run_id": run_id, "model_id": model_id, "key": key, "value": value, "timestamp": 1, "step": 1, **more}
     await client.ok("POST", "runs/log-metric", point)
 
@@ -48,10 +48,10 @@ def pairs(**values: str) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in values.items()]
 
 
-def assert_refused(answer: Answer, status: int, code: str, told: str) -> None:
+def assert_error(answer: Answer, status: int, code: str, message: str) -> None:
     assert (answer.status, answer.json["error_code"]) == (status, code), answer.text
-    assert told in answer.json["message"]
+    assert message in answer.json["message"]
 
 
-def missing(name: str) -> str:
+def missing_parameter(name: str) -> str:
     return f"Missing value for required parameter '{name}'. See the API docs for more information"

@@ -1,7 +1,7 @@
-"""The artifacts of a logged model: listed folder by folder, downloaded file by file, and nothing of anyone else's."""
+"""Artifacts of a logged model: listing, downloads, and no access outside the model."""
 
 import pytest
-from tests.api.logged_models.models import NOWHERE, assert_refused, create, experiment
+from tests.api.logged_models.models import NOWHERE, assert_error, create, experiment
 from tests.client import Client
 
 DIRECTORIES = "/artifacts/directories"
@@ -9,7 +9,7 @@ DIRECTORIES = "/artifacts/directories"
 
 @pytest.fixture
 async def model(client: Client) -> str:
-    """A model with some files; returns its id."""
+    """Create a model with some files and return its id."""
     info = (await create(client, await experiment(client)))["info"]
     where = info["artifact_uri"].removeprefix("mlflow-artifacts:/")
     for path, content in (
@@ -29,7 +29,7 @@ def at(model_id: str, path: str, *, ajax: bool = False) -> str:
     return f"/{'ajax-api' if ajax else 'api'}/2.0/mlflow/logged-models/{model_id}{path}"
 
 
-async def test_a_folder_is_listed_with_sizes_and_paths_from_the_models_root(client: Client, model: str) -> None:
+async def test_a_folder_is_listed_with_sizes_and_paths_relative_to_the_model(client: Client, model: str) -> None:
     info = (await client.ok("GET", f"logged-models/{model}"))["model"]["info"]
     listed = await client.ok("GET", at(model, DIRECTORIES))
     assert listed == {
@@ -53,7 +53,7 @@ async def test_a_folder_is_listed_with_sizes_and_paths_from_the_models_root(clie
         assert listed == {"root_uri": info["artifact_uri"]}
 
 
-async def test_a_file_comes_as_a_download(client: Client, model: str) -> None:
+async def test_a_file_is_returned_as_an_attachment(client: Client, model: str) -> None:
     for path, content, media_type in (
         ("MLmodel", b"flavors: {}\n", "text/plain"),
         ("model.pkl", b"\x80\x04", "application/octet-stream"),
@@ -68,40 +68,40 @@ async def test_a_file_comes_as_a_download(client: Client, model: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "code", "told"),
+    ("path", "status", "code", "message"),
     [
         ("", 400, "BAD_REQUEST", 'Request must include the "artifact_file_path" query parameter.'),
         ("sub", 400, "INVALID_PARAMETER_VALUE", "Artifact path refers to a directory, not a file: "),
         ("nothing", 404, "RESOURCE_DOES_NOT_EXIST", "No such artifact: "),
     ],
 )
-async def test_what_is_no_file_is_refused(
-    client: Client, model: str, path: str, status: int, code: str, told: str
+async def test_a_path_that_is_not_a_file_is_rejected(
+    client: Client, model: str, path: str, status: int, code: str, message: str
 ) -> None:
     answer = await client.get(at(model, "/artifacts/files", ajax=True), {"artifact_file_path": path})
-    assert_refused(answer, status, code, told)
+    assert_error(answer, status, code, message)
 
 
 @pytest.mark.parametrize(
     "path", ["..", "../x", "%2e%2e/x", "sub/../../x", "/etc/passwd", "C:\\x", "file:///etc/passwd"]
 )
-async def test_a_path_that_leaves_the_model_is_refused(client: Client, model: str, path: str) -> None:
+async def test_a_path_that_leaves_the_model_is_rejected(client: Client, model: str, path: str) -> None:
     answer = await client.get(at(model, "/artifacts/files", ajax=True), {"artifact_file_path": path})
-    assert_refused(answer, 400, "INVALID_PARAMETER_VALUE", "Invalid path")
+    assert_error(answer, 400, "INVALID_PARAMETER_VALUE", "Invalid path")
     answer = await client.get(at(model, DIRECTORIES), {"artifact_directory_path": path})
-    assert_refused(answer, 400, "INVALID_PARAMETER_VALUE", "Invalid path")
+    assert_error(answer, 400, "INVALID_PARAMETER_VALUE", "Invalid path")
 
 
-async def test_a_model_that_is_deleted_or_nowhere_shows_nothing(client: Client, model: str) -> None:
+async def test_a_deleted_or_unknown_model_is_not_found(client: Client, model: str) -> None:
     await client.ok("DELETE", f"logged-models/{model}", {})
     for model_id in (model, NOWHERE):
-        told = f"Logged model with ID '{model_id}' not found."
+        message = f"Logged model with ID '{model_id}' not found."
         answer = await client.get(at(model_id, DIRECTORIES))
-        assert_refused(answer, 404, "RESOURCE_DOES_NOT_EXIST", told)
+        assert_error(answer, 404, "RESOURCE_DOES_NOT_EXIST", message)
         answer = await client.get(at(model_id, "/artifacts/files", ajax=True), {"artifact_file_path": "MLmodel"})
-        assert_refused(answer, 404, "RESOURCE_DOES_NOT_EXIST", told)
+        assert_error(answer, 404, "RESOURCE_DOES_NOT_EXIST", message)
 
 
-async def test_only_the_ui_downloads_files_here_as_with_mlflow(client: Client, model: str) -> None:
+async def test_only_the_ajax_api_serves_files_as_in_mlflow(client: Client, model: str) -> None:
     answer = await client.get(at(model, "/artifacts/files"), {"artifact_file_path": "MLmodel"})
     assert answer.status == 404

@@ -1,4 +1,4 @@
-"""A logged model's life: create, get, finalize, delete, its params and tags. The words are MLflow 3.17.2's."""
+"""Logged models: create, get, finalize, delete, and their params and tags. Messages are MLflow 3.17.2's."""
 
 import asyncio
 import re
@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from tests.api.logged_models.models import (
     NOWHERE,
-    assert_refused,
+    assert_error,
     create,
     create_id,
     experiment,
     get,
     measure,
-    missing,
+    missing_parameter,
     pairs,
     run_in,
 )
@@ -28,10 +28,10 @@ TOLD_OF_NAMES = (
 )
 
 
-async def test_a_created_model_is_what_get_returns(client: Client) -> None:
+async def test_create_returns_the_model_that_get_returns(client: Client) -> None:
     experiment_id = await experiment(client)
     run_id = await run_in(client, experiment_id)
-    made = await create(
+    created = await create(
         client,
         experiment_id,
         "detector é",
@@ -40,12 +40,12 @@ async def test_a_created_model_is_what_get_returns(client: Client) -> None:
         params=pairs(lr="0.1", **{"a b": ""}),
         tags=pairs(team="vision"),
     )
-    assert await get(client, made["info"]["model_id"]) == made
-    model_id = made["info"].pop("model_id")
-    times = {name: made["info"].pop(name) for name in ("creation_timestamp_ms", "last_updated_timestamp_ms")}
+    assert await get(client, created["info"]["model_id"]) == created
+    model_id = created["info"].pop("model_id")
+    times = {name: created["info"].pop(name) for name in ("creation_timestamp_ms", "last_updated_timestamp_ms")}
     assert re.fullmatch(r"m-[0-9a-f]{32}", model_id)
     assert times["creation_timestamp_ms"] == times["last_updated_timestamp_ms"] > 1_700_000_000_000
-    assert made == {
+    assert created == {
         "info": {
             "experiment_id": experiment_id,
             "name": "detector é",
@@ -59,25 +59,25 @@ async def test_a_created_model_is_what_get_returns(client: Client) -> None:
     }
 
 
-async def test_a_model_needs_an_experiment_only(client: Client) -> None:
-    made = await create(client, await experiment(client, artifact_location="s3://bucket/prefix/"))
-    info = made["info"]
-    assert made["data"] == {}
+async def test_only_the_experiment_is_required(client: Client) -> None:
+    created = await create(client, await experiment(client, artifact_location="s3://bucket/prefix/"))
+    info = created["info"]
+    assert created["data"] == {}
     assert "tags" not in info
     assert (info["model_type"], info["source_run_id"]) == ("", "")
     assert re.fullmatch(r"[a-z]+-[a-z]+-\d{1,3}", info["name"])
     assert info["artifact_uri"] == f"s3://bucket/prefix/models/{info['model_id']}/artifacts"
 
 
-async def test_two_models_may_share_a_name(client: Client) -> None:
+async def test_names_need_not_be_unique(client: Client) -> None:
     experiment_id = await experiment(client)
     assert await create_id(client, experiment_id, "same") != await create_id(client, experiment_id, "same")
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "told"),
+    ("body", "status", "message"),
     [
-        ({"experiment_id": ""}, 400, missing("experiment_id")),
+        ({"experiment_id": ""}, 400, missing_parameter("experiment_id")),
         ({"experiment_id": 3}, 400, "Invalid value 3 for parameter 'experiment_id' supplied:  Hint: Value was of type"),
         ({"experiment_id": "abc"}, 400, "Invalid experiment ID 'abc'. Experiment ID must be a valid integer."),
         ({"experiment_id": "999999"}, 404, "No Experiment with id=999999 exists"),
@@ -96,27 +96,25 @@ async def test_two_models_may_share_a_name(client: Client) -> None:
         ({"name": "nul\0"}, 400, "NUL"),
     ],
 )
-async def test_a_bad_creation_leaves_nothing_behind(
-    client: Client, body: dict[str, Any], status: int, told: str
-) -> None:
+async def test_an_invalid_model_is_not_created(client: Client, body: dict[str, Any], status: int, message: str) -> None:
     experiment_id = await experiment(client)
     answer = await client.post("logged-models", {"experiment_id": experiment_id, **body})
     code = "RESOURCE_DOES_NOT_EXIST" if status == 404 else "INVALID_PARAMETER_VALUE"
-    assert_refused(answer, status, code, told)
+    assert_error(answer, status, code, message)
     assert await client.ok("POST", "logged-models/search", {"experiment_ids": [experiment_id]}) == {}
 
 
-async def test_a_deleted_experiment_takes_no_new_model_and_keeps_its_own(client: Client) -> None:
+async def test_a_deleted_experiment_rejects_new_models_and_keeps_existing_ones(client: Client) -> None:
     experiment_id = await experiment(client)
     model_id = await create_id(client, experiment_id)
     await client.ok("POST", "experiments/delete", {"experiment_id": experiment_id})
     answer = await client.post("logged-models", {"experiment_id": experiment_id})
-    told = f"The experiment {experiment_id} must be in the 'active' state. Current state is deleted."
-    assert_refused(answer, 400, "INVALID_PARAMETER_VALUE", told)
+    message = f"The experiment {experiment_id} must be in the 'active' state. Current state is deleted."
+    assert_error(answer, 400, "INVALID_PARAMETER_VALUE", message)
     assert (await get(client, model_id))["info"]["experiment_id"] == experiment_id
 
 
-async def test_finalizing_says_what_became_of_a_model(client: Client) -> None:
+async def test_finalizing_sets_the_status(client: Client) -> None:
     model_id = await create_id(client, await experiment(client))
     for status in (2, "LOGGED_MODEL_UPLOAD_FAILED", "LOGGED_MODEL_PENDING", "LOGGED_MODEL_READY"):
         answer = await client.ok("PATCH", f"logged-models/{model_id}", {"model_id": model_id, "status": status})
@@ -127,22 +125,22 @@ async def test_finalizing_says_what_became_of_a_model(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
-        ({}, missing("status")),
-        ({"status": None}, missing("status")),
+        ({}, missing_parameter("status")),
+        ({"status": None}, missing_parameter("status")),
         ({"status": "READY"}, "Invalid value \"READY\" for parameter 'status'"),
         ({"status": 7}, "Invalid value 7 for parameter 'status'"),
     ],
 )
-async def test_a_status_that_there_is_not_is_refused(client: Client, body: dict[str, Any], told: str) -> None:
+async def test_an_invalid_status_is_rejected(client: Client, body: dict[str, Any], message: str) -> None:
     model_id = await create_id(client, await experiment(client))
     answer = await client.send("PATCH", f"logged-models/{model_id}", json=body)
-    assert_refused(answer, 400, "INVALID_PARAMETER_VALUE", told)
+    assert_error(answer, 400, "INVALID_PARAMETER_VALUE", message)
     assert (await get(client, model_id))["info"]["status"] == "LOGGED_MODEL_PENDING"
 
 
-async def test_the_path_and_not_the_body_says_which_model_is_meant(client: Client) -> None:
+async def test_the_model_id_of_the_path_takes_precedence_over_the_body(client: Client) -> None:
     experiment_id = await experiment(client)
     meant, other = await create_id(client, experiment_id), await create_id(client, experiment_id)
     await client.ok("PATCH", f"logged-models/{meant}", {"model_id": other, "status": 2})
@@ -150,12 +148,12 @@ async def test_the_path_and_not_the_body_says_which_model_is_meant(client: Clien
     assert (await get(client, meant))["info"]["status"] == "LOGGED_MODEL_READY"
 
 
-async def test_a_deleted_model_is_not_there_but_may_be_deleted_and_finalized(client: Client) -> None:
+async def test_a_deleted_model_is_not_found_but_can_be_deleted_and_finalized(client: Client) -> None:
     model_id = await create_id(client, await experiment(client))
     for _ in range(2):
         assert await client.ok("DELETE", f"logged-models/{model_id}", {}) == {}
     answer = await client.get(f"logged-models/{model_id}")
-    assert_refused(answer, 404, "RESOURCE_DOES_NOT_EXIST", f"Logged model with ID '{model_id}' not found.")
+    assert_error(answer, 404, "RESOURCE_DOES_NOT_EXIST", f"Logged model with ID '{model_id}' not found.")
     answer = await client.ok("PATCH", f"logged-models/{model_id}", {"status": "LOGGED_MODEL_READY"})
     assert answer["model"]["info"]["status"] == "LOGGED_MODEL_READY"
 
@@ -171,25 +169,25 @@ async def test_a_deleted_model_is_not_there_but_may_be_deleted_and_finalized(cli
         ("DELETE", "/tags/a", {}),
     ],
 )
-async def test_a_model_that_is_nowhere_is_refused_everywhere(
+async def test_every_endpoint_rejects_an_unknown_model(
     client: Client, method: str, path: str, body: dict[str, Any] | None
 ) -> None:
     answer = await client.send(method, f"logged-models/{NOWHERE}{path}", json=body)
-    assert_refused(answer, 404, "RESOURCE_DOES_NOT_EXIST", f"Logged model with ID '{NOWHERE}' not found.")
+    assert_error(answer, 404, "RESOURCE_DOES_NOT_EXIST", f"Logged model with ID '{NOWHERE}' not found.")
 
 
-async def test_params_are_written_once(client: Client) -> None:
+async def test_params_are_immutable(client: Client) -> None:
     model_id = await create_id(client, await experiment(client), params=pairs(lr="0.1"))
     path = f"logged-models/{model_id}/params"
     assert await client.ok("POST", path, {"params": pairs(depth="3", lr="0.1")}) == {}
     assert await client.ok("POST", path, {"params": pairs(depth="3")}) == {}
     assert await client.ok("POST", path, {}) == {}
     answer = await client.post(path, {"params": pairs(new="x", lr="0.2")})
-    assert_refused(answer, 400, "INVALID_PARAMETER_VALUE", "key='lr' was already logged with value='0.1'")
+    assert_error(answer, 400, "INVALID_PARAMETER_VALUE", "key='lr' was already logged with value='0.1'")
     assert (await get(client, model_id))["data"]["params"] == pairs(depth="3", lr="0.1")
 
 
-async def test_the_same_params_from_two_sides_at_once_are_stored_once(client: Client) -> None:
+async def test_concurrent_writes_of_the_same_params_store_them_once(client: Client) -> None:
     model_id = await create_id(client, await experiment(client))
     params = pairs(**{f"p{n:02}": "x" for n in range(20)})
     calls = [client.post(f"logged-models/{model_id}/params", {"params": params}) for _ in range(8)]
@@ -197,7 +195,7 @@ async def test_the_same_params_from_two_sides_at_once_are_stored_once(client: Cl
     assert (await get(client, model_id))["data"]["params"] == params
 
 
-async def test_tags_are_set_replaced_and_taken_off(client: Client) -> None:
+async def test_tags_are_set_replaced_and_deleted(client: Client) -> None:
     model_id = await create_id(client, await experiment(client), tags=pairs(team="vision"))
     before = (await get(client, model_id))["info"]["last_updated_timestamp_ms"]
     path = f"logged-models/{model_id}/tags"
@@ -209,13 +207,13 @@ async def test_tags_are_set_replaced_and_taken_off(client: Client) -> None:
     for key in ("a%2Fb%20c%25", "twice", "empty"):
         assert await client.ok("DELETE", f"{path}/{key}", {}) == {}
     answer = await client.send("DELETE", f"{path}/twice", json={})
-    assert_refused(
+    assert_error(
         answer, 404, "RESOURCE_DOES_NOT_EXIST", f"No tag with key 'twice' found for model with ID '{model_id}'."
     )
     assert (await get(client, model_id))["info"]["tags"] == pairs(team="speech")
 
 
-async def test_metrics_that_a_run_logs_for_a_model_are_the_models_too(client: Client) -> None:
+async def test_metrics_logged_by_a_run_for_a_model_are_returned_with_the_model(client: Client) -> None:
     experiment_id = await experiment(client)
     run_id, model_id = await run_in(client, experiment_id), await create_id(client, experiment_id)
     await measure(client, run_id, model_id, "acc", 0.5)
@@ -237,7 +235,7 @@ async def test_metrics_that_a_run_logs_for_a_model_are_the_models_too(client: Cl
     ]
 
 
-async def test_of_a_long_history_the_latest_points_of_each_metric_are_shown(client: Client, db: Db) -> None:
+async def test_the_latest_points_of_a_long_history_are_returned(client: Client, db: Db) -> None:
     experiment_id = await experiment(client)
     run_id, model_id = await run_in(client, experiment_id), await create_id(client, experiment_id)
     await measure(client, run_id, model_id, "once", 7.0)

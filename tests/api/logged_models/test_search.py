@@ -1,12 +1,21 @@
-"""The search for logged models: what filters leave, in which order, page by page. Results and words are MLflow's,
-but where a test's name says otherwise.
+"""The search for logged models: filters, orders, datasets and pages.
+
+Results and messages are MLflow's unless the name of a test states a difference.
 """
 
 import asyncio
 from typing import Any
 
 import pytest
-from tests.api.logged_models.models import assert_refused, create_id, experiment, measure, missing, pairs, run_in
+from tests.api.logged_models.models import (
+    assert_error,
+    create_id,
+    experiment,
+    measure,
+    missing_parameter,
+    pairs,
+    run_in,
+)
 from tests.client import Client
 
 PATH = "logged-models/search"
@@ -15,7 +24,7 @@ NOT_FILTERS = "Expected a list of comparisons separated by 'AND' (e.g. 'metrics.
 
 @pytest.fixture
 async def searched(client: Client) -> str:
-    """An experiment with the models alpha, Beta, gamma and delta, created in this order, no two in one millisecond."""
+    """Create an experiment with models alpha, Beta, gamma and delta, in this order and in different milliseconds."""
     experiment_id = await experiment(client)
     run_id = await run_in(client, experiment_id)
 
@@ -54,7 +63,7 @@ async def names(client: Client, experiment_id: str, **body: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("", "delta gamma Beta alpha"),
         ("name = 'alpha'", "alpha"),
@@ -100,12 +109,14 @@ async def names(client: Client, experiment_id: str, **body: Any) -> list[str]:
         ("AND name = 'alpha' AND", "alpha"),
     ],
 )
-async def test_a_filter_leaves_what_it_says_latest_first(client: Client, searched: str, text: str, found: str) -> None:
-    assert await names(client, searched, filter=text) == found.split()
+async def test_models_that_match_a_filter_are_sorted_by_creation(
+    client: Client, searched: str, text: str, expected: str
+) -> None:
+    assert await names(client, searched, filter=text) == expected.split()
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ('name = "alpha"', "alpha"),
         ('tags."a b" = "x"', "Beta"),
@@ -115,12 +126,12 @@ async def test_a_filter_leaves_what_it_says_latest_first(client: Client, searche
         ("artifact_uri LIKE '%'", "delta gamma Beta alpha"),
     ],
 )
-async def test_a_filter_understands_more_than_mlflows(client: Client, searched: str, text: str, found: str) -> None:
-    assert await names(client, searched, filter=text) == found.split()
+async def test_a_filter_accepts_more_than_mlflow(client: Client, searched: str, text: str, expected: str) -> None:
+    assert await names(client, searched, filter=text) == expected.split()
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("name", f"Invalid filter string: 'name'. {NOT_FILTERS}"),
         ("name = 'a' OR name = 'b'", f"Invalid filter string: \"name = 'a' OR name = 'b'\". {NOT_FILTERS}"),
@@ -147,9 +158,9 @@ async def test_a_filter_understands_more_than_mlflows(client: Client, searched: 
         ("name IN ()", "expected a non-empty list of string values"),
     ],
 )
-async def test_a_filter_that_says_nothing_is_refused(client: Client, searched: str, text: str, told: str) -> None:
+async def test_an_invalid_filter_is_rejected(client: Client, searched: str, text: str, message: str) -> None:
     answer = await client.post(PATH, {"experiment_ids": [searched], "filter": text})
-    assert_refused(answer, 400, "INVALID_PARAMETER_VALUE", told)
+    assert_error(answer, 400, "INVALID_PARAMETER_VALUE", message)
 
 
 TEST = {"dataset_name": "test", "dataset_digest": "e1"}
@@ -157,7 +168,7 @@ TRAIN = {"dataset_name": "train", "dataset_digest": "t1"}
 
 
 @pytest.mark.parametrize(
-    ("datasets", "text", "found"),
+    ("datasets", "text", "expected"),
     [
         ([], "metrics.acc > 0.85", "Beta alpha"),
         ([TEST], "metrics.acc > 0.85", "Beta"),
@@ -169,23 +180,21 @@ TRAIN = {"dataset_name": "train", "dataset_digest": "t1"}
         ([{"dataset_name": "nope", "dataset_digest": "x"}], "", ""),
     ],
 )
-async def test_datasets_narrow_what_metrics_are_looked_at(
-    client: Client, searched: str, datasets: list[dict[str, str]], text: str, found: str
+async def test_datasets_limit_the_metrics_that_a_filter_tests(
+    client: Client, searched: str, datasets: list[dict[str, str]], text: str, expected: str
 ) -> None:
-    assert await names(client, searched, datasets=datasets, filter=text) == found.split()
+    assert await names(client, searched, datasets=datasets, filter=text) == expected.split()
 
 
-async def test_a_dataset_without_a_digest_means_any_of_its_name_unlike_with_mlflow(
-    client: Client, searched: str
-) -> None:
+async def test_a_dataset_without_a_digest_matches_every_digest_unlike_in_mlflow(client: Client, searched: str) -> None:
     assert await names(client, searched, datasets=[{"dataset_name": "test"}], filter="metrics.acc < 0.7") == ["Beta"]
 
 
 @pytest.mark.parametrize("dataset", [{}, {"dataset_name": ""}, {"dataset_digest": "e1"}])
 async def test_a_dataset_needs_a_name(client: Client, searched: str, dataset: dict[str, str]) -> None:
     answer = await client.post(PATH, {"experiment_ids": [searched], "datasets": [dataset], "filter": "bad"})
-    told = "`dataset_name` in the `datasets` clause must be specified."
-    assert_refused(answer, 400, "INVALID_PARAMETER_VALUE", told)
+    message = "`dataset_name` in the `datasets` clause must be specified."
+    assert_error(answer, 400, "INVALID_PARAMETER_VALUE", message)
 
 
 def by(field_name: str, ascending: bool | None = None, **dataset: str) -> dict[str, Any]:
@@ -194,7 +203,7 @@ def by(field_name: str, ascending: bool | None = None, **dataset: str) -> dict[s
 
 
 @pytest.mark.parametrize(
-    ("order_by", "found"),
+    ("order_by", "expected"),
     [
         ([by("name")], "Beta alpha delta gamma"),
         ([by("name", False)], "gamma delta alpha Beta"),
@@ -214,21 +223,21 @@ def by(field_name: str, ascending: bool | None = None, **dataset: str) -> dict[s
         ([by("metrics.nope")], "delta gamma Beta alpha"),
     ],
 )
-async def test_models_come_in_the_order_asked_for_those_without_a_value_last(
-    client: Client, searched: str, order_by: list[dict[str, Any]], found: str
+async def test_models_are_sorted_by_order_by_with_missing_values_last(
+    client: Client, searched: str, order_by: list[dict[str, Any]], expected: str
 ) -> None:
-    assert await names(client, searched, order_by=order_by) == found.split()
+    assert await names(client, searched, order_by=order_by) == expected.split()
     token, one_by_one = "", []
     for _ in range(4):
         body = {"experiment_ids": [searched], "order_by": order_by, "max_results": 1, "page_token": token}
         page = await client.ok("POST", PATH, body)
         one_by_one += [model["info"]["name"] for model in page["models"]]
         token = page.get("next_page_token", "")
-    assert (one_by_one, token) == (found.split(), "")
+    assert (one_by_one, token) == (expected.split(), "")
 
 
 @pytest.mark.parametrize(
-    ("field_name", "told"),
+    ("field_name", "message"),
     [
         ("", "Invalid order by field name: "),
         ("colour", "Invalid order by field name: colour"),
@@ -237,14 +246,12 @@ async def test_models_come_in_the_order_asked_for_those_without_a_value_last(
         ("attributes.name", "Invalid order by field name: attributes.name. Only metrics are supported."),
     ],
 )
-async def test_an_order_by_what_there_is_not_is_refused(
-    client: Client, searched: str, field_name: str, told: str
-) -> None:
+async def test_an_invalid_order_by_is_rejected(client: Client, searched: str, field_name: str, message: str) -> None:
     answer = await client.post(PATH, {"experiment_ids": [searched], "order_by": [{"field_name": field_name}]})
-    assert_refused(answer, 400, "INVALID_PARAMETER_VALUE", told)
+    assert_error(answer, 400, "INVALID_PARAMETER_VALUE", message)
 
 
-async def test_a_page_token_of_another_search_is_refused(client: Client, searched: str) -> None:
+async def test_a_page_token_of_another_search_is_rejected(client: Client, searched: str) -> None:
     body: dict[str, Any] = {"experiment_ids": [searched], "max_results": 1}
     token = (await client.ok("POST", PATH, body))["next_page_token"]
     for more in (
@@ -254,12 +261,12 @@ async def test_a_page_token_of_another_search_is_refused(client: Client, searche
         {"datasets": [TEST]},
     ):
         answer = await client.post(PATH, {**body, "page_token": token, **more})
-        assert_refused(answer, 400, "INVALID_PARAMETER_VALUE", "Invalid page token")
+        assert_error(answer, 400, "INVALID_PARAMETER_VALUE", "Invalid page token")
     answer = await client.post(PATH, {**body, "page_token": "nonsense"})
-    assert_refused(answer, 400, "INVALID_PARAMETER_VALUE", "Invalid page token")
+    assert_error(answer, 400, "INVALID_PARAMETER_VALUE", "Invalid page token")
 
 
-async def test_without_max_results_fifty_models_come(client: Client) -> None:
+async def test_the_default_page_has_50_models(client: Client) -> None:
     experiment_id = await experiment(client)
     for number in range(51):
         await create_id(client, experiment_id, f"m{number}")
@@ -268,14 +275,14 @@ async def test_without_max_results_fifty_models_come(client: Client) -> None:
         assert len(answer["models"]) == 50
     assert len(await names(client, experiment_id, max_results=10**6)) == 51
     answer = await client.post(PATH, {"experiment_ids": [experiment_id], "max_results": -1})
-    assert_refused(answer, 400, "INVALID_PARAMETER_VALUE", "max_results")
+    assert_error(answer, 400, "INVALID_PARAMETER_VALUE", "max_results")
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
-        ({}, missing("experiment_ids")),
-        ({"experiment_ids": None}, missing("experiment_ids")),
+        ({}, missing_parameter("experiment_ids")),
+        ({"experiment_ids": None}, missing_parameter("experiment_ids")),
         ({"experiment_ids": "0"}, "Invalid value \"0\" for parameter 'experiment_ids' supplied:"),
         ({"experiment_ids": ["abc"]}, "Invalid experiment ID 'abc'. Experiment ID must be a valid integer."),
         ({"experiment_ids": ["0"], "filter": 3}, "Invalid value 3 for parameter 'filter' supplied:"),
@@ -284,11 +291,11 @@ async def test_without_max_results_fifty_models_come(client: Client) -> None:
         ({"experiment_ids": ["abc"], "order_by": [{}]}, "Invalid experiment ID 'abc'."),
     ],
 )
-async def test_the_first_fault_is_told(client: Client, body: dict[str, Any], told: str) -> None:
-    assert_refused(await client.post(PATH, body), 400, "INVALID_PARAMETER_VALUE", told)
+async def test_the_first_error_is_returned(client: Client, body: dict[str, Any], message: str) -> None:
+    assert_error(await client.post(PATH, body), 400, "INVALID_PARAMETER_VALUE", message)
 
 
-async def test_deleted_models_and_other_experiments_are_left_out(client: Client, searched: str) -> None:
+async def test_deleted_models_and_other_experiments_are_excluded(client: Client, searched: str) -> None:
     other = await experiment(client, "other")
     gone = await create_id(client, other, "gone")
     await create_id(client, other, "kept")
@@ -301,6 +308,6 @@ async def test_deleted_models_and_other_experiments_are_left_out(client: Client,
     assert len(answer["models"]) == 5
 
 
-async def test_a_deleted_experiments_models_are_still_found(client: Client, searched: str) -> None:
+async def test_models_of_a_deleted_experiment_are_included(client: Client, searched: str) -> None:
     await client.ok("POST", "experiments/delete", {"experiment_id": searched})
     assert len(await names(client, searched)) == 4

@@ -1,4 +1,4 @@
-"""What tests of the registry begin with: registered models, versions, and requests that must succeed or be refused."""
+"""Helpers for tests of the registry: create models and versions, and assert errors."""
 
 from typing import Any
 
@@ -38,30 +38,32 @@ async def get_version(client: Client, name: str, version: str | int) -> dict[str
     return found
 
 
-async def move(client: Client, name: str, version: str | int, stage: str, *, archive: bool = False) -> dict[str, Any]:
+async def transition(
+    client: Client, name: str, version: str | int, stage: str, *, archive: bool = False
+) -> dict[str, Any]:
     body = {"name": name, "version": str(version), "stage": stage, "archive_existing_versions": archive}
     answer = await client.ok("POST", "model-versions/transition-stage", body)
     moved: dict[str, Any] = answer["model_version"]
     return moved
 
 
-async def give_alias(client: Client, name: str, alias: str, version: str | int) -> None:
+async def set_alias(client: Client, name: str, alias: str, version: str | int) -> None:
     body = {"name": name, "alias": alias, "version": str(version)}
     assert await client.ok("POST", "registered-models/alias", body) == {}
 
 
-def assert_refused(answer: Answer, status: int, code: str, told: str) -> None:
+def assert_error(answer: Answer, status: int, code: str, message: str) -> None:
     assert (answer.status, answer.json["error_code"]) == (status, code), answer.text
-    assert told in answer.json["message"]
+    assert message in answer.json["message"]
 
 
-def assert_invalid(answer: Answer, told: str) -> None:
-    assert_refused(answer, 400, "INVALID_PARAMETER_VALUE", told)
+def assert_invalid(answer: Answer, message: str) -> None:
+    assert_error(answer, 400, "INVALID_PARAMETER_VALUE", message)
 
 
-def assert_missing(answer: Answer, told: str) -> None:
-    assert_refused(answer, 404, "RESOURCE_DOES_NOT_EXIST", told)
+def assert_missing(answer: Answer, message: str) -> None:
+    assert_error(answer, 404, "RESOURCE_DOES_NOT_EXIST", message)
 
 
-def missing(name: str) -> str:
+def missing_parameter(name: str) -> str:
     return f"Missing value for required parameter '{name}'. See the API docs for more information"

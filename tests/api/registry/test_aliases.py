@@ -1,4 +1,4 @@
-"""Aliases: setting, moving, taking away, and finding a version by one. The words are MLflow 3.17.2's."""
+"""Aliases: set, reassign, delete, and get a version by alias. Messages are MLflow 3.17.2's."""
 
 import pytest
 from tests.api.registry.models import (
@@ -8,20 +8,20 @@ from tests.api.registry.models import (
     create,
     get,
     get_version,
-    give_alias,
-    missing,
-    move,
+    missing_parameter,
+    set_alias,
+    transition,
 )
 from tests.client import Client
 
 
 @pytest.fixture
 async def model(client: Client) -> str:
-    """A model with three versions, the second in production."""
+    """Create a model with three versions, the second in production."""
     await create(client, "model")
     for _ in range(3):
         await add_version(client, "model")
-    await move(client, "model", 2, "Production")
+    await transition(client, "model", 2, "Production")
     return "model"
 
 
@@ -32,13 +32,13 @@ async def by_alias(client: Client, name: str, alias: str) -> str:
     return version
 
 
-async def test_an_alias_means_one_version_until_it_is_moved(client: Client, model: str) -> None:
+async def test_an_alias_refers_to_one_version_until_it_is_reassigned(client: Client, model: str) -> None:
     before = (await get(client, model))["last_updated_timestamp"]
-    await give_alias(client, model, "champion", 1)
-    await give_alias(client, model, "challenger", 1)
+    await set_alias(client, model, "champion", 1)
+    await set_alias(client, model, "challenger", 1)
     assert await by_alias(client, model, "champion") == "1"
     assert (await get_version(client, model, 1))["aliases"] == ["challenger", "champion"]
-    await give_alias(client, model, "champion", 3)
+    await set_alias(client, model, "champion", 3)
     assert await by_alias(client, model, "champion") == "3"
     assert (await get_version(client, model, 1))["aliases"] == ["challenger"]
     found = await get(client, model)
@@ -46,29 +46,29 @@ async def test_an_alias_means_one_version_until_it_is_moved(client: Client, mode
     assert found["last_updated_timestamp"] == before
 
 
-async def test_latest_means_the_highest_number_whatever_its_stage(client: Client, model: str) -> None:
+async def test_latest_refers_to_the_highest_number_in_any_stage(client: Client, model: str) -> None:
     assert await by_alias(client, model, "latest") == "3"
     await client.ok("DELETE", "model-versions/delete", {"name": model, "version": "3"})
-    await move(client, model, 2, "Archived")
+    await transition(client, model, 2, "Archived")
     assert await by_alias(client, model, "Latest") == "2"
 
 
-async def test_latest_of_a_model_without_versions_is_refused(client: Client) -> None:
+async def test_latest_of_a_model_without_versions_is_not_found(client: Client) -> None:
     await create(client, "empty")
     answer = await client.get("registered-models/alias", {"name": "empty", "alias": "latest"})
     assert_missing(answer, "Latest version not found for model empty.")
 
 
 @pytest.mark.parametrize("alias", ["a", "A", "1", "12", "a-b", "a_b", "한글", "v", "v1a", "None", "-", "x" * 255])
-async def test_an_alias_may_be_a_word(client: Client, model: str, alias: str) -> None:
-    await give_alias(client, model, alias, 1)
+async def test_valid_aliases(client: Client, model: str, alias: str) -> None:
+    await set_alias(client, model, alias, 1)
     assert await by_alias(client, model, alias) == "1"
 
 
 @pytest.mark.parametrize(
-    ("alias", "told"),
+    ("alias", "message"),
     [
-        ("", missing("alias")),
+        ("", missing_parameter("alias")),
         ("latest", "'latest' alias name (case insensitive) is reserved."),
         ("LATEST", "'latest' alias name (case insensitive) is reserved."),
         ("v1", "Version alias name 'v1' is reserved."),
@@ -80,13 +80,13 @@ async def test_an_alias_may_be_a_word(client: Client, model: str, alias: str) ->
         ("x" * 256, "'Registered model alias name' exceeds the maximum length of 255 characters"),
     ],
 )
-async def test_a_bad_alias_is_refused(client: Client, model: str, alias: str, told: str) -> None:
+async def test_an_invalid_alias_is_rejected(client: Client, model: str, alias: str, message: str) -> None:
     answer = await client.post("registered-models/alias", {"name": model, "alias": alias, "version": "1"})
-    assert_invalid(answer, told)
+    assert_invalid(answer, message)
     assert "aliases" not in await get(client, model)
 
 
-async def test_an_alias_of_a_version_that_there_is_not_is_refused(client: Client, model: str) -> None:
+async def test_an_alias_for_an_unknown_version_is_rejected(client: Client, model: str) -> None:
     await client.ok("DELETE", "model-versions/delete", {"name": model, "version": "1"})
     for version in ("1", "9", "-1", "99999999999999999999"):
         answer = await client.post("registered-models/alias", {"name": model, "alias": "a", "version": version})
@@ -99,8 +99,8 @@ async def test_an_alias_of_a_version_that_there_is_not_is_refused(client: Client
     assert_missing(answer, "Model Version (name=none, version=1) not found")
 
 
-async def test_an_alias_taken_away_means_nothing(client: Client, model: str) -> None:
-    await give_alias(client, model, "champion", 1)
+async def test_a_deleted_alias_is_unknown(client: Client, model: str) -> None:
+    await set_alias(client, model, "champion", 1)
     for _ in range(2):
         assert await client.ok("DELETE", "registered-models/alias", {"name": model, "alias": "champion"}) == {}
     answer = await client.get("registered-models/alias", {"name": model, "alias": "champion"})
@@ -111,8 +111,8 @@ async def test_an_alias_taken_away_means_nothing(client: Client, model: str) -> 
     assert_invalid(answer, "Invalid alias name: 'a/b'.")
 
 
-async def test_the_aliases_of_a_deleted_version_go_with_it(client: Client, model: str) -> None:
-    await give_alias(client, model, "champion", 1)
-    await give_alias(client, model, "other", 2)
+async def test_deleting_a_version_deletes_its_aliases(client: Client, model: str) -> None:
+    await set_alias(client, model, "champion", 1)
+    await set_alias(client, model, "other", 2)
     await client.ok("DELETE", "model-versions/delete", {"name": model, "version": "1"})
     assert (await get(client, model))["aliases"] == [{"alias": "other", "version": "2"}]

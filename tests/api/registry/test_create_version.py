@@ -1,24 +1,32 @@
-"""Which sources a model version may have, and where its files are then. Words and rules are MLflow 3.17.2's, but that
-what climbs in a query or behind a backslash is refused, too.
+"""Creating a model version: its number, its fields, and which sources it may have.
+
+Rules and messages are MLflow 3.17.2's, except that `..` is also rejected in a query or behind a backslash.
 """
 
+import asyncio
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from tests.api.registry.models import (
+    PROMPT,
     SOURCE,
     add_version,
     assert_invalid,
     assert_missing,
     create,
-    move,
+    get,
+    get_version,
+    missing_parameter,
+    pairs,
+    transition,
 )
 from tests.client import Client
 
 
-class Own(NamedTuple):
-    """A run and a logged model of one experiment, and where they keep their artifacts."""
+class Owned(NamedTuple):
+    """A run and a logged model of one experiment, with their artifact locations."""
 
     run_id: str
     run_uri: str
@@ -26,25 +34,29 @@ class Own(NamedTuple):
     model_uri: str
 
 
-async def own(client: Client, name: str, location: str = "") -> Own:
+async def create_owned(client: Client, name: str, location: str = "") -> Owned:
     body = {"name": name, "artifact_location": location}
     experiment_id = (await client.ok("POST", "experiments/create", body))["experiment_id"]
     run = (await client.ok("POST", "runs/create", {"experiment_id": experiment_id}))["run"]["info"]
     body = {"experiment_id": experiment_id, "source_run_id": run["run_id"]}
     model = (await client.ok("POST", "logged-models", body))["model"]["info"]
-    return Own(run["run_id"], run["artifact_uri"], model["model_id"], model["artifact_uri"])
+    return Owned(run["run_id"], run["artifact_uri"], model["model_id"], model["artifact_uri"])
 
 
 @pytest.fixture
-async def mine(client: Client) -> Own:
-    """Also creates the registered model `model`, without a version."""
+async def model(client: Client) -> str:
     await create(client, "model")
-    return await own(client, "mine")
+    return "model"
 
 
-async def refused(client: Client, source: str, told: str, **more: Any) -> None:
+@pytest.fixture
+async def owned(client: Client, model: str) -> Owned:
+    return await create_owned(client, "owned")
+
+
+async def assert_rejected(client: Client, source: str, message: str, **more: Any) -> None:
     answer = await client.post("model-versions/create", {"name": "model", "source": source, **more})
-    assert_invalid(answer, told)
+    assert_invalid(answer, message)
 
 
 async def download_uri(client: Client, version: str) -> str:
@@ -67,9 +79,11 @@ async def download_uri(client: Client, version: str) -> str:
         "s3://b/a b",
     ],
 )
-async def test_a_place_that_clients_reach_by_themselves_may_be_anyones(client: Client, mine: Own, source: str) -> None:
-    made = await add_version(client, "model", source)
-    assert made["source"] == source == await download_uri(client, made["version"])
+async def test_a_location_that_clients_access_directly_needs_no_owner(
+    client: Client, owned: Owned, source: str
+) -> None:
+    created = await add_version(client, "model", source)
+    assert created["source"] == source == await download_uri(client, created["version"])
     await add_version(client, "model", source, run_id="a-run-that-is-nowhere")
 
 
@@ -90,9 +104,11 @@ async def test_a_place_that_clients_reach_by_themselves_may_be_anyones(client: C
         "mlflow-artifacts://host/1/x",
     ],
 )
-async def test_a_source_that_names_a_host_to_connect_to_is_refused(client: Client, mine: Own, source: str) -> None:
+async def test_a_source_that_names_a_host_is_rejected(client: Client, owned: Owned, source: str) -> None:
     scheme = source.partition(":")[0].lower()
-    await refused(client, source, f"'source' cannot use the '{scheme}' scheme: the '{scheme}' scheme addresses a host")
+    await assert_rejected(
+        client, source, f"'source' cannot use the '{scheme}' scheme: the '{scheme}' scheme addresses a host"
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,10 +140,12 @@ async def test_a_source_that_names_a_host_to_connect_to_is_refused(client: Clien
         "models:/../x",
     ],
 )
-async def test_a_source_that_is_no_whole_path_is_refused(client: Client, mine: Own, source: str) -> None:
-    told = "an absolute path must be provided without relative path references present."
-    await refused(client, source, told)
-    await refused(client, source, told, run_id=mine.run_id)
+async def test_a_source_without_an_absolute_normalized_path_is_rejected(
+    client: Client, owned: Owned, source: str
+) -> None:
+    message = "an absolute path must be provided without relative path references present."
+    await assert_rejected(client, source, message)
+    await assert_rejected(client, source, message, run_id=owned.run_id)
 
 
 @pytest.mark.parametrize(
@@ -151,60 +169,62 @@ async def test_a_source_that_is_no_whole_path_is_refused(client: Client, mine: O
         "%2e%2e/x",
     ],
 )
-async def test_a_file_of_the_server_is_refused(client: Client, mine: Own, source: str) -> None:
-    told = f"Invalid model version source: '{source}'. To use a local path as a model version source, the run_id"
-    await refused(client, source, told)
-    await refused(client, source, told, run_id=mine.run_id)
-    await refused(client, source, "Invalid model version source", model_id=mine.model_id)
+async def test_a_file_of_the_server_is_rejected(client: Client, owned: Owned, source: str) -> None:
+    message = f"Invalid model version source: '{source}'. To use a local path as a model version source, the run_id"
+    await assert_rejected(client, source, message)
+    await assert_rejected(client, source, message, run_id=owned.run_id)
+    await assert_rejected(client, source, "Invalid model version source", model_id=owned.model_id)
 
 
-async def test_a_run_may_offer_its_own_artifacts_only(client: Client, mine: Own) -> None:
-    other = await own(client, "other")
-    told = "The run_id request parameter must identify the resource that contains the source."
-    uri = mine.run_uri
+async def test_the_source_must_be_an_artifact_of_the_run(client: Client, owned: Owned) -> None:
+    other = await create_owned(client, "other")
+    message = "The run_id request parameter must identify the resource that contains the source."
+    uri = owned.run_uri
     for source in (uri, f"{uri}/", f"{uri}/model", f"{uri}//m", f"{uri}/a%20b", uri.replace(":/", ":///")):
-        made = await add_version(client, "model", source, run_id=mine.run_id)
-        assert (made["source"], made["run_id"]) == (source, mine.run_id)
-        assert await download_uri(client, made["version"]) == source
-        await refused(client, source, told)
-        await refused(client, source, told, run_id=other.run_id)
-        await refused(client, source, told, run_id="nowhere")
-    for source in (f"{uri}x", f"{uri};x/y", f"{uri}%20/x", uri.rpartition("/")[0], mine.model_uri, other.run_uri):
-        await refused(client, source, told, run_id=mine.run_id)
+        created = await add_version(client, "model", source, run_id=owned.run_id)
+        assert (created["source"], created["run_id"]) == (source, owned.run_id)
+        assert await download_uri(client, created["version"]) == source
+        await assert_rejected(client, source, message)
+        await assert_rejected(client, source, message, run_id=other.run_id)
+        await assert_rejected(client, source, message, run_id="nowhere")
+    for source in (f"{uri}x", f"{uri};x/y", f"{uri}%20/x", uri.rpartition("/")[0], owned.model_uri, other.run_uri):
+        await assert_rejected(client, source, message, run_id=owned.run_id)
 
 
-async def test_a_run_by_its_id_must_be_the_one_that_the_request_names(client: Client, mine: Own) -> None:
-    source = f"runs:/{mine.run_id}/model"
-    made = await add_version(client, "model", source, run_id=mine.run_id)
-    assert (made["source"], await download_uri(client, "1")) == (source, source)
-    told = "The run_id request parameter must identify the resource that contains the source."
-    await refused(client, source, told)
-    await refused(client, source, told, run_id="other")
-    await refused(client, source, told.replace("run_id", "model_id"), run_id=mine.run_id, model_id=mine.model_id)
+async def test_a_runs_uri_must_name_the_run_of_the_request(client: Client, owned: Owned) -> None:
+    source = f"runs:/{owned.run_id}/model"
+    created = await add_version(client, "model", source, run_id=owned.run_id)
+    assert (created["source"], await download_uri(client, "1")) == (source, source)
+    message = "The run_id request parameter must identify the resource that contains the source."
+    await assert_rejected(client, source, message)
+    await assert_rejected(client, source, message, run_id="other")
+    await assert_rejected(
+        client, source, message.replace("run_id", "model_id"), run_id=owned.run_id, model_id=owned.model_id
+    )
 
 
-async def test_a_logged_model_may_offer_its_own_artifacts_only(client: Client, mine: Own) -> None:
-    other = await own(client, "other")
-    told = "The model_id request parameter must identify the resource that contains the source."
-    for source in (mine.model_uri, f"{mine.model_uri}/sub"):
-        made = await add_version(client, "model", source, model_id=mine.model_id)
-        assert (made["source"], made["run_id"]) == (source, mine.run_id)
-        made = await add_version(client, "model", source, model_id=mine.model_id, run_id=other.run_id)
-        assert made["run_id"] == other.run_id
-        await refused(client, source, told, model_id=other.model_id)
-        await refused(client, source, told, model_id="nowhere")
-    await refused(client, mine.run_uri, told, model_id=mine.model_id, run_id=mine.run_id)
-    await refused(client, f"{mine.model_uri}x", told, model_id=mine.model_id)
+async def test_the_source_must_be_an_artifact_of_the_logged_model(client: Client, owned: Owned) -> None:
+    other = await create_owned(client, "other")
+    message = "The model_id request parameter must identify the resource that contains the source."
+    for source in (owned.model_uri, f"{owned.model_uri}/sub"):
+        created = await add_version(client, "model", source, model_id=owned.model_id)
+        assert (created["source"], created["run_id"]) == (source, owned.run_id)
+        created = await add_version(client, "model", source, model_id=owned.model_id, run_id=other.run_id)
+        assert created["run_id"] == other.run_id
+        await assert_rejected(client, source, message, model_id=other.model_id)
+        await assert_rejected(client, source, message, model_id="nowhere")
+    await assert_rejected(client, owned.run_uri, message, model_id=owned.model_id, run_id=owned.run_id)
+    await assert_rejected(client, f"{owned.model_uri}x", message, model_id=owned.model_id)
 
 
-async def test_a_logged_model_by_its_id_must_be_the_one_that_the_request_names(client: Client, mine: Own) -> None:
-    source = f"models:/{mine.model_id}"
-    made = await add_version(client, "model", source, model_id=mine.model_id)
-    assert (made["source"], made["run_id"]) == (source, mine.run_id)
-    assert await download_uri(client, "1") == mine.model_uri
-    told = "The model_id request parameter must identify the resource that contains the source."
+async def test_a_models_uri_must_name_the_logged_model_of_the_request(client: Client, owned: Owned) -> None:
+    source = f"models:/{owned.model_id}"
+    created = await add_version(client, "model", source, model_id=owned.model_id)
+    assert (created["source"], created["run_id"]) == (source, owned.run_id)
+    assert await download_uri(client, "1") == owned.model_uri
+    message = "The model_id request parameter must identify the resource that contains the source."
     for model_id in ("", "other"):
-        await refused(client, source, told, model_id=model_id)
+        await assert_rejected(client, source, message, model_id=model_id)
     for wrong in (
         "models:/",
         "models:/nope",
@@ -214,42 +234,44 @@ async def test_a_logged_model_by_its_id_must_be_the_one_that_the_request_names(c
         "models:/a/1/b",
         "models:/a%2F1",
     ):
-        await refused(client, wrong, told, model_id=mine.model_id)
-    await client.ok("DELETE", f"logged-models/{mine.model_id}", {})
+        await assert_rejected(client, wrong, message, model_id=owned.model_id)
+    await client.ok("DELETE", f"logged-models/{owned.model_id}", {})
     for gone in (source, SOURCE):
-        body = {"name": "model", "source": gone, "model_id": mine.model_id}
-        assert_missing(await client.post("model-versions/create", body), f"ID '{mine.model_id}' not found.")
+        body = {"name": "model", "source": gone, "model_id": owned.model_id}
+        assert_missing(await client.post("model-versions/create", body), f"ID '{owned.model_id}' not found.")
 
 
-async def test_a_version_may_be_made_of_another_one(client: Client, mine: Own) -> None:
-    await add_version(client, "model", f"models:/{mine.model_id}", model_id=mine.model_id)
+async def test_a_version_can_be_copied_from_another_version(client: Client, owned: Owned) -> None:
+    await add_version(client, "model", f"models:/{owned.model_id}", model_id=owned.model_id)
     await add_version(client, "model", SOURCE, run_id="r2")
-    await move(client, "model", 1, "Production")
+    await transition(client, "model", 1, "Production")
     body = {"name": "model", "alias": "champion", "version": "2"}
     await client.ok("POST", "registered-models/alias", body)
     for source, number, storage, run_id in (
-        ("models:/model/1", 1, mine.model_uri, mine.run_id),
-        ("models:///model/01", 1, mine.model_uri, mine.run_id),
-        ("models:/model/production", 1, mine.model_uri, mine.run_id),
+        ("models:/model/1", 1, owned.model_uri, owned.run_id),
+        ("models:///model/01", 1, owned.model_uri, owned.run_id),
+        ("models:/model/production", 1, owned.model_uri, owned.run_id),
         ("models:/model@champion", 2, SOURCE, "r2"),
     ):
-        made = await add_version(client, "model", source)
-        assert (made["source"], made["run_id"]) == (f"models:/model/{number}", run_id)
-        assert await download_uri(client, made["version"]) == storage
-    made = await add_version(client, "model", "models:/model/latest")
-    assert (made["source"], await download_uri(client, made["version"])) == ("models:/model/6", SOURCE)
+        created = await add_version(client, "model", source)
+        assert (created["source"], created["run_id"]) == (f"models:/model/{number}", run_id)
+        assert await download_uri(client, created["version"]) == storage
+    created = await add_version(client, "model", "models:/model/latest")
+    assert (created["source"], await download_uri(client, created["version"])) == ("models:/model/6", SOURCE)
     await add_version(client, "model", "models:/model/2", run_id="r2")
 
 
-async def test_a_version_made_of_another_one_keeps_to_its_run(client: Client, mine: Own) -> None:
+async def test_a_copied_version_must_match_run_and_model(client: Client, owned: Owned) -> None:
     await add_version(client, "model", SOURCE, run_id="r1")
-    told = "The run_id and model_id request parameters must match the referenced model version."
-    await refused(client, "models:/model/1", told, run_id="r2")
-    await refused(client, "models:/model/1", told, model_id=mine.model_id)
-    await refused(client, "models:/model/Bad", "Invalid Model Version stage: Bad.")
-    await refused(client, "models:/model/Staging", "No versions of model with name 'model' and stage 'Staging' found")
-    await refused(client, "models:/model@none", "Registered model alias none not found.")
-    await refused(client, "models://h/model/1", "Registered model sources must use the active model registry.")
+    message = "The run_id and model_id request parameters must match the referenced model version."
+    await assert_rejected(client, "models:/model/1", message, run_id="r2")
+    await assert_rejected(client, "models:/model/1", message, model_id=owned.model_id)
+    await assert_rejected(client, "models:/model/Bad", "Invalid Model Version stage: Bad.")
+    await assert_rejected(
+        client, "models:/model/Staging", "No versions of model with name 'model' and stage 'Staging' found"
+    )
+    await assert_rejected(client, "models:/model@none", "Registered model alias none not found.")
+    await assert_rejected(client, "models://h/model/1", "Registered model sources must use the active model registry.")
     for source, gone in (
         ("models:/model/9", "Model Version (name=model, version=9) not found"),
         ("models:/none/1", "Registered Model with name=none not found"),
@@ -259,29 +281,117 @@ async def test_a_version_made_of_another_one_keeps_to_its_run(client: Client, mi
         assert_missing(await client.post("model-versions/create", {"name": "model", "source": source}), gone)
 
 
-async def test_a_local_source_lies_in_the_folder_of_the_run_or_model_it_comes_from(
-    client: Client, mine: Own, tmp_path: Path
+async def test_a_local_source_must_be_in_the_folder_of_its_run_or_model(
+    client: Client, owned: Owned, tmp_path: Path
 ) -> None:
-    local = await own(client, "local", str(tmp_path))
-    told = "the local path has to be contained within the artifact directory of the run specified by the run_id."
+    local = await create_owned(client, "local", str(tmp_path))
+    message = "the local path has to be contained within the artifact directory of the run specified by the run_id."
     uri = local.run_uri
     for source in (uri, f"{uri}/m", f"file://{uri}/m", f"file:{uri}", f"file://localhost{uri}/a%20b"):
         await add_version(client, "model", source, run_id=local.run_id)
-        await refused(client, source, told)
-        await refused(client, source, told, run_id=mine.run_id)
+        await assert_rejected(client, source, message)
+        await assert_rejected(client, source, message, run_id=owned.run_id)
     wrong = (f"{uri}x", f"{uri}#x", f"{uri}/../x", f"{uri}/%2e%2e/x", f"file://{uri}/x%2f..%2f..", local.model_uri, "/")
     for source in wrong:
-        await refused(client, source, told, run_id=local.run_id)
+        await assert_rejected(client, source, message, run_id=local.run_id)
     await add_version(client, "model", local.model_uri, model_id=local.model_id)
-    await refused(client, uri, told, run_id=local.run_id, model_id=local.model_id)
-    await refused(client, mine.run_uri, "The run_id request parameter must identify", run_id=local.run_id)
+    await assert_rejected(client, uri, message, run_id=local.run_id, model_id=local.model_id)
+    await assert_rejected(client, owned.run_uri, "The run_id request parameter must identify", run_id=local.run_id)
 
 
-async def test_the_source_is_judged_before_the_name(client: Client, mine: Own) -> None:
-    for body, told in (
+async def test_the_source_is_validated_before_the_name(client: Client, owned: Owned) -> None:
+    for body, message in (
         ({"name": "a/b", "source": "http://x/y"}, "'source' cannot use the 'http' scheme"),
         ({"name": "nowhere", "source": "/etc"}, "To use a local path"),
         ({"name": "a/b", "source": SOURCE, "tags": [{"key": "a$"}]}, "Invalid model name 'a/b'."),
         ({"name": "nowhere", "source": SOURCE, "tags": [{"key": "a$"}]}, 'Invalid value "a$" for parameter'),
     ):
-        assert_invalid(await client.post("model-versions/create", body), told)
+        assert_invalid(await client.post("model-versions/create", body), message)
+
+
+async def test_create_returns_the_version_that_get_returns(client: Client, model: str) -> None:
+    run_link = "https://host/run"
+    created = await add_version(client, model, run_id="r1", run_link=run_link, description="d", tags=pairs(k="v", e=""))
+    assert await get_version(client, model, 1) == created
+    changed = created["last_updated_timestamp"]
+    assert created.pop("creation_timestamp") == created.pop("last_updated_timestamp") > 1_700_000_000_000
+    assert created == {
+        "name": model,
+        "version": "1",
+        "current_stage": "None",
+        "description": "d",
+        "source": SOURCE,
+        "run_id": "r1",
+        "status": "READY",
+        "run_link": run_link,
+        "tags": [{"key": "e", "value": ""}, {"key": "k", "value": "v"}],
+    }
+    assert (await get(client, model))["last_updated_timestamp"] == changed
+
+
+async def test_optional_fields_default_to_empty(client: Client, model: str) -> None:
+    created = await add_version(client, model)
+    assert (created["description"], created["run_id"], created["run_link"]) == ("", "", "")
+    assert not {"tags", "aliases", "user_id", "status_message"} & set(created)
+
+
+async def test_numbers_increase_and_are_not_reused(client: Client, model: str) -> None:
+    assert [(await add_version(client, model))["version"] for _ in range(3)] == ["1", "2", "3"]
+    await client.ok("DELETE", "model-versions/delete", {"name": model, "version": "3"})
+    assert (await add_version(client, model))["version"] == "4"
+
+
+async def test_concurrent_versions_get_different_numbers(client: Client, model: str) -> None:
+    created = await asyncio.gather(*(add_version(client, model, tags=pairs(k="v")) for _ in range(12)))
+    assert sorted(int(version["version"]) for version in created) == list(range(1, 13))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"name": ""}, missing_parameter("name")),
+        ({"source": ""}, missing_parameter("source")),
+        ({"source": 3}, "Invalid value 3 for parameter 'source' supplied:"),
+        ({"run_id": "x" * 33}, "'run_id' exceeds the maximum length of 32 characters"),
+        ({"source": "s3://b/" + "x" * 500}, "'source' exceeds the maximum length of 500 characters"),
+        ({"run_link": "https://h/" + "x" * 500}, "'run_link' exceeds the maximum length of 500 characters"),
+        ({"run_link": "javascript:alert(1)"}, "Invalid run_link 'javascript:alert(1)'."),
+        ({"run_link": " JavaScript:alert(1)"}, "It must be an http or https URL."),
+        ({"description": "x" * 5001}, "'description' exceeds the maximum length of 5000 characters"),
+        ({"tags": pairs(**{"": "x"})}, "This name would resolve to '.'"),
+        ({"tags": pairs(k="x" * 100_001)}, "'value' exceeds the maximum length of 100000 characters"),
+    ],
+)
+async def test_an_invalid_version_changes_nothing(
+    client: Client, model: str, body: dict[str, Any], message: str
+) -> None:
+    before = await get(client, model)
+    assert_invalid(await client.post("model-versions/create", {"name": model, "source": SOURCE, **body}), message)
+    assert await get(client, model) == before
+
+
+async def test_a_tag_of_a_version_can_store_a_long_prompt(client: Client, model: str) -> None:
+    created = await add_version(client, model, tags=[*pairs(k="first"), *pairs(k="é" * 100_000)])
+    assert created["tags"] == pairs(k="é" * 100_000)
+
+
+async def test_a_logged_model_lists_the_versions_it_is_registered_as(client: Client, model: str) -> None:
+    experiment_id = (await client.ok("POST", "experiments/create", {"name": "e"}))["experiment_id"]
+    body = {"experiment_id": experiment_id, "source_run_id": "r1", "tags": pairs(**{"mlflow.modelVersions": "junk"})}
+    info = (await client.ok("POST", "logged-models", body))["model"]["info"]
+    model_id = info["model_id"]
+    for source in (f"models:/{model_id}", info["artifact_uri"], SOURCE):
+        created = await add_version(client, model, source, model_id=model_id)
+        assert (created["source"], created["run_id"]) == (source, "r1")
+    tags = (await client.ok("GET", f"logged-models/{model_id}"))["model"]["info"]["tags"]
+    assert json.loads(tags[0]["value"]) == [{"name": model, "version": number} for number in (1, 2, 3)]
+
+
+async def test_a_prompt_has_a_placeholder_as_source(client: Client, model: str) -> None:
+    for source in ("dummy-source", "prompt-template"):
+        assert (await add_version(client, model, source, tags=PROMPT))["source"] == source
+    for source in (SOURCE, "/etc/passwd", "dummy-source/../x"):
+        answer = await client.post("model-versions/create", {"name": model, "source": source, "tags": PROMPT})
+        assert_invalid(answer, f"Invalid prompt source: '{source}'. Prompt sources must use an MLflow placeholder.")
+    answer = await client.post("model-versions/create", {"name": model, "source": "dummy-source"})
+    assert_invalid(answer, "Invalid model version source: 'dummy-source'. To use a local path")

@@ -1,6 +1,4 @@
-"""The searches for registered models and for versions: filters, orders, pages, and prompts kept apart. The words are
-MLflow 3.17.2's.
-"""
+"""Searches for registered models and versions: filters, orders, pages and prompts. Messages are MLflow 3.17.2's."""
 
 import asyncio
 from typing import Any
@@ -14,9 +12,9 @@ from tests.api.registry.models import (
     create,
     get,
     get_version,
-    give_alias,
-    move,
     pairs,
+    set_alias,
+    transition,
 )
 from tests.client import Client
 
@@ -27,9 +25,9 @@ PROMPT_TAG = "tags.`mlflow.prompt.is_prompt`"
 
 @pytest.fixture
 async def searched(client: Client) -> Client:
-    """Models alpha, Beta and gamma, and the prompt delta, with versions: alpha 1 and 2, Beta 1, delta 1.
+    """Create models alpha, Beta and gamma, and the prompt delta, with versions: alpha 1 and 2, Beta 1, delta 1.
 
-    No two versions are created in one millisecond: their order is tested.
+    The versions are created in different milliseconds, since their order is tested.
     """
     await create(client, "alpha", tags=pairs(team="vision", **{"a b": "x", "mlflow.x.y": "z"}))
     await create(client, "Beta")
@@ -56,7 +54,7 @@ async def versions(client: Client, **query: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("", "Beta alpha gamma"),
         ("name = 'alpha'", "alpha"),
@@ -78,12 +76,12 @@ async def versions(client: Client, **query: Any) -> list[str]:
         ("tags.nope != 'x'", ""),
     ],
 )
-async def test_a_filter_of_models_leaves_what_it_says_by_name(searched: Client, text: str, found: str) -> None:
-    assert await names(searched, filter=text) == found.split()
+async def test_models_that_match_a_filter_are_sorted_by_name(searched: Client, text: str, expected: str) -> None:
+    assert await names(searched, filter=text) == expected.split()
 
 
 @pytest.mark.parametrize(
-    ("text", "models", "found"),
+    ("text", "models", "expected"),
     [
         (f"{PROMPT_TAG} = 'true'", "delta", "delta1"),
         ("tags.mlflow.prompt.is_prompt = 'true'", "delta", "delta1"),
@@ -98,25 +96,27 @@ async def test_a_filter_of_models_leaves_what_it_says_by_name(searched: Client, 
         (f"{PROMPT_TAG} ILIKE 'TRUE' AND name = 'alpha'", "alpha", "alpha2 alpha1"),
     ],
 )
-async def test_prompts_are_found_only_when_asked_for(searched: Client, text: str, models: str, found: str) -> None:
+async def test_prompts_are_included_only_if_the_filter_asks_for_them(
+    searched: Client, text: str, models: str, expected: str
+) -> None:
     assert await names(searched, filter=text) == models.split()
-    assert await versions(searched, filter=text) == found.split()
+    assert await versions(searched, filter=text) == expected.split()
 
 
-async def test_the_prompts_of_a_run_are_found_by_a_part_of_a_tag(searched: Client) -> None:
+async def test_prompts_of_a_run_are_found_by_a_pattern_for_a_tag(searched: Client) -> None:
     asked = f"{PROMPT_TAG} = 'true' AND tags.`mlflow.prompt.run_ids` ILIKE \"%{{}}%\""
     assert await versions(searched, filter=asked.format("R2")) == ["delta1"]
     assert await versions(searched, filter=asked.format("r3")) == []
 
 
-async def test_a_model_with_one_version_that_is_a_prompt_has_no_other_versions_found(searched: Client) -> None:
+async def test_a_model_with_a_prompt_version_is_excluded_from_versions(searched: Client) -> None:
     await add_version(searched, "alpha", "dummy-source", tags=PROMPT)
     assert await versions(searched) == ["Beta1"]
     assert await versions(searched, filter=f"{PROMPT_TAG} = 'true'", order_by="name") == ["alpha3", "delta1"]
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("", "alpha2 Beta1 alpha1"),
         ("name = 'alpha'", "alpha2 alpha1"),
@@ -138,14 +138,14 @@ async def test_a_model_with_one_version_that_is_a_prompt_has_no_other_versions_f
         ("name = 'alpha' AND run_id = 'r1' AND tags.k = 'v'", "alpha1"),
     ],
 )
-async def test_a_filter_of_versions_leaves_what_it_says_last_changed_first(
-    searched: Client, text: str, found: str
+async def test_versions_that_match_a_filter_are_sorted_by_last_update(
+    searched: Client, text: str, expected: str
 ) -> None:
-    assert await versions(searched, filter=text) == found.split()
+    assert await versions(searched, filter=text) == expected.split()
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("name", "Invalid clause(s) in filter string: name"),
         ("name = 'a' OR name = 'b'", "Invalid clause(s) in filter string: OR"),
@@ -174,12 +174,12 @@ async def test_a_filter_of_versions_leaves_what_it_says_last_changed_first(
     ],
 )
 @pytest.mark.parametrize("path", [MODELS, VERSIONS])
-async def test_a_filter_that_says_nothing_is_refused(client: Client, path: str, text: str, told: str) -> None:
-    assert_invalid(await client.get(path, {"filter": text}), told)
+async def test_an_invalid_filter_is_rejected(client: Client, path: str, text: str, message: str) -> None:
+    assert_invalid(await client.get(path, {"filter": text}), message)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("version_number = 1.5", "Invalid value for numeric attribute 'version_number'"),
         ("version_number = 'x'", "Expected numeric value type for numeric attribute: version_number. Found 'x'"),
@@ -187,13 +187,13 @@ async def test_a_filter_that_says_nothing_is_refused(client: Client, path: str, 
         ("source_path IN ('x')", "Only ['name', 'run_id'] attributes support comparison with a list of quoted string"),
     ],
 )
-async def test_a_filter_of_versions_is_held_to_their_kinds(client: Client, text: str, told: str) -> None:
-    assert_invalid(await client.get(VERSIONS, {"filter": text}), told)
+async def test_a_filter_of_versions_is_type_checked(client: Client, text: str, message: str) -> None:
+    assert_invalid(await client.get(VERSIONS, {"filter": text}), message)
 
 
-async def test_a_found_model_is_complete(searched: Client) -> None:
-    await move(searched, "alpha", 1, "Production")
-    await give_alias(searched, "alpha", "champion", 1)
+async def test_a_search_returns_complete_models(searched: Client) -> None:
+    await transition(searched, "alpha", 1, "Production")
+    await set_alias(searched, "alpha", "champion", 1)
     answer = await searched.ok("GET", MODELS)
     assert answer == {"registered_models": [await get(searched, name) for name in ("Beta", "alpha", "gamma")]}
     alpha = answer["registered_models"][1]
@@ -201,15 +201,15 @@ async def test_a_found_model_is_complete(searched: Client) -> None:
     assert alpha["aliases"] == [{"alias": "champion", "version": "1"}]
 
 
-async def test_a_found_version_is_complete_but_for_its_aliases(searched: Client) -> None:
-    await give_alias(searched, "alpha", "champion", 1)
+async def test_a_search_returns_complete_versions_without_aliases(searched: Client) -> None:
+    await set_alias(searched, "alpha", "champion", 1)
     version = await get_version(searched, "alpha", 1)
     assert version.pop("aliases") == ["champion"]
     assert await searched.ok("GET", VERSIONS, query={"filter": "run_id = 'r1'"}) == {"model_versions": [version]}
 
 
 @pytest.mark.parametrize(
-    ("order_by", "found"),
+    ("order_by", "expected"),
     [
         ("name", "Beta alpha gamma"),
         ("name DESC", "gamma alpha Beta"),
@@ -219,12 +219,12 @@ async def test_a_found_version_is_complete_but_for_its_aliases(searched: Client)
         (["timestamp DESC", "name"], "alpha Beta gamma"),
     ],
 )
-async def test_models_come_in_the_order_asked_for(searched: Client, order_by: Any, found: str) -> None:
-    assert await names(searched, order_by=order_by) == found.split()
+async def test_models_are_sorted_by_order_by(searched: Client, order_by: Any, expected: str) -> None:
+    assert await names(searched, order_by=order_by) == expected.split()
 
 
 @pytest.mark.parametrize(
-    ("order_by", "found"),
+    ("order_by", "expected"),
     [
         ("name", "Beta1 alpha2 alpha1"),
         ("name DESC", "alpha2 alpha1 Beta1"),
@@ -235,19 +235,19 @@ async def test_models_come_in_the_order_asked_for(searched: Client, order_by: An
         (["version_number", "name DESC"], "alpha1 Beta1 alpha2"),
     ],
 )
-async def test_versions_come_in_the_order_asked_for_page_by_page(searched: Client, order_by: Any, found: str) -> None:
-    assert await versions(searched, order_by=order_by) == found.split()
+async def test_versions_are_sorted_by_order_by_across_pages(searched: Client, order_by: Any, expected: str) -> None:
+    assert await versions(searched, order_by=order_by) == expected.split()
     token, one_by_one = "", []
     for _ in range(3):
         query = {"order_by": order_by, "max_results": 1, "page_token": token}
         page = await searched.ok("GET", VERSIONS, query=query)
         one_by_one += [version["name"] + version["version"] for version in page["model_versions"]]
         token = page.get("next_page_token", "")
-    assert (one_by_one, token) == (found.split(), "")
+    assert (one_by_one, token) == (expected.split(), "")
 
 
 @pytest.mark.parametrize(
-    ("path", "order_by", "told"),
+    ("path", "order_by", "message"),
     [
         (MODELS, "description", "Invalid order by key 'description' specified. Valid keys are"),
         (MODELS, "tags.team", "cannot be ordered by a tag"),
@@ -259,26 +259,26 @@ async def test_versions_come_in_the_order_asked_for_page_by_page(searched: Clien
         (VERSIONS, "tags.k", "cannot be ordered by a tag"),
     ],
 )
-async def test_an_order_by_what_there_is_not_is_refused(client: Client, path: str, order_by: Any, told: str) -> None:
-    assert_invalid(await client.get(path, {"order_by": order_by}), told)
+async def test_an_invalid_order_by_is_rejected(client: Client, path: str, order_by: Any, message: str) -> None:
+    assert_invalid(await client.get(path, {"order_by": order_by}), message)
 
 
 @pytest.mark.parametrize(
     ("path", "limit"),
     [(MODELS, 1000), (VERSIONS, 200_000)],
 )
-async def test_max_results_has_bounds(client: Client, path: str, limit: int) -> None:
+async def test_max_results_is_limited(client: Client, path: str, limit: int) -> None:
     assert await client.ok("GET", path, query={"max_results": limit}) == {}
-    for wrong, told in (
+    for wrong, message in (
         (limit + 1, f"Invalid value \"{limit + 1}\" for parameter 'max_results' supplied:"),
         (0, "Invalid value for max_results. It must be a positive integer, but got 0"),
         (-1, "Invalid value for max_results. It must be a positive integer, but got -1"),
         ("x", "Invalid value \"x\" for parameter 'max_results' supplied:"),
     ):
-        assert_invalid(await client.get(path, {"max_results": wrong}), told)
+        assert_invalid(await client.get(path, {"max_results": wrong}), message)
 
 
-async def test_a_hundred_models_come_unless_more_are_asked_for(client: Client) -> None:
+async def test_the_default_page_has_100_models(client: Client) -> None:
     for number in range(101):
         await create(client, f"m{number:03}")
     page = await client.ok("GET", MODELS)
@@ -288,7 +288,7 @@ async def test_a_hundred_models_come_unless_more_are_asked_for(client: Client) -
     assert len(await names(client, max_results=101)) == 101
 
 
-async def test_a_page_token_of_another_search_is_refused(searched: Client) -> None:
+async def test_a_page_token_of_another_search_is_rejected(searched: Client) -> None:
     for path in (MODELS, VERSIONS):
         token = (await searched.ok("GET", path, query={"max_results": 1}))["next_page_token"]
         for more in ({"filter": "name LIKE '%'"}, {"order_by": "name DESC"}):
@@ -297,7 +297,7 @@ async def test_a_page_token_of_another_search_is_refused(searched: Client) -> No
         assert_invalid(await searched.get(path, {"page_token": "nonsense"}), "Invalid page token")
 
 
-async def test_deleted_versions_are_not_found(searched: Client) -> None:
+async def test_deleted_versions_are_excluded(searched: Client) -> None:
     await searched.ok("DELETE", "model-versions/delete", {"name": "alpha", "version": "2"})
     assert await versions(searched) == ["Beta1", "alpha1"]
     assert await versions(searched, filter="run_id LIKE 'REDACTED%'") == []
