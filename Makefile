@@ -17,7 +17,7 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
-.PHONY: help serve install test test-fast image-test bench bench-artifacts soak dist lint format docs compat-record lock clean
+.PHONY: help serve install test test-fast coverage image-test bench bench-artifacts soak dist lint format docs compat-record lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -47,6 +47,16 @@ test-fast: .venv/.installed-dev $(UI) ## Run the tests that need nothing but Pyt
 	.venv/bin/pytest $(PARALLEL) -m "not alone and not browser and not mlflow and not postgresql and not slow"
 	@echo "Not run: tests on PostgreSQL, with MLflow and its clients, with a browser, of faults under load, of the image,"
 	@echo "and tests that start servers or wait for time limits. \`make test\` runs them all."
+
+# Measuring makes everything slower, so tests that measure time or memory themselves are left out.
+coverage: export COVERAGE_FILE := $(CURDIR)/.cache/coverage/data
+coverage: .venv/.installed-dev $(UI) $(VENVS) .cache/.programs ## Measure which lines and branches the tests run
+	rm -rf .cache/coverage
+	.venv/bin/coverage run -m pytest $(PARALLEL) -m "not alone and not browser"
+	.venv/bin/coverage combine --quiet
+	.venv/bin/coverage html --quiet --directory .cache/coverage/html
+	.venv/bin/coverage report
+	@echo "Every line: .cache/coverage/html/index.html"
 
 image-test: .venv/.installed-dev .cache/client-3.17.2/.ready ## Build the container image and test it, as root on Debian
 	@tools/get_image_programs

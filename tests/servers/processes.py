@@ -53,6 +53,12 @@ def find_program(*names: str) -> str:
     pytest.fail(f"{names[0]} is not installed. Run `tools/get_programs {names[0]}`.", pytrace=False)
 
 
+def coverage_environment() -> dict[str, str]:
+    """Return the variable by which `make coverage` measures a subprocess too; none when it does not run."""
+    name = "COVERAGE_PROCESS_CONFIG"
+    return {name: os.environ[name]} if name in os.environ else {}
+
+
 def wait_until(happened: Callable[[], object], told: Callable[[], object] = str) -> None:
     """Return once `happened()` is true; fail with what `told()` returns when it never is."""
     deadline = time.monotonic() + PATIENCE_SECONDS

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
 
-from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, free_port, wait_until
+from tests.servers.processes import PATIENCE_SECONDS, coverage_environment, end_with_the_tests, free_port, wait_until
 
 STOP_SECONDS = 30
 
@@ -54,6 +54,7 @@ class RailtrackServer:
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "LANG": "C.UTF-8",
+            **coverage_environment(),
             "MLFLOW_HOST": "127.0.0.1",
             "MLFLOW_PORT": str(self.port),
             "RAILTRACK_DATA": str(folder / "data"),
@@ -209,7 +210,7 @@ def railtrack_server(
 def command(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """`railtrack` with these arguments and nothing of this machine's environment, to its end."""
     program = [str(Path(sys.executable).with_name("railtrack")), *arguments]
-    clean = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **environ}
+    clean = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **coverage_environment(), **environ}
     return subprocess.run(
         program, cwd=folder, env=clean, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
