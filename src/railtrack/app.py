@@ -1,6 +1,6 @@
-"""The composition root: opens the database and the artifact stores, collects the endpoints, makes the ASGI application.
+"""The composition root: open the database and the artifact stores, collect the endpoints, build the ASGI application.
 
-The only module that knows everyone.
+The only module that imports all parts.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from railtrack.db.group_commit import GroupCommits
 from railtrack.db.open import complete, open_database
 from railtrack.db.retry import retry_counters
 from railtrack.db.url import parse_database_url
-from railtrack.prometheus.counters import Counts, Sample, WorkerCounts
+from railtrack.prometheus.counters import Counters, Sample, WorkerCounters
 from railtrack.webhooks.delivery import Webhooks
 from railtrack.webhooks.encryption import SecretCipher
 from railtrack.webhooks.sender import WebhookSender
@@ -33,11 +33,11 @@ from railtrack.wire.routing import Route, Routes
 
 log = logging.getLogger("railtrack")
 
-PUBLISHED_EVERY_S = 1.0
+PUBLISH_INTERVAL_S = 1.0
 
 
 class App:
-    """The ASGI application of one process. What holds threads or sockets opens on first use, after the fork."""
+    """The ASGI application of one process. Threads and sockets are opened on first use, after the fork."""
 
     def __init__(self, settings: Settings, policy: Policy | None = None) -> None:
         self._settings = settings
@@ -49,8 +49,8 @@ class App:
         self._guard = BrowserGuard(
             loopback=settings.server.is_loopback, proxies=proxies, hosts=settings.server.allowed_hosts, prefix=prefix
         )
-        self._counts = Counts(list(routes.values())) if settings.metrics.is_exposed else None
-        self._worker_counts: WorkerCounts | None = None
+        self._counters = Counters(list(routes.values())) if settings.metrics.is_exposed else None
+        self._worker_counters: WorkerCounters | None = None
         self._dispatch: Dispatcher | None = None
         self._db: Db | None = None
         self._artifacts = ArtifactStores(settings)
@@ -61,27 +61,27 @@ class App:
             assert self._dispatch is not None, "the server runs lifespan.startup first"
             await self._dispatch(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await self._live(scope.get("state", {}).get("slot", 0), receive, send)
+            await self._run_lifespan(scope.get("state", {}).get("slot", 0), receive, send)
 
-    async def _live(self, slot: int, receive: Receive, send: Send) -> None:
-        """Open at start-up, close at shutdown; what the database lacks is added meanwhile."""
-        meanwhile = []
+    async def _run_lifespan(self, slot: int, receive: Receive, send: Send) -> None:
+        """Open at startup, close at shutdown. In between, add missing indexes to the database and publish counters."""
+        tasks = []
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self.open(slot)
                 url = parse_database_url(self._settings.database.uri)
-                meanwhile = [asyncio.create_task(complete(url)), asyncio.create_task(self._publish())]
+                tasks = [asyncio.create_task(complete(url)), asyncio.create_task(self._publish())]
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
-                for task in meanwhile:
+                for task in tasks:
                     task.cancel()
                 await self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
     def open(self, slot: int = 0) -> None:
-        """Make what requests need; connections are made when they are first used. `slot`: where it counts."""
+        """Create what requests need. Connections open on first use. `slot`: of this worker's counters."""
         url = parse_database_url(self._settings.database.uri)
         self._db = db = open_database(url, connections=self._settings.server.threads)
         group_commits = GroupCommits(db)
@@ -89,16 +89,16 @@ class App:
         webhooks.start()
 
         def make_context(http: HttpRequest, route: Route) -> Context:
-            return Context(db, group_commits, self._artifacts, webhooks, self._settings, http, counts, self._policy)
+            return Context(db, group_commits, self._artifacts, webhooks, self._settings, http, counters, self._policy)
 
-        counts = self._count(db, group_commits, slot)
-        watches: list[Watch] = [counts] if counts else []
+        counters = self._open_counters(db, group_commits, slot)
+        watches: list[Watch] = [counters] if counters else []
         if self._settings.logs.access_log:
             watches.append(AccessLog(self._proxies, as_json=self._settings.logs.format == "json"))
         self._dispatch = Dispatcher(self._routes, self._guard, make_context, watches)
 
-    def _count(self, db: Db, group_commits: GroupCommits, slot: int) -> WorkerCounts | None:
-        if self._counts is None:
+    def _open_counters(self, db: Db, group_commits: GroupCommits, slot: int) -> WorkerCounters | None:
+        if self._counters is None:
             return None
         log_writes = group_commits.of(write_entries)
 
@@ -113,17 +113,17 @@ class App:
                 log_writes.groups,
             )
 
-        self._worker_counts = WorkerCounts(self._counts, slot, sample)
-        return self._worker_counts
+        self._worker_counters = WorkerCounters(self._counters, slot, sample)
+        return self._worker_counters
 
     async def _publish(self) -> None:
-        while self._worker_counts:
-            self._worker_counts.publish()
-            await asyncio.sleep(PUBLISHED_EVERY_S)
+        while self._worker_counters:
+            self._worker_counters.publish()
+            await asyncio.sleep(PUBLISH_INTERVAL_S)
 
     async def close(self) -> None:
-        if self._worker_counts:
-            self._worker_counts.close()
+        if self._worker_counters:
+            self._worker_counters.close()
         self._artifacts.close()
         if self._webhooks is not None:
             await self._webhooks.stop()
@@ -142,8 +142,8 @@ def _webhooks(db: Db, settings: Settings) -> Webhooks:
 
 
 def preloaded(settings: Settings) -> Any:
-    """The application, loaded in the master: what it holds by then is shared by all workers' memory."""
+    """Return the application, loaded in the master process, whose memory all workers share."""
     app = App(settings)
     gc.collect()
-    gc.freeze()  # a collection in a worker would otherwise touch, and so copy, the shared pages
+    gc.freeze()  # a collection in a worker would write to the shared pages, and so copy them
     return app

@@ -1,8 +1,8 @@
-"""The time as MLflow's tables and answers have it."""
+"""The current time in the unit of MLflow's tables and API."""
 
 import time
 
 
 def now_ms() -> int:
-    """Milliseconds since 1970."""
+    """Return milliseconds since the Unix epoch."""
     return int(time.time() * 1000)

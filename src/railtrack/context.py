@@ -7,15 +7,15 @@ from railtrack.auth import Policy
 from railtrack.config.settings import Settings
 from railtrack.db import Db
 from railtrack.db.group_commit import E, GroupCommit, GroupCommits, WriteGroup
-from railtrack.prometheus.counters import WorkerCounts
+from railtrack.prometheus.counters import WorkerCounters
 from railtrack.webhooks.delivery import Webhooks
 from railtrack.wire.request import HttpRequest
 
 
 class Context(msgspec.Struct, frozen=True):
-    """Created for every request. `counts` is None unless a setting asks for metrics.
+    """Created for every request.
 
-    `policy` is None on a server that is open to everyone.
+    `counters` is None unless a setting enables metrics, `policy` is None on a server that is open to everyone.
     """
 
     db: Db
@@ -24,7 +24,7 @@ class Context(msgspec.Struct, frozen=True):
     webhooks: Webhooks
     settings: Settings
     http: HttpRequest
-    counts: WorkerCounts | None = None
+    counters: WorkerCounters | None = None
     policy: Policy | None = None
 
     def grouped(self, write: WriteGroup[E]) -> GroupCommit[E]:

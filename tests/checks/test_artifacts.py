@@ -16,7 +16,7 @@ async def examined(environ: dict[str, str], folder: Path) -> list[Finding]:
     return await check_artifacts(load({"data_folder": str(folder)}, environ))
 
 
-async def test_a_good_bucket_is_good_and_left_as_it_was(tmp_path: Path) -> None:
+async def test_a_working_bucket_is_ok_and_left_unchanged(tmp_path: Path) -> None:
     async with quirky_s3() as quirky:
         environ = {**quirky.environment, "MLFLOW_DEFAULT_ARTIFACT_ROOT": f"s3://{BUCKET}/root"}
         store, clock = await examined(environ, tmp_path)
@@ -36,7 +36,7 @@ async def test_a_good_bucket_is_good_and_left_as_it_was(tmp_path: Path) -> None:
         (-7200, "problem", r"This machine's clock is (\d+) s ahead of the store's: signatures are refused\."),
     ],
 )
-async def test_a_clock_that_breaks_signatures_is_told(tmp_path: Path, skew: int, status: str, told: str) -> None:
+async def test_a_wrong_clock_is_reported(tmp_path: Path, skew: int, status: str, told: str) -> None:
     async with quirky_s3() as quirky:
         quirky.clock_ahead_s = skew
         _, clock = await examined(at(quirky), tmp_path)
@@ -51,7 +51,7 @@ def at(quirky: QuirkyS3) -> dict[str, str]:
     return {**quirky.environment, "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{BUCKET}"}
 
 
-async def test_what_the_store_refuses_is_a_problem_in_the_words_of_the_start(tmp_path: Path) -> None:
+async def test_a_request_that_the_store_rejects_is_a_problem_with_the_message_of_the_start(tmp_path: Path) -> None:
     async with quirky_s3() as quirky:
         quirky.refused = {"DELETE": error(403, "AccessDenied", "Access Denied.")}
         store, clock = await examined(at(quirky), tmp_path)
@@ -59,7 +59,7 @@ async def test_what_the_store_refuses_is_a_problem_in_the_words_of_the_start(tmp
     assert store.finding.startswith(f"The artifact store refuses to delete: the bucket '{BUCKET}' at http://127.0.0.1:")
 
 
-async def test_a_store_that_is_away_ends_no_start_but_is_a_problem(tmp_path: Path) -> None:
+async def test_an_unreachable_store_is_a_problem_but_does_not_prevent_the_start(tmp_path: Path) -> None:
     async with quirky_s3() as quirky:
         quirky.hang_ups = 1000
         store, clock = await examined(at(quirky), tmp_path)
@@ -69,6 +69,6 @@ async def test_a_store_that_is_away_ends_no_start_but_is_a_problem(tmp_path: Pat
     assert (clock.status, clock.finding) == ("skipped", "The store does not answer.")
 
 
-async def test_missing_keys_are_told_in_the_words_of_the_start(tmp_path: Path) -> None:
+async def test_missing_credentials_are_reported_with_the_message_of_the_start(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"^Unable to locate credentials: an s3:// location needs them\."):
         await examined({"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://vision-platform-prod/x"}, tmp_path)

@@ -26,7 +26,7 @@ MOUNTS = """\
         ("/with blank/a", "xfs"),
     ],
 )
-def test_the_innermost_mount_tells_the_kind(tmp_path: Path, path: str, kind: str) -> None:
+def test_the_innermost_mount_determines_the_file_system(tmp_path: Path, path: str, kind: str) -> None:
     (tmp_path / "mountinfo").write_text(MOUNTS)
     assert kind_of(Path(path), tmp_path / "mountinfo") == kind
     assert kind_of(Path(path), tmp_path / "nothing") == ""
@@ -43,20 +43,22 @@ async def looked(path: Path, *, is_database: bool = False) -> Finding:
     return found
 
 
-async def test_a_missing_folder_is_judged_by_the_nearest_above_it_and_not_made(tmp_path: Path) -> None:
+async def test_a_missing_folder_is_checked_by_its_nearest_parent_and_not_created(tmp_path: Path) -> None:
     found = await looked(tmp_path / "a" / "b")
     assert (found.status, ", to be made at the start, writable, " in found.finding) == ("ok", True)
     assert (await looked(tmp_path / "a")).finding.startswith(f"{tmp_path}/a, to be made")
 
 
-async def test_a_file_where_a_folder_should_be_is_a_problem(tmp_path: Path) -> None:
+async def test_a_file_instead_of_a_folder_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     found = await looked(tmp_path / "a" / "b")
     assert found.status == "problem"
     assert found.finding == f"RAILTRACK_DATA: {tmp_path}/a is not a folder."
 
 
-async def test_a_container_s_own_layer_and_a_network_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_container_layers_and_network_file_systems_are_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mounts = tmp_path / "mountinfo"
     monkeypatch.setattr("railtrack.checks.folders.MOUNTS", mounts)
     mounts.write_text("1 0 0:1 / / rw - overlay overlay rw\n")
@@ -68,7 +70,7 @@ async def test_a_container_s_own_layer_and_a_network_are_told(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(("free", "status"), [(63 << 20, "problem"), (900 << 20, "warning"), (2 << 30, "ok")])
-async def test_room_is_told_when_it_is_scarce(
+async def test_little_free_space_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, status: str
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": free}))

@@ -8,7 +8,7 @@ from railtrack.http_server.processes import DESCRIPTORS
 MB = 1 << 20
 
 
-def test_the_limit_is_held_against_the_workers() -> None:
+def test_the_memory_limit_is_compared_with_the_workers_need() -> None:
     four = load({"server.workers": "4"}, {})
     assert memory_finding(four, None).finding == "4 workers may need 440 MB under load; no limit is set"
     assert memory_finding(four, 512 * MB).finding == "4 workers may need 440 MB under load; the limit is 512 MB"
@@ -19,13 +19,13 @@ def test_the_limit_is_held_against_the_workers() -> None:
     assert memory_finding(four, memory_at_rest(4) - 1).status == "problem"
 
 
-def test_descriptors_are_held_against_the_connections() -> None:
+def test_the_descriptor_limit_is_compared_with_the_connections() -> None:
     assert descriptors_finding(1024).status == "warning"
     assert descriptors_finding(DESCRIPTORS).status == "ok"
     assert descriptors_finding(-1).status == "ok"  # RLIM_INFINITY
 
 
-def test_a_python_that_nobody_tried_is_told() -> None:
+def test_an_untested_python_is_warned_of() -> None:
     assert [python_finding(version).status for version in ((3, 10), (3, 11), (3, 13), (3, 14))] == [
         "warning",
         "ok",

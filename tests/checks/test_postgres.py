@@ -55,7 +55,7 @@ def troubles(found: dict[str, Finding]) -> set[str]:
     return {name for name, one in found.items() if one.status != "ok"} - {"database distance"}
 
 
-async def test_an_empty_database_is_good_and_stays_empty(empty: str) -> None:
+async def test_an_empty_database_is_ok_and_stays_empty(empty: str) -> None:
     found = await examined(empty)
     assert troubles(found) == set()
     assert found["database schema"].finding == f"Empty: the start creates MLflow's {len(schema.tables())} tables."
@@ -67,7 +67,7 @@ async def test_an_empty_database_is_good_and_stays_empty(empty: str) -> None:
     await connection.close()
 
 
-async def test_a_database_of_this_revision_is_good(made: str) -> None:
+async def test_a_database_of_this_revision_is_ok(made: str) -> None:
     found = await examined(made)
     assert troubles(found) == set()
     assert schema.REVISION in found["database schema"].finding
@@ -82,7 +82,7 @@ async def test_a_database_of_this_revision_is_good(made: str) -> None:
         ("DROP TABLE experiments, runs CASCADE; DELETE FROM alembic_version", "problem", "by another application"),
     ],
 )
-async def test_the_schema_is_judged_as_the_start_would(made: str, statement: str, status: str, told: str) -> None:
+async def test_the_schema_is_checked_as_at_the_start(made: str, statement: str, status: str, told: str) -> None:
     await run_sql(made, statement)
     found = (await examined(made))["database schema"]
     assert found.status == status
@@ -98,7 +98,7 @@ async def clerk(made: str) -> AsyncIterator[str]:
     await run_sql(made, "DROP OWNED BY clerk", "DROP ROLE clerk")
 
 
-async def test_missing_rights_are_told_by_table(made: str, clerk: str) -> None:
+async def test_missing_rights_are_reported_by_table(made: str, clerk: str) -> None:
     everything = "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public"
     await run_sql(made, f"GRANT {everything} TO clerk", "REVOKE INSERT, DELETE ON metrics FROM clerk")
     found = (await examined(clerk))["database rights"]
@@ -108,7 +108,7 @@ async def test_missing_rights_are_told_by_table(made: str, clerk: str) -> None:
     assert (await examined(clerk))["database rights"].status == "ok"
 
 
-async def test_a_role_that_may_not_create_tables_in_an_empty_database(empty: str) -> None:
+async def test_a_role_that_may_not_create_tables_in_an_empty_database_is_a_problem(empty: str) -> None:
     await run_sql(empty, "CREATE ROLE visitor LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     try:
         found = (await examined(f"postgresql://visitor@{empty.rpartition('@')[2]}"))["database rights"]
@@ -118,12 +118,12 @@ async def test_a_role_that_may_not_create_tables_in_an_empty_database(empty: str
         await run_sql(empty, "DROP ROLE visitor")
 
 
-async def test_a_database_that_only_reads_is_told(made: str) -> None:
+async def test_a_read_only_database_is_a_problem(made: str) -> None:
     found = (await examined(f"{made}?options=-cdefault_transaction_read_only%3Don"))["database rights"]
     assert (found.status, found.finding) == ("problem", "This server only reads.")
 
 
-async def test_connections_are_counted_against_every_limit(made: str, clerk: str) -> None:
+async def test_connections_are_compared_with_every_limit(made: str, clerk: str) -> None:
     name = made.rpartition("/")[2]
     found = (await examined(made, workers="2", threads="4"))["database connections"]
     assert found.status == "ok"
@@ -149,7 +149,7 @@ async def test_connections_are_counted_against_every_limit(made: str, clerk: str
     assert "of 5 (the database's limit)" in (await examined(made))["database connections"].finding
 
 
-async def test_a_pooler_is_recognised(made: str) -> None:
+async def test_a_pooler_is_recognized(made: str) -> None:
     with pgbouncer(made, pool_size=2) as pooled:
         found = await examined(pooled)
     assert troubles(found) == set()
@@ -157,7 +157,7 @@ async def test_a_pooler_is_recognised(made: str) -> None:
     assert "the pooler decides" in found["database connections"].finding
 
 
-def test_a_clock_that_is_off_and_a_database_far_away_are_told() -> None:
+def test_a_wrong_clock_and_a_distant_database_are_warned_of() -> None:
     assert (clock_finding(0.3).status, clock_finding(-4).status) == ("ok", "ok")
     assert clock_finding(61).finding == "The database's clock is 61 s ahead of this machine's."
     assert clock_finding(-3600).finding == "The database's clock is 3600 s behind this machine's."

@@ -18,7 +18,7 @@ def check(name: str, run: Callable[[], Awaitable[Sequence[Finding]]], limit_s: f
     return Check(name, limit_s, run)
 
 
-async def test_whatever_a_check_does_the_others_tell_what_they_found() -> None:
+async def test_a_failing_check_does_not_affect_the_others() -> None:
     async def good() -> list[Finding]:
         return [ok("good", "fine"), warning("good", "nearly")]
 
@@ -48,7 +48,7 @@ async def test_whatever_a_check_does_the_others_tell_what_they_found() -> None:
     assert found[0].seconds >= 0.05
 
 
-async def test_checks_run_at_once() -> None:
+async def test_checks_run_concurrently() -> None:
     """Each waits for the other: one after the other, neither would end."""
     both = asyncio.Barrier(2)
 
@@ -59,7 +59,7 @@ async def test_checks_run_at_once() -> None:
     assert len(await run_checks([check("a", meet), check("b", meet)])) == 2
 
 
-async def test_a_file_system_that_hangs_does_not_hold_up_the_report(tmp_path: Path) -> None:
+async def test_a_hanging_file_system_does_not_delay_the_report(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 
     async def stuck() -> list[Finding]:
@@ -72,12 +72,12 @@ async def test_a_file_system_that_hangs_does_not_hold_up_the_report(tmp_path: Pa
     (tmp_path / "pipe").write_text("")  # lets the thread go
 
 
-async def test_what_goes_wrong_in_a_thread_is_raised_where_it_was_awaited() -> None:
+async def test_an_exception_in_a_thread_is_raised_to_the_caller() -> None:
     with pytest.raises(FileNotFoundError):
         await in_thread(Path("/no/such/file").read_text)
 
 
-def test_warnings_fail_only_who_is_strict_and_what_was_skipped_never_does() -> None:
+def test_warnings_fail_in_strict_mode_only_and_skipped_checks_never() -> None:
     good, odd, bad, left = ok("a", ""), warning("b", ""), problem("c", ""), skipped("d", "")
     assert [exit_code(found) for found in ([good], [good, odd], [odd, bad], [left])] == [0, 0, 1, 0]
     assert [exit_code(found, strict=True) for found in ([good], [good, odd], [bad], [left])] == [0, 1, 1, 0]
@@ -85,7 +85,7 @@ def test_warnings_fail_only_who_is_strict_and_what_was_skipped_never_does() -> N
     assert summary([good, good, odd, bad, bad, left], 1.26) == "2 ok, 1 warning, 2 problems, 1 skipped, in 1.3 s"
 
 
-def test_away_from_a_terminal_a_finding_is_one_line_without_colour() -> None:
+def test_outside_of_a_terminal_a_finding_is_one_line_without_color() -> None:
     long = "word " * 60
     assert table([ok("port", long), problem("login", "bad", "Mend it.")], Paper(0)) == [
         f"ok       port   {long}",

@@ -64,7 +64,7 @@ def free() -> str:
     return str(free_port())
 
 
-def test_without_any_setting_all_is_well_and_nothing_is_made(tmp_path: Path) -> None:
+def test_the_defaults_have_no_problem_and_nothing_is_created(tmp_path: Path) -> None:
     code, report = doctor(tmp_path, "--port", free())
     assert (code, statuses(report, "problem"), statuses(report, "skipped")) == (0, [], [])
     assert report["mlflow"] == railtrack.MLFLOW_VERSION
@@ -73,7 +73,7 @@ def test_without_any_setting_all_is_well_and_nothing_is_made(tmp_path: Path) -> 
     assert workers == {"name": "GUNICORN_WORKERS", "value": "2", "source": "default"}
 
 
-def test_every_setting_tells_where_it_comes_from_and_no_secret_is_shown(
+def test_every_setting_is_shown_with_its_source_but_no_secret(
     tmp_path: Path, cluster: PostgresCluster, s3: S3Server
 ) -> None:
     (tmp_path / "secret").write_text(f"{s3.secret_key}\n")
@@ -101,7 +101,7 @@ def test_every_setting_tells_where_it_comes_from_and_no_secret_is_shown(
     assert s3.objects("vision-platform-prod") == {}
 
 
-def test_a_warning_fails_only_who_is_strict(tmp_path: Path) -> None:
+def test_a_warning_fails_in_strict_mode_only(tmp_path: Path) -> None:
     arguments = ("--host", "0.0.0.0", "--port", free())
     code, report = doctor(tmp_path, *arguments)
     assert (code, report["verdict"]) == (0, "warning")
@@ -109,7 +109,7 @@ def test_a_warning_fails_only_who_is_strict(tmp_path: Path) -> None:
     assert doctor(tmp_path, *arguments, "--strict")[0] == 1
 
 
-def test_every_wrong_setting_is_told_and_the_rest_is_checked(tmp_path: Path) -> None:
+def test_every_invalid_setting_is_reported_and_the_rest_is_checked(tmp_path: Path) -> None:
     environ = {"GUNICORN_WORKERS": "many", "PORT": "http", "MLFLOW_HOST": "http://x"}
     code, report = doctor(tmp_path, **environ)
     findings = [check["finding"] for check in report["checks"] if check["check"] == "settings"]
@@ -123,7 +123,7 @@ def test_every_wrong_setting_is_told_and_the_rest_is_checked(tmp_path: Path) -> 
     assert "artifact folder" in [check["check"] for check in report["checks"]]
 
 
-def test_an_address_that_is_none_is_told_once_and_the_store_is_checked_all_the_same(tmp_path: Path) -> None:
+def test_an_invalid_database_address_is_reported_once_and_the_store_is_still_checked(tmp_path: Path) -> None:
     environ = {"DATABASE_URL": "mysql://me@host/db", "MLFLOW_ARTIFACTS_DESTINATION": "s3://bucket"}
     code, report = doctor(tmp_path, **environ)
     assert (code, statuses(report, "problem")) == (1, ["database address", "artifact store"])
@@ -146,7 +146,7 @@ def trouble(folder: Path, environ: dict[str, str]) -> tuple[str, dict[str, Any]]
     return line, found
 
 
-def test_no_postgresql_at_the_address(tmp_path: Path) -> None:
+def test_no_postgresql_at_the_address_is_reported_as_by_the_server(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free()}"
     line, found = trouble(tmp_path, {"MLFLOW_BACKEND_STORE_URI": f"postgresql://me:very-secret@{address}/railway"})
     assert line.startswith(
@@ -156,13 +156,13 @@ def test_no_postgresql_at_the_address(tmp_path: Path) -> None:
     assert found["check"] == "database address"
 
 
-def test_a_host_that_has_no_address(tmp_path: Path) -> None:
+def test_a_host_without_an_address_is_reported_as_by_the_server(tmp_path: Path) -> None:
     line, found = trouble(tmp_path, {"DATABASE_URL": "postgresql://me@postgres.railway.internal.invalid/railway"})
     assert "Could not connect to backend store" in line
     assert found["check"] == "database address"
 
 
-def test_a_wrong_password(tmp_path: Path, cluster: PostgresCluster) -> None:
+def test_a_wrong_password_is_reported_as_by_the_server(tmp_path: Path, cluster: PostgresCluster) -> None:
     line, found = trouble(tmp_path, {"DATABASE_URL": cluster.url.replace("very-secret", "not-it")})
     assert 'password authentication failed for user "postgres"' in line
     assert "not-it" not in line
@@ -178,14 +178,16 @@ def test_a_wrong_password(tmp_path: Path, cluster: PostgresCluster) -> None:
         ({"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://no-such-bucket/x"}, "NoSuchBucket"),
     ],
 )
-def test_the_store_s_troubles(tmp_path: Path, s3: S3Server, changed: dict[str, str], told: str) -> None:
+def test_errors_of_the_store_are_reported_as_by_the_server(
+    tmp_path: Path, s3: S3Server, changed: dict[str, str], told: str
+) -> None:
     root = {"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://vision-platform-prod/mlflow-artifacts"}
     line, found = trouble(tmp_path, {**s3.environment, **root, **changed})
     assert told in line
     assert found["check"] == "artifact store"
 
 
-def test_a_port_that_somebody_else_has(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_with_the_process_that_uses_it(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         served = command(tmp_path, "server", MLFLOW_PORT=free(), PORT=str(port))
@@ -198,7 +200,7 @@ def test_a_port_that_somebody_else_has(tmp_path: Path) -> None:
     assert "(process " in found["finding"]
 
 
-def test_a_port_that_is_no_number(tmp_path: Path) -> None:
+def test_a_port_that_is_not_a_number_is_reported_as_by_the_server(tmp_path: Path) -> None:
     line, found = trouble(tmp_path, {"PORT": "http"})
     assert line.startswith("Error: Invalid port in PORT: 'http'. Use a number from 1 to 65535.")
     assert found["check"] == "settings"
@@ -207,7 +209,7 @@ def test_a_port_that_is_no_number(tmp_path: Path) -> None:
 # Beside a running server
 
 
-def test_a_server_that_runs_already_is_no_trouble(tmp_path: Path, cluster: PostgresCluster) -> None:
+def test_a_running_server_is_not_a_problem(tmp_path: Path, cluster: PostgresCluster) -> None:
     database = cluster.url
     with railtrack_server(tmp_path / "server", database) as server:
         environ = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_PORT": str(server.port)}
@@ -220,7 +222,7 @@ def test_a_server_that_runs_already_is_no_trouble(tmp_path: Path, cluster: Postg
         assert server.troubles() == []
 
 
-def test_sqlite_that_a_server_has_open_is_read_and_not_changed(tmp_path: Path) -> None:
+def test_a_sqlite_file_in_use_is_read_and_not_changed(tmp_path: Path) -> None:
     with railtrack_server(tmp_path / "server") as server:
         file = server.folder / "data" / "mlflow.db"
         before = file.stat().st_mtime_ns
@@ -254,7 +256,7 @@ async def silent() -> AsyncIterator[Silent]:
     server.close()
 
 
-async def test_a_database_that_never_answers_does_not_hold_it_up(tmp_path: Path, silent: Silent) -> None:
+async def test_a_database_that_never_responds_is_timed_out(tmp_path: Path, silent: Silent) -> None:
     uri = f"postgresql://me@127.0.0.1:{silent.port}/db?connect_timeout=1"
     began = time.monotonic()
     code, report = await asyncio.to_thread(doctor, tmp_path, "--port", free(), DATABASE_URL=uri)
@@ -264,7 +266,7 @@ async def test_a_database_that_never_answers_does_not_hold_it_up(tmp_path: Path,
     assert found["finding"].startswith("Could not connect to backend store")
 
 
-async def test_who_is_interrupted_gets_no_traceback(tmp_path: Path, silent: Silent) -> None:
+async def test_an_interrupt_prints_no_traceback(tmp_path: Path, silent: Silent) -> None:
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("railtrack"),
         "doctor",

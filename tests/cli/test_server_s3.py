@@ -45,7 +45,7 @@ def post(url: str, body: Any) -> Any:
     return json.loads(answer)
 
 
-def test_the_start_tells_of_credentials_before_it_serves(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_the_start_logs_that_credentials_are_present(tmp_path: Path, environment: dict[str, str]) -> None:
     with railtrack_server(tmp_path, environment=environment) as server:
         lines = server.log().splitlines()
         assert lines.index("AWS credentials detected") < lines.index("Starting MLflow server...")
@@ -66,7 +66,7 @@ def test_the_start_tells_of_credentials_before_it_serves(tmp_path: Path, environ
         ),
     ],
 )
-def test_a_setting_that_cannot_work_ends_the_start_with_one_line(
+def test_a_store_setting_that_cannot_work_ends_the_start_with_one_line(
     tmp_path: Path, environment: dict[str, str], changed: dict[str, str], told: str
 ) -> None:
     with (
@@ -79,7 +79,7 @@ def test_a_setting_that_cannot_work_ends_the_start_with_one_line(
     assert told in last
 
 
-def test_a_store_that_is_away_does_not_end_the_start(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_an_unreachable_store_does_not_prevent_the_start(tmp_path: Path, environment: dict[str, str]) -> None:
     away = {**environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
     # So that it has asked as often as it does, however long that takes.
     constants = {"railtrack.artifacts.s3.probe.LIMIT_S": PATIENCE_SECONDS}
@@ -92,7 +92,7 @@ def test_a_store_that_is_away_does_not_end_the_start(tmp_path: Path, environment
         assert call("PUT", f"{proxy}/a", b"x")[0] == call("GET", f"{proxy}/a")[0] == 429
 
 
-def test_artifacts_pass_through_the_server_whole(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_artifacts_are_transferred_through_the_server_unchanged(tmp_path: Path, environment: dict[str, str]) -> None:
     large = os.urandom(20_000_001)
     with railtrack_server(tmp_path, environment=environment) as server:
         proxy = f"{server.url}/api/2.0/mlflow-artifacts/artifacts"
@@ -108,7 +108,7 @@ def test_artifacts_pass_through_the_server_whole(tmp_path: Path, environment: di
         assert server.troubles() == []
 
 
-def test_a_client_that_goes_away_leaves_no_parts(tmp_path: Path, environment: dict[str, str], s3: S3Server) -> None:
+def test_a_client_that_disconnects_leaves_no_parts(tmp_path: Path, environment: dict[str, str], s3: S3Server) -> None:
     bucket = environment["MLFLOW_ARTIFACTS_DESTINATION"].split("/")[2]
     with railtrack_server(tmp_path, environment=environment) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as client:
@@ -120,7 +120,7 @@ def test_a_client_that_goes_away_leaves_no_parts(tmp_path: Path, environment: di
         assert server.troubles() == []
 
 
-def test_what_clients_wrote_to_the_root_themselves_is_shown(
+def test_artifacts_that_clients_wrote_directly_are_shown(
     tmp_path: Path, environment: dict[str, str], s3: S3Server
 ) -> None:
     bucket = s3.new_bucket(f"bucket-{uuid4()}")

@@ -75,9 +75,7 @@ async def left_behind(port: int) -> list[str]:
     return [one["name"] for one in visits] + [run["info"]["run_id"] for run in runs]
 
 
-def test_a_deployed_server_does_all_that_clients_need_and_is_left_as_it_was(
-    tmp_path: Path, server: RailtrackServer
-) -> None:
+def test_a_deployed_server_passes_all_steps_and_is_left_unchanged(tmp_path: Path, server: RailtrackServer) -> None:
     code, steps = verify(tmp_path, server.url)
     assert (code, list(steps), statuses(steps, "skipped")) == (0, ALL, ["store"])
     assert len(statuses(steps, "ok")) == len(ALL) - 1
@@ -89,7 +87,7 @@ def test_a_deployed_server_does_all_that_clients_need_and_is_left_as_it_was(
     assert server.troubles() == []
 
 
-def test_each_step_is_printed_in_a_line_with_its_time(tmp_path: Path, server: RailtrackServer) -> None:
+def test_each_step_is_printed_with_its_time(tmp_path: Path, server: RailtrackServer) -> None:
     done = command(tmp_path, "verify", server.url)
     assert done.returncode == 0
     head, _, *lines, _, summary = done.stdout.splitlines()
@@ -111,7 +109,7 @@ def test_mlflows_own_server_passes_too(tmp_path: Path) -> None:
 # The ways of an artifact
 
 
-def test_an_artifact_goes_straight_to_s3_with_the_clients_own_keys(tmp_path: Path, s3: S3Server) -> None:
+def test_an_artifact_is_sent_directly_to_s3_with_the_clients_credentials(tmp_path: Path, s3: S3Server) -> None:
     bucket = s3.new_bucket(f"bucket-{uuid4()}")
     environ = {**s3.environment, "MLFLOW_DEFAULT_ARTIFACT_ROOT": f"s3://{bucket}/mlflow-artifacts"}
     with railtrack_server(tmp_path / "server", environment=environ, workers=1) as server:
@@ -132,7 +130,7 @@ def test_an_artifact_goes_straight_to_s3_with_the_clients_own_keys(tmp_path: Pat
         assert asyncio.run(left_behind(server.port)) == []
 
 
-def test_with_the_servers_destination_and_keys_the_store_is_looked_into(tmp_path: Path, s3: S3Server) -> None:
+def test_with_the_servers_destination_and_credentials_the_store_is_read(tmp_path: Path, s3: S3Server) -> None:
     bucket = s3.new_bucket(f"bucket-{uuid4()}")
     environ = {**s3.environment, "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{bucket}/kept"}
     with railtrack_server(tmp_path / "server", environment=environ, workers=1) as server:
@@ -152,7 +150,7 @@ def test_with_the_servers_destination_and_keys_the_store_is_looked_into(tmp_path
         assert asyncio.run(left_behind(server.port)) == []
 
 
-def test_artifacts_in_a_folder_of_the_server_are_sent_as_its_page_does(tmp_path: Path) -> None:
+def test_artifacts_in_a_folder_of_the_server_are_uploaded_as_by_its_page(tmp_path: Path) -> None:
     environ = {"MLFLOW_DEFAULT_ARTIFACT_ROOT": str(tmp_path / "root")}
     with railtrack_server(tmp_path / "server", environment=environ, workers=1) as server:
         code, steps = verify(tmp_path, server.url)
@@ -163,7 +161,7 @@ def test_artifacts_in_a_folder_of_the_server_are_sent_as_its_page_does(tmp_path:
 # Proxies, logins, and what is no server
 
 
-async def test_a_path_before_the_server_s_and_a_login_in_the_url(tmp_path: Path, server: RailtrackServer) -> None:
+async def test_a_url_may_have_a_path_and_a_login(tmp_path: Path, server: RailtrackServer) -> None:
     login = f"Basic {base64.b64encode(b'me:se:cret@').decode()}"
     async with front(server.port, "/team/tracking", login) as proxy:
         address = proxy.url.removeprefix("http://")
@@ -177,7 +175,7 @@ async def test_a_path_before_the_server_s_and_a_login_in_the_url(tmp_path: Path,
     assert await left_behind(server.port) == []
 
 
-async def test_a_token_by_flag_or_by_the_clients_variable(tmp_path: Path, server: RailtrackServer) -> None:
+async def test_a_token_is_taken_from_the_flag_or_the_clients_variable(tmp_path: Path, server: RailtrackServer) -> None:
     async with front(server.port, authorization="Bearer t0ken") as proxy:
         assert (await asyncio.to_thread(verify, tmp_path, proxy.url, "--token", "t0ken"))[0] == 0
         code, _ = await asyncio.to_thread(verify, tmp_path, proxy.url, MLFLOW_TRACKING_TOKEN="t0ken")
@@ -185,7 +183,7 @@ async def test_a_token_by_flag_or_by_the_clients_variable(tmp_path: Path, server
         assert (await asyncio.to_thread(verify, tmp_path, proxy.url))[0] == 1
 
 
-async def test_https_and_a_prefix_of_the_server_s_own(tmp_path: Path) -> None:
+async def test_a_server_behind_https_with_a_static_prefix_passes(tmp_path: Path) -> None:
     authority = Authority.new(tmp_path)
     environ = {"MLFLOW_STATIC_PREFIX": "/team/tracking"}
     with railtrack_server(tmp_path / "server", environment=environ, workers=1) as server:
@@ -201,7 +199,7 @@ async def test_https_and_a_prefix_of_the_server_s_own(tmp_path: Path) -> None:
         assert "All paths of this server begin with /team/tracking/." in steps["page"]["finding"]
 
 
-async def test_what_is_no_tracking_server_is_told(tmp_path: Path) -> None:
+async def test_a_server_that_is_not_a_tracking_server_is_reported(tmp_path: Path) -> None:
     async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello")
@@ -221,7 +219,7 @@ async def test_what_is_no_tracking_server_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:5000", "ftp://host", "http://", "http://host:port", "http://host:0"])
-def test_what_is_no_url_is_told_in_one_line(tmp_path: Path, url: str) -> None:
+def test_an_invalid_url_is_reported_in_one_line(tmp_path: Path, url: str) -> None:
     done = command(tmp_path, "verify", url)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: The URL of the server is one such as https://")
@@ -230,7 +228,7 @@ def test_what_is_no_url_is_told_in_one_line(tmp_path: Path, url: str) -> None:
 # Broken off
 
 
-async def test_the_time_for_all_steps_is_limited_and_what_was_made_is_deleted(
+async def test_the_time_for_all_steps_is_limited_and_the_run_is_deleted(
     tmp_path: Path, server: RailtrackServer
 ) -> None:
     async with front(server.port, holds="PUT ") as proxy:
@@ -244,7 +242,7 @@ async def test_the_time_for_all_steps_is_limited_and_what_was_made_is_deleted(
 @pytest.mark.parametrize(
     ("number", "held"), [(signal.SIGINT, "PUT "), (signal.SIGTERM, "PUT "), (signal.SIGINT, "/experiments/get?")]
 )
-async def test_who_is_interrupted_cleans_up(
+async def test_an_interrupt_deletes_the_run(
     tmp_path: Path, server: RailtrackServer, number: signal.Signals, held: str
 ) -> None:
     async with front(server.port, holds=held) as proxy:

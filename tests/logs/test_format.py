@@ -21,9 +21,9 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.processes import PATIENCE_SECONDS, coverage_environment, free_port
 from tests.servers.railtrack import railtrack_server
 
-from railtrack.logs import redaction as masking
+from railtrack.logs import redaction
 from railtrack.logs.format import TEXT_FORMAT, TEXT_TIME, JsonFormatter, TextFormatter
-from railtrack.logs.redaction import hide, masked
+from railtrack.logs.redaction import redact_secrets, redacted
 
 KEY, SECRET, TOKEN, PASSWORD = "AKIAEXAMPLE0000", "wJalr/XUtn+FEMI", "session-token-77", "pass word&%"
 AUTHORIZATION = "a-token-of-a-client"
@@ -33,9 +33,9 @@ FORGED = "quiet\n[2026-01-01 00:00:00 +0000] [1] [INFO] forged\r\x1b[31m\x85\u20
 
 @pytest.fixture
 def secrets() -> Iterator[None]:
-    hide((KEY, SECRET, TOKEN, PASSWORD))
+    redact_secrets((KEY, SECRET, TOKEN, PASSWORD))
     yield
-    hide(())
+    redact_secrets(())
 
 
 def record(message: str, *args: object, error: BaseException | None = None) -> logging.LogRecord:
@@ -50,7 +50,7 @@ def failed(message: str) -> Exception:
         return error
 
 
-def test_a_text_line_that_is_forged_stands_off_the_margin() -> None:
+def test_a_forged_line_in_a_text_message_is_indented() -> None:
     for made in (record("told: %s", FORGED), record("told", error=failed(FORGED))):
         lines = TextFormatter(TEXT_FORMAT, TEXT_TIME).format(made).split("\n")
         assert re.match(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+\d{4}\] \[\d+\] \[ERROR\] told", lines[0])
@@ -72,7 +72,7 @@ def test_a_json_line_is_one_line_with_all_its_parts() -> None:
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(TEXT_FORMAT), JsonFormatter()])
-def test_secrets_are_not_in_a_line_wherever_they_came_from(formatter: logging.Formatter, secrets: None) -> None:
+def test_secrets_are_redacted_in_every_part_of_a_line(formatter: logging.Formatter, secrets: None) -> None:
     told = (
         f"keys {KEY}:{SECRET}, {TOKEN}; password={PASSWORD}; Authorization: Bearer abcdef.ghi-jkl Basic dXNlcjpwYXNz="
     )
@@ -82,25 +82,25 @@ def test_secrets_are_not_in_a_line_wherever_they_came_from(formatter: logging.Fo
     assert line.count("***") >= 18  # six of them in the message, in the error, and in its cause
 
 
-def test_passwords_in_urls_and_presigned_urls_are_masked_without_being_known() -> None:
-    assert masked("dsn postgresql://me:se:cr/et@host:5432/db?x=1") == "dsn postgresql://me:***@host:5432/db?x=1"
+def test_passwords_in_urls_and_presigned_urls_are_redacted() -> None:
+    assert redacted("dsn postgresql://me:se:cr/et@host:5432/db?x=1") == "dsn postgresql://me:***@host:5432/db?x=1"
     signed = "https://s3.example.com/b/k?X-Amz-Credential=AKIA%2F1&X-Amz-Signature=0a1b2c&x=1"
-    assert masked(signed) == "https://s3.example.com/b/k?X-Amz-Credential=***&X-Amz-Signature=***&x=1"
-    assert masked("nothing of the kind, 12:30 me@host") == "nothing of the kind, 12:30 me@host"
+    assert redacted(signed) == "https://s3.example.com/b/k?X-Amz-Credential=***&X-Amz-Signature=***&x=1"
+    assert redacted("nothing of the kind, 12:30 me@host") == "nothing of the kind, 12:30 me@host"
 
 
-def test_a_text_made_to_be_slow_to_search_is_not() -> None:
+def test_redaction_takes_linear_time_on_hostile_text() -> None:
     began = time.monotonic()
     hostile = "://:" * 50_000
-    assert masked(hostile) == hostile
+    assert redacted(hostile) == hostile
     assert time.monotonic() - began < 20  # 0.7 s; without a bound, two minutes
 
 
-def test_a_secret_that_is_an_ordinary_word_is_hidden_as_a_word_only(secrets: None) -> None:
-    hide(("postgres", "abc"))
-    assert masked("postgresql://postgres:x@h/postgres abc") == "postgresql://***:***@h/*** abc"
-    hide(())
-    assert masking.masked("postgres") == "postgres"
+def test_a_secret_is_redacted_as_a_whole_word_only(secrets: None) -> None:
+    redact_secrets(("postgres", "abc"))
+    assert redacted("postgresql://postgres:x@h/postgres abc") == "postgresql://***:***@h/*** abc"
+    redact_secrets(())
+    assert redaction.redacted("postgres") == "postgres"
 
 
 def start(folder: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
@@ -116,7 +116,7 @@ def objects(text: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_a_start_that_fails_is_told_in_the_form_asked_for(tmp_path: Path) -> None:
+def test_a_failed_start_is_logged_in_the_configured_format(tmp_path: Path) -> None:
     uri = f"postgresql://me:{SECRET}@127.0.0.1:{free_port()}/db"
     done = start(tmp_path, MLFLOW_BACKEND_STORE_URI=uri, RAILTRACK_DB_WAIT_S="1", RAILTRACK_LOG_FORMAT="json")
     assert done.returncode == 1
@@ -132,7 +132,7 @@ def test_a_start_that_fails_is_told_in_the_form_asked_for(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_every_line_of_a_server_is_json_where_that_was_asked_for(tmp_path: Path) -> None:
+def test_every_line_of_a_server_is_json_if_configured(tmp_path: Path) -> None:
     environment = {"RAILTRACK_LOG_FORMAT": "json", "RAILTRACK_ACCESS_LOG": "on", "AWS_SECRET_ACCESS_KEY": SECRET}
     with railtrack_server(tmp_path / "server", environment=environment) as server:
         asyncio.run(_ask(server.port, f"/no/such%0Apath?token={TOKEN}"))
@@ -150,7 +150,7 @@ def test_every_line_of_a_server_is_json_where_that_was_asked_for(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_the_level_leaves_out_what_is_below_it_but_not_the_start(tmp_path: Path) -> None:
+def test_the_level_drops_lower_levels_but_not_the_startup_lines(tmp_path: Path) -> None:
     with railtrack_server(tmp_path / "server", environment={"RAILTRACK_LOG_LEVEL": "warning"}) as server:
         server.stop()
         log = server.log()
@@ -166,9 +166,7 @@ async def _ask(port: int, path: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_server_whose_database_goes_away_tells_no_secret_of_it(
-    form: str, tmp_path: Path, postgres: PostgresServer
-) -> None:
+def test_a_server_that_loses_its_database_logs_no_secret(form: str, tmp_path: Path, postgres: PostgresServer) -> None:
     """At the level of most lines, with a failure that puts the driver's own words into the log."""
     environment = {
         "AWS_ACCESS_KEY_ID": KEY,

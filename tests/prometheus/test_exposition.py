@@ -38,13 +38,13 @@ async def new_run(client: Client) -> str:
     return run_id
 
 
-async def test_without_the_setting_there_is_no_such_path(client: Client) -> None:
+async def test_metrics_are_not_served_by_default(client: Client) -> None:
     answer = await client.get("/metrics")
     assert (answer.status, answer.json["error_code"]) == (404, "ENDPOINT_NOT_FOUND")
     assert answer.body.replace(b"/metrics", b"/another") == (await client.get("/another")).body
 
 
-async def test_every_metric_is_there_with_its_type_and_meaning(watched: Client) -> None:
+async def test_every_metric_is_exposed_with_its_type_and_help(watched: Client) -> None:
     await new_run(watched)
     found = (await scrape(watched)).families
     # The parser takes a counter's ending for no part of its name.
@@ -74,7 +74,7 @@ async def test_requests_are_counted_by_route_and_class_of_status(watched: Client
     assert found.total("railtrack_http_requests_in_flight") == 1
 
 
-async def test_bytes_of_artifacts_are_counted_both_ways(watched: Client) -> None:
+async def test_bytes_of_uploads_and_downloads_are_counted(watched: Client) -> None:
     path = "/api/2.0/mlflow-artifacts/artifacts/0/x/artifacts/a.bin"
     route = "/api/2.0/mlflow-artifacts/artifacts/{path...}"
     await watched.send("PUT", path, body=[b"x" * 70_000, b"y" * 30_000])
@@ -84,14 +84,14 @@ async def test_bytes_of_artifacts_are_counted_both_ways(watched: Client) -> None
     assert found.values("railtrack_http_sent_bytes_total", method="GET", route=route) == [100_000]
 
 
-async def test_a_client_that_hangs_up_is_counted_as_gone(watched: Client) -> None:
+async def test_a_client_that_disconnects_is_counted_as_gone(watched: Client) -> None:
     await watched.hang_up("PUT", "/api/2.0/mlflow-artifacts/artifacts/0/x/artifacts/half", body=[b"x" * 1000])
     found = await scrape(watched)
     assert found.total("railtrack_http_requests_total", status="gone") == 1
     assert found.total("railtrack_http_requests_in_flight") == 1
 
 
-async def test_whatever_is_asked_for_the_labels_are_those_of_the_routes(watched: Client) -> None:
+async def test_unknown_paths_add_no_labels(watched: Client) -> None:
     for number in range(50):
         await watched.get(f'/made/up/{number}"\\\n{{x}}')
         await watched.send(f"BREW{number}", "/health")
@@ -120,7 +120,7 @@ async def test_commits_and_the_requests_in_them_are_counted(watched: Client) -> 
     assert found.total("railtrack_database_connections_in_use") == 0
 
 
-async def test_transactions_run_again_are_counted(watched: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_retried_transactions_are_counted(watched: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("railtrack.db.retry.FIRST_PAUSE_S", 0.0)
     before = await scrape(watched)
 
@@ -141,5 +141,5 @@ async def test_transactions_run_again_are_counted(watched: Client, monkeypatch: 
 @pytest.mark.parametrize(
     "given", [{"RAILTRACK_METRICS": "on"}, {"MLFLOW_EXPOSE_PROMETHEUS": "/tmp/metrics"}, {"RAILTRACK_METRICS": "off"}]
 )
-def test_mlflows_spelling_turns_them_on_as_well(given: dict[str, Any]) -> None:
+def test_mlflows_variable_enables_metrics_too(given: dict[str, Any]) -> None:
     assert load({}, given).metrics.is_exposed is ("off" not in given.values())

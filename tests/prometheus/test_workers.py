@@ -49,7 +49,7 @@ async def scrapes_after(port: int, asked: int) -> list[Scrape]:
     return [await scrape(port) for _ in range(8)]
 
 
-def test_one_scrape_tells_of_all_workers_and_no_sum_goes_back_when_they_are_killed(tmp_path: Path) -> None:
+def test_a_scrape_covers_all_workers_and_totals_survive_their_death(tmp_path: Path) -> None:
     with railtrack_server(tmp_path / "server", workers=2, environment={"RAILTRACK_METRICS": "on"}) as server:
         asyncio.run(_until_started(server, 2))
         asyncio.run(ask_on_many_connections(server.port))
@@ -94,7 +94,7 @@ class _Worker:
         self.slot = slot
 
 
-def test_a_new_worker_counts_where_no_living_one_does() -> None:
+def test_a_new_worker_gets_a_slot_that_no_living_one_has() -> None:
     assert free_slot({}) == 0
     assert free_slot({11: _Worker(0), 12: _Worker(1)}) == 2
     assert free_slot({12: _Worker(1)}) == 0

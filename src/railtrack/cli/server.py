@@ -21,7 +21,7 @@ from railtrack.db.open import open_database, prepare, wait_for_database
 from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import StartError
 from railtrack.logs import format as logs
-from railtrack.logs.redaction import hide
+from railtrack.logs.redaction import redact_secrets
 
 log = logging.getLogger("railtrack")
 
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         for warning in (*warnings(resolved), *login_warnings(settings), *memory_warnings(settings)):
             log.warning("%s", warning)
         url = parse_database_url(settings.database.uri)
-        hide_secrets(settings, url)
+        redact_configured_secrets(settings, url)
         check_artifact_locations(settings, url)
         announce(settings, url)
         check_folders(settings, url)
@@ -58,9 +58,11 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def hide_secrets(settings: Settings, url: DatabaseUrl) -> None:
+def redact_configured_secrets(settings: Settings, url: DatabaseUrl) -> None:
     """Whatever is logged from here on, these are not in it."""
-    hide((settings.aws.access_key_id, settings.aws.secret_access_key, settings.aws.session_token, url.password or ""))
+    redact_secrets(
+        (settings.aws.access_key_id, settings.aws.secret_access_key, settings.aws.session_token, url.password or "")
+    )
 
 
 def announce(settings: Settings, url: DatabaseUrl) -> None:

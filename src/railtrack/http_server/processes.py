@@ -23,7 +23,7 @@ from railtrack.config.settings import Settings
 from railtrack.errors import StartError
 from railtrack.http_server.connection import CONNECTIONS_LIMIT, Connection
 from railtrack.http_server.response_head import date_line
-from railtrack.logs.format import formatter
+from railtrack.logs.format import current_formatter
 from railtrack.prometheus.shared_memory import SLOTS
 
 GRACE_S = 30
@@ -111,7 +111,7 @@ class Log(glogging.Logger):  # type: ignore[misc]  # gunicorn has no type hints
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
         for handler in self.error_log.handlers:
-            handler.setFormatter(formatter())
+            handler.setFormatter(current_formatter())
 
     def info(self, msg: str, *args: Any, **kwargs: Any) -> None:
         """A line for each address that is listened at, so that the one that was asked for stands by itself."""

@@ -1,4 +1,4 @@
-"""What is counted, where it stands in a worker's slot, and the hand that counts it. How it is told: exposition.py."""
+"""The counters, their indexes in a worker's slot, and the code that counts. Their text format: exposition.py."""
 
 import os
 import time
@@ -6,105 +6,105 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from railtrack.prometheus.shared_memory import Cells
+from railtrack.prometheus.shared_memory import SharedSlots
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.routing import Route
 
 LATENCY_BOUNDS_S = (0.001, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0)
 GROUP_BOUNDS = tuple(float(2**power) for power in range(12))
-"""Requests in one commit; GroupCommit counts its groups by the same powers of two."""
+"""Requests in one commit, in powers of two as GroupCommit counts them."""
 STATUSES = ("gone", "1xx", "2xx", "3xx", "4xx", "5xx")
-"""Status classes by their first digit; 0 is a client that hung up before its answer was whole."""
+"""Status classes by their first digit; 0 is for clients that disconnected before the end of the response."""
 
 
 class Sample(NamedTuple):
-    """The state and the sums of one process at a moment. The sums, from `refusals` on, only ever grow."""
+    """State and totals of one process. The totals, from `rejections` on, never decrease."""
 
     queue_requests: int
     queue_rows: int
     connections_in_use: int
     connections_open: int
     connections_limit: int
-    refusals: int
+    rejections: int
     retries: int
     conflicts: int
     grouped: int
     groups: Sequence[int]
 
 
-# Where each number stands in a slot.
+# Indexes in a slot.
 PID, STARTED, IN_FLIGHT = range(3)
 QUEUE_REQUESTS, QUEUE_ROWS, CONNECTIONS_IN_USE, CONNECTIONS_OPEN, CONNECTIONS_LIMIT = range(3, 8)
 STATE = range(IN_FLIGHT, 8)
-"""What is true for the present worker only."""
-STARTS, REFUSALS, RETRIES, CONFLICTS, GROUPED, CPU_S = range(8, 14)
+"""Indexes that are reset for a new worker."""
+STARTS, REJECTIONS, RETRIES, CONFLICTS, GROUPED, CPU_S = range(8, 14)
 GROUPS = range(14, 14 + len(GROUP_BOUNDS) + 1)
 ROUTES = GROUPS.stop
 
-# And within the numbers of a route.
+# Indexes within the numbers of a route.
 LATENCIES = range(len(STATUSES), len(STATUSES) + len(LATENCY_BOUNDS_S) + 1)
 SECONDS, RECEIVED, SENT = range(LATENCIES.stop, LATENCIES.stop + 3)
 ROUTE_SIZE = SENT + 1
 
 
-class Counts:
-    """The counts of all workers, made before they are forked. `routes`: every way in that there is."""
+class Counters:
+    """The counters of all workers, created before they are forked. `routes`: all routes of the application."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = [(route.method, route.path) for route in routes] + [("other", "unmatched")]
-        # By identity: to hash a Route takes longer than all the counting.
-        self.places = {id(route): ROUTES + number * ROUTE_SIZE for number, route in enumerate(routes)}
-        self.unmatched = ROUTES + len(routes) * ROUTE_SIZE
-        self.cells = Cells(self.unmatched + ROUTE_SIZE)
+        # By identity: hashing a Route takes longer than all the counting.
+        self.route_indexes = {id(route): ROUTES + number * ROUTE_SIZE for number, route in enumerate(routes)}
+        self.unmatched_index = ROUTES + len(routes) * ROUTE_SIZE
+        self.slots = SharedSlots(self.unmatched_index + ROUTE_SIZE)
 
 
-class WorkerCounts:
-    """The counting of one worker into its slot; it counts on from where the slot's last worker ended.
+class WorkerCounters:
+    """The counters of one worker, in its slot. They continue from where the slot's last worker ended.
 
-    What happens with every request is written at once (under 1 us); the rest by publish(), every second.
+    What happens with every request is counted at once (in less than 1 us), the rest by publish(), every second.
     """
 
-    def __init__(self, counts: Counts, slot: int, sample: Callable[[], Sample]) -> None:
-        self.counts = counts
-        self._cells = cells = counts.cells.open(slot)
-        self._places = counts.places
-        self._unmatched = counts.unmatched
+    def __init__(self, counters: Counters, slot: int, sample: Callable[[], Sample]) -> None:
+        self.counters = counters
+        self._slot = numbers = counters.slots.open(slot)
+        self._route_indexes = counters.route_indexes
+        self._unmatched_index = counters.unmatched_index
         self._sample = sample
-        for place in STATE:
-            cells[place] = 0.0
-        self._before = cells[STARTS : GROUPS.stop].tolist()
+        for index in STATE:
+            numbers[index] = 0.0
+        self._totals_before = numbers[STARTS : GROUPS.stop].tolist()
         self._cpu_before = time.process_time()
-        cells[PID] = os.getpid()
-        cells[STARTED] = time.time()
-        cells[STARTS] += 1
+        numbers[PID] = os.getpid()
+        numbers[STARTED] = time.time()
+        numbers[STARTS] += 1
         self.publish()
 
     def began(self) -> None:
-        self._cells[IN_FLIGHT] += 1
+        self._slot[IN_FLIGHT] += 1
 
     def ended(self, http: HttpRequest, request_id: str, seconds: float) -> None:
-        cells = self._cells
-        place = self._places.get(id(http.route), self._unmatched)
-        cells[IN_FLIGHT] -= 1
-        cells[place + http.status // 100] += 1
-        cells[place + LATENCIES.start + bisect_left(LATENCY_BOUNDS_S, seconds)] += 1
-        cells[place + SECONDS] += seconds
-        cells[place + RECEIVED] += http.received
-        cells[place + SENT] += http.sent
+        slot = self._slot
+        route = self._route_indexes.get(id(http.route), self._unmatched_index)
+        slot[IN_FLIGHT] -= 1
+        slot[route + http.status // 100] += 1
+        slot[route + LATENCIES.start + bisect_left(LATENCY_BOUNDS_S, seconds)] += 1
+        slot[route + SECONDS] += seconds
+        slot[route + RECEIVED] += http.received
+        slot[route + SENT] += http.sent
 
     def publish(self) -> None:
-        """Write what is not counted request by request."""
+        """Write what is not counted with each request."""
         now = self._sample()
-        cells = self._cells
-        cells[QUEUE_REQUESTS], cells[QUEUE_ROWS] = now.queue_requests, now.queue_rows
-        cells[CONNECTIONS_IN_USE], cells[CONNECTIONS_OPEN] = now.connections_in_use, now.connections_open
-        cells[CONNECTIONS_LIMIT] = now.connections_limit
-        sums = (now.refusals, now.retries, now.conflicts, now.grouped, time.process_time() - self._cpu_before)
-        for place, since in enumerate((*sums, *now.groups), REFUSALS):
-            cells[place] = self._before[place - STARTS] + since
+        slot = self._slot
+        slot[QUEUE_REQUESTS], slot[QUEUE_ROWS] = now.queue_requests, now.queue_rows
+        slot[CONNECTIONS_IN_USE], slot[CONNECTIONS_OPEN] = now.connections_in_use, now.connections_open
+        slot[CONNECTIONS_LIMIT] = now.connections_limit
+        totals = (now.rejections, now.retries, now.conflicts, now.grouped, time.process_time() - self._cpu_before)
+        for index, total in enumerate((*totals, *now.groups), REJECTIONS):
+            slot[index] = self._totals_before[index - STARTS] + total
 
     def close(self) -> None:
-        """Leave the slot: its sums stay, its state doesn't."""
+        """Leave the slot. Its totals stay, its state is reset."""
         self.publish()
-        for place in (PID, *STATE):
-            self._cells[place] = 0.0
+        for index in (PID, *STATE):
+            self._slot[index] = 0.0

@@ -1,4 +1,4 @@
-"""The counts of all workers as Prometheus reads them: its text format, version 0.0.4. Counting is counts.py's."""
+"""The counters of all workers in the text format of Prometheus, version 0.0.4. Counting: counters.py."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from railtrack.prometheus.counters import (
     QUEUE_REQUESTS,
     QUEUE_ROWS,
     RECEIVED,
-    REFUSALS,
+    REJECTIONS,
     RETRIES,
     ROUTE_SIZE,
     ROUTES,
@@ -29,15 +29,15 @@ from railtrack.prometheus.counters import (
     STARTED,
     STARTS,
     STATUSES,
-    Counts,
+    Counters,
 )
-from railtrack.prometheus.process_stats import Memory, is_alive, memory
+from railtrack.prometheus.process_stats import ProcessMemory, is_alive, process_memory
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Family(NamedTuple):
-    """One metric: its name and type, the labels that its samples bear, and what it means."""
+class MetricFamily(NamedTuple):
+    """A metric: its name and type, the labels of its samples, and its help."""
 
     name: str
     kind: str
@@ -45,78 +45,81 @@ class Family(NamedTuple):
     help: str
 
 
-REQUESTS = Family(
+REQUESTS = MetricFamily(
     "railtrack_http_requests_total",
     "counter",
     ("method", "route", "status"),
-    "Requests that ended, by status class; `gone`: the client hung up before its answer was whole.",
+    "Completed requests by status class. `gone`: the client disconnected before the end of the response.",
 )
-DURATION = Family(
+DURATION = MetricFamily(
     "railtrack_http_request_duration_seconds",
     "histogram",
     ("method", "route"),
-    "From a request's head to the last byte of its answer, uploads and downloads included.",
+    "Time from the head of a request to the last byte of its response, including uploads and downloads.",
 )
-RECEIVED_BYTES = Family(
+RECEIVED_BYTES = MetricFamily(
     "railtrack_http_received_bytes_total",
     "counter",
     ("method", "route"),
-    "Bytes of request bodies that were read; artifacts that clients send straight to a store are not among them.",
+    "Bytes read from request bodies. Excludes artifacts that clients send to the store directly.",
 )
-SENT_BYTES = Family(
-    "railtrack_http_sent_bytes_total", "counter", ("method", "route"), "Bytes of answers' bodies, after compression."
+SENT_BYTES = MetricFamily(
+    "railtrack_http_sent_bytes_total", "counter", ("method", "route"), "Bytes of response bodies, after compression."
 )
-GROUP_SIZE = Family(
-    "railtrack_write_group_requests", "histogram", (), "Log requests that one commit served (docs/adr/0004)."
-)
-SUMS = {
-    REFUSALS: Family(
-        "railtrack_write_queue_refusals_total", "counter", (), "Log requests answered 429 because the queue was full."
+GROUP_SIZE = MetricFamily("railtrack_write_group_requests", "histogram", (), "Log requests per commit (docs/adr/0004).")
+TOTALS = {
+    REJECTIONS: MetricFamily(
+        "railtrack_write_queue_rejections_total", "counter", (), "Log requests rejected with 429, the queue being full."
     ),
-    RETRIES: Family(
+    RETRIES: MetricFamily(
         "railtrack_transaction_retries_total",
         "counter",
         (),
-        "Transactions run again because another one was in their way.",
+        "Transactions retried after a conflict with another one.",
     ),
-    CONFLICTS: Family(
-        "railtrack_transaction_conflicts_total", "counter", (), "Requests answered 429 because that did not end."
+    CONFLICTS: MetricFamily(
+        "railtrack_transaction_conflicts_total", "counter", (), "Requests rejected with 429 after the last such retry."
     ),
-    STARTS: Family("railtrack_worker_starts_total", "counter", (), "Worker processes started since the server was."),
+    STARTS: MetricFamily("railtrack_worker_starts_total", "counter", (), "Worker processes started with this server."),
 }
 STATES = {
-    IN_FLIGHT: Family("railtrack_http_requests_in_flight", "gauge", ("worker",), "Requests begun and not ended."),
-    QUEUE_REQUESTS: Family(
-        "railtrack_write_queue_requests", "gauge", ("worker",), "Log requests that wait for a commit."
+    IN_FLIGHT: MetricFamily("railtrack_http_requests_in_flight", "gauge", ("worker",), "Requests in progress."),
+    QUEUE_REQUESTS: MetricFamily(
+        "railtrack_write_queue_requests", "gauge", ("worker",), "Log requests waiting for a commit."
     ),
-    QUEUE_ROWS: Family("railtrack_write_queue_rows", "gauge", ("worker",), "Rows in those requests; 40,000 is full."),
-    CONNECTIONS_IN_USE: Family(
-        "railtrack_database_connections_in_use", "gauge", ("worker",), "Database connections at work."
+    QUEUE_ROWS: MetricFamily(
+        "railtrack_write_queue_rows", "gauge", ("worker",), "Rows in those requests; at most 40,000."
     ),
-    CONNECTIONS_OPEN: Family(
-        "railtrack_database_connections_open", "gauge", ("worker",), "Database connections open, idle ones included."
+    CONNECTIONS_IN_USE: MetricFamily(
+        "railtrack_database_connections_in_use", "gauge", ("worker",), "Database connections in use."
     ),
-    CONNECTIONS_LIMIT: Family(
-        "railtrack_database_connections_limit", "gauge", ("worker",), "Database connections that there may be."
+    CONNECTIONS_OPEN: MetricFamily(
+        "railtrack_database_connections_open", "gauge", ("worker",), "Open database connections, including idle ones."
     ),
-    STARTED: Family(
-        "railtrack_process_start_time_seconds", "gauge", ("worker",), "When the worker started, in Unix time."
+    CONNECTIONS_LIMIT: MetricFamily(
+        "railtrack_database_connections_limit", "gauge", ("worker",), "Maximum number of database connections."
+    ),
+    STARTED: MetricFamily(
+        "railtrack_process_start_time_seconds", "gauge", ("worker",), "Start time of the worker in Unix time."
     ),
 }
-CPU = Family(
-    "railtrack_process_cpu_seconds_total", "counter", ("worker",), "CPU time of the worker and of those it replaced."
+CPU = MetricFamily(
+    "railtrack_process_cpu_seconds_total",
+    "counter",
+    ("worker",),
+    "CPU time of the worker and its predecessors.",
 )
-RESIDENT = Family(
+RESIDENT = MetricFamily(
     "railtrack_process_resident_memory_bytes",
     "gauge",
     ("worker",),
-    "Memory of a process, shared pages in full (RSS); `master` is the process that starts the workers.",
+    "Memory of a process including shared pages (RSS). `master` is the parent of the workers.",
 )
-PROPORTIONAL = Family(
+PROPORTIONAL = MetricFamily(
     "railtrack_process_proportional_memory_bytes",
     "gauge",
     ("worker",),
-    "Memory of a process, each shared page divided among those that share it (PSS): these add up.",
+    "Memory of a process with its share of shared pages (PSS). The sum is the memory of the server.",
 )
 FAMILIES = (
     REQUESTS,
@@ -124,88 +127,87 @@ FAMILIES = (
     RECEIVED_BYTES,
     SENT_BYTES,
     GROUP_SIZE,
-    *SUMS.values(),
+    *TOTALS.values(),
     *STATES.values(),
     CPU,
     RESIDENT,
     PROPORTIONAL,
 )
-"""Every metric there is; docs/metrics.md lists them."""
+"""All metrics, as listed in docs/metrics.md."""
 
 
-def exposition(counts: Counts, master: int) -> bytes:
-    """All workers' counts as text. `master`: the process id of their parent. Reads a few files of /proc."""
-    slots = {slot: cells.tolist() for slot, cells in counts.cells.used()}
-    alive = {slot: row for slot, row in slots.items() if row[PID] and is_alive(int(row[PID]))}
+def exposition(counters: Counters) -> bytes:
+    """Return the counters of all workers as text. Called by a worker: its parent is the master.
+
+    Blocks to read a few files of /proc.
+    """
+    slots = {number: slot.tolist() for number, slot in counters.slots.used()}
+    alive = {number: slot for number, slot in slots.items() if slot[PID] and is_alive(int(slot[PID]))}
     totals = [sum(column) for column in zip(*slots.values(), strict=True)]
-    pids = {"master": master} | {str(slot): int(row[PID]) for slot, row in alive.items()}
     lines = [
-        *_routes(counts, totals),
+        *_routes(counters, totals),
         *_head(GROUP_SIZE),
         *_histogram(GROUP_SIZE.name, "", GROUP_BOUNDS, totals[GROUPS.start : GROUPS.stop], totals[GROUPED]),
     ]
-    for place, family in SUMS.items():
-        lines += [*_head(family), f"{family.name} {_number(totals[place])}"]
-    for place, family in STATES.items():
-        lines += [*_head(family), *(_of_worker(family, slot, row[place]) for slot, row in alive.items())]
-    lines += [*_head(CPU), *(_of_worker(CPU, slot, row[CPU_S]) for slot, row in slots.items())]
-    lines += _memory({name: found for name, pid in pids.items() if (found := memory(pid))})
+    for index, family in TOTALS.items():
+        lines += [*_head(family), f"{family.name} {_number(totals[index])}"]
+    for index, family in STATES.items():
+        lines += [*_head(family), *(_of_worker(family, number, slot[index]) for number, slot in alive.items())]
+    lines += [*_head(CPU), *(_of_worker(CPU, number, slot[CPU_S]) for number, slot in slots.items())]
+    pids = {"master": os.getppid()} | {str(number): int(slot[PID]) for number, slot in alive.items()}
+    lines += _memory({worker: memory for worker, pid in pids.items() if (memory := process_memory(pid))})
     return ("\n".join(lines) + "\n").encode()
 
 
-def _routes(counts: Counts, totals: Sequence[float]) -> Iterator[str]:
-    """The metrics of the routes that were asked for, one family after the other as the format demands."""
-    asked = []
-    for number, (method, path) in enumerate(counts.routes):
-        row = totals[ROUTES + number * ROUTE_SIZE : ROUTES + (number + 1) * ROUTE_SIZE]
-        if any(row):
-            asked.append((f'method="{method}",route="{path}"', row))
+def _routes(counters: Counters, totals: Sequence[float]) -> Iterator[str]:
+    """Yield the metrics of the routes that were requested, one family after the other as the format demands."""
+    requested = []
+    for number, (method, path) in enumerate(counters.routes):
+        numbers = totals[ROUTES + number * ROUTE_SIZE : ROUTES + (number + 1) * ROUTE_SIZE]
+        if any(numbers):
+            requested.append((f'method="{method}",route="{path}"', numbers))
     yield from _head(REQUESTS)
-    for labels, row in asked:
-        for status, count in zip(STATUSES, row, strict=False):
+    for labels, numbers in requested:
+        for status, count in zip(STATUSES, numbers, strict=False):
             if count:
                 yield f'{REQUESTS.name}{{{labels},status="{status}"}} {_number(count)}'
     yield from _head(DURATION)
-    for labels, row in asked:
-        found = row[LATENCIES.start : LATENCIES.stop]
-        yield from _histogram(DURATION.name, labels, LATENCY_BOUNDS_S, found, row[SECONDS])
-    for family, place in ((RECEIVED_BYTES, RECEIVED), (SENT_BYTES, SENT)):
+    for labels, numbers in requested:
+        latencies = numbers[LATENCIES.start : LATENCIES.stop]
+        yield from _histogram(DURATION.name, labels, LATENCY_BOUNDS_S, latencies, numbers[SECONDS])
+    for family, index in ((RECEIVED_BYTES, RECEIVED), (SENT_BYTES, SENT)):
         yield from _head(family)
-        for labels, row in asked:
-            yield f"{family.name}{{{labels}}} {_number(row[place])}"
+        for labels, numbers in requested:
+            yield f"{family.name}{{{labels}}} {_number(numbers[index])}"
 
 
-def _memory(found: dict[str, Memory]) -> Iterator[str]:
-    for family, field in ((RESIDENT, "resident"), (PROPORTIONAL, "proportional")):
-        yield from _head(family)
-        for name, sizes in found.items():
-            yield f'{family.name}{{worker="{name}"}} {getattr(sizes, field)}'
+def _memory(processes: dict[str, ProcessMemory]) -> Iterator[str]:
+    yield from _head(RESIDENT)
+    yield from (f'{RESIDENT.name}{{worker="{worker}"}} {memory.resident}' for worker, memory in processes.items())
+    yield from _head(PROPORTIONAL)
+    for worker, memory in processes.items():
+        yield f'{PROPORTIONAL.name}{{worker="{worker}"}} {memory.proportional}'
 
 
-def _head(family: Family) -> tuple[str, str]:
+def _head(family: MetricFamily) -> tuple[str, str]:
     return f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.kind}"
 
 
 def _histogram(name: str, labels: str, bounds: Sequence[float], counts: Sequence[float], total: float) -> Iterator[str]:
-    """`counts`: how many fell into each bucket alone; the format wants each with all below it."""
-    below = 0.0
-    before = f"{labels}," if labels else ""
-    after = f"{{{labels}}}" if labels else ""
+    """Yield the lines of a histogram. `counts` are per bucket; the format wants cumulative ones."""
+    cumulative = 0.0
+    bucket_labels = f"{labels}," if labels else ""
+    all_labels = f"{{{labels}}}" if labels else ""
     for bound, count in zip((*map(_number, bounds), "+Inf"), counts, strict=True):
-        below += count
-        yield f'{name}_bucket{{{before}le="{bound}"}} {_number(below)}'
-    yield f"{name}_sum{after} {_number(total)}"
-    yield f"{name}_count{after} {_number(below)}"
+        cumulative += count
+        yield f'{name}_bucket{{{bucket_labels}le="{bound}"}} {_number(cumulative)}'
+    yield f"{name}_sum{all_labels} {_number(total)}"
+    yield f"{name}_count{all_labels} {_number(cumulative)}"
 
 
-def _of_worker(family: Family, slot: int, value: float) -> str:
+def _of_worker(family: MetricFamily, slot: int, value: float) -> str:
     return f'{family.name}{{worker="{slot}"}} {_number(value)}'
 
 
 def _number(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
-
-
-def text_of_all(counts: Counts) -> bytes:
-    """The exposition as a worker gives it: its parent is the master."""
-    return exposition(counts, os.getppid())

@@ -1,15 +1,15 @@
-"""What the kernel tells of a process: whether it lives, and its memory. Nothing of it is known outside Linux."""
+"""Statistics of a process from the kernel: whether it is alive, and its memory. Linux only."""
 
 import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
-PAGE = os.sysconf("SC_PAGE_SIZE")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-class Memory(NamedTuple):
-    """Bytes. `resident` has the pages that processes share in full, `proportional` a fair share of them."""
+class ProcessMemory(NamedTuple):
+    """Bytes: `resident` counts shared pages in full (RSS), `proportional` the process's share of them (PSS)."""
 
     resident: int
     proportional: int
@@ -25,12 +25,12 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def memory(pid: int) -> Memory | None:
-    """None where the kernel doesn't tell, or the process has just ended."""
+def process_memory(pid: int) -> ProcessMemory | None:
+    """Return the memory of a process, None if it has ended or the kernel does not report it."""
     folder = Path(f"/proc/{pid}")
     try:
-        resident = int((folder / "statm").read_text().split()[1]) * PAGE
-        found = re.search(r"^Pss:\s+(\d+) kB", (folder / "smaps_rollup").read_text(), re.MULTILINE)
+        resident = int((folder / "statm").read_text().split()[1]) * PAGE_BYTES
+        pss = re.search(r"^Pss:\s+(\d+) kB", (folder / "smaps_rollup").read_text(), re.MULTILINE)
     except (OSError, IndexError, ValueError):
         return None
-    return Memory(resident, int(found[1]) * 1024) if found else None
+    return ProcessMemory(resident, int(pss[1]) * 1024) if pss else None

@@ -1,37 +1,37 @@
-"""Numbers in memory that all workers share: made before the fork, of one size for ever, a slot for each worker.
+"""Numbers in memory that all workers share, allocated before the fork with a slot for each worker.
 
-A worker writes its own slot alone, so nothing is locked. What a slot has counted stays when its worker dies, and the
-next worker in it counts on: no sum ever goes backwards.
+Each worker writes its own slot only, so nothing is locked. A slot keeps its numbers when its worker dies, and the next
+worker in it continues from there: a counter never decreases.
 """
 
 import mmap
 from collections.abc import Iterator
 
 SLOTS = 128
-"""Workers that can be alive at once: twice the setting's limit, for a reload runs old and new ones side by side.
-Memory is taken by the slots that are used only."""
-WORD = 8
+"""Workers that can be alive at once: twice the limit of the setting, since a reload runs old and new workers together.
+Unused slots take no memory."""
+NUMBER_BYTES = 8
 
 
-class Cells:
-    """SLOTS rows of `size` doubles each. One of them is eight aligned bytes, so it is read whole or not at all."""
+class SharedSlots:
+    """SLOTS arrays of `size` doubles. A double is eight aligned bytes, so that a read is never torn."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        # Anonymous and shared with the processes forked from here on.
-        self._memory = memoryview(mmap.mmap(-1, (SLOTS + SLOTS * size) * WORD)).cast("d")
+        # Anonymous, shared with processes that are forked later. The first SLOTS numbers mark the used slots.
+        self._numbers = memoryview(mmap.mmap(-1, (SLOTS + SLOTS * size) * NUMBER_BYTES)).cast("d")
 
-    def open(self, slot: int) -> "memoryview[float]":
-        """The cells of a slot, for its worker to write."""
-        self._memory[slot] = 1.0
-        return self._row(slot)
+    def open(self, number: int) -> "memoryview[float]":
+        """Return the slot of a worker, to be written by it."""
+        self._numbers[number] = 1.0
+        return self._slot(number)
 
     def used(self) -> "Iterator[tuple[int, memoryview[float]]]":
-        """Every slot that a worker was ever in; the others are not touched, for even reading would take memory."""
-        for slot in range(SLOTS):
-            if self._memory[slot]:
-                yield slot, self._row(slot)
+        """Yield (number, slot) for each slot that was ever open. Even reading another one would allocate memory."""
+        for number in range(SLOTS):
+            if self._numbers[number]:
+                yield number, self._slot(number)
 
-    def _row(self, slot: int) -> "memoryview[float]":
-        start = SLOTS + slot * self._size
-        return self._memory[start : start + self._size]
+    def _slot(self, number: int) -> "memoryview[float]":
+        start = SLOTS + number * self._size
+        return self._numbers[start : start + self._size]

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote
 import msgspec
 
 from railtrack.logs.format import TEXT_TIME
-from railtrack.logs.redaction import masked
+from railtrack.logs.redaction import redacted
 from railtrack.wire.forwarded import TrustedProxies
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.routing import Route
@@ -90,7 +90,7 @@ class AccessLog:
 def shown_path(http: HttpRequest) -> str:
     """The path as it was sent, printable and cut, with the query's parameters; of most only the name is shown."""
     path = _printable(http.raw_path.decode("latin-1"))
-    return masked(f"{path}?{_shown_query(http)}" if http.raw_query else path)
+    return redacted(f"{path}?{_shown_query(http)}" if http.raw_query else path)
 
 
 def _shown_query(http: HttpRequest) -> str:

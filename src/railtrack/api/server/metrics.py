@@ -4,7 +4,7 @@ import asyncio
 
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
-from railtrack.prometheus.exposition import MEDIA_TYPE, text_of_all
+from railtrack.prometheus.exposition import MEDIA_TYPE, exposition
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.response import Raw
 from railtrack.wire.routing import endpoint, no_such_endpoint
@@ -13,7 +13,7 @@ from railtrack.wire.routing import endpoint, no_such_endpoint
 @endpoint("GET", "/metrics", access=SIGNED_IN)
 async def metrics(ctx: Context, http: HttpRequest) -> Raw:
     """Return the counters of all workers."""
-    if ctx.counts is None:
+    if ctx.counters is None:
         raise no_such_endpoint(http.path)
-    ctx.counts.publish()
-    return Raw(await asyncio.to_thread(text_of_all, ctx.counts.counts), MEDIA_TYPE)
+    ctx.counters.publish()
+    return Raw(await asyncio.to_thread(exposition, ctx.counters.counters), MEDIA_TYPE)

@@ -72,7 +72,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("environ", "message"), WRONG, ids=[message for _, message in WRONG])
-def test_a_wrong_value_ends_the_start_with_one_line(environ: dict[str, str], message: str, tmp_path: Path) -> None:
+def test_an_invalid_value_ends_the_start_with_one_line(environ: dict[str, str], message: str, tmp_path: Path) -> None:
     done = command(tmp_path, "server", **environ)
     assert done.returncode == 1
     [line] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
