@@ -137,7 +137,7 @@ async def test_only_active_subscribers_of_an_event_get_it(sender: Client, receiv
     gone = await webhook(sender, receiver.url + "/gone", "registered_model.created")
     await webhook(sender, receiver.url + "/disabled", "registered_model.created", status="DISABLED")
     await sender.ok("DELETE", f"webhooks/{gone}")
-    await create(sender, "said", tags=PROMPT)
+    await create(sender, "prompt", tags=PROMPT)
     await create(sender, "cat")
     await add_version(sender, "cat")
     await set_alias(sender, "cat", "best", 1)

@@ -1,4 +1,4 @@
-"""The endpoints, one module a resource. A module in here declares its own; nothing lists them."""
+"""The endpoints, one folder per resource. Importing a module declares its endpoints; there is no list of them."""
 
 from importlib import import_module
 from pkgutil import walk_packages
@@ -7,7 +7,7 @@ from railtrack.wire.routing import ROUTES, Route
 
 
 def endpoints() -> dict[tuple[str, str], Route]:
-    """Every endpoint, by method and path."""
+    """Import every module of this package and return the endpoints by method and path."""
     for module in walk_packages(__path__, f"{__name__}."):
         import_module(module.name)
     return ROUTES

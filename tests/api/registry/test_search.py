@@ -104,9 +104,9 @@ async def test_prompts_are_included_only_if_the_filter_asks_for_them(
 
 
 async def test_prompts_of_a_run_are_found_by_a_pattern_for_a_tag(searched: Client) -> None:
-    asked = f"{PROMPT_TAG} = 'true' AND tags.`mlflow.prompt.run_ids` ILIKE \"%{{}}%\""
-    assert await versions(searched, filter=asked.format("R2")) == ["delta1"]
-    assert await versions(searched, filter=asked.format("r3")) == []
+    pattern = f"{PROMPT_TAG} = 'true' AND tags.`mlflow.prompt.run_ids` ILIKE \"%{{}}%\""
+    assert await versions(searched, filter=pattern.format("R2")) == ["delta1"]
+    assert await versions(searched, filter=pattern.format("r3")) == []
 
 
 async def test_a_model_with_a_prompt_version_is_excluded_from_versions(searched: Client) -> None:

@@ -143,10 +143,10 @@ async def test_the_latest_version_of_each_stage(client: Client, model: str) -> N
     await set_alias(client, model, "champion", 3)
 
     async def latest(**query: Any) -> list[tuple[str, str]]:
-        asked = await client.ok("GET", "registered-models/get-latest-versions", query={"name": model, **query})
+        response = await client.ok("GET", "registered-models/get-latest-versions", query={"name": model, **query})
         posted = await client.ok("POST", "registered-models/get-latest-versions", {"name": model, **query})
-        assert asked == posted
-        return [(version["version"], version["current_stage"]) for version in asked.get("model_versions", [])]
+        assert response == posted
+        return [(version["version"], version["current_stage"]) for version in response.get("model_versions", [])]
 
     everyone = [("3", "Production"), ("2", "Staging"), ("4", "Archived"), ("5", "None")]
     assert await latest() == everyone

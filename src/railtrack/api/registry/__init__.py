@@ -1,1 +1,1 @@
-"""The model registry: registered models, their versions, tags, aliases and stages; prompts, which are kept as such."""
+"""The model registry: registered models with versions, tags, aliases and stages, and prompts in the same tables."""
