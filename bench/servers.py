@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.servers.memory_group import MemoryGroup
-from tests.servers.processes import end_with_the_tests, free_port
+from tests.servers.processes import die_with_parent, free_port
 
 from bench.processes import cpu_s, pss_mb, tree
 
@@ -141,7 +141,7 @@ def running(
             env=clean,
             stdout=log,
             stderr=log,
-            preexec_fn=end_with_the_tests,
+            preexec_fn=die_with_parent,
             start_new_session=True,  # Ctrl-C is for us, who stop it in order
         )
     try:

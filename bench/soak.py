@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.servers.container import Container, Shape
+from tests.servers.container import Container, ContainerOptions
 from tests.servers.databases import scratch_database
 from tests.servers.image import ROOT, built_image
 from tests.servers.memory_group import MemoryGroup, memory_group
@@ -206,7 +206,7 @@ def railtrack(postgres: PostgresServer, s3: S3Server, folder: Path, seconds: flo
             "GUNICORN_THREADS": "4",
             **s3.environment,
         }
-        server = Container(image, folder / "railtrack", variables, Shape(cgroup=group.path))
+        server = Container(image, folder / "railtrack", variables, ContainerOptions(cgroup=group.path))
         (folder / "railtrack").mkdir()
         server.start()
         stack.callback(server.stop)
@@ -218,7 +218,7 @@ def railtrack(postgres: PostgresServer, s3: S3Server, folder: Path, seconds: flo
 
 
 def mlflow_beside(postgres: PostgresServer, s3: S3Server, folder: Path, python: str, seconds: float) -> Soak:
-    """MLflow in the guide's shape. Its tables and data are made outside the cgroup, before."""
+    """MLflow in the guide's options. Its tables and data are made outside the cgroup, before."""
     soak = Soak()
     variables = {**s3.environment, "MLFLOW_S3_ENDPOINT_URL": s3.url}
     options: dict[str, Any] = {"destination": f"s3://{BUCKET}/mlflow", "variables": variables}

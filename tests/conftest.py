@@ -22,6 +22,7 @@ FOLDER_MARKS = {
     "faults": "alone",
     "fuzz": "slow",
     "image": "alone",
+    "packaging": "mlflow",
     "ui": "browser",
 }
 """A mark for every test of a folder; single modules and tests carry theirs themselves. pyproject.toml explains them."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.servers.postgres import PostgresCluster, postgres_cluster
-from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, free_port
+from tests.servers.processes import TIMEOUT_S, die_with_parent, free_port
 from tests.servers.railtrack import command, railtrack_server
 from tests.servers.s3 import S3Server, s3_server
 
@@ -219,7 +219,7 @@ def test_a_running_server_is_not_a_problem(tmp_path: Path, cluster: PostgresClus
         assert port["finding"] == (
             f"127.0.0.1:{server.port} (MLFLOW_PORT): a Railtrack is already running there, ready"
         )
-        assert server.troubles() == []
+        assert server.logged_errors() == []
 
 
 def test_a_sqlite_file_in_use_is_read_and_not_changed(tmp_path: Path) -> None:
@@ -274,9 +274,9 @@ async def test_an_interrupt_prints_no_traceback(tmp_path: Path, silent: Silent) 
         env={"PATH": os.environ["PATH"], "DATABASE_URL": f"postgresql://me@127.0.0.1:{silent.port}/db"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        preexec_fn=end_with_the_tests,
+        preexec_fn=die_with_parent,
     )
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_S):
         await silent.asked.wait()
     process.send_signal(signal.SIGINT)
     assert await process.communicate() == (b"", b"Interrupted.\n")

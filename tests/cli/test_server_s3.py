@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from tests.servers.processes import PATIENCE_SECONDS, free_port, wait_until
+from tests.servers.processes import TIMEOUT_S, free_port, wait_until
 from tests.servers.railtrack import railtrack_server
 from tests.servers.s3 import S3Server, s3_server
 
@@ -82,7 +82,7 @@ def test_a_store_setting_that_cannot_work_ends_the_start_with_one_line(
 def test_an_unreachable_store_does_not_prevent_the_start(tmp_path: Path, environment: dict[str, str]) -> None:
     away = {**environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
     # So that it has asked as often as it does, however long that takes.
-    constants = {"railtrack.artifacts.s3.probe.LIMIT_S": PATIENCE_SECONDS}
+    constants = {"railtrack.artifacts.s3.probe.LIMIT_S": TIMEOUT_S}
     with railtrack_server(tmp_path, environment=away, constants=constants) as server:
         assert "The artifact store does not answer: the bucket" in server.log()
         status, body = call("GET", f"{server.url}/ready")
@@ -105,7 +105,7 @@ def test_artifacts_are_transferred_through_the_server_unchanged(tmp_path: Path, 
         assert listed == {"files": [{"path": "모델.bin", "is_dir": False, "file_size": len(large)}]}
         assert call("DELETE", f"{proxy}/1") == (200, b"{}")
         assert call("GET", f"{proxy}/1/a%20b/%EB%AA%A8%EB%8D%B8.bin")[0] == 404
-        assert server.troubles() == []
+        assert server.logged_errors() == []
 
 
 def test_a_client_that_disconnects_leaves_no_parts(tmp_path: Path, environment: dict[str, str], s3: S3Server) -> None:
@@ -117,7 +117,7 @@ def test_a_client_that_disconnects_leaves_no_parts(tmp_path: Path, environment: 
             wait_until(lambda: s3.unfinished_uploads(bucket) == ["artifacts/a"])
         wait_until(lambda: s3.unfinished_uploads(bucket) == [])
         assert s3.objects(bucket) == {}
-        assert server.troubles() == []
+        assert server.logged_errors() == []
 
 
 def test_artifacts_that_clients_wrote_directly_are_shown(

@@ -17,7 +17,7 @@ from tests.db.with_mlflow import mlflow_interpreter
 from tests.faults.http_load import Connection
 from tests.servers.certificates import Authority
 from tests.servers.front import front
-from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests
+from tests.servers.processes import TIMEOUT_S, die_with_parent
 from tests.servers.railtrack import RailtrackServer, command, railtrack_server
 from tests.servers.s3 import S3Server, s3_server
 
@@ -84,7 +84,7 @@ def test_a_deployed_server_passes_all_steps_and_is_left_unchanged(tmp_path: Path
     assert asyncio.run(left_behind(server.port)) == []
     kept = server.folder / "data" / "mlartifacts"
     assert [path for path in kept.rglob("*") if path.is_file()] == []
-    assert server.troubles() == []
+    assert server.logged_errors() == []
 
 
 def test_each_step_is_printed_with_its_time(tmp_path: Path, server: RailtrackServer) -> None:
@@ -252,9 +252,9 @@ async def test_an_interrupt_deletes_the_run(
             proxy.url,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            preexec_fn=end_with_the_tests,
+            preexec_fn=die_with_parent,
         )
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_S):
             await proxy.held.wait()
             process.send_signal(number)
             output, errors = await process.communicate()

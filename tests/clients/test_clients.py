@@ -69,7 +69,7 @@ def test_an_unmodified_client_does_all_it_can(version: str, server: RailtrackSer
     assert report["client"] == version
     assert set(report["left_out"]) == LEFT_OUT[version]
     assert len(report["passed"]) + len(report["left_out"]) >= STEPS_AT_LEAST
-    assert server.troubles() == []
+    assert server.logged_errors() == []
 
 
 def _run_scenario(version: str, url: str, folder: Path) -> dict[str, dict[str, str]]:

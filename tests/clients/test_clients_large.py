@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.clients.interpreters import client_environment, client_interpreter
-from tests.servers.processes import PATIENCE_SECONDS
+from tests.servers.processes import TIMEOUT_S
 from tests.servers.railtrack import railtrack_server
 from tests.servers.s3 import S3Server, fast_s3_server
 
@@ -62,7 +62,7 @@ def _run(s3: S3Server, folder: Path, version: str, way: str, small_files: int) -
     }[way]
     own_keys = {**s3.environment, "MLFLOW_S3_ENDPOINT_URL": s3.url} if way == "direct" else {}
     # However late the store's trial ends, the client that asks first is to get its answer.
-    constants = {"railtrack.artifacts.s3.factory.TRIAL_WAIT_S": PATIENCE_SECONDS}
+    constants = {"railtrack.artifacts.s3.factory.TRIAL_WAIT_S": TIMEOUT_S}
     environment = {**s3.environment, **settings}
     with railtrack_server(folder / "server", environment=environment, constants=constants) as server:
         done = subprocess.run(
@@ -75,7 +75,7 @@ def _run(s3: S3Server, folder: Path, version: str, way: str, small_files: int) -
         )
         assert done.returncode == 0, done.stderr
         assert s3.unfinished_uploads("artifacts") == []
-        assert server.troubles() == []
+        assert server.logged_errors() == []
         report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return report
 

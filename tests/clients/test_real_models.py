@@ -18,7 +18,7 @@ WHOLE = FOLDER / "mlflow" / "bin" / "python"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with railtrack_server(tmp_path_factory.mktemp("real")) as server:
         yield server
-        assert server.troubles() == []
+        assert server.logged_errors() == []
 
 
 @pytest.fixture(scope="module")

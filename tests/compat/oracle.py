@@ -15,7 +15,7 @@ import asyncpg
 from tests.compat.play import FIRST_EXPERIMENT
 from tests.servers.databases import WEBHOOK_KEY
 from tests.servers.postgres import postgres_server
-from tests.servers.processes import end_with_the_tests, free_port
+from tests.servers.processes import die_with_parent, free_port
 
 START_SECONDS = 180
 
@@ -51,7 +51,7 @@ def mlflow_server(python: str, database: str, folder: Path) -> Iterator[str]:
     log = folder / f"mlflow-{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=output, stderr=output, preexec_fn=end_with_the_tests
+            command, cwd=folder, env=environment, stdout=output, stderr=output, preexec_fn=die_with_parent
         )
     try:
         _wait_until_healthy(url, process, log)

@@ -20,7 +20,7 @@ from tests.db.with_mlflow import mlflow_store
 from tests.servers import databases
 from tests.servers.databases import scratch_database
 from tests.servers.postgres import PostgresCluster, PostgresServer, postgres_cluster
-from tests.servers.processes import PATIENCE_SECONDS, free_port, wait_until
+from tests.servers.processes import TIMEOUT_S, free_port, wait_until
 
 from railtrack.db import Engine, schema
 from railtrack.db.open import open_database, prepare, wait_for_database
@@ -135,7 +135,7 @@ def test_the_start_waits_for_a_server_that_comes_later_and_tells_so_again_and_ag
         wait_until(lambda: len(told()) >= 2)
         assert not starter.done()
         cluster.start()
-        starter.result(PATIENCE_SECONDS)
+        starter.result(TIMEOUT_S)
     assert quote("pä ss@/#?%", safe="") not in caplog.text
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.servers import databases
 from tests.servers.databases import scratch_database
 from tests.servers.postgres import PostgresServer
-from tests.servers.processes import PATIENCE_SECONDS
+from tests.servers.processes import TIMEOUT_S
 
 from railtrack.db.open import complete, open_database, prepare
 from railtrack.db.schema.indexes import INDEXES
@@ -96,7 +96,7 @@ async def busy(on_postgres: str) -> AsyncIterator[tuple[str, asyncpg.Connection]
 
 async def _under_way(connection: asyncpg.Connection) -> int:
     """The process id of the server that builds an index, as soon as it waits for the reader: all else is done then."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_S):
         while True:
             if pid := await connection.fetchval(
                 """
@@ -113,10 +113,10 @@ async def test_runs_are_written_while_they_are_added(busy: tuple[str, asyncpg.Co
     adding = asyncio.create_task(complete(parse_database_url(url)))
     writer = await asyncpg.connect(url)
     await _under_way(writer)
-    await asyncio.wait_for(writer.execute(A_RUN.format("meanwhile")), PATIENCE_SECONDS)
+    await asyncio.wait_for(writer.execute(A_RUN.format("meanwhile")), TIMEOUT_S)
     assert not adding.done()
     await reader.execute("COMMIT")
-    await asyncio.wait_for(adding, PATIENCE_SECONDS)
+    await asyncio.wait_for(adding, TIMEOUT_S)
     await writer.close()
     assert await indexes(url) == {NAME: True}
 
@@ -128,10 +128,10 @@ async def test_one_that_was_never_finished_is_built_anew(
     killer = await asyncpg.connect(url)
     adding = asyncio.create_task(complete(parse_database_url(url)))
     await killer.execute("SELECT pg_terminate_backend($1)", await _under_way(killer))
-    await asyncio.wait_for(adding, PATIENCE_SECONDS)
+    await asyncio.wait_for(adding, TIMEOUT_S)
     assert "the next start tries again" in caplog.text
     assert await indexes(url) == {NAME: False}
     await reader.execute("COMMIT")
     await killer.close()
-    await asyncio.wait_for(complete(parse_database_url(url)), PATIENCE_SECONDS)
+    await asyncio.wait_for(complete(parse_database_url(url)), TIMEOUT_S)
     assert await indexes(url) == {NAME: True}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.clients.interpreters import client_environment, client_interpreter
-from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, find_program, free_port
+from tests.servers.processes import TIMEOUT_S, die_with_parent, find_program, free_port
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 pytestmark = pytest.mark.mlflow
@@ -57,11 +57,11 @@ def proxy(server: RailtrackServer, tmp_path_factory: pytest.TempPathFactory) -> 
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=end_with_the_tests,
+        preexec_fn=die_with_parent,
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_S
         while status(f"{url}/health") != 200:
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -69,7 +69,7 @@ def proxy(server: RailtrackServer, tmp_path_factory: pytest.TempPathFactory) -> 
         yield url
     finally:
         process.terminate()
-        process.wait(PATIENCE_SECONDS)
+        process.wait(TIMEOUT_S)
 
 
 def status(url: str, password: str | None = None, body: bytes | None = None, **headers: str) -> int:
@@ -140,7 +140,7 @@ def test_the_client_logs_in_by_its_own_variables(proxy: str, server: RailtrackSe
     )
     assert done.returncode == 0, done.stderr
     assert "It arrived." in done.stdout.splitlines()
-    assert server.troubles() == []
+    assert server.logged_errors() == []
 
 
 def test_verify_goes_through_with_the_same_variables(proxy: str, tmp_path: Path) -> None:

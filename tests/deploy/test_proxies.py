@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import expect
 from tests.clients.interpreters import client_environment, client_interpreter
 from tests.prometheus.scrape import Scrape
-from tests.servers.processes import PATIENCE_SECONDS, wait_until
+from tests.servers.processes import TIMEOUT_S, wait_until
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 from tests.servers.web_proxies import PREFIX, WebProxy, web_proxy
 from tests.ui.browser import Tab, chromium
@@ -40,17 +40,17 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     environment = {"RAILTRACK_METRICS": "on", "RAILTRACK_ACCESS_LOG": "on", **prefix}
     with railtrack_server(tmp_path_factory.mktemp("proxied"), environment=environment) as running:
         yield running
-        assert running.troubles() == []
+        assert running.logged_errors() == []
 
 
 @pytest.fixture(scope="module", params=["nginx", "caddy"])
 def deployed(request: pytest.FixtureRequest, server: RailtrackServer) -> Iterator[Deployment]:
-    with web_proxy(request.param, server.port, taken_away=not _serves_below_prefix(server)) as proxy:
+    with web_proxy(request.param, server.port, strips_prefix=not _serves_below_prefix(server)) as proxy:
         yield Deployment(server, proxy)
 
 
 def _serves_below_prefix(server: RailtrackServer) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT_S)
     connection.request("GET", f"{PREFIX}/version")
     status = connection.getresponse().status
     connection.close()
@@ -61,7 +61,7 @@ def ask(
     proxy: WebProxy, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an answer through the proxy; `path` below the prefix."""
-    connection = http.client.HTTPSConnection("127.0.0.1", proxy.port, context=proxy.tls, timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPSConnection("127.0.0.1", proxy.port, context=proxy.tls, timeout=TIMEOUT_S)
     content = json.dumps(body).encode() if isinstance(body, dict) else body
     given = {"Content-Type": "application/json"} if isinstance(body, dict) else {}
     connection.request(method, PREFIX + path, content, given | (headers or {}))
@@ -165,7 +165,7 @@ def test_a_download_is_not_collected_by_the_proxy_while_the_client_is_slow(deplo
 
 
 def _in_flight(server: RailtrackServer) -> float:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT_S)
     connection.request("GET", "/metrics")
     found = Scrape(connection.getresponse().read().decode()).total("railtrack_http_requests_in_flight")
     connection.close()
@@ -173,7 +173,7 @@ def _in_flight(server: RailtrackServer) -> float:
 
 
 def _raw(proxy: WebProxy) -> ssl.SSLSocket:
-    connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE_SECONDS)
+    connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=TIMEOUT_S)
     return proxy.tls.wrap_socket(connection, server_hostname="127.0.0.1")
 
 

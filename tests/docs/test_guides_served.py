@@ -161,7 +161,7 @@ def test_the_program_that_is_to_be_tried_works(
         )
         assert done.returncode == 0, done.stderr
         assert "It arrived." in done.stdout.splitlines()
-        assert server.troubles() == []
+        assert server.logged_errors() == []
     stored = [key for key in s3.objects(BUCKET) if key.endswith("/artifacts/note.txt")]
     assert all(key.startswith("mlflow-artifacts/") for key in stored)
     assert stored

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.servers.processes import PATIENCE_SECONDS
+from tests.servers.processes import TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Connection:
     async def send(self, head_and_body: bytes) -> Answer:
         """Send a whole request and read its answer. Raises Lost."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_S):
                 reader, writer = self.streams or await self.connect()
                 writer.write(head_and_body)
                 return await self._answer(reader)

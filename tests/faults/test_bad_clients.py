@@ -80,7 +80,7 @@ def test_garbage_is_refused_and_harms_nobody(name: str, server: RailtrackServer)
     # Closing without a word is fine; what is answered is a refusal of the client's fault.
     statuses = [line.split(b" ")[1] for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1")]
     assert all(status.startswith(b"4") or status in (b"501", b"505") for status in statuses), answer[:500]
-    assert server.troubles() == []
+    assert server.logged_errors() == []
 
 
 def test_slow_and_half_open_clients_keep_nobody_waiting(server: RailtrackServer) -> None:
@@ -106,7 +106,7 @@ def test_slow_and_half_open_clients_keep_nobody_waiting(server: RailtrackServer)
         await works(server)
 
     asyncio.run(dawdle())
-    assert server.troubles() == []
+    assert server.logged_errors() == []
 
 
 def test_a_client_that_does_not_read_its_answer_keeps_nobody_waiting(server: RailtrackServer) -> None:
@@ -132,7 +132,7 @@ def test_a_client_that_does_not_read_its_answer_keeps_nobody_waiting(server: Rai
         await works(server)
 
     asyncio.run(ask_and_not_read())
-    assert server.troubles() == []
+    assert server.logged_errors() == []
 
 
 def test_a_client_that_hangs_up_in_an_upload_leaves_no_file(server: RailtrackServer) -> None:
@@ -149,4 +149,4 @@ def test_a_client_that_hangs_up_in_an_upload_leaves_no_file(server: RailtrackSer
     before = stored_files(server)
     assert asyncio.run(hang_up()) == 404
     assert stored_files(server) == before
-    assert server.troubles() == []
+    assert server.logged_errors() == []

@@ -27,7 +27,7 @@ def test_64_writers_on_the_keys_of_one_run_lose_nothing(server: RailtrackServer,
     _, again = asyncio.run(_write(server.port, batches, run_id))
     assert (again.statuses, again.lost) == (Counter(), [])
     _check_whole(database, run_id, batches)
-    assert server.troubles() == []
+    assert server.logged_errors() == []
 
 
 def _batches() -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ async def refused(db: Db) -> None:
 
 
 async def test_a_statement_between_the_notice_of_a_shutdown_and_its_end(db: Db, between: Proxy) -> None:
-    await between.say_to_clients(SHUTDOWN_NOTICE)
+    await between.send_to_clients(SHUTDOWN_NOTICE)
     await refused(db)
     await between.cut()
     assert await db.fetch_value("SELECT 1") == 1

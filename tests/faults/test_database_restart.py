@@ -10,7 +10,7 @@ from tests.faults.http_load import Answer, Connection
 from tests.faults.logging_load import Load, check_stored
 from tests.servers.databases import scratch_database
 from tests.servers.postgres import PostgresCluster, postgres_cluster
-from tests.servers.processes import PATIENCE_SECONDS, until
+from tests.servers.processes import TIMEOUT_S, until
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 WORKERS = 2
@@ -64,7 +64,7 @@ async def _restart_during_load(server: RailtrackServer, cluster: PostgresCluster
 
 async def _ready(server: RailtrackServer, status: int) -> Answer:
     """What /ready answers once it has this status: it keeps what it found for a few seconds."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_S):
         while (answer := await _get(server, "/ready")).status != status:  # noqa: ASYNC110 (another process)
             await asyncio.sleep(0.1)
     return answer

@@ -19,7 +19,7 @@ def test_no_acknowledged_write_is_lost_when_workers_are_killed(server: Railtrack
     # The request in flight on each of its connections is all that a killed worker may lose: the master goes on
     # listening, and whoever connects meanwhile waits.
     assert len(load.outcome.lost) <= len(killed) * CONNECTIONS
-    told = [line for line in server.troubles() if "SIGKILL" not in line]
+    told = [line for line in server.logged_errors() if "SIGKILL" not in line]
     assert told == []
 
 

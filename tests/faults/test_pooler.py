@@ -25,7 +25,7 @@ def test_reads_and_writes_work_behind_a_pool_of_two_connections(postgres: Postgr
         run_id, outcome = asyncio.run(_read_and_write(server.port))
         assert (outcome.statuses, outcome.lost) == (Counter(), []), outcome.refused[:3]
         assert len(stored_points(database, run_id)) == ROUNDS // 2
-        assert server.troubles() == []
+        assert server.logged_errors() == []
 
 
 async def _read_and_write(port: int) -> tuple[str, Outcome]:

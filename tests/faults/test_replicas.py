@@ -62,7 +62,7 @@ def test_three_replicas_are_born_into_one_schema_and_replaced_one_by_one_without
     assert len(load.outcome.lost) <= REPLICAS * CONNECTIONS
     for server in replicas:
         server.stop()
-        assert server.troubles() == []
+        assert server.logged_errors() == []
 
 
 async def _replace_one_by_one(replicas: list[RailtrackServer]) -> Load:
@@ -95,7 +95,7 @@ def test_a_replica_that_is_killed_under_load_takes_no_acknowledged_write_along(
     assert len(load.outcome.lost) <= 2 * CONNECTIONS
     for server in replicas:
         server.stop()
-        assert server.troubles() == []
+        assert server.logged_errors() == []
 
 
 async def _kill_one(replicas: list[RailtrackServer]) -> Load:

@@ -11,7 +11,7 @@ import pytest
 from tests.faults.http_load import Answer, Connection
 from tests.servers.databases import run_sql
 from tests.servers.postgres import PostgresCluster, postgres_cluster
-from tests.servers.processes import PATIENCE_SECONDS
+from tests.servers.processes import TIMEOUT_S
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 from tests.servers.s3_quirks import BUCKET, QuirkyS3, error, quirky_s3
 
@@ -27,7 +27,7 @@ def cluster() -> Iterator[PostgresCluster]:
 
 async def until(server: RailtrackServer, send: Callable[[Connection], Awaitable[Answer]], status: int) -> Answer:
     """The first answer with this status."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_S
     connection = Connection(server.port)
     try:
         while (answer := await send(connection)).status != status:
@@ -40,7 +40,7 @@ async def until(server: RailtrackServer, send: Callable[[Connection], Awaitable[
 
 async def until_told(server: RailtrackServer, words: str) -> None:
     """Send requests until the log has these words."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_S
     connection = Connection(server.port)
     try:
         while words not in server.log():

@@ -24,7 +24,7 @@ def test_sigterm_finishes_requests_in_flight_and_ends_soon(server: RailtrackServ
     assert seconds < END_SECONDS
     check_stored(database, load.run_id, load.outcome)
     assert not load.outcome.statuses
-    assert server.troubles() == []
+    assert server.logged_errors() == []
 
 
 async def _end_under_load(server: RailtrackServer) -> tuple[Load, float]:

@@ -139,7 +139,7 @@ def test_slow_clients_hold_their_window_and_keep_nobody_waiting(
         assert await put(server, "large", LARGE) == 200
 
     asyncio.run(play())
-    assert server.troubles() == []
+    assert server.logged_errors() == []
 
 
 def test_a_slow_reader_costs_its_window_which_comes_back(server: RailtrackServer) -> None:
@@ -158,7 +158,7 @@ def test_a_slow_reader_costs_its_window_which_comes_back(server: RailtrackServer
             await asyncio.sleep(0.5)
 
     asyncio.run(play())
-    assert server.troubles() == []
+    assert server.logged_errors() == []
 
 
 async def begun_upload(server: RailtrackServer, s3: S3Server, bucket: str) -> asyncio.StreamWriter:
@@ -178,7 +178,7 @@ def test_who_vanishes_between_two_parts_leaves_no_part(server: RailtrackServer, 
         await nothing_left(s3, bucket, before)
 
     asyncio.run(play())
-    assert server.troubles() == []
+    assert server.logged_errors() == []
 
 
 def test_a_server_that_ends_takes_its_unfinished_uploads_back(s3: S3Server, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_three_servers_started_at_once_on_an_empty_database_all_serve(database: 
             assert asyncio.run(_create_experiment(server, f"by replica {number}")).status == 200
         for server in servers:
             server.stop()
-            assert server.troubles() == []
+            assert server.logged_errors() == []
     names = rows(database, "SELECT name FROM experiments ORDER BY experiment_id")
     assert names == [("Default",), *((f"by replica {number}",) for number in range(REPLICAS))]
     assert len(rows(database, "SELECT version_num FROM alembic_version")) == 1

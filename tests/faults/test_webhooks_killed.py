@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.servers import databases
-from tests.servers.processes import PATIENCE_SECONDS
+from tests.servers.processes import TIMEOUT_S
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 from tests.servers.webhook_receiver import Receiver, Reply, receiving
 
@@ -39,7 +39,7 @@ def post(server: RailtrackServer, path: str, body: Any) -> Any:
     request = urllib.request.Request(
         f"{server.url}/api/2.0/mlflow/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
         return json.load(answer)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import uvloop
-from tests.servers.processes import PATIENCE_SECONDS, until
+from tests.servers.processes import TIMEOUT_S, until
 
 from railtrack.http_server.connection import Connection
 from railtrack.http_server.response_head import date_line
@@ -62,19 +62,19 @@ class Client:
         await asyncio.sleep(0)
 
     async def head(self) -> bytes:
-        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), PATIENCE_SECONDS)
+        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), TIMEOUT_S)
 
     async def answer(self) -> tuple[int, bytes, bytes]:
         """Status, head and body of the next answer, which has a content-length."""
         head = await self.head()
         length = re.search(rb"content-length: (\d+)", head)
-        body = await asyncio.wait_for(self.reader.readexactly(int(length[1]) if length else 0), PATIENCE_SECONDS)
+        body = await asyncio.wait_for(self.reader.readexactly(int(length[1]) if length else 0), TIMEOUT_S)
         return int(head.split(b" ", 2)[1]), head, body
 
     async def rest(self) -> bytes:
         """All that comes until the other side closes; b"" too where it resets the connection."""
         with contextlib.suppress(ConnectionError):
-            return await asyncio.wait_for(self.reader.read(), PATIENCE_SECONDS)
+            return await asyncio.wait_for(self.reader.read(), TIMEOUT_S)
         return b""
 
     def close(self) -> None:

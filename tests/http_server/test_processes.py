@@ -138,7 +138,7 @@ def test_a_folder_that_is_none_ends_the_start_with_one_line(variable: str, tmp_p
 def test_what_a_proxy_sends_is_taken_whomever_the_setting_trusts(tmp_path: Path, proxies: str) -> None:
     with railtrack_server(tmp_path, workers=1, environment={"RAILTRACK_TRUSTED_PROXIES": proxies}) as server:
         assert asyncio.run(_asked_as_a_proxy_does(server.port)) == 200
-        assert server.troubles() == []
+        assert server.logged_errors() == []
 
 
 async def _asked_as_a_proxy_does(port: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.faults.logging_load import Load, check_stored
 from tests.image.guide import BUCKET, Services
-from tests.servers.container import Container, Shape, container
+from tests.servers.container import Container, ContainerOptions, container
 from tests.servers.image import Image
 from tests.servers.memory_group import MemoryGroup, memory_group
 
@@ -35,7 +35,7 @@ def test_two_workers_need_half_of_512_mb_under_load(
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": "",
         "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{BUCKET}/memory",
     }
-    with container(image, tmp_path, environment, Shape(cgroup=group.path if group else None)) as server:
+    with container(image, tmp_path, environment, ContainerOptions(cgroup=group.path if group else None)) as server:
         server.wait_for_workers(2)
         assert server.pss_mb() < REST_LIMIT_MB
         with Peak(server) as peak:
@@ -47,7 +47,7 @@ def test_two_workers_need_half_of_512_mb_under_load(
             assert group.peak_mb < PEAK_LIMIT_MB
             assert group.killed == 0
             assert len((group.path / "cgroup.procs").read_text().split()) >= 3  # the group did hold the server
-        assert server.troubles() == []
+        assert server.logged_errors() == []
 
 
 async def logged(server: Container) -> Load:

@@ -15,7 +15,7 @@ import pytest
 from tests.clients.interpreters import client_environment, client_interpreter
 from tests.faults.logging_load import Load, check_stored
 from tests.image.guide import BUCKET, Services, after_one_another
-from tests.servers.container import Container, Shape, container
+from tests.servers.container import Container, ContainerOptions, container
 from tests.servers.image import Image
 from tests.servers.s3 import S3Server
 
@@ -27,7 +27,7 @@ END_SECONDS = 20
 
 @pytest.fixture(scope="module")
 def server(image: Image, services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    with container(image, tmp_path_factory.mktemp("guide"), services.environment, Shape()) as server:
+    with container(image, tmp_path_factory.mktemp("guide"), services.environment, ContainerOptions()) as server:
         yield server
 
 
@@ -41,7 +41,7 @@ def test_the_log_is_the_guides_line_by_line(server: Container, services: Service
     assert after_one_another(services.log(server.port), lines) == []
     listening = re.compile(rf"\[.+\] \[INFO\] Listening at: http://0\.0\.0\.0:{server.port} \(\d+\)")
     assert any(listening.fullmatch(line) for line in lines)
-    assert server.troubles() == []
+    assert server.logged_errors() == []
     assert not [secret for secret in services.secrets if secret in server.log()]
 
 
@@ -79,13 +79,15 @@ def test_an_unmodified_client_logs_a_run(
         run_id = log_run(server, tmp_path, {**keys, "MLFLOW_S3_ENDPOINT_URL": s3.url})
         kept = f"mlflow-artifacts/0/{run_id}/artifacts/model/weights.bin"
     else:
-        with container(image, tmp_path / "proxied", {**services.environment, **PROXIED}, Shape()) as proxying:
+        with container(
+            image, tmp_path / "proxied", {**services.environment, **PROXIED}, ContainerOptions()
+        ) as proxying:
             run_id = log_run(proxying, tmp_path, {}, new_experiment="proxied")
-            assert proxying.troubles() == []
+            assert proxying.logged_errors() == []
         [kept] = [key for key in s3.objects(BUCKET) if run_id in key]
         assert re.fullmatch(rf"proxied/\d+/{run_id}/artifacts/model/weights.bin", kept)
     assert s3.objects(BUCKET)[kept] == 100_000
-    assert server.troubles() == []
+    assert server.logged_errors() == []
 
 
 def log_run(server: Container, folder: Path, keys: dict[str, str], new_experiment: str = "") -> str:
@@ -105,7 +107,7 @@ def log_run(server: Container, folder: Path, keys: dict[str, str], new_experimen
 def test_sigterm_under_load_loses_nothing_that_was_acknowledged(
     image: Image, services: Services, tmp_path: Path
 ) -> None:
-    with container(image, tmp_path, services.environment, Shape()) as server:
+    with container(image, tmp_path, services.environment, ContainerOptions()) as server:
         load, seconds = asyncio.run(end_under_load(server))
         assert seconds < END_SECONDS
         assert not load.outcome.statuses
@@ -113,7 +115,7 @@ def test_sigterm_under_load_loses_nothing_that_was_acknowledged(
         server.start()
         found = get(f"{server.url}/api/2.0/mlflow/runs/get?run_id={load.run_id}")[2]
         assert json.loads(found)["run"]["info"]["run_id"] == load.run_id
-        assert server.troubles() == []
+        assert server.logged_errors() == []
 
 
 async def end_under_load(server: Container) -> tuple[Load, float]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import boto3
 import pytest
 from tests.image.guide import BUCKET, Services
-from tests.servers.container import Container, Shape, container, run
+from tests.servers.container import Container, ContainerOptions, container, run
 from tests.servers.image import Image
 from tests.servers.postgres import PostgresCluster
 from tests.servers.processes import free_port
@@ -43,15 +43,17 @@ def call(server: Container, method: str, path: str, data: bytes | None = None, c
 def test_any_user_may_run_it_by_a_start_command_where_nothing_can_be_written(
     image: Image, services: Services, tmp_path: Path
 ) -> None:
-    shape = Shape(user=ANYBODY, arguments=[ENTRY])  # the platform hands its start command to the entry point
-    with container(image, tmp_path, {**services.environment, "HOME": "/"}, shape) as server:
+    options = ContainerOptions(
+        user=ANYBODY, arguments=[ENTRY]
+    )  # the platform hands its start command to the entry point
+    with container(image, tmp_path, {**services.environment, "HOME": "/"}, options) as server:
         assert call(server, "GET", "/ready") == (200, b'{"database":"ok","artifact_store":"ok"}')
         assert server.health().code == 0
-        assert server.troubles() == []
+        assert server.logged_errors() == []
 
 
 def test_what_is_kept_in_a_volume_is_there_after_a_restart(image: Image, volume: Path, tmp_path: Path) -> None:
-    with container(image, tmp_path, {}, Shape(data=volume)) as server:
+    with container(image, tmp_path, {}, ContainerOptions(data=volume)) as server:
         assert (
             call(server, "POST", "/api/2.0/mlflow/experiments/create", b'{"name":"kept"}', "application/json")[0] == 200
         )
@@ -60,13 +62,13 @@ def test_what_is_kept_in_a_volume_is_there_after_a_restart(image: Image, volume:
         server.start()
         assert call(server, "GET", "/api/2.0/mlflow-artifacts/artifacts/1/a.txt") == (200, b"kept")
         assert b'"kept"' in call(server, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=1")[1]
-        assert server.troubles() == []
+        assert server.logged_errors() == []
     assert {path.name for path in volume.iterdir()} >= {"mlflow.db", "mlartifacts"}
 
 
-def refused(image: Image, environment: dict[str, str], shape: Shape | None = None) -> str:
+def refused(image: Image, environment: dict[str, str], options: ContainerOptions | None = None) -> str:
     """The one line that a start ends with."""
-    done = run(image, environment, shape or Shape())
+    done = run(image, environment, options or ContainerOptions())
     assert done.returncode == 1, done.stderr
     lines = [line for line in (done.stdout + done.stderr).splitlines() if "Error: " in line]
     assert len(lines) == 1, done.stderr
@@ -76,7 +78,7 @@ def refused(image: Image, environment: dict[str, str], shape: Shape | None = Non
 
 def test_a_volume_of_roots_is_told_in_one_line(image: Image, tmp_path: Path) -> None:
     """As Railway mounts it."""
-    assert refused(image, {}, Shape(data=tmp_path)) == (
+    assert refused(image, {}, ContainerOptions(data=tmp_path)) == (
         "RAILTRACK_DATA: user 1000, as whom the server runs, may not write to /mlflow/data, which belongs to user 0. "
         "Give it to that user (chown), or run the server as the owner; on Railway, set RAILWAY_RUN_UID=0."
     )
@@ -85,13 +87,13 @@ def test_a_volume_of_roots_is_told_in_one_line(image: Image, tmp_path: Path) -> 
 def test_root_may_use_a_volume_of_roots(image: Image, tmp_path: Path) -> None:
     """What RAILWAY_RUN_UID=0 does."""
     (tmp_path / "volume").mkdir()
-    with container(image, tmp_path, {}, Shape(user="0:0", data=tmp_path / "volume")) as server:
+    with container(image, tmp_path, {}, ContainerOptions(user="0:0", data=tmp_path / "volume")) as server:
         assert call(server, "GET", "/ready")[0] == 200
 
 
 def test_no_module_is_compiled_at_the_start(image: Image, services: Services, tmp_path: Path) -> None:
     """The official base image comes without bytecode of the standard library, and user 1000 can't write any."""
-    with container(image, tmp_path, {**services.environment, "PYTHONVERBOSE": "1"}, Shape()) as server:
+    with container(image, tmp_path, {**services.environment, "PYTHONVERBOSE": "1"}, ContainerOptions()) as server:
         call(server, "GET", "/ready")
         log = server.log()
     assert len(re.findall(r"^# code object from '/\S+\.pyc'", log, re.M)) > 150
@@ -103,10 +105,10 @@ def test_a_container_without_a_place_for_the_data_is_told_in_one_line(image: Ima
 
 
 def test_flags_may_follow_the_image_and_other_commands_may_take_the_servers_place(image: Image) -> None:
-    assert refused(image, {}, Shape(arguments=["--port", "x"])).startswith("Invalid port in --port: 'x'.")
-    done = run(image, {}, Shape(arguments=["railtrack", "--version"]))
+    assert refused(image, {}, ContainerOptions(arguments=["--port", "x"])).startswith("Invalid port in --port: 'x'.")
+    done = run(image, {}, ContainerOptions(arguments=["railtrack", "--version"]))
     assert re.fullmatch(r"railtrack \d+\.\d+\.\d+\n", done.stdout)
-    assert run(image, {}, Shape(arguments=["sh", "-c", "exit 7"])).returncode == 7
+    assert run(image, {}, ContainerOptions(arguments=["sh", "-c", "exit 7"])).returncode == 7
 
 
 def test_a_wrong_password_is_told_in_one_line(image: Image, services: Services, cluster: PostgresCluster) -> None:
@@ -122,7 +124,7 @@ def test_a_database_that_is_away_is_waited_for_told_and_given_up(image: Image, s
     port = free_port()
     away = f"postgresql://postgres:secret@127.0.0.1:{port}/railway"
     environment = {**services.environment, "MLFLOW_BACKEND_STORE_URI": away, "RAILTRACK_DB_WAIT_S": "12"}
-    done = run(image, environment, Shape())
+    done = run(image, environment, ContainerOptions())
     output = done.stdout + done.stderr
     assert done.returncode == 1
     assert re.search(rf"\[INFO\] Waited \d+ of 12 s for PostgreSQL at 127\.0\.0\.1 port {port}: ", output)
@@ -157,7 +159,7 @@ def test_a_database_that_goes_away_later_is_told_and_used_again_when_it_is_back(
     image: Image, services: Services, cluster: PostgresCluster, tmp_path: Path
 ) -> None:
     one_worker = {**services.environment, "GUNICORN_WORKERS": "1"}
-    with container(image, tmp_path, one_worker, Shape()) as server:
+    with container(image, tmp_path, one_worker, ContainerOptions()) as server:
         assert call(server, "GET", "/ready")[0] == 200
         cluster.stop()
         try:
@@ -179,7 +181,7 @@ def test_keys_that_are_revoked_later_are_told(image: Image, services: Services, 
     with s3_server() as s3:
         s3.new_bucket(BUCKET)
         environment = Services(services.database, s3).environment
-        with container(image, tmp_path, environment, Shape()) as server:
+        with container(image, tmp_path, environment, ContainerOptions()) as server:
             run = b'{"experiment_id":"0"}'
             _, created = call(server, "POST", "/api/2.0/mlflow/runs/create", run, "application/json")
             run_id = json.loads(created)["run"]["info"]["run_id"]

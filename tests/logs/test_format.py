@@ -18,7 +18,7 @@ import pytest
 from tests.faults.http_load import Connection
 from tests.servers.databases import scratch_database
 from tests.servers.postgres import PostgresServer
-from tests.servers.processes import PATIENCE_SECONDS, coverage_environment, free_port
+from tests.servers.processes import TIMEOUT_S, coverage_environment, free_port
 from tests.servers.railtrack import railtrack_server
 
 from railtrack.logs import redaction
@@ -107,7 +107,7 @@ def start(folder: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
     command = [str(Path(sys.executable).with_name("railtrack")), "server"]
     clean = {"PATH": os.environ["PATH"], "HOME": str(folder), **coverage_environment(), **environ}
     return subprocess.run(
-        command, cwd=folder, env=clean, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+        command, cwd=folder, env=clean, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
 
 

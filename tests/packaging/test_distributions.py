@@ -111,4 +111,4 @@ def test_an_installed_wheel_serves_a_client(server: RailtrackServer, tmp_path: P
     output = run(client_interpreter("3.17.2"), PROGRAM, "from a wheel", cwd=tmp_path, **environ)
     run_id = output.split()[-1]
     assert re.fullmatch(r"[0-9a-f]{32}", run_id)
-    assert server.troubles() == []
+    assert server.logged_errors() == []

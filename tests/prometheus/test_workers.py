@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.faults.http_load import Connection, Lost
 from tests.prometheus.scrape import Scrape
-from tests.servers.processes import PATIENCE_SECONDS
+from tests.servers.processes import TIMEOUT_S
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 from railtrack.http_server.processes import free_slot
@@ -43,7 +43,7 @@ async def scrape(port: int) -> Scrape:
 
 async def scrapes_after(port: int, asked: int) -> list[Scrape]:
     """Several, one after the other, once all that was `asked` is counted: a request ends after its answer is sent."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_S):
         while (await scrape(port)).total("railtrack_http_requests_total", route=VERSION) < asked:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     return [await scrape(port) for _ in range(8)]
@@ -81,7 +81,7 @@ def test_a_scrape_covers_all_workers_and_totals_survive_their_death(tmp_path: Pa
 
 async def _until_started(server: RailtrackServer, workers: int) -> None:
     """Until so many workers, the killed ones included, have begun to count."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_S):
         while True:
             await asyncio.sleep(0.05)
             with contextlib.suppress(Lost):

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 
-from tests.servers.proxy import pass_on
+from tests.servers.proxy import forward
 
 
 class Balancer:
@@ -24,7 +24,7 @@ class Balancer:
             return
         both = {writer, upstream}
         self._open |= both
-        await asyncio.gather(pass_on(reader, upstream), pass_on(upstream_reader, writer))
+        await asyncio.gather(forward(reader, upstream), forward(upstream_reader, writer))
         self._open -= both
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

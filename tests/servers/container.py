@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tests.servers.image import Image
-from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests
+from tests.servers.processes import TIMEOUT_S, die_with_parent
 from tests.servers.railtrack import RailtrackServer
 
 SETUP = """
@@ -44,7 +44,7 @@ Debian installs chroot in /usr/sbin, which is not on root's PATH after a plain `
 
 
 @dataclass(frozen=True)
-class Shape:
+class ContainerOptions:
     """How a container is run. `user`: uid:gid; `data`: a folder of this machine, mounted as the volume; `tmp`: whether
     /tmp can be written to; `start`: what takes the entry point's place; `arguments`: what follows it.
     """
@@ -57,20 +57,20 @@ class Shape:
     cgroup: Path | None = None
 
 
-def command(image: Image, environment: Mapping[str, str], shape: Shape) -> list[str]:
+def command(image: Image, environment: Mapping[str, str], options: ContainerOptions) -> list[str]:
     """The command that becomes the container: the process that runs it is the parent of the container's first."""
     variables = [f"{name}={value}" for name, value in {**image.environment, **environment}.items()]
-    program = [*(image.config["Entrypoint"] if shape.start is None else shape.start), *shape.arguments]
+    program = [*(image.config["Entrypoint"] if options.start is None else options.start), *options.arguments]
     namespaces = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
-    paths = [str(image.root), shape.user, str(shape.data or ""), "yes" if shape.tmp else ""]
+    paths = [str(image.root), options.user, str(options.data or ""), "yes" if options.tmp else ""]
     inside = ["-C", image.config["WorkingDir"], *variables, *program]
     return [*namespaces, "sh", "-c", SETUP, "setup", *paths, *inside]
 
 
-def run(image: Image, environment: Mapping[str, str], shape: Shape) -> subprocess.CompletedProcess[str]:
+def run(image: Image, environment: Mapping[str, str], options: ContainerOptions) -> subprocess.CompletedProcess[str]:
     """A container that ends by itself."""
     return subprocess.run(
-        command(image, environment, shape), capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+        command(image, environment, options), capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
 
 
@@ -85,10 +85,10 @@ class Health:
 class Container(RailtrackServer):
     """The server in its container. Its `pid` is what process 1 is called outside."""
 
-    def __init__(self, image: Image, folder: Path, environment: Mapping[str, str], shape: Shape) -> None:
+    def __init__(self, image: Image, folder: Path, environment: Mapping[str, str], options: ContainerOptions) -> None:
         super().__init__(folder, None, {})
         self._image = image
-        self._shape = shape
+        self._options = options
         self.environment = {"MLFLOW_PORT": str(self.port), **environment}
 
     @property
@@ -103,7 +103,7 @@ class Container(RailtrackServer):
         check = self._image.config["Healthcheck"]
         kind, *program = check["Test"]
         assert kind == "CMD"
-        user, group = self._shape.user.split(":")
+        user, group = self._options.user.split(":")
         variables = [f"{name}={value}" for name, value in {**self._image.environment, **self.environment}.items()]
         enter = ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--root", "-S", user, "-G", group]
         try:
@@ -120,7 +120,7 @@ class Container(RailtrackServer):
 
     def _spawn(self, log: BinaryIO) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
-            command(self._image, self.environment, self._shape),
+            command(self._image, self.environment, self._options),
             stdout=log,
             stderr=log,
             cwd="/",
@@ -128,16 +128,18 @@ class Container(RailtrackServer):
         )
 
     def _before_exec(self) -> None:
-        end_with_the_tests()
-        if self._shape.cgroup:
-            (self._shape.cgroup / "cgroup.procs").write_text(str(os.getpid()))
+        die_with_parent()
+        if self._options.cgroup:
+            (self._options.cgroup / "cgroup.procs").write_text(str(os.getpid()))
 
 
 @contextlib.contextmanager
-def container(image: Image, folder: Path, environment: Mapping[str, str], shape: Shape) -> Iterator[Container]:
+def container(
+    image: Image, folder: Path, environment: Mapping[str, str], options: ContainerOptions
+) -> Iterator[Container]:
     """A running, healthy container, stopped at the end."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = Container(image, folder, environment, shape)
+    server = Container(image, folder, environment, options)
     try:
         server.start()
         yield server

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, find_program, free_port
+from tests.servers.processes import TIMEOUT_S, die_with_parent, find_program, free_port
 
 SETTINGS = """
 [databases]
@@ -42,19 +42,17 @@ def pgbouncer(database: str, *, pool_size: int) -> Iterator[str]:
         )
         if user:
             shutil.chown(folder, user)
-        process = subprocess.Popen(
-            [program, "--quiet", str(settings)], user=user, cwd="/", preexec_fn=end_with_the_tests
-        )
+        process = subprocess.Popen([program, "--quiet", str(settings)], user=user, cwd="/", preexec_fn=die_with_parent)
         try:
             _wait_until_it_listens(process, port, Path(folder) / "log")
             yield f"postgresql://postgres@127.0.0.1:{port}{parts.path}"
         finally:
             process.terminate()
-            process.wait(PATIENCE_SECONDS)
+            process.wait(TIMEOUT_S)
 
 
 def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
-from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, free_port
+from tests.servers.processes import TIMEOUT_S, die_with_parent, free_port
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 """A second major version, used by a few tests where it is installed."""
@@ -74,7 +74,7 @@ class PostgresCluster(PostgresServer):
         arguments += ["-c", f"fsync={'on' if self._fsync else 'off'}"]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                arguments, stdout=log, stderr=log, user=self._user, cwd="/", preexec_fn=end_with_the_tests
+                arguments, stdout=log, stderr=log, user=self._user, cwd="/", preexec_fn=die_with_parent
             )
         self._wait_until_ready(self._process)
 
@@ -83,7 +83,7 @@ class PostgresCluster(PostgresServer):
         if self._process is None:
             return
         self._process.send_signal({"fast": signal.SIGINT, "immediate": signal.SIGQUIT}[how])
-        self._process.wait(PATIENCE_SECONDS)
+        self._process.wait(TIMEOUT_S)
         self._process = None
 
     def freeze(self) -> None:
@@ -122,7 +122,7 @@ class PostgresCluster(PostgresServer):
         subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, user=self._user, cwd="/")
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_S
         while time.monotonic() < deadline and process.poll() is None:
             if self._says_ready(process.pid):
                 return

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-PATIENCE_SECONDS = 120
+TIMEOUT_S = 120
 """How long a test waits for what is bound to happen, however busy the machine is: it only ends a test that fails."""
 PORTS = range(20_000, 30_000)
 """Below the range from which the kernel assigns ports to clients. A client that keeps dialling a stopped server could
@@ -61,7 +61,7 @@ def coverage_environment() -> dict[str, str]:
 
 def wait_until(happened: Callable[[], object], told: Callable[[], object] = str) -> None:
     """Return once `happened()` is true; fail with what `told()` returns when it never is."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_S
     while not happened():
         assert time.monotonic() < deadline, told()
         time.sleep(0.02)
@@ -69,13 +69,13 @@ def wait_until(happened: Callable[[], object], told: Callable[[], object] = str)
 
 async def until(happened: Callable[[], object], told: Callable[[], object] = str) -> None:
     """As wait_until(), while the event loop goes on."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_S
     while not happened():
         assert time.monotonic() < deadline, told()
         await asyncio.sleep(0.01)
 
 
-def end_with_the_tests() -> None:
+def die_with_parent() -> None:
     """Have the kernel stop a child when the test process dies, however it dies; a `preexec_fn`."""
     if sys.platform == "linux":
         parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)

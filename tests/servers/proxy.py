@@ -21,7 +21,7 @@ class Proxy:
         upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
         self._clients.append(writer)
         self._upstream.append(upstream)
-        await asyncio.gather(pass_on(reader, upstream), pass_on(upstream_reader, writer))
+        await asyncio.gather(forward(reader, upstream), forward(upstream_reader, writer))
 
     async def accept(self) -> None:
         """Listen on the port, a free one at first."""
@@ -34,7 +34,7 @@ class Proxy:
             self._server.close()
         await self.cut()
 
-    async def say_to_clients(self, message: bytes) -> None:
+    async def send_to_clients(self, message: bytes) -> None:
         """Send all connected clients bytes that the target never sent, and give them the time to read."""
         for writer in self._clients:
             writer.write(message)
@@ -49,7 +49,7 @@ class Proxy:
         await asyncio.sleep(0.05)
 
 
-async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Bytes one way until that way ends."""
     with contextlib.suppress(OSError):
         while piece := await reader.read(65536):

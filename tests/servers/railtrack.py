@@ -13,9 +13,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
 
-from tests.servers.processes import PATIENCE_SECONDS, coverage_environment, end_with_the_tests, free_port, wait_until
+from tests.servers.processes import TIMEOUT_S, coverage_environment, die_with_parent, free_port, wait_until
 
-STOP_SECONDS = 30
+STOP_TIMEOUT_S = 30
 
 
 WITH_CONSTANTS = """
@@ -84,7 +84,7 @@ class RailtrackServer:
             stderr=log,
             cwd=self.folder,
             env=self.environment,
-            preexec_fn=end_with_the_tests,
+            preexec_fn=die_with_parent,
         )
 
     def start(self) -> None:
@@ -95,7 +95,7 @@ class RailtrackServer:
         self.started_in = time.monotonic() - began
 
     def wait_until_healthy(
-        self, seconds: float = PATIENCE_SECONDS, path: str = "/health", status: int = HTTPStatus.OK
+        self, seconds: float = TIMEOUT_S, path: str = "/health", status: int = HTTPStatus.OK
     ) -> None:
         """Return when `path` answers `status`. Raise with the server's log when it ends or the time is over."""
         deadline = time.monotonic() + seconds
@@ -148,7 +148,7 @@ class RailtrackServer:
         """Tell the master, without waiting for what it does."""
         os.kill(self.pid, number)
 
-    def wait_ended(self, seconds: float = STOP_SECONDS) -> int:
+    def wait_ended(self, seconds: float = STOP_TIMEOUT_S) -> int:
         """Wait for the master's end and return its exit code."""
         assert self._process is not None
         code = self._process.wait(seconds)
@@ -165,7 +165,7 @@ class RailtrackServer:
             self.wait_ended()
         except subprocess.TimeoutExpired:
             self.kill()
-            raise RuntimeError(f"railtrack did not end within {STOP_SECONDS} s:\n{self.log()}") from None
+            raise RuntimeError(f"railtrack did not end within {STOP_TIMEOUT_S} s:\n{self.log()}") from None
 
     def kill(self) -> None:
         """SIGKILL for master and workers; when it returns, they hold nothing more, their port neither."""
@@ -180,7 +180,7 @@ class RailtrackServer:
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
-    def troubles(self) -> list[str]:
+    def logged_errors(self) -> list[str]:
         """Lines of the log that nobody should have to read: errors and tracebacks."""
         return [
             line for line in self.log().splitlines() if re.search(r"\[(ERROR|CRITICAL)\]|Traceback|\bERROR\b", line)
@@ -212,7 +212,7 @@ def command(folder: Path, *arguments: str, **environ: str) -> subprocess.Complet
     program = [str(Path(sys.executable).with_name("railtrack")), *arguments]
     clean = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **coverage_environment(), **environ}
     return subprocess.run(
-        program, cwd=folder, env=clean, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+        program, cwd=folder, env=clean, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.servers.processes import PATIENCE_SECONDS
+from tests.servers.processes import TIMEOUT_S
 
 PROGRAM = Path(__file__).with_name("railway_cli.py")
 
@@ -54,7 +54,7 @@ class Railway:
                 stdin=slave if terminal else subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=PATIENCE_SECONDS,
+                timeout=TIMEOUT_S,
                 check=False,
             )
         finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from tests.servers.processes import end_with_the_tests, free_port
+from tests.servers.processes import die_with_parent, free_port
 
 ALLOW_ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 PROGRAM = Path(__file__).with_name("s3_moto.py")
@@ -93,7 +93,7 @@ def _running(program: Path, port: int) -> "Iterator[subprocess.Popen[bytes]]":
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        preexec_fn=end_with_the_tests,
+        preexec_fn=die_with_parent,
     )
     try:
         yield process

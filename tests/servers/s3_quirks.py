@@ -58,7 +58,7 @@ class QuirkyS3:
     break_off: list[int] = field(default_factory=list)
     """After how many bytes of an object each of the next answers breaks off."""
     region: str = "auto"
-    told_region: str = ""
+    reported_region: str = ""
     """Where it says that the bucket is, if that isn't true."""
     style: str = ""
     """"path" or "virtual" when the store knows the bucket only there; either is fine otherwise."""
@@ -118,7 +118,7 @@ class QuirkyS3:
         signed = call.headers.get("authorization") or call.query.get("X-Amz-Credential", "")
         if f"/{self.region}/s3/aws4_request" not in signed:
             told = error(400, "AuthorizationHeaderMalformed", f"the region is wrong; expecting '{self.region}'")
-            return replace(told, headers={"x-amz-bucket-region": self.told_region or self.region})
+            return replace(told, headers={"x-amz-bucket-region": self.reported_region or self.region})
         digest = call.headers.get("x-amz-content-sha256")
         may_be_unsigned = self.scheme == "https" and digest == "UNSIGNED-PAYLOAD"
         is_presigned = "X-Amz-Signature" in call.query

@@ -1,6 +1,6 @@
 """nginx and Caddy as deploy/ configures them, in front of a Railtrack of tests: TLS on a loopback port, no daemon.
 
-Only names, ports and the certificate are put in; `taken_away` makes the one change that the files describe.
+Only names, ports and the certificate are put in; `strips_prefix` makes the one change that the files describe.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers.processes import PATIENCE_SECONDS, end_with_the_tests, find_program, free_port
+from tests.servers.processes import TIMEOUT_S, die_with_parent, find_program, free_port
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PREFIX = "/mlflow"
@@ -55,8 +55,8 @@ class WebProxy:
 
 
 @contextlib.contextmanager
-def web_proxy(name: str, upstream: int, *, taken_away: bool = False) -> Iterator[WebProxy]:
-    """`nginx` or `caddy` in front of 127.0.0.1:`upstream`; `taken_away`: paths go on without the prefix."""
+def web_proxy(name: str, upstream: int, *, strips_prefix: bool = False) -> Iterator[WebProxy]:
+    """`nginx` or `caddy` in front of 127.0.0.1:`upstream`; `strips_prefix`: paths go on without the prefix."""
     program = find_program(name)
     port = free_port()
     with tempfile.TemporaryDirectory(prefix=f"railtrack-{name}-") as made:
@@ -64,29 +64,29 @@ def web_proxy(name: str, upstream: int, *, taken_away: bool = False) -> Iterator
         (folder / "kept").mkdir()
         certificate, key = _certificate(folder)
         write = _nginx if name == "nginx" else _caddy
-        arguments = write(folder, port, upstream, certificate, key, taken_away)
+        arguments = write(folder, port, upstream, certificate, key, strips_prefix)
         # Caddy keeps its state in its home.
         environment = {"PATH": os.environ["PATH"], "HOME": made}
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [program, *arguments], stdout=log, stderr=log, env=environment, preexec_fn=end_with_the_tests
+                [program, *arguments], stdout=log, stderr=log, env=environment, preexec_fn=die_with_parent
             )
         try:
             _wait_until_it_listens(process, port, folder / "log")
             yield WebProxy(port, certificate, folder / "kept")
         finally:
             process.terminate()
-            process.wait(PATIENCE_SECONDS)
+            process.wait(TIMEOUT_S)
 
 
-def _nginx(folder: Path, port: int, upstream: int, certificate: Path, key: Path, taken_away: bool) -> list[str]:
+def _nginx(folder: Path, port: int, upstream: int, certificate: Path, key: Path, strips_prefix: bool) -> list[str]:
     changes = {
         "server 127.0.0.1:5000;": f"server 127.0.0.1:{upstream};",
         "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
         "/etc/ssl/certs/mlflow.example.com.pem": str(certificate),
         "/etc/ssl/private/mlflow.example.com.key": str(key),
     }
-    if taken_away:
+    if strips_prefix:
         changes["        proxy_pass http://railtrack;"] = "        proxy_pass http://railtrack/;"
     _write_changed(DEPLOY / "nginx" / "railtrack.conf", folder / "railtrack.conf", changes)
     user = "user root;" if os.geteuid() == 0 else ""
@@ -94,7 +94,7 @@ def _nginx(folder: Path, port: int, upstream: int, certificate: Path, key: Path,
     return ["-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr", "-g", "daemon off;"]
 
 
-def _caddy(folder: Path, port: int, upstream: int, certificate: Path, key: Path, taken_away: bool) -> list[str]:
+def _caddy(folder: Path, port: int, upstream: int, certificate: Path, key: Path, strips_prefix: bool) -> list[str]:
     changes = {
         "mlflow.example.com {": (
             f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n\n"
@@ -102,7 +102,7 @@ def _caddy(folder: Path, port: int, upstream: int, certificate: Path, key: Path,
         ),
         "reverse_proxy 127.0.0.1:5000 {": f"reverse_proxy 127.0.0.1:{upstream} {{",
     }
-    if taken_away:
+    if strips_prefix:
         changes["\thandle /mlflow/* {"] = "\thandle_path /mlflow/* {"
     _write_changed(DEPLOY / "caddy" / "Caddyfile", folder / "Caddyfile", changes)
     return ["run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
@@ -127,7 +127,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 
 
 def _wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.servers.processes import PATIENCE_SECONDS
+from tests.servers.processes import TIMEOUT_S
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Receiver:
         self._lock = threading.Lock()
         self._released = threading.Event()
 
-    def next(self, seconds: float = PATIENCE_SECONDS) -> Received:
+    def next(self, seconds: float = TIMEOUT_S) -> Received:
         """Wait for the next request and return it. Raise queue.Empty on timeout."""
         return self.received.get(timeout=seconds)
 

@@ -24,7 +24,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     with railtrack_server(tmp_path_factory.mktemp("ui")) as server:
         yield server.url
-        assert server.troubles() == []
+        assert server.logged_errors() == []
 
 
 @pytest.fixture(scope="session")

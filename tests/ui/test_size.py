@@ -69,7 +69,7 @@ def large(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) ->
             with railtrack_server(folder, database) as server:
                 thread.submit(asyncio.run, _fill(database)).result()
                 yield server
-                assert server.troubles() == []
+                assert server.logged_errors() == []
         finally:
             thread.submit(stack.close).result()
 

@@ -34,7 +34,7 @@ def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         tab.open("/settings/webhooks")
         tab.see("No webhooks configured")
         yield Page(tab, receiver)
-        assert server.troubles() == []
+        assert server.logged_errors() == []
 
 
 def create(page: Page, name: str, url: str, *events: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.api.registry.models import PROMPT, add_version, create, set_alias
 from tests.client import Client, running_app
-from tests.servers.processes import PATIENCE_SECONDS
+from tests.servers.processes import TIMEOUT_S
 from tests.servers.webhook_receiver import Received, Receiver, Reply
 
 from railtrack.config.settings import Settings
@@ -36,7 +36,7 @@ async def queued(db: Db) -> int:
 
 
 async def wait_until_queue_is_empty(db: Db) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_S):
         while await queued(db):  # noqa: ASYNC110 (the database sends no notification)
             await asyncio.sleep(0.02)
 

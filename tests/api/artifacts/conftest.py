@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from tests.api.artifacts.on_s3 import on_s3
 from tests.client import Client, running_app
-from tests.servers.processes import PATIENCE_SECONDS
+from tests.servers.processes import TIMEOUT_S
 from tests.servers.s3 import S3Server, s3_server
 
 from railtrack.config.settings import Settings
@@ -43,7 +43,7 @@ def bucket(s3: S3Server) -> str:
 @pytest.fixture
 def patient_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the first request wait for the result of the store's probe, however long that takes."""
-    monkeypatch.setattr("railtrack.artifacts.s3.factory.TRIAL_WAIT_S", PATIENCE_SECONDS)
+    monkeypatch.setattr("railtrack.artifacts.s3.factory.TRIAL_WAIT_S", TIMEOUT_S)
 
 
 @pytest.fixture

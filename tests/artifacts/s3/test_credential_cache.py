@@ -6,7 +6,7 @@ import time
 
 import pytest
 from tests.artifacts.conftest import stores_at
-from tests.servers.processes import PATIENCE_SECONDS
+from tests.servers.processes import TIMEOUT_S
 from tests.servers.roles import RoleServer, role_server
 
 from railtrack.artifacts.s3 import credential_cache
@@ -101,7 +101,7 @@ async def test_credentials_that_do_not_expire_are_read_again(monkeypatch: pytest
     cache = CredentialCache(source)
     assert (await cache.current()).access_key == "KEY1"
     assert source.count == 1
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_S):
         while (await cache.current()).access_key == "KEY1":  # noqa: ASYNC110 (a fetch in the background)
             await asyncio.sleep(0.01)
 
@@ -138,7 +138,7 @@ async def test_a_fetch_takes_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(credential_cache, "TIMEOUT_S", 0.05)
 
     async def hang() -> Credentials:
-        await asyncio.sleep(PATIENCE_SECONDS)
+        await asyncio.sleep(TIMEOUT_S)
         raise AssertionError
 
     with pytest.raises(ApiError, match="no response in time") as caught:

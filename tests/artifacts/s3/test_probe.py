@@ -2,7 +2,7 @@
 
 import pytest
 from tests.artifacts.conftest import stores_at
-from tests.servers.processes import PATIENCE_SECONDS, free_port
+from tests.servers.processes import TIMEOUT_S, free_port
 from tests.servers.s3 import S3Server
 from tests.servers.s3_quirks import BUCKET, QuirkyS3, Reply, error
 
@@ -14,7 +14,7 @@ from railtrack.errors import ApiError
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a trial finds is what is tested here, however long it takes to find it."""
-    monkeypatch.setattr("railtrack.artifacts.s3.probe.LIMIT_S", PATIENCE_SECONDS)
+    monkeypatch.setattr("railtrack.artifacts.s3.probe.LIMIT_S", TIMEOUT_S)
 
 
 async def refusal(stores: ArtifactStores) -> str:

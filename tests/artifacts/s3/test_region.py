@@ -73,7 +73,7 @@ async def test_what_is_no_region_is_not_followed(quirky: QuirkyS3, stores: Artif
 
 
 async def test_a_store_that_sends_one_round_in_circles_is_left_alone(quirky: QuirkyS3, stores: ArtifactStores) -> None:
-    quirky.told_region = "us-east-1"
+    quirky.reported_region = "us-east-1"
     await refused(403, stores.proxied().store.put("a", source(b"x")))
     assert len(quirky.calls) == 4
 

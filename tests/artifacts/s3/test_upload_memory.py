@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.servers.processes import PATIENCE_SECONDS
+from tests.servers.processes import TIMEOUT_S
 from tests.servers.s3_quirks import QuirkyS3
 
 from railtrack.artifacts import ArtifactStores
@@ -65,7 +65,7 @@ async def holding(memory: PartMemory, source: Source, size: int) -> Share:
 @pytest.fixture
 def nobody_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it waits for memory: a test ends sooner."""
-    monkeypatch.setattr("railtrack.artifacts.s3.upload_memory.WAIT_S", 2 * PATIENCE_SECONDS)
+    monkeypatch.setattr("railtrack.artifacts.s3.upload_memory.WAIT_S", 2 * TIMEOUT_S)
 
 
 async def test_fast_uploads_work_at_once_beside_many_slow_ones_that_fill_the_pool(
@@ -75,16 +75,16 @@ async def test_fast_uploads_work_at_once_beside_many_slow_ones_that_fill_the_poo
     first = POOL_BYTES // SLOW // BLOCK_BYTES * BLOCK_BYTES
     clients = [Trickle(first) for _ in range(SLOW)]
     slow = [asyncio.create_task(store.put(f"slow/{at}", client.chunks())) for at, client in enumerate(clients)]
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_S):
         await asyncio.gather(*(client.sent.wait() for client in clients))
     large = os.urandom(2 * PART_BYTES + 5)
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_S):
         await asyncio.gather(*(store.put(f"fast/{at}", pieces(large)) for at in range(6)))
     assert all(quirky.objects[f"fast/{at}"] == large for at in range(6))
     assert not any(task.done() for task in slow)
     for client in clients:
         client.ends.set()
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_S):
         await asyncio.gather(*slow)
     assert all(len(quirky.objects[f"slow/{at}"]) > first for at in range(SLOW))
 
@@ -95,7 +95,7 @@ async def test_many_fast_uploads_at_once_all_come_to_their_end(
     """Together they want far more than there is, and none of them gives back what it holds before its part is full."""
     store = quirky_stores.proxied().store
     content = os.urandom(PART_BYTES + 10)
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_S):
         await asyncio.gather(*(store.put(f"{at}", pieces(content)) for at in range(30)))
     assert [len(stored) for stored in quirky.objects.values()] == [len(content)] * 30
     assert quirky.uploads == {}
@@ -121,7 +121,7 @@ async def test_memory_is_bounded_whatever_is_asked_for(monkeypatch: pytest.Monke
 
 async def test_the_first_block_never_waits() -> None:
     memory = PartMemory(pool=0, lanes=0)
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_S):
         await holding(memory, await slow_source(), BLOCK_BYTES)
 
 
@@ -164,7 +164,7 @@ async def test_who_stops_waiting_lets_the_next_go_on() -> None:
     little = asyncio.create_task(holding(memory, await slow_source(), 2 * BLOCK_BYTES))
     await asyncio.sleep(0.01)
     much.cancel()
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_S):
         await little
 
 
@@ -175,7 +175,7 @@ async def test_entering_a_lane_makes_room_in_the_pool() -> None:
     await asyncio.sleep(0.01)
     assert not slow.done()
     await fast.hold(PART_BYTES)
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_S):
         await slow
 
 
@@ -186,12 +186,12 @@ async def test_who_becomes_slow_in_a_lane_is_dropped_and_leaves_it(
     store = quirky_stores.proxied().store
     clients = [Trickle(PART_BYTES // 2) for _ in range(POOL_BYTES // PART_BYTES * 2 + LANES)]
     slow = [asyncio.create_task(store.put(f"slow/{at}", client.chunks())) for at, client in enumerate(clients)]
-    done, _ = await asyncio.wait(slow, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait(slow, timeout=TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
     refusal = done.pop().exception()
     assert isinstance(refusal, ApiError)
     assert refusal.status == 429
     assert "too slow for a busy server" in refusal.message
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_S):
         await store.put("fast", pieces(b"x" * 2 * PART_BYTES))
     for client in clients:
         client.ends.set()

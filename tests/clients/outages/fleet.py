@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from tests.clients.interpreters import client_environment, client_interpreter
-from tests.servers.processes import end_with_the_tests
+from tests.servers.processes import die_with_parent
 
 VERSIONS = ("3.18.0", "3.17.2", "3.1.0", "2.9.2")
 OPERATIONS = ("log_metric", "log_batch", "set_tag", "create_run", "log_artifact", "register")
@@ -65,7 +65,7 @@ class Client:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                preexec_fn=end_with_the_tests,
+                preexec_fn=die_with_parent,
             )
 
     def policies(self) -> list[Policy]:
