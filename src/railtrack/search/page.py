@@ -1,6 +1,7 @@
 """Fetching a page of a PagedQuery in chunks, so that memory is bounded whatever the page's length."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from railtrack.search.page_token import SortValue
@@ -38,6 +39,7 @@ async def fetch_page(
     `sort_values` returns those of what `fetch` makes of a row; without it, `fetch` has to return the rows themselves.
     """
     width = -len(query.order.keys)
+    columns = itemgetter(slice(width))
     after = query.start
     while True:
         wanted = min(limit, rows_at_once)
@@ -51,9 +53,10 @@ async def fetch_page(
         limit -= len(rows)
         is_final = not has_more or not limit
         token = query.token_after(after) if has_more and is_final else ""
-        rows = rows if sort_values else [row[:width] for row in rows]
         for start in range(0, len(rows), chunk_rows):
             chunk = rows[start : start + chunk_rows]
+            if not sort_values:
+                chunk = list(map(columns, chunk))
             is_last = is_final and start + chunk_rows >= len(rows)
             yield PageChunk(chunk, is_last, token if is_last else "")
         if is_final:
