@@ -9,7 +9,6 @@ import logging
 from typing import Any
 
 from railtrack.api import endpoints
-from railtrack.api.runs.log_group import write_entries
 from railtrack.artifacts import ArtifactStores
 from railtrack.auth import Policy
 from railtrack.config.settings import Settings
@@ -100,17 +99,17 @@ class App:
     def _open_counters(self, db: Db, group_commits: GroupCommits, slot: int) -> WorkerCounters | None:
         if self._counters is None:
             return None
-        log_writes = group_commits.of(write_entries)
 
         def sample() -> Sample:
+            writes = group_commits.totals()
             return Sample(
-                *log_writes.queue_length,
+                *writes.queue_length,
                 *db.connections(),
-                log_writes.rejected,
+                writes.rejected,
                 retry_counters.retries,
                 retry_counters.exhausted,
-                log_writes.grouped,
-                log_writes.groups,
+                writes.grouped,
+                writes.groups,
             )
 
         self._worker_counters = WorkerCounters(self._counters, slot, sample)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from railtrack.db import Conflict, Db, Tx
-from railtrack.db.group_commit import GROUP_COST_LIMIT, QUEUE_COST_LIMIT, GroupCommit
+from railtrack.db.group_commit import GROUP_COST_LIMIT, QUEUE_COST_LIMIT, GroupCommit, GroupCommits
 from railtrack.errors import ApiError, invalid
 
 
@@ -122,3 +122,17 @@ async def test_a_client_that_goes_away_does_not_hold_up_the_others(db: Db) -> No
     gone.cancel()
     await group.submit(Note("b"))
     assert await stored(db) == ["a", "b"]
+
+
+async def test_each_writing_function_has_its_own_queue_and_all_count_together(db: Db) -> None:
+    one, other = Writer(), Writer()
+    write_one, write_other = one.write, other.write
+    group_commits = GroupCommits(db)
+    assert group_commits.totals().grouped == 0
+    assert group_commits.of(write_one) is group_commits.of(write_one)
+    await asyncio.gather(*(group_commits.of(write_one).submit(Note(name)) for name in "abc"))
+    await group_commits.of(write_other).submit(Note("d"))
+    assert (one.groups, other.groups) == ([["a", "b", "c"]], [["d"]])
+    totals = group_commits.totals()
+    assert (totals.queue_length, totals.rejected, totals.grouped) == ((0, 0), 0, 4)
+    assert sum(totals.groups) == 2

@@ -1,6 +1,6 @@
 """Group commit: a bounded queue of entries, and one writer that commits all waiting entries in one transaction.
 
-The function that writes a group comes from the resource (api/runs/log_group.py).
+The function that writes a group comes from the resource (api/runs/log.py, api/runs/create.py).
 """
 
 import asyncio
@@ -130,6 +130,15 @@ def _resolve(group: Sequence[_Waiting[E]], errors: Sequence[Exception | None]) -
             waiting.committed.set_exception(error)
 
 
+class GroupTotals(NamedTuple):
+    """Sums over group commits; see GroupCommit."""
+
+    queue_length: QueueLength
+    rejected: int
+    grouped: int
+    groups: Sequence[int]
+
+
 class GroupCommits:
     """The group commits of a process, one for each function that writes."""
 
@@ -142,3 +151,13 @@ class GroupCommits:
         if group_commit is None:
             group_commit = self._by_function[write] = GroupCommit(self._db, write)
         return group_commit
+
+    def totals(self) -> GroupTotals:
+        all_ = self._by_function.values()
+        lengths = [each.queue_length for each in all_]
+        return GroupTotals(
+            QueueLength(sum(length.requests for length in lengths), sum(length.rows for length in lengths)),
+            sum(each.rejected for each in all_),
+            sum(each.grouped for each in all_),
+            [sum(each.groups[size] for each in all_) for size in range(SIZE_CLASSES + 1)],
+        )

@@ -66,10 +66,15 @@ RECEIVED_BYTES = MetricFamily(
 SENT_BYTES = MetricFamily(
     "railtrack_http_sent_bytes_total", "counter", ("method", "route"), "Bytes of response bodies, after compression."
 )
-GROUP_SIZE = MetricFamily("railtrack_write_group_requests", "histogram", (), "Log requests per commit (docs/adr/0004).")
+GROUP_SIZE = MetricFamily(
+    "railtrack_write_group_requests", "histogram", (), "Log and create-run requests per commit (docs/adr/0004)."
+)
 TOTALS = {
     REJECTIONS: MetricFamily(
-        "railtrack_write_queue_rejections_total", "counter", (), "Log requests rejected with 429, the queue being full."
+        "railtrack_write_queue_rejections_total",
+        "counter",
+        (),
+        "Log and create-run requests rejected with 429, the queue being full.",
     ),
     RETRIES: MetricFamily(
         "railtrack_transaction_retries_total",
@@ -85,10 +90,10 @@ TOTALS = {
 STATES = {
     IN_FLIGHT: MetricFamily("railtrack_http_requests_in_flight", "gauge", ("worker",), "Requests in progress."),
     QUEUE_REQUESTS: MetricFamily(
-        "railtrack_write_queue_requests", "gauge", ("worker",), "Log requests waiting for a commit."
+        "railtrack_write_queue_requests", "gauge", ("worker",), "Log and create-run requests waiting for a commit."
     ),
     QUEUE_ROWS: MetricFamily(
-        "railtrack_write_queue_rows", "gauge", ("worker",), "Rows in those requests; at most 40,000."
+        "railtrack_write_queue_rows", "gauge", ("worker",), "Rows in those requests; at most 40,000 of each kind."
     ),
     CONNECTIONS_IN_USE: MetricFamily(
         "railtrack_database_connections_in_use", "gauge", ("worker",), "Database connections in use."

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.client import Client
 
-from railtrack.api.metrics import history, samples
+from railtrack.api.metrics import history, queries, samples
 
 BULK = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 INTERVAL = "metrics/get-history-bulk-interval"
@@ -294,12 +294,12 @@ async def test_points_of_one_step_are_taken_by_time_and_value(client: Client, ru
     assert [one["value"] for one in three] == [-2.0, "NaN", 3.0]
 
 
-@pytest.fixture(params=[10, samples.STEPS_AT_ONCE], ids=["numbered", "in memory"])
-def steps_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "STEPS_AT_ONCE", request.param)
+@pytest.fixture(params=[10, queries.MAX_STEPS], ids=["numbered", "in memory"])
+def max_steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "MAX_STEPS", request.param)
 
 
-@pytest.mark.usefixtures("steps_at_once")
+@pytest.mark.usefixtures("max_steps")
 @pytest.mark.parametrize(
     "steps",
     [
@@ -315,11 +315,11 @@ async def test_a_sample_of_any_size_is_the_one_that_mlflow_takes(client: Client,
     await log(client, run_id, [point(1, timestamp, step) for step, timestamp in reversed(points)])
     in_order = sorted(points)
     for size in (1, 2, 3, 11, len(points) - 1, len(points), 2500):
-        places = range(len(points)) if size >= len(points) else samples.sample_places(len(points), size)
-        assert await sample(client, [run_id], size) == {run_id: [in_order[place] for place in places]}
+        positions = range(len(points)) if size >= len(points) else queries.sample_positions(len(points), size)
+        assert await sample(client, [run_id], size) == {run_id: [in_order[position] for position in positions]}
 
 
-@pytest.mark.usefixtures("steps_at_once")
+@pytest.mark.usefixtures("max_steps")
 async def test_long_and_short_histories_are_sampled_side_by_side(client: Client) -> None:
     long, short, empty = [await new_run(client) for _ in range(3)]
     await log(client, long, [point(1, step, step) for step in range(30)])

@@ -20,7 +20,7 @@ from railtrack.db import Tx
 from railtrack.db.sql import bind
 from railtrack.errors import invalid, not_found
 from railtrack.mlflow.ids import experiment_number
-from railtrack.mlflow.random_names import word_name
+from railtrack.mlflow.random_names import random_name
 from railtrack.mlflow.validation import check_length
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import EMPTY, Reply
@@ -75,7 +75,7 @@ async def create_logged_model(ctx: Context, req: CreateLoggedModel) -> Reply:
                 """,
                 model_id=model_id,
                 experiment_id=experiment_id,
-                name=req.name or word_name(),
+                name=req.name or random_name(),
                 location=f"{location.rstrip('/')}/models/{model_id}/artifacts",
                 now=now_ms(),
                 status=status_number(LoggedModelStatus.LOGGED_MODEL_PENDING),

@@ -1,4 +1,4 @@
-"""The history of metrics: of one run page by page, and of many runs at once. Samples of it: metric_samples.py."""
+"""metrics/get-history and get-history-bulk: all points of a metric, of one or of several runs. Samples: samples.py."""
 
 from collections.abc import Sequence
 from itertools import repeat
@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from railtrack.api.metrics.queries import MetricOfRun, fetch_points, metrics_of, metrics_of_run
+from railtrack.api.metrics.queries import fetch_points
+from railtrack.api.metrics.schemas import MetricWithRunId, metrics_with_run_id
 from railtrack.api.runs.schemas import Metric
 from railtrack.auth import RUN_READ
 from railtrack.context import Context
@@ -22,7 +23,7 @@ from railtrack.wire.routing import endpoint
 
 RUNS_LIMIT = 100
 ROWS_AT_ONCE = 25_000
-"""Points that one statement reads: a page of MLflow's clients. No index has their order, so each has to sort."""
+"""Points that one statement reads: a page of MLflow's clients. No index has their order, so each statement sorts."""
 
 
 class GetMetricHistory(Request):
@@ -36,9 +37,9 @@ class GetMetricHistory(Request):
 
 @endpoint("GET", "metrics/get-history", access=RUN_READ)
 async def get_metric_history(ctx: Context, req: GetMetricHistory) -> Reply:
-    """The points of a run's metric by time, step and value: a page of `max_results`, all where it isn't given.
+    """Return the points of a run's metric by time, step and value: a page of `max_results`, or all without it.
 
-    Everything is streamed to a client that doesn't page; a run or metric that is not there has no points.
+    All points are streamed. A run or metric that does not exist has no points.
     """
     if req.max_results is not None and req.max_results < 1:
         raise invalid(
@@ -48,7 +49,7 @@ async def get_metric_history(ctx: Context, req: GetMetricHistory) -> Reply:
     query = PagedQuery("is_nan", "metrics", where, Order((), BY_TIME), [req.run_id, req.metric_key])
 
     async def fetch(sql: str, *values: Any) -> Sequence[Metric]:
-        return metrics_of(repeat(req.metric_key), await fetch_points(ctx.db, sql, *values))
+        return (await fetch_points(ctx.db, sql, *values)).metrics(repeat(req.metric_key))
 
     chunks = fetch_page(
         fetch,
@@ -82,12 +83,12 @@ class GetMetricHistoryBulk(Request):
 
 
 class GetMetricHistoryBulkResponse(msgspec.Struct):
-    metrics: list[MetricOfRun]
+    metrics: list[MetricWithRunId]
 
 
 @endpoint("GET", "metrics/get-history-bulk", access=RUN_READ, ajax_only=True)
 async def get_metric_history_bulk(ctx: Context, req: GetMetricHistoryBulk) -> Reply:
-    """The points of a metric of several runs, run by run, by time; the first 25,000 at most, and no further page."""
+    """Return the points of a metric of several runs, run by run, by time: the first 25,000 at most, without paging."""
     if not req.run_id:
         raise invalid("GetMetricHistoryBulk request must specify at least one run_id.")
     if len(req.run_id) > RUNS_LIMIT:
@@ -101,18 +102,18 @@ async def get_metric_history_bulk(ctx: Context, req: GetMetricHistoryBulk) -> Re
         raise invalid(
             f"Invalid value {req.max_results} for parameter 'max_results' supplied. It must be a positive integer."
         )
-    left = min(req.max_results, ROWS_AT_ONCE)
-    metrics: list[MetricOfRun] = []
+    limit = min(req.max_results, ROWS_AT_ONCE)
+    metrics: list[MetricWithRunId] = []
     for run_id in sorted(set(req.run_id)):
-        points = await fetch_points(ctx.db, FIRST, run_id, req.metric_key, left - len(metrics))
-        metrics += metrics_of_run(run_id, req.metric_key, points)
-        if len(metrics) == left:
+        points = await fetch_points(ctx.db, FIRST_POINTS, run_id, req.metric_key, limit - len(metrics))
+        metrics += metrics_with_run_id(run_id, req.metric_key, points)
+        if len(metrics) == limit:
             break
     return GetMetricHistoryBulkResponse(metrics)
 
 
-FIRST = """
+FIRST_POINTS = """
     SELECT is_nan, timestamp, step, value, 0 FROM metrics WHERE run_uuid = $1 AND key = $2
     ORDER BY timestamp, step, value, is_nan LIMIT $3
 """
-"""Run by run: sorting the points of all runs by run first takes PostgreSQL five times as long."""
+"""Of one run: sorting the points of all runs by run first takes PostgreSQL five times as long."""

@@ -1,1 +1,1 @@
-"""Runs: their life cycle, what is logged to them, and the search for them."""
+"""Runs: their lifecycle, logging to them, and their search."""

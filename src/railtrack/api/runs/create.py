@@ -1,17 +1,18 @@
-"""The creation of a run: what a request may hold; creations.py commits it. A run's later life is lifecycle.py's."""
+"""runs/create. Runs that are created at the same time are written together (db/group_commit.py)."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import uuid4
 
 import msgspec
 
-from railtrack.api.runs.create_group import NewRun, create_runs
-from railtrack.api.runs.log_group import RUN_NAME
-from railtrack.api.runs.schemas import Run, RunData, RunInfo, RunInputs, RunStatus, RunTag
+from railtrack.api.runs.schemas import RUN_NAME, Run, RunData, RunInfo, RunInputs, RunStatus, RunTag
 from railtrack.auth import RUN_CREATE
 from railtrack.context import Context
-from railtrack.errors import invalid
+from railtrack.db import Db, Tx
+from railtrack.errors import ApiError, invalid, not_found
 from railtrack.mlflow.ids import experiment_number
-from railtrack.mlflow.random_names import word_name
+from railtrack.mlflow.random_names import random_name
 from railtrack.mlflow.validation import KEY_LIMIT, TAG_VALUE_LIMIT, check_run_name
 from railtrack.wire.request import Int64, Request, RequiredStr
 from railtrack.wire.response import Reply
@@ -19,7 +20,7 @@ from railtrack.wire.routing import endpoint
 
 USER_LIMIT = 256
 TAGS_LIMIT = 1000
-"""Tags of one creation; clients send a dozen."""
+"""Tags of a new run; clients send a dozen."""
 
 
 class CreateRun(Request):
@@ -36,10 +37,10 @@ class CreateRunResponse(msgspec.Struct):
 
 @endpoint("POST", "runs/create", access=RUN_CREATE)
 async def create_run(ctx: Context, req: CreateRun) -> Reply:
-    """A new run of an active experiment, RUNNING. Without a name it gets one; its tag `mlflow.runName` is the same."""
+    """Create a run of an active experiment, RUNNING. Without a name it gets a random one, also in `mlflow.runName`."""
     number = experiment_number(req.experiment_id)
     run = NewRun(uuid4().hex, number, req.experiment_id, req.user_id, req.start_time, _tags(req))
-    await ctx.grouped(create_runs).submit(run)
+    await ctx.grouped(write_runs).submit(run)
     info = RunInfo(
         run.run_id,
         run.run_id,
@@ -57,7 +58,7 @@ async def create_run(ctx: Context, req: CreateRun) -> Reply:
 
 
 def _tags(req: CreateRun) -> dict[str, str]:
-    """The tags of the new run, its name among them. Unlike set-tag, a creation takes keys of any characters."""
+    """Validate the tags of the new run and add its name. Unlike set-tag, this allows keys of any characters."""
     if len(req.tags) > TAGS_LIMIT:
         raise invalid(f"A run can be created with at most {TAGS_LIMIT} tags. Got {len(req.tags)}.")
     if len(req.user_id) > USER_LIMIT:
@@ -69,12 +70,97 @@ def _tags(req: CreateRun) -> dict[str, str]:
         if tag.key in tags:
             raise invalid(f"Duplicate tag key '{tag.key}': a run has one value for each tag.")
         tags[tag.key] = tag.value[:TAG_VALUE_LIMIT]
-    tagged = tags.get(RUN_NAME, "")
-    if req.run_name and tagged and req.run_name != tagged:
+    name_tag = tags.get(RUN_NAME, "")
+    if req.run_name and name_tag and req.run_name != name_tag:
         raise invalid(
             f"Both 'run_name' argument and '{RUN_NAME}' tag are specified, but with different values "
-            f"(run_name='{req.run_name}', {RUN_NAME}='{tagged}')."
+            f"(run_name='{req.run_name}', {RUN_NAME}='{name_tag}')."
         )
-    tags[RUN_NAME] = req.run_name or tagged or word_name()
+    tags[RUN_NAME] = req.run_name or name_tag or random_name()
     check_run_name(tags[RUN_NAME])
     return tags
+
+
+class NewRun(msgspec.Struct):
+    """A run to create. Its `artifact_uri` is set when it is written: it depends on the experiment."""
+
+    run_id: str
+    experiment: int
+    experiment_id: str
+    """As in the request, for error messages."""
+    user_id: str
+    start_time: int
+    tags: dict[str, str]
+    artifact_uri: str = ""
+
+    @property
+    def cost(self) -> int:
+        """The approximate number of rows; a long text counts for several."""
+        return 1 + len(self.tags) + sum(len(value) for value in self.tags.values()) // 500
+
+
+class _Experiment(NamedTuple):
+    number: int
+    artifact_location: str | None
+    lifecycle_stage: str
+
+
+async def write_runs(db: Db, runs: Sequence[NewRun]) -> list[ApiError | None]:
+    """Commit the runs whose experiment exists and is active. Return the error of each run, or None."""
+    async with db.write() as tx:
+        rows = await tx.fetch(
+            "SELECT experiment_id, artifact_location, lifecycle_stage FROM experiments WHERE experiment_id = ANY($1)",
+            sorted({run.experiment for run in runs}),
+        )
+        experiments = {experiment.number: experiment for experiment in map(_Experiment._make, rows)}
+        errors: list[ApiError | None] = []
+        valid = []
+        for run in runs:
+            experiment = experiments.get(run.experiment)
+            if experiment is None:
+                errors.append(not_found(f"No Experiment with id={run.experiment_id} exists"))
+            elif experiment.lifecycle_stage != "active":
+                errors.append(
+                    invalid(
+                        f"The experiment {run.experiment} must be in the 'active' state. "
+                        f"Current state is {experiment.lifecycle_stage}."
+                    )
+                )
+            else:
+                # The location's query stays at the end: s3://bucket/path?region=x.
+                path, question_mark, query = (experiment.artifact_location or "").partition("?")
+                run.artifact_uri = f"{path.rstrip('/')}/{run.run_id}/artifacts{question_mark}{query}"
+                errors.append(None)
+                valid.append(run)
+        if valid:
+            await _insert(tx, valid)
+    return errors
+
+
+async def _insert(tx: Tx, runs: Sequence[NewRun]) -> None:
+    await tx.execute_rows(
+        """
+        INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time,
+            source_version, lifecycle_stage, artifact_uri, experiment_id)
+        SELECT run_uuid, name, 'UNKNOWN', '', '', user_id, 'RUNNING', start_time, '', 'active', artifact_uri,
+            experiment_id
+        FROM {rows}
+        """,
+        {
+            "run_uuid": "text",
+            "name": "text",
+            "user_id": "text",
+            "start_time": "bigint",
+            "artifact_uri": "text",
+            "experiment_id": "integer",
+        },
+        [
+            (run.run_id, run.tags[RUN_NAME], run.user_id, run.start_time, run.artifact_uri, run.experiment)
+            for run in runs
+        ],
+    )
+    await tx.execute_rows(
+        "INSERT INTO tags (run_uuid, key, value) SELECT run_uuid, key, value FROM {rows}",
+        {"run_uuid": "text", "key": "text", "value": "text"},
+        [(run.run_id, key, value) for run in runs for key, value in run.tags.items()],
+    )

@@ -1,12 +1,11 @@
-"""A run's life after its creation (create.py): get, update, delete, restore, and taking a tag off."""
+"""runs/get, update, delete, restore and delete-tag. Creation is in create.py, set-tag in log.py."""
 
 from typing import ClassVar
 
 import msgspec
 
-from railtrack.api.runs.log_group import RUN_NAME
-from railtrack.api.runs.queries import INFO_COLUMNS, check_active, load_info, load_run, no_such_run
-from railtrack.api.runs.schemas import Run, RunInfo, RunStatus
+from railtrack.api.runs.queries import check_active, load_info, load_run, no_such_run
+from railtrack.api.runs.schemas import INFO_COLUMNS, RUN_NAME, Run, RunInfo, RunStatus
 from railtrack.auth import RUN_EDIT, RUN_READ
 from railtrack.clock import now_ms
 from railtrack.context import Context
@@ -29,7 +28,7 @@ class GetRunResponse(msgspec.Struct):
 
 @endpoint("GET", "runs/get", access=RUN_READ)
 async def get_run(ctx: Context, req: GetRun) -> Reply:
-    """A run with its params, tags, latest metrics, inputs and outputs; deleted ones too."""
+    """Return a run with its params, tags, latest metrics, inputs and outputs, even if it is deleted."""
     return GetRunResponse(await load_run(ctx.db, req.run_id))
 
 
@@ -48,7 +47,7 @@ class UpdateRunResponse(msgspec.Struct):
 
 @endpoint("POST", "runs/update", access=RUN_EDIT)
 async def update_run(ctx: Context, req: UpdateRun) -> Reply:
-    """Change a run's status, end time or name; what is not given stays."""
+    """Change a run's status, end time or name; fields that are absent stay as they are."""
     check_run_name(req.run_name)
     async with ctx.db.write() as tx:
         row = await tx.fetch_row(
@@ -59,7 +58,7 @@ async def update_run(ctx: Context, req: UpdateRun) -> Reply:
                 name = COALESCE(CAST($4 AS TEXT), name)
             WHERE run_uuid = $1 AND lifecycle_stage = 'active'
             RETURNING {INFO_COLUMNS}
-            """,  # noqa: S608 (the columns are text of ours)
+            """,  # noqa: S608 (our own text)
             req.run_id,
             req.status.value if req.status else None,
             req.end_time,
@@ -89,7 +88,7 @@ class DeleteRun(Request):
 
 @endpoint("POST", "runs/delete", access=RUN_EDIT)
 async def delete_run(ctx: Context, req: DeleteRun) -> Reply:
-    """Mark a run deleted; nothing of it goes. Deleting it again is fine."""
+    """Mark a run as deleted; nothing of it is removed. Deleting it again is allowed."""
     return await _set_stage(ctx, req.run_id, "deleted", now_ms())
 
 
@@ -127,7 +126,7 @@ class DeleteTag(Request):
 
 @endpoint("POST", "runs/delete-tag", access=RUN_EDIT)
 async def delete_tag(ctx: Context, req: DeleteTag) -> Reply:
-    """Take a tag off an active run."""
+    """Remove a tag from an active run."""
     async with ctx.db.write() as tx:
         check_active(await load_info(tx, req.run_id))
         if not await tx.execute("DELETE FROM tags WHERE run_uuid = $1 AND key = $2", req.run_id, req.key):

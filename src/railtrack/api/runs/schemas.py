@@ -1,14 +1,22 @@
-"""A run as clients see it. Structs are built by position from rows of rows.py; absent fields are left out."""
+"""Structs of a run as clients see them, and the rows and columns that they are built from, by position."""
 
+import math
+from collections.abc import Iterable, Sequence
 from enum import Enum
+from struct import unpack
+from typing import NamedTuple, Self
 
 import msgspec
 
+from railtrack.db import Row
 from railtrack.wire.request import RequiredStr
+
+RUN_NAME = "mlflow.runName"
+"""The tag that holds a run's name; it and the column `name` are kept equal."""
 
 
 class RunStatus(Enum):
-    """In the order of the protocol's numbers, from 1."""
+    """In the order of protobuf's enum numbers, from 1."""
 
     RUNNING = "RUNNING"
     SCHEDULED = "SCHEDULED"
@@ -18,7 +26,7 @@ class RunStatus(Enum):
 
 
 class RunInfo(msgspec.Struct, omit_defaults=True, gc=False):
-    """Times in milliseconds since 1970; `run_uuid` is the old name of `run_id`, and older clients read it."""
+    """Times are in milliseconds since 1970. `run_uuid` is the old name of `run_id`, which older clients read."""
 
     run_uuid: str
     run_id: str
@@ -32,8 +40,22 @@ class RunInfo(msgspec.Struct, omit_defaults=True, gc=False):
     lifecycle_stage: str | None = None
 
 
+INFO_COLUMNS = """
+    runs.run_uuid, runs.run_uuid, CAST(runs.experiment_id AS TEXT), COALESCE(runs.user_id, ''),
+    COALESCE(
+        NULLIF(runs.name, ''),
+        (SELECT t.value FROM tags t WHERE t.run_uuid = runs.run_uuid AND t.key = 'mlflow.runName')
+    ),
+    runs.status, runs.start_time, NULLIF(runs.end_time, 0), runs.artifact_uri, runs.lifecycle_stage
+"""
+"""The fields of RunInfo, in their order. Runs of old versions of MLflow have their name in the tag only.
+
+An end time of 0 means none, as in MLflow.
+"""
+
+
 class Metric(msgspec.Struct, gc=False):
-    """A point of a metric; a `value` that is no number is the text "NaN"."""
+    """A point of a metric; a `value` that is not a number is the text "NaN"."""
 
     key: str
     value: float | str
@@ -41,15 +63,60 @@ class Metric(msgspec.Struct, gc=False):
     step: int
 
 
+PACKED_POINTS = """
+    string_agg(float8send(CASE WHEN is_nan THEN 'NaN' ELSE value END), ''),
+    string_agg(int8send(COALESCE(timestamp, 0)), ''), string_agg(int8send(step), '')
+"""
+"""Many points as one row of PostgreSQL, for Points.unpack: each column holds the bytes of all its values.
+
+A NULL timestamp, which latest_metrics allows, would be left out of an aggregate. A row for each of 20,000 points took
+the worker 10.8 ms until they were JSON, arrays took 4.0 and bytes take 3.0.
+"""
+
+
+class Points(NamedTuple):
+    """Columns of points, of equal length; a value that is not a number is the text "NaN"."""
+
+    values: Sequence[float | str]
+    timestamps: Sequence[int]
+    steps: Sequence[int]
+
+    @classmethod
+    def unpack(cls, values: bytes | None, timestamps: bytes | None, steps: bytes | None) -> Self:
+        """Return the points of a row of PACKED_POINTS, whose columns are NULL if there are none."""
+        if values is None or timestamps is None or steps is None:
+            return cls((), (), ())
+        count = len(values) // 8
+        numbers: Sequence[float] = unpack(f">{count}d", values)
+        # The sum is NaN if one of them is. This takes a tenth of the time of testing each.
+        shown = ["NaN" if math.isnan(number) else number for number in numbers] if math.isnan(sum(numbers)) else numbers
+        return cls(shown, unpack(f">{count}q", timestamps), unpack(f">{count}q", steps))
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[Row]) -> Self:
+        """Return the points of rows that begin with (is_nan, timestamp, step, value)."""
+        columns = list(zip(*rows, strict=True))
+        if not columns:
+            return cls((), (), ())
+        is_nan, timestamps, steps, values = columns[:4]
+        if any(is_nan):
+            values = tuple("NaN" if no_number else value for no_number, value in zip(is_nan, values, strict=True))
+        return cls(values, timestamps, steps)
+
+    def metrics(self, keys: Iterable[str]) -> list[Metric]:
+        """Return the points as structs, with one key for each."""
+        return list(map(Metric, keys, *self))
+
+
 class Param(msgspec.Struct, gc=False):
-    """Also as it comes in requests, where the value may be left out."""
+    """Used in requests, too, where the value is optional."""
 
     key: RequiredStr
     value: str = ""
 
 
 class RunTag(msgspec.Struct, gc=False):
-    """Also as it comes in requests, where the value may be left out."""
+    """Used in requests, too, where the value is optional."""
 
     key: RequiredStr
     value: str = ""
@@ -80,6 +147,12 @@ class DatasetInput(msgspec.Struct, omit_defaults=True):
     tags: list[InputTag] = []
 
 
+IS_DATASET_INPUT = "destination_type = 'RUN' AND source_type = 'DATASET'"
+IS_MODEL_INPUT = "source_type = 'RUN_INPUT' AND destination_type = 'MODEL_INPUT'"
+IS_MODEL_OUTPUT = "source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'"
+"""Which rows of `inputs` are a DatasetInput, a ModelInput and a ModelOutput."""
+
+
 class ModelInput(msgspec.Struct, gc=False):
     model_id: str
 
@@ -87,6 +160,27 @@ class ModelInput(msgspec.Struct, gc=False):
 class ModelOutput(msgspec.Struct, gc=False):
     model_id: str
     step: int
+
+
+DATASET_INPUT, MODEL_INPUT, MODEL_OUTPUT = range(3)
+INPUT_LINKS = f"""
+    SELECT {DATASET_INPUT} AS kind, destination_id AS run_id, source_id AS other_id, CAST(NULL AS BIGINT) AS step
+    FROM inputs WHERE destination_id = ANY($1) AND {IS_DATASET_INPUT}
+    UNION ALL
+    SELECT {MODEL_INPUT}, source_id, destination_id, NULL FROM inputs WHERE source_id = ANY($1) AND {IS_MODEL_INPUT}
+    UNION ALL
+    SELECT {MODEL_OUTPUT}, source_id, destination_id, step FROM inputs WHERE source_id = ANY($1) AND {IS_MODEL_OUTPUT}
+"""  # noqa: S608 (our own text)
+"""The fields of InputLink, in their order, of the runs $1."""
+
+
+class InputLink(NamedTuple):
+    """A row of `inputs`: a dataset or model that a run read, or a model that it made at a step."""
+
+    kind: int
+    run_id: str
+    other_id: str
+    step: int | None
 
 
 class RunInputs(msgspec.Struct, omit_defaults=True):
@@ -99,7 +193,7 @@ class RunOutputs(msgspec.Struct, omit_defaults=True):
 
 
 class Run(msgspec.Struct, omit_defaults=True):
-    """`outputs` is absent in the answer to a creation only."""
+    """`outputs` is absent in the response to runs/create only."""
 
     info: RunInfo
     data: RunData

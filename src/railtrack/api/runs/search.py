@@ -3,7 +3,8 @@
 from functools import partial
 from typing import Any
 
-from railtrack.api.runs.queries import INFO_COLUMNS, load_runs
+from railtrack.api.runs.queries import load_runs
+from railtrack.api.runs.schemas import INFO_COLUMNS
 from railtrack.api.runs.search_fields import RUNS
 from railtrack.auth import EXPERIMENT_READ
 from railtrack.context import Context
