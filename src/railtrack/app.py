@@ -15,7 +15,7 @@ from railtrack.config.settings import Settings
 from railtrack.context import Context
 from railtrack.db import Db
 from railtrack.db.group_commit import GroupCommits
-from railtrack.db.open import complete, open_database
+from railtrack.db.open import add_missing_indexes, open_database
 from railtrack.db.retry import retry_counters
 from railtrack.db.url import parse_database_url
 from railtrack.prometheus.counters import Counters, Sample, WorkerCounters
@@ -70,7 +70,7 @@ class App:
             if message["type"] == "lifespan.startup":
                 self.open(slot)
                 url = parse_database_url(self._settings.database.uri)
-                tasks = [asyncio.create_task(complete(url)), asyncio.create_task(self._publish())]
+                tasks = [asyncio.create_task(add_missing_indexes(url)), asyncio.create_task(self._publish())]
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 for task in tasks:

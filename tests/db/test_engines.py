@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from railtrack.db import Conflict, Db, ForeignKeyViolation, UniqueViolation
-from railtrack.db.sqlite import spelled
+from railtrack.db.sqlite import to_sqlite
 from railtrack.errors import ApiError
 
 INSERT = "INSERT INTO runs (run_uuid, name, experiment_id) VALUES ($1, $2, 0)"
@@ -143,10 +143,10 @@ async def test_writers_of_the_same_rows_wait_for_each_other(db: Db) -> None:
 
 
 def test_sqlites_spelling_is_a_closed_list_of_rewrites() -> None:
-    assert spelled("a = ANY($12) AND b") == "a IN (SELECT value FROM json_each($12)) AND b"
-    assert spelled("SELECT 1 FROM t WHERE x FOR UPDATE") == "SELECT 1 FROM t WHERE x"
-    assert spelled("SELECT 1 FROM t FOR KEY SHARE") == "SELECT 1 FROM t"
-    assert spelled("SELECT 'x' LIKE $1") == "SELECT 'x' LIKE $1"
+    assert to_sqlite("a = ANY($12) AND b") == "a IN (SELECT value FROM json_each($12)) AND b"
+    assert to_sqlite("SELECT 1 FROM t WHERE x FOR UPDATE") == "SELECT 1 FROM t WHERE x"
+    assert to_sqlite("SELECT 1 FROM t FOR KEY SHARE") == "SELECT 1 FROM t"
+    assert to_sqlite("SELECT 'x' LIKE $1") == "SELECT 'x' LIKE $1"
 
 
 TWINS_ALLOWED = 10

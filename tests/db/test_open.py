@@ -123,7 +123,7 @@ def test_a_server_without_tls_is_not_taken_where_it_is_required(cluster: Postgre
 def test_the_start_waits_for_a_server_that_comes_later_and_tells_so_again_and_again(
     cluster: PostgresCluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("railtrack.db.open.TOLD_EVERY_S", 0.3)
+    monkeypatch.setattr("railtrack.db.open.LOG_INTERVAL_S", 0.3)
     where = f" of {LONG} s for PostgreSQL at 127.0.0.1 port {urlsplit(cluster.url).port}: "
 
     def told() -> list[str]:
@@ -196,7 +196,7 @@ def test_tables_of_another_application_under_names_of_mlflow_are_refused(url: st
 def test_the_alembic_version_of_another_application_is_refused(url: str) -> None:
     run_sql(url, "CREATE TABLE alembic_version (version_num VARCHAR(32))")
     run_sql(url, "INSERT INTO alembic_version VALUES ('0123456789ab')")
-    assert "another application, which keeps an alembic_version of its own" in refusal(url)
+    assert "another application, which has an alembic_version table" in refusal(url)
     assert rows(url) == {"alembic_version": [["0123456789ab"]]}
 
 
@@ -248,7 +248,7 @@ def test_a_newer_database_is_refused_by_what_we_could_not_fill(postgres: Postgre
             "UPDATE alembic_version SET version_num = 'ffffffffffff'",
             "ALTER TABLE runs ADD COLUMN owner TEXT NOT NULL",
         )
-        assert "It wants values for runs.owner." in refusal(url)
+        assert "It requires values for runs.owner." in refusal(url)
 
 
 def test_another_schema_of_the_same_database_is_empty(postgres: PostgresServer, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.servers.databases import scratch_database
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import TIMEOUT_S
 
-from railtrack.db.open import complete, open_database, prepare
+from railtrack.db.open import add_missing_indexes, open_database, prepare
 from railtrack.db.schema.indexes import INDEXES
 from railtrack.db.url import parse_database_url
 
@@ -62,13 +62,13 @@ async def test_a_new_database_has_them_from_the_start(prepared: str) -> None:
 
 
 async def test_a_database_of_mlflow_gets_them(bare: str) -> None:
-    await complete(parse_database_url(bare))
+    await add_missing_indexes(parse_database_url(bare))
     assert await indexes(bare) == dict.fromkeys(INDEXES, True)
 
 
 async def test_all_workers_may_add_them_at_once(bare: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "railtrack")
-    await asyncio.gather(*(complete(parse_database_url(bare)) for _ in range(6)))
+    await asyncio.gather(*(add_missing_indexes(parse_database_url(bare)) for _ in range(6)))
     assert await indexes(bare) == dict.fromkeys(INDEXES, True)
     assert [record.message for record in caplog.records] == [f"Adding the index {name}" for name in INDEXES]
 
@@ -110,7 +110,7 @@ async def _under_way(connection: asyncpg.Connection) -> int:
 
 async def test_runs_are_written_while_they_are_added(busy: tuple[str, asyncpg.Connection]) -> None:
     url, reader = busy
-    adding = asyncio.create_task(complete(parse_database_url(url)))
+    adding = asyncio.create_task(add_missing_indexes(parse_database_url(url)))
     writer = await asyncpg.connect(url)
     await _under_way(writer)
     await asyncio.wait_for(writer.execute(A_RUN.format("meanwhile")), TIMEOUT_S)
@@ -126,12 +126,12 @@ async def test_one_that_was_never_finished_is_built_anew(
 ) -> None:
     url, reader = busy
     killer = await asyncpg.connect(url)
-    adding = asyncio.create_task(complete(parse_database_url(url)))
+    adding = asyncio.create_task(add_missing_indexes(parse_database_url(url)))
     await killer.execute("SELECT pg_terminate_backend($1)", await _under_way(killer))
     await asyncio.wait_for(adding, TIMEOUT_S)
     assert "the next start tries again" in caplog.text
     assert await indexes(url) == {NAME: False}
     await reader.execute("COMMIT")
     await killer.close()
-    await asyncio.wait_for(complete(parse_database_url(url)), TIMEOUT_S)
+    await asyncio.wait_for(add_missing_indexes(parse_database_url(url)), TIMEOUT_S)
     assert await indexes(url) == {NAME: True}

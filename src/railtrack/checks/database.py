@@ -12,7 +12,7 @@ from railtrack.checks.folders import in_thread
 from railtrack.checks.postgres import check_server
 from railtrack.config.settings import Settings
 from railtrack.db import Db, schema
-from railtrack.db.open import look, open_database, wait_for_database
+from railtrack.db.open import open_database, read_revision, wait_for_database
 from railtrack.db.retry import retry_on_conflict
 from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import StartError
@@ -73,7 +73,7 @@ async def _reach(url: DatabaseUrl) -> Finding:
 async def _schema(db: Db, url: DatabaseUrl) -> Finding:
     """What the start would make of the tables that are there."""
     try:
-        revision = await look(db, url)
+        revision = await read_revision(db, url)
     except StartError as error:
         return told(SCHEMA, error)
     if revision is None:

@@ -1,6 +1,6 @@
-"""Opening the database at start: choose the engine, wait for it, create MLflow's tables or recognise them.
+"""Open the database at the start: choose the engine, wait for it, create or identify MLflow's tables.
 
-Whatever is wrong leaves as a StartError. The tables are in schema/, the engines in postgres.py and sqlite.py.
+Failures are raised as StartError. The tables are in schema/, the engines in postgres.py and sqlite.py.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from typing import NoReturn
 
 from railtrack.clock import now_ms
 from railtrack.db import Conflict, Db, Engine, Row, Tx, UniqueViolation, schema
@@ -20,35 +19,35 @@ from railtrack.errors import ApiError, StartError
 
 log = logging.getLogger("railtrack")
 
-RETRY_S, RETRY_MOST_S = 0.25, 2
-TOLD_EVERY_S = 5.0
+FIRST_PAUSE_S, PAUSE_LIMIT_S = 0.25, 2
+LOG_INTERVAL_S = 5.0
 ATTEMPTS = 3
 
-STATEMENTS_AT_ONCE: dict[Engine, int] = {"postgresql": 50, "sqlite": 1}
-"""A round trip for each of the 151 statements was a fourth of the creation; SQLite's driver takes one."""
+STATEMENTS_PER_MESSAGE: dict[Engine, int] = {"postgresql": 50, "sqlite": 1}
+"""A round trip for each of the 151 statements took a fourth of the creation. SQLite's driver takes one at a time."""
 
 CREATION_LOCK = 0x7261696C
-"""The key of the PostgreSQL advisory lock that starters take in turn ("rail" in ASCII)."""
+"""The key of the PostgreSQL advisory lock under which a start creates tables ("rail" in ASCII)."""
 
-FINAL = {
+PERMANENT_FAILURES = {
     "28P01": "Correct the user and the password.",
     "28000": "Correct the user, or let it in (pg_hba.conf).",
     "3D000": "Create that database, or correct its name.",
     "42501": "Connect as the owner of the database, or grant this role USAGE and CREATE on the schema.",
-    "25006": "This server only reads: give the address of the primary.",
+    "25006": "This server is read-only: give the address of the primary.",
 }
-"""The SQLSTATEs that no waiting cures, each with the next step."""
+"""SQLSTATE -> what to do. Waiting doesn't help."""
 
-OWN_DATABASE = "Give MLflow's tables a database of their own: CREATE DATABASE mlflow, and name it in the URL."
+SEPARATE_DATABASE = "Give MLflow's tables a separate database: CREATE DATABASE mlflow, and name it in the URL."
 
-Found = Mapping[str, Mapping[str, bool]]
-"""Of MLflow's tables those that are there: table -> column -> whether an INSERT has to give it a value."""
+ExistingTables = Mapping[str, Mapping[str, bool]]
+"""The tables with a name of MLflow's: table -> column -> True if an INSERT must give it a value."""
 
 
 def open_database(url: DatabaseUrl, *, connections: int, read_only: bool = False) -> Db:
-    """The database at `url`, not connected yet; safe to call before a fork, while using it is not.
+    """Return the database at `url` without connecting. Call this before a fork if needed; use the database after it.
 
-    `read_only`: for one who looks at a SQLite file without making or changing it.
+    With `read_only` a SQLite file is neither created nor changed.
     """
     if url.engine == "sqlite":
         from railtrack.db.sqlite import SqliteDb
@@ -56,44 +55,43 @@ def open_database(url: DatabaseUrl, *, connections: int, read_only: bool = False
         return SqliteDb(url.path, connections, read_only=read_only)
     from railtrack.db.postgres import PostgresDb
 
-    return PostgresDb(url.driver_arguments(), connections, pooler=url.pooler, shown=url.masked)
+    return PostgresDb(url.driver_arguments(), connections, pooler=url.pooler, display_url=url.masked)
 
 
 async def wait_for_database(db: Db, url: DatabaseUrl, seconds: float) -> None:
-    """Return as soon as the database answers; a refused login or a missing database ends the wait at once.
+    """Return as soon as the database answers. Raise StartError after `seconds`, or at once for a permanent failure.
 
-    Every few seconds a line tells that it still waits, and for what.
+    Log every few seconds what the start waits for.
     """
-    began, next_line_at = time.monotonic(), TOLD_EVERY_S
+    began, next_line_at = time.monotonic(), LOG_INTERVAL_S
     for attempt in itertools.count():
         try:
             await db.fetch_value("SELECT 1")
             return
         except ApiError as error:
             cause = error.__cause__ or error
-        # A ValueError is a fault of the settings: a certificate that doesn't match, a name that is none.
-        if _sqlstate(cause) in FINAL or isinstance(cause, ValueError) or url.engine == "sqlite":
-            _give_up(url, cause)
+        # A ValueError is an error in the settings: a certificate that doesn't match, an invalid host name.
+        if _sqlstate(cause) in PERMANENT_FAILURES or isinstance(cause, ValueError) or url.engine == "sqlite":
+            raise _start_error(url, cause) from None
         waited = time.monotonic() - began
         if waited >= seconds:
             within = f" within {seconds:g} s" if seconds else ""
             raise StartError(
-                f"Could not connect to backend store {url.masked}{within} ({_words(cause)}).",
+                f"Could not connect to backend store {url.masked}{within} ({_message(cause)}).",
                 f"Check {SETTING}, and that PostgreSQL runs there and can be reached from here.",
             )
         if waited >= next_line_at:
             where = f"{url.host} port {url.port}"
-            log.info("Waited %.0f of %g s for PostgreSQL at %s: %s", waited, seconds, where, _words(cause))
-            next_line_at = waited + TOLD_EVERY_S
-        await asyncio.sleep(min(RETRY_S * 2**attempt, RETRY_MOST_S))
+            log.info("Waited %.0f of %g s for PostgreSQL at %s: %s", waited, seconds, where, _message(cause))
+            next_line_at = waited + LOG_INTERVAL_S
+        await asyncio.sleep(min(FIRST_PAUSE_S * 2**attempt, PAUSE_LIMIT_S))
 
 
 async def prepare(db: Db, url: DatabaseUrl, *, default_location: str) -> None:
-    """Create MLflow's tables in an empty database; recognise or refuse any other.
+    """Create MLflow's tables in an empty database. Raise StartError for tables that Railtrack cannot serve.
 
-    Any number of starters may do this at once and be killed at any step: it is one transaction, under a lock.
-    Where there is no experiment at all, Default is made, with the id 0, as MLflow does; `default_location` is
-    its artifact location.
+    Any number of processes may do this at once and be killed at any step: it is one transaction, under a lock. Without
+    any experiment, create Default with the id 0, as MLflow does, and `default_location` as its artifact location.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -101,44 +99,46 @@ async def prepare(db: Db, url: DatabaseUrl, *, default_location: str) -> None:
                 await _prepare(tx, url, default_location)
             return
         except (Conflict, UniqueViolation) as error:
-            # MLflow starts on the same database at the same time, and takes no lock.
+            # MLflow may start on the same database at the same time, and takes no lock.
             if attempt == ATTEMPTS:
-                _give_up(url, error)
+                raise _start_error(url, error) from None
         except Exception as error:
-            _tell_if_final(url, error)
+            if _is_permanent(error):
+                raise _start_error(url, error.__cause__ or error) from None
             raise
 
 
-async def look(db: Db, url: DatabaseUrl) -> str | None:
-    """What prepare() would find, as recognise() returns it, without changing anything. Raises StartError."""
+async def read_revision(db: Db, url: DatabaseUrl) -> str | None:
+    """Return identify_revision() in a read-only transaction. Raise StartError."""
     try:
         async with db.read() as tx:
-            return await recognise(tx, url)
+            return await identify_revision(tx, url)
     except Exception as error:
-        _tell_if_final(url, error)
+        if _is_permanent(error):
+            raise _start_error(url, error.__cause__ or error) from None
         raise
 
 
-async def complete(url: DatabaseUrl) -> None:
-    """Add the indexes that a database made by MLflow lacks, while others already use it. A failure is only logged."""
+async def add_missing_indexes(url: DatabaseUrl) -> None:
+    """Add the indexes that a database made by MLflow lacks, while workers already use it. Log a failure."""
     db = open_database(url, connections=2)
     try:
         await add_indexes(db)
     except Exception as error:
-        log.warning("The database's indexes could not be completed; the next start tries again: %s", _words(error))
+        log.warning("Could not add the missing indexes; the next start tries again: %s", _message(error))
     finally:
         await db.close()
 
 
 async def _prepare(tx: Tx, url: DatabaseUrl, default_location: str) -> None:
-    if tx.engine == "postgresql":  # on SQLite the writer is alone anyway
+    if tx.engine == "postgresql":  # SQLite has one writer at a time
         await tx.execute("SELECT pg_advisory_xact_lock($1)", CREATION_LOCK)
-    revision = await recognise(tx, url)
+    revision = await identify_revision(tx, url)
     if revision is None:
         await _create(tx)
         log.info("Created MLflow's tables in %s", url.masked)
     elif revision != schema.REVISION:
-        log.info("The database is of MLflow's newer revision %s, and has all we need", revision)
+        log.info("The database has the newer MLflow revision %s and all columns that Railtrack needs", revision)
     await create_own_tables(tx)
     await tx.execute(
         """
@@ -156,8 +156,8 @@ async def _prepare(tx: Tx, url: DatabaseUrl, default_location: str) -> None:
 
 async def _create(tx: Tx) -> None:
     statements = iter(schema.create_statements(tx.engine))
-    while some := list(itertools.islice(statements, STATEMENTS_AT_ONCE[tx.engine])):
-        await tx.execute(";".join(some))
+    while batch := list(itertools.islice(statements, STATEMENTS_PER_MESSAGE[tx.engine])):
+        await tx.execute(";".join(batch))
     await create_indexes(tx)
     await tx.execute("INSERT INTO alembic_version (version_num) VALUES ($1)", schema.REVISION)
     await tx.execute(
@@ -168,31 +168,33 @@ async def _create(tx: Tx) -> None:
     )
 
 
-async def recognise(tx: Tx, url: DatabaseUrl) -> str | None:
-    """The revision of MLflow's tables, which are such that we can serve them. None: none of their names is taken.
+async def identify_revision(tx: Tx, url: DatabaseUrl) -> str | None:
+    """Return the revision of MLflow's tables, or None if no table has a name of theirs. Changes nothing.
 
-    Raises StartError for tables that cannot be served. Changes nothing.
+    Raise StartError for tables that Railtrack cannot serve: of another application, or an unfit revision.
     """
-    found = await _tables(tx)
-    revisions = await _revisions(tx) if "version_num" in found.get("alembic_version", {}) else []
+    tables = await _existing_tables(tx)
+    revisions: list[str] = []
+    if "version_num" in tables.get("alembic_version", {}):
+        revisions = [revision for (revision,) in await tx.fetch("SELECT version_num FROM alembic_version")]
     if revisions == [schema.REVISION]:
         return schema.REVISION
-    if not found:
+    if not tables:
         return None
-    if not found.keys() >= {"experiments", "runs", "metrics"}:
-        _refuse_foreign(found, url)
+    if not tables.keys() >= {"experiments", "runs", "metrics"}:
+        raise _foreign_tables_error(tables, url)
     if len(revisions) != 1 or schema.is_older(revisions[0]):
         raise StartError(
             f"{SETTING}: the database was made by an older MLflow.",
             f"Make a backup, then upgrade it with MLflow 3.17.2: mlflow db upgrade {url.masked}",
         )
-    _refuse_unfit(found, revisions[0], url)
+    _check_columns(tables, revisions[0], url)
     return revisions[0]
 
 
-async def _tables(tx: Tx) -> Found:
-    """What there is of MLflow's tables. The two catalogues have nothing in common."""
+async def _existing_tables(tx: Tx) -> ExistingTables:
     rows: list[Row] = await tx.fetch(
+        # The engines' catalogues have nothing in common.
         tx.per_dialect(
             postgresql="""
                 SELECT CAST(c.relname AS text), CAST(a.attname AS text),
@@ -209,62 +211,55 @@ async def _tables(tx: Tx) -> Found:
         ),
         schema.tables(),
     )
-    found: dict[str, dict[str, bool]] = {}
-    for table, column, must_be_given in rows:
-        found.setdefault(table, {})[column] = bool(must_be_given)
-    return found
+    tables: dict[str, dict[str, bool]] = {}
+    for table, column, is_required in rows:
+        tables.setdefault(table, {})[column] = bool(is_required)
+    return tables
 
 
-async def _revisions(tx: Tx) -> list[str]:
-    return [revision for (revision,) in await tx.fetch("SELECT version_num FROM alembic_version")]
-
-
-def _refuse_foreign(found: Found, url: DatabaseUrl) -> NoReturn:
-    """Tables of another application bear MLflow's names. (Tables of other names are no hindrance.)"""
-    if "alembic_version" in found:
-        use = "is in use by another application, which keeps an alembic_version of its own there"
+def _foreign_tables_error(tables: ExistingTables, url: DatabaseUrl) -> StartError:
+    if "alembic_version" in tables:
+        reason = "is in use by another application, which has an alembic_version table there"
     else:
-        use = f"has another application's tables under names that MLflow uses: {', '.join(sorted(found))}"
-    raise StartError(f"{SETTING}: {url.masked} {use}.", OWN_DATABASE)
+        reason = f"has another application's tables with names that MLflow uses: {', '.join(sorted(tables))}"
+    return StartError(f"{SETTING}: {url.masked} {reason}.", SEPARATE_DATABASE)
 
 
-def _refuse_unfit(found: Found, revision: str, url: DatabaseUrl) -> None:
-    """A newer revision serves if it has all columns that we use and no new one that we would have to fill."""
-    lacks, wants = [], []
-    for table, needed in schema.used_columns().items():
-        present = found.get(table, {})
-        lacks += [f"{table}.{column}" for column in sorted(needed - present.keys())]
-        wants += [f"{table}.{column}" for column in present if present[column] and column not in needed]
-    if lacks or wants:
-        faults = [f"lacks {', '.join(lacks)}"] if lacks else []
-        faults += [f"wants values for {', '.join(wants)}"] if wants else []
+def _check_columns(tables: ExistingTables, revision: str, url: DatabaseUrl) -> None:
+    """Raise StartError if a newer revision lacks a used column, or has a new one that every INSERT must fill."""
+    missing, required = [], []
+    for table, used in schema.used_columns().items():
+        columns = tables.get(table, {})
+        missing += [f"{table}.{column}" for column in sorted(used - columns.keys())]
+        required += [f"{table}.{column}" for column in columns if columns[column] and column not in used]
+    if missing or required:
+        reasons = [f"lacks {', '.join(missing)}"] if missing else []
+        reasons += [f"requires values for {', '.join(required)}"] if required else []
         raise StartError(
-            f"{SETTING}: {url.masked} was made by a newer MLflow (revision {revision}). It {' and '.join(faults)}.",
+            f"{SETTING}: {url.masked} was made by a newer MLflow (revision {revision}). It {' and '.join(reasons)}.",
             "Use a newer Railtrack, or another database.",
         )
 
 
-def _tell_if_final(url: DatabaseUrl, error: Exception) -> None:
-    """Raise the StartError for what no further attempt mends."""
-    if isinstance(error, ApiError) or _sqlstate(error) in FINAL:
-        _give_up(url, error.__cause__ or error)
+def _is_permanent(error: Exception) -> bool:
+    return isinstance(error, ApiError) or _sqlstate(error) in PERMANENT_FAILURES
 
 
-def _give_up(url: DatabaseUrl, cause: BaseException) -> NoReturn:
+def _start_error(url: DatabaseUrl, cause: BaseException) -> StartError:
     state = _sqlstate(cause)
-    # A pooler has words of its own for this one; people and platforms look for PostgreSQL's.
-    fault = f'password authentication failed for user "{url.user}"' if state == "28P01" else _words(cause)
+    # A pooler has another message for this one. People and platforms look for PostgreSQL's.
+    fault = f'password authentication failed for user "{url.user}"' if state == "28P01" else _message(cause)
     file = "It has to be a SQLite file, in a folder that this user may write to."
-    advice = FINAL.get(state, file if url.engine == "sqlite" else "Correct the URL.")
-    raise StartError(f"{SETTING}: {fault} ({url.masked}).", advice) from None
+    advice = PERMANENT_FAILURES.get(state, file if url.engine == "sqlite" else "Correct the URL.")
+    return StartError(f"{SETTING}: {fault} ({url.masked}).", advice)
 
 
 def _sqlstate(error: BaseException) -> str:
     return str(getattr(error, "sqlstate", None) or "")
 
 
-def _words(error: BaseException) -> str:
-    """The driver's words in one line; some of its errors have none."""
+def _message(error: BaseException) -> str:
+    """Return the first line of the driver's message, or a description where it is empty."""
     if isinstance(error, ConnectionError) and error.errno:
-        return os.strerror(error.errno)  # asyncio has "[Errno 111] Connect call failed" and the address again
+        return os.strerror(error.errno)  # asyncio's message repeats the address
     return str(error).partition("\n")[0] or ("no answer" if isinstance(error, TimeoutError) else type(error).__name__)

@@ -1,7 +1,7 @@
-"""PostgreSQL behind the Db protocol: asyncpg, a bounded pool, and the translation of its errors. No SQL of ours.
+"""PostgreSQL as a Db: asyncpg, a bounded pool, and the translation of its errors. The SQL is in api/.
 
-Works behind a transaction-mode pooler (PgBouncer): it is noticed by what it refuses, and from then on every
-statement runs unnamed inside a transaction of its own, which such a pooler keeps on one server connection.
+Works behind a transaction-mode pooler (PgBouncer), which is detected by its errors. From then on every statement runs
+unnamed in a separate transaction, because such a pooler keeps a transaction on one server connection.
 """
 
 import asyncio
@@ -32,61 +32,61 @@ from railtrack.db.recordset import recordset, rows_parameter
 log = logging.getLogger("railtrack")
 T = TypeVar("T")
 
-STATEMENT_LIMIT_S = 60
-LONG_STATEMENT_LIMIT_S = 24 * 3600
-ACQUIRE_LIMIT_S = 30
-"""How long a request waits for a free connection before it is told to come again."""
-IDLE_LIMIT_S = 240
-"""Idle connections are closed before the usual five minutes of firewalls and platform proxies."""
+STATEMENT_TIMEOUT_S = 60
+LONG_STATEMENT_TIMEOUT_S = 24 * 3600
+ACQUIRE_TIMEOUT_S = 30
+"""How long a request waits for a free connection before it gets 429."""
+IDLE_TIMEOUT_S = 240
+"""Less than the usual five minutes of firewalls and platform proxies."""
 
-STATEMENTS_KEPT = 200
+STATEMENT_CACHE_SIZE = 200
 DRIVER_ERRORS = (pg.PostgresError, pg.InterfaceError, pg.InternalClientError, OSError, TimeoutError)
 ROLLED_BACK = (pg.ReadOnlySQLTransactionError, pg.InsufficientResourcesError)
-"""PostgreSQL's answer to a statement that it did not carry out, a COMMIT included."""
+"""Errors with which PostgreSQL reports that it did not run the statement, COMMIT included."""
 DIRECT_SETTINGS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
-"""Statements are planned for the values they search for: a generic plan made `run_uuid = $1` a sequential scan of
-204,000 rows. Compiling a plan to machine code takes longer than nearly all of them run.
+"""Statements are planned for their parameter values: a generic plan made `run_uuid = $1` a sequential scan of 204,000
+rows. Without JIT, because compiling a plan takes longer than almost all of them run.
 """
-PLANS = {
+PLAN_SETTINGS = {
     False: "SET plan_cache_mode = force_custom_plan; SET enable_seqscan = on",
     True: "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off",
 }
-"""By whether statements find their rows by key (Db.fetch_by_key): those keep a plan, which has to go by an index."""
+"""By whether statements find their rows by key (Db.fetch_by_key): those reuse a plan, which must use an index."""
 
 
-class _Connection(asyncpg.Connection):
-    """A connection that names its statements like no other, and knows how the server plans them.
+class PostgresConnection(asyncpg.Connection):
+    """A connection with random names for prepared statements, and a switch of the server's plan settings.
 
-    asyncpg numbers them from 1 in every process; behind a pooler that shares server connections such a name could
-    mean another process's statement. A random name fails instead of lying.
+    asyncpg numbers statements from 1 in every process. Behind a pooler that shares server connections, such a name
+    could run another process's statement. A random name fails instead.
     """
 
-    _keyed: bool | None = False
+    _by_key: bool | None = False
 
     def _get_unique_id(self, prefix: str) -> str:
         return f"railtrack_{prefix}_{uuid4().hex}"
 
-    async def plan(self, *, keyed: bool) -> None:
-        """Have the statements that follow planned this way: a round trip where it was the other."""
-        if self._keyed is not keyed:
-            self._keyed = None  # not known, should this be broken off
-            await self.execute(PLANS[keyed])
-            self._keyed = keyed
+    async def set_planning(self, *, by_key: bool) -> None:
+        """Apply PLAN_SETTINGS to the statements that follow. This takes a round trip if they change."""
+        if self._by_key is not by_key:
+            self._by_key = None  # unknown if the statement is interrupted
+            await self.execute(PLAN_SETTINGS[by_key])
+            self._by_key = by_key
 
 
 class _Lease:
-    """A connection of the pool for one transaction; `connection` is None until there is one."""
+    """The use of a pool's connection for one transaction. `connection` is None until one is acquired."""
 
     __slots__ = ("connection", "may_have_committed")
 
     def __init__(self) -> None:
         self.connection: Any = None
         self.may_have_committed = False
-        """COMMIT, or a statement that commits itself, may have reached the server."""
+        """True once COMMIT, or a statement that is a transaction, may have reached the server."""
 
 
 class PostgresTx:
-    """Statements on one connection, whose transaction the caller holds."""
+    """Statements on a connection. The caller manages its transaction."""
 
     engine: Engine = "postgresql"
 
@@ -94,12 +94,12 @@ class PostgresTx:
         self._connection = connection
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
-        found: list[Row] = await self._connection.fetch(sql, *args)
-        return found
+        rows: list[Row] = await self._connection.fetch(sql, *args)
+        return rows
 
     async def fetch_row(self, sql: str, *args: Any) -> Row | None:
-        found: Row | None = await self._connection.fetchrow(sql, *args)
-        return found
+        row: Row | None = await self._connection.fetchrow(sql, *args)
+        return row
 
     async def fetch_value(self, sql: str, *args: Any) -> Any:
         return await self._connection.fetchval(sql, *args)
@@ -117,51 +117,49 @@ class PostgresTx:
 
 
 class PostgresDb:
-    """A pool of at most `size` connections, made on first use by the process that uses them (not before a fork)."""
+    """A pool of at most `size` connections, opened by its first use. Create it before a fork, use it after."""
 
     engine: Engine = "postgresql"
 
-    def __init__(self, connect: dict[str, Any], size: int, *, pooler: bool = False, shown: str = "") -> None:
-        """`connect`: asyncpg's connect arguments; `pooler`: a transaction-mode pooler is known to be between; `shown`:
-        what the log calls the database.
-        """
+    def __init__(self, connect: dict[str, Any], size: int, *, pooler: bool = False, display_url: str = "") -> None:
+        """`connect` are the arguments of asyncpg.connect, `display_url` is for the log."""
         self._connect = connect
-        self._shown = shown
-        self._answers: bool | None = None
+        self._display_url = display_url
+        self._is_reachable: bool | None = None
         self._size = size
         self.pooler = pooler
         self._pool: Any = None
         self._opening = asyncio.Lock()
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
-        return await self._one(lambda tx: tx.fetch(sql, *args))
+        return await self._run_alone(lambda tx: tx.fetch(sql, *args))
 
     async def fetch_by_key(self, sql: str, *args: Any) -> list[Row]:
-        return await self._one(lambda tx: tx.fetch(sql, *args), keyed=True)
+        return await self._run_alone(lambda tx: tx.fetch(sql, *args), by_key=True)
 
     async def fetch_row(self, sql: str, *args: Any) -> Row | None:
-        return await self._one(lambda tx: tx.fetch_row(sql, *args))
+        return await self._run_alone(lambda tx: tx.fetch_row(sql, *args))
 
     async def fetch_value(self, sql: str, *args: Any) -> Any:
-        return await self._one(lambda tx: tx.fetch_value(sql, *args))
+        return await self._run_alone(lambda tx: tx.fetch_value(sql, *args))
 
     async def execute(self, sql: str, *args: Any) -> int:
-        return await self._one(lambda tx: tx.execute(sql, *args), commits=True)
+        return await self._run_alone(lambda tx: tx.execute(sql, *args), commits=True)
 
     async def execute_rows(self, sql: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> int:
-        return await self._one(lambda tx: tx.execute_rows(sql, columns, rows), commits=True)
+        return await self._run_alone(lambda tx: tx.execute_rows(sql, columns, rows), commits=True)
 
     def per_dialect(self, *, postgresql: str, sqlite: str) -> str:
         return postgresql
 
-    async def _one(
-        self, call: Callable[[PostgresTx], Awaitable[T]], *, keyed: bool = False, commits: bool = False
+    async def _run_alone(
+        self, call: Callable[[PostgresTx], Awaitable[T]], *, by_key: bool = False, commits: bool = False
     ) -> T:
-        """One statement by itself; a pooler gets it in a transaction, for it may change servers between messages."""
+        """Run one statement. A pooler gets it in a transaction, because it may switch servers between messages."""
         if self.pooler:
             async with self.write() as tx:
                 return await call(tx)
-        async with self._lease(keyed=keyed) as lease:
+        async with self._lease(by_key=by_key) as lease:
             lease.may_have_committed = commits
             return await call(PostgresTx(lease.connection))
 
@@ -175,58 +173,57 @@ class PostgresDb:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[PostgresTx]:
-        async with self._lease(keyed=True) as lease, lease.connection.transaction():
+        async with self._lease(by_key=True) as lease, lease.connection.transaction():
             yield PostgresTx(lease.connection)
-            lease.may_have_committed = True  # COMMIT is what comes next
+            lease.may_have_committed = True  # COMMIT follows
 
     @asynccontextmanager
-    async def _lease(self, *, keyed: bool = False) -> AsyncIterator["_Lease"]:
-        """Lend a connection of the pool. Raise the driver's errors as ours."""
+    async def _lease(self, *, by_key: bool = False) -> AsyncIterator["_Lease"]:
+        """Acquire a connection for the block. Raise the driver's errors as those of railtrack.db."""
         lease = _Lease()
         try:
             pool = self._pool or await self._open()
-            async with pool.acquire(timeout=ACQUIRE_LIMIT_S) as connection:
+            async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
                 lease.connection = connection
                 try:
                     if not self.pooler:
-                        await connection.plan(keyed=keyed)
+                        await connection.set_planning(by_key=by_key)
                     yield lease
                 except DRIVER_ERRORS as error:
-                    if _is_gone(error):
-                        # The others lead to the same server, which is gone or has become a replica. asyncpg closes
-                        # this one at its release and each other one before its next use.
+                    if _is_outage(error):
+                        # The other connections lead to the same server, which has stopped or become a replica. asyncpg
+                        # closes this one when it is released and each other one before its next use.
                         await pool.expire_connections()
                     raise
-            self._tell_answered()
+            self._log_reachable()
         except DRIVER_ERRORS as error:
             if isinstance(error, (pg.InvalidSQLStatementNameError, pg.DuplicatePreparedStatementError)):
-                await self._behind_pooler(pool)
-            # Whatever the server's reason not to let us in: it is no fault of the request.
-            is_gone = _is_gone(error) or (lease.connection is None and isinstance(error, pg.PostgresError))
-            if not is_gone:
-                raise translated(error) from error
-            self._tell_gone(error)
+                await self._switch_to_pooler(pool)
+            # A server that rejects the connection, for any reason, is not the request's fault.
+            is_rejected = lease.connection is None and isinstance(error, pg.PostgresError)
+            if not is_rejected and not _is_outage(error):
+                raise translate(error) from error
+            self._log_unreachable(error)
             detail = type(error).__name__
             if lease.may_have_committed and not isinstance(error, ROLLED_BACK):
                 raise commit_unknown(detail) from error
             raise database_unavailable(detail) from error
 
-    def _tell_answered(self) -> None:
-        if self._answers is False:
-            log.info("The backend store answers again: %s", self._shown)
-        self._answers = True
+    def _log_reachable(self) -> None:
+        if self._is_reachable is False:
+            log.info("The backend store answers again: %s", self._display_url)
+        self._is_reachable = True
 
-    def _tell_gone(self, error: Exception) -> None:
-        """One line however many requests find out; while a start waits for the first answer, it tells so itself."""
-        if self._answers:
-            words = str(error).partition("\n")[0] or type(error).__name__
+    def _log_unreachable(self, error: Exception) -> None:
+        """Log the loss once, not per request. Before the first success, wait_for_database() logs."""
+        if self._is_reachable:
             log.warning(
                 "Lost the connection to the backend store %s (%s). Clients are asked to retry until it is back: "
                 "check that PostgreSQL runs, accepts writes and can be reached.",
-                self._shown,
-                words,
+                self._display_url,
+                str(error).partition("\n")[0] or type(error).__name__,
             )
-            self._answers = False
+            self._is_reachable = False
 
     async def _open(self) -> Any:
         async with self._opening:
@@ -242,11 +239,11 @@ class PostgresDb:
                     self._pool = await self._new_pool()
             return self._pool
 
-    async def _behind_pooler(self, pool: Any) -> None:
-        """A named statement got lost between two servers: go on without names."""
+    async def _switch_to_pooler(self, pool: Any) -> None:
+        """Continue without named statements after one was lost between two servers of a pooler."""
         if self.pooler:
             return
-        log.info("Prepared statements don't survive here (a transaction-mode pooler): working without them.")
+        log.info("The database is behind a transaction-mode pooler: working without named statements.")
         self.pooler = True
         self._pool = None
         pool.terminate()
@@ -255,22 +252,22 @@ class PostgresDb:
         session = {"application_name": "railtrack", **self._connect.get("server_settings", {})}
         return await asyncpg.create_pool(
             **self._connect | {"server_settings": session if self.pooler else session | DIRECT_SETTINGS},
-            statement_cache_size=0 if self.pooler else STATEMENTS_KEPT,
+            statement_cache_size=0 if self.pooler else STATEMENT_CACHE_SIZE,
             min_size=0,
             init_size=1,
             max_size=self._size,
-            max_inactive_connection_lifetime=IDLE_LIMIT_S,
-            command_timeout=STATEMENT_LIMIT_S,
-            connection_class=_Connection,
-            # A round trip at each release otherwise (1.88 -> 1.12 ms); we leave no session state behind.
-            reset=_nothing,
+            max_inactive_connection_lifetime=IDLE_TIMEOUT_S,
+            command_timeout=STATEMENT_TIMEOUT_S,
+            connection_class=PostgresConnection,
+            # Resetting is a round trip per release (1.88 instead of 1.12 ms), and no session state is left to reset.
+            reset=_skip_reset,
             init=_log_statements if statement_log.is_enabled() else None,
         )
 
     async def execute_alone(self, sql: str) -> None:
-        # Without parameters it goes as one plain message, which a pooler leaves on one server connection.
+        # Without parameters it is one simple-query message, which a pooler sends to one server connection.
         async with self._lease() as lease:
-            await lease.connection.execute(sql, timeout=LONG_STATEMENT_LIMIT_S)
+            await lease.connection.execute(sql, timeout=LONG_STATEMENT_TIMEOUT_S)
 
     def connections(self) -> Connections:
         if self._pool is None:
@@ -279,7 +276,7 @@ class PostgresDb:
         return Connections(size - self._pool.get_idle_size(), size, self._size)
 
     async def close(self) -> None:
-        """Close the idle connections, wait a moment for those at work."""
+        """Close all connections; those in use get 5 s to finish."""
         if self._pool is not None:
             try:
                 await asyncio.wait_for(self._pool.close(), 5)
@@ -291,12 +288,12 @@ async def _log_statements(connection: Any) -> None:
     connection.add_query_logger(lambda record: statement_log.log_statement(record.query, record.elapsed))
 
 
-async def _nothing(connection: Any) -> None:
+async def _skip_reset(connection: Any) -> None:
     return None
 
 
-def translated(error: Exception) -> Exception:
-    """The driver's error as one of ours."""
+def translate(error: Exception) -> Exception:
+    """Return the exception of railtrack.db for the driver's, or the same exception if there is none."""
     match error:
         case pg.UniqueViolationError():
             return UniqueViolation(error.constraint_name or "", error.detail or "")
@@ -313,19 +310,19 @@ def translated(error: Exception) -> Exception:
     return error
 
 
-def _is_gone(error: Exception) -> bool:
-    """Nothing is wrong with the statement: no connection, no room for one, no disk, or a shutdown."""
+def _is_outage(error: Exception) -> bool:
+    """Return True if the server failed, not the statement: no connection, too many of them, disk full, or shutdown."""
     return isinstance(
         error,
         (
             OSError,
             TimeoutError,
             pg.PostgresConnectionError,
-            pg.InternalClientError,  # a statement on a connection that was just told of its end, and isn't closed yet
+            pg.InternalClientError,  # the server has ended the connection, and asyncpg has not closed it yet
             pg.InsufficientResourcesError,
             pg.OperatorInterventionError,
             pg.InvalidAuthorizationSpecificationError,
             pg.InvalidCatalogNameError,
-            pg.ReadOnlySQLTransactionError,  # the primary has become a replica, or was set to read only
+            pg.ReadOnlySQLTransactionError,  # the primary has become a replica or was set to read only
         ),
     ) or (isinstance(error, pg.InterfaceError) and not isinstance(error, pg.DataError))

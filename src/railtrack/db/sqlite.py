@@ -1,6 +1,6 @@
-"""SQLite behind the Db protocol: one writing connection, a few reading ones, each in a thread of its own.
+"""SQLite as a Db: one connection that writes and a few that read, each in a separate thread.
 
-WAL lets readers go on beside the writer; synchronous FULL makes a commit durable before it is acknowledged.
+With WAL readers don't wait for the writer. With synchronous FULL a commit is durable before it is acknowledged.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ from railtrack.errors import unavailable
 
 T = TypeVar("T")
 
-BUSY_MS = 10_000
-"""How long a writer waits for one of another process; BEGIN IMMEDIATE makes that wait enough."""
+BUSY_TIMEOUT_MS = 10_000
+"""How long BEGIN IMMEDIATE waits for a writer of another process."""
 CACHE_KIB = 4096
 
 _ANY = re.compile(r"= ANY\((\$\d+)\)")
@@ -42,13 +42,13 @@ _LOCKS = re.compile(r" FOR (?:NO KEY )?(?:UPDATE|KEY SHARE)\b(?: OF \w+)?")
 
 
 @lru_cache(maxsize=1024)
-def spelled(sql: str) -> str:
-    """PostgreSQL's spelling in SQLite's: the closed list of two rewrites (architecture.md)."""
+def to_sqlite(sql: str) -> str:
+    """Return the statement in SQLite's dialect, by a closed list of two rewrites (ADR 2)."""
     return _LOCKS.sub("", _ANY.sub(r"IN (SELECT value FROM json_each(\1))", sql))
 
 
-def _bind(args: Sequence[Any]) -> dict[str, Any]:
-    """`$1` is a named parameter to SQLite; lists travel as JSON (see `spelled`)."""
+def _parameters(args: Sequence[Any]) -> dict[str, Any]:
+    """Return the parameters by name: `$1` is a named parameter in SQLite. Lists become JSON for `json_each`."""
     return {str(number): _value(value) for number, value in enumerate(args, 1)}
 
 
@@ -78,8 +78,8 @@ class _LoggedConnection(sqlite3.Connection):
             statement_log.log_statement(sql, time.perf_counter() - began)
 
 
-class _Connection:
-    """One sqlite3 connection in one thread: sqlite3 blocks, and the event loop must not."""
+class SqliteConnection:
+    """A sqlite3 connection with a thread, because sqlite3 blocks and the event loop must not."""
 
     def __init__(self, path: str, *, writer: bool, read_only: bool = False) -> None:
         self._path = path
@@ -103,14 +103,14 @@ class _Connection:
                 self._sqlite = self._open()
             return work(self._sqlite)
         except (sqlite3.Error, OverflowError) as error:
-            raise translated(error) from error
+            raise translate(error) from error
 
     def _open(self) -> sqlite3.Connection:
         path = f"{Path(self._path).absolute().as_uri()}?mode=ro" if self._read_only else self._path
         connection = sqlite3.connect(
             path,
             uri=self._read_only,
-            timeout=BUSY_MS / 1000,
+            timeout=BUSY_TIMEOUT_MS / 1000,
             isolation_level=None,
             check_same_thread=False,
             factory=_LoggedConnection if statement_log.is_enabled() else sqlite3.Connection,
@@ -121,7 +121,7 @@ class _Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        # Both engines distinguish case in LIKE then; SQLite's own default does not.
+        # As on PostgreSQL. SQLite's default LIKE ignores case.
         connection.execute("PRAGMA case_sensitive_like = ON")
         if not self._writer:
             connection.execute("PRAGMA query_only = ON")
@@ -139,11 +139,11 @@ class _Connection:
 
 
 class SqliteTx:
-    """Statements on one connection, whose transaction the caller holds."""
+    """Statements on a connection. The caller manages its transaction."""
 
     engine: Engine = "sqlite"
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
@@ -158,13 +158,13 @@ class SqliteTx:
         return row[0] if row else None
 
     async def execute(self, sql: str, *args: Any) -> int:
-        return await self._connection.run(lambda db: db.execute(spelled(sql), _bind(args)).rowcount)
+        return await self._connection.run(lambda db: db.execute(to_sqlite(sql), _parameters(args)).rowcount)
 
     async def execute_rows(self, sql: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> int:
-        """Row by row with bound values: SQLite's own reading of numbers from JSON text is not exact to the last bit."""
+        """Bind the values row by row: numbers that SQLite reads from JSON are not exact to the last bit."""
         values = ", ".join(f"${number} AS {name}" for number, name in enumerate(columns, 1))
-        text = spelled(sql.format(rows=f"(SELECT {values}) AS r"))
-        bound = [_bind(row) for row in rows]
+        text = to_sqlite(sql.format(rows=f"(SELECT {values}) AS r"))
+        bound = [_parameters(row) for row in rows]
         return await self._connection.run(lambda db: db.executemany(text, bound).rowcount)
 
     def per_dialect(self, *, postgresql: str, sqlite: str) -> str:
@@ -172,20 +172,20 @@ class SqliteTx:
 
 
 def _fetch(db: sqlite3.Connection, sql: str, args: Sequence[Any]) -> list[Row]:
-    return db.execute(spelled(sql), _bind(args)).fetchall()
+    return db.execute(to_sqlite(sql), _parameters(args)).fetchall()
 
 
 class SqliteDb:
-    """One writer and at most `size` readers on the file `path`."""
+    """One writer and `size` readers of the file `path`."""
 
     engine: Engine = "sqlite"
     pooler = False
 
     def __init__(self, path: str, size: int, *, read_only: bool = False) -> None:
-        """`read_only`: the file has to be there, and nothing of it is changed, not even its journal's mode."""
-        self._writer = _Connection(path, writer=True, read_only=read_only)
-        self._readers = [_Connection(path, writer=False, read_only=read_only) for _ in range(size)]
-        self._idle: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
+        """With `read_only` the file must exist and is not changed, not even its journal mode."""
+        self._writer = SqliteConnection(path, writer=True, read_only=read_only)
+        self._readers = [SqliteConnection(path, writer=False, read_only=read_only) for _ in range(size)]
+        self._idle: asyncio.LifoQueue[SqliteConnection] = asyncio.LifoQueue()
         for reader in self._readers:
             self._idle.put_nowait(reader)
         self._writing = asyncio.Lock()
@@ -226,12 +226,12 @@ class SqliteDb:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Tx]:
-        # IMMEDIATE: a transaction that reads first and writes later can't wait for the lock, it fails at once.
+        # IMMEDIATE: a transaction that reads before it writes fails instead of waiting for the lock.
         async with self._writing, _transaction(self._writer, "BEGIN IMMEDIATE"):
             yield SqliteTx(self._writer)
 
     @asynccontextmanager
-    async def _reader(self) -> AsyncIterator[_Connection]:
+    async def _reader(self) -> AsyncIterator[SqliteConnection]:
         reader = await self._idle.get()
         try:
             yield reader
@@ -249,7 +249,7 @@ class SqliteDb:
 
 
 @asynccontextmanager
-async def _transaction(connection: _Connection, begin: str) -> AsyncIterator[None]:
+async def _transaction(connection: SqliteConnection, begin: str) -> AsyncIterator[None]:
     try:
         await connection.run(lambda db: db.execute(begin))
         yield
@@ -264,8 +264,8 @@ def _roll_back(db: sqlite3.Connection) -> None:
         db.execute("ROLLBACK")
 
 
-def translated(error: Exception) -> Exception:
-    """The driver's error as one of ours."""
+def translate(error: Exception) -> Exception:
+    """Return the exception of railtrack.db for the driver's, or the same exception if there is none."""
     text = str(error)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     match error:
@@ -285,5 +285,5 @@ def translated(error: Exception) -> Exception:
         ):
             return database_unavailable(text)
         case sqlite3.DatabaseError() if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            return unavailable(f"The database file is damaged, or no SQLite database: {text}")
+            return unavailable(f"The database file is damaged or not a SQLite database: {text}")
     return error

@@ -1,6 +1,6 @@
-"""The database's address: every spelling of a URL that MLflow, libpq and platforms use, as one DatabaseUrl.
+"""Parse database URLs in the forms that MLflow, libpq and platforms use, and derive the driver's arguments.
 
-Nothing here connects. What the driver is to be given is worked out here, for it follows from the URL alone.
+Nothing here connects.
 """
 
 import re
@@ -23,12 +23,12 @@ SSL_FILES = ("sslrootcert", "sslcert", "sslkey")
 SYSTEM_CERTIFICATES = "system"
 HOME_CERTIFICATE = Path("~/.postgresql/root.crt")
 SESSION_ATTRIBUTES = ("any", "primary", "standby", "read-write", "read-only", "prefer-standby")
-TO_THE_DRIVER = ("sslmode", *SSL_FILES, "target_session_attrs")
-TO_THE_SERVER = ("application_name", "options")
-OPTIONS = (*TO_THE_DRIVER, *TO_THE_SERVER, "connect_timeout", "host", "pgbouncer")
-"""libpq's names, but for `pgbouncer`, with which Prisma and Supabase mark the address of a pooler."""
+DRIVER_OPTIONS = ("sslmode", *SSL_FILES, "target_session_attrs")
+SERVER_OPTIONS = ("application_name", "options")
+OPTIONS = (*DRIVER_OPTIONS, *SERVER_OPTIONS, "connect_timeout", "host", "pgbouncer")
+"""libpq's names, and `pgbouncer`, with which Prisma and Supabase mark the address of a pooler."""
 
-# As in SQLAlchemy: a password may hold anything but "@"; "@" must be written %40.
+# As in SQLAlchemy, a password may contain anything but "@", which must be written %40.
 _POSTGRESQL = re.compile(
     r"postgres(?:ql)?(?:\+\w+)?://"
     r"(?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?"
@@ -41,7 +41,7 @@ _SQLITE = re.compile(r"sqlite(?:\+\w+)?://(?:/(?P<path>[^?]*))?(?:\?(?P<query>.*
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrl:
-    """Where the database is. On SQLite only `path` is set, relative or absolute as it was given."""
+    """A parsed URL. On SQLite only `path` is set, relative or absolute as in the URL."""
 
     engine: Engine
     path: str = ""
@@ -54,7 +54,7 @@ class DatabaseUrl:
 
     @property
     def masked(self) -> str:
-        """The address as people may see it: `postgresql://user:***@host:5432/name`."""
+        """Return the URL without its password: `postgresql://user:***@host:5432/name`."""
         if self.engine == "sqlite":
             return f"sqlite:///{self.path}"
         login = f"{self.user}:***@" if self.password else f"{self.user}@" if self.user else ""
@@ -62,16 +62,16 @@ class DatabaseUrl:
 
     @property
     def pooler(self) -> bool:
-        """A transaction-mode pooler is said to be between."""
+        """Return True if the URL declares a transaction-mode pooler."""
         return self.options.get("pgbouncer") == "true"
 
     def driver_arguments(self) -> dict[str, Any]:
-        """The arguments of asyncpg.connect. What the URL leaves out, libpq's variables say (PGUSER, ...)."""
+        """Return the arguments of asyncpg.connect. It reads what the URL omits from libpq's variables (PGUSER, ...)."""
         arguments: dict[str, Any] = {
             "timeout": int(self.options.get("connect_timeout", 0)) or CONNECT_TIMEOUT_S,
-            "server_settings": {name: self.options[name] for name in TO_THE_SERVER if name in self.options},
+            "server_settings": {name: self.options[name] for name in SERVER_OPTIONS if name in self.options},
         }
-        query = {name: self.options[name] for name in TO_THE_DRIVER if name in self.options}
+        query = {name: self.options[name] for name in DRIVER_OPTIONS if name in self.options}
         if query.get("sslrootcert") == SYSTEM_CERTIFICATES:
             import ssl
 
@@ -83,37 +83,37 @@ class DatabaseUrl:
 
     @property
     def _address(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host.replace("/", "%2F")  # a socket's folder
+        host = f"[{self.host}]" if ":" in self.host else self.host.replace("/", "%2F")  # a socket folder
         return f"{host}:{self.port}/{quote(self.database, safe='')}"
 
 
 def parse_database_url(text: str) -> DatabaseUrl:
-    """Read any of the spellings. Raises StartError, which never shows a password."""
+    """Parse a URL. Raise StartError, which never contains a password."""
     if match := _SQLITE.fullmatch(text):
         return _sqlite(match)
     if match := _POSTGRESQL.fullmatch(text):
         return _postgresql(match)
     scheme = text.partition(":")[0]
     if re.fullmatch(r"(postgres|sqlite)\w*(\+\w+)?", scheme):
-        raise _refusal(
+        raise _url_error(
             f"{mask(text)} is not a URL of the form postgresql://user:password@host:5432/name; "
             "special characters of the password have to be percent-encoded (@ as %40)"
         )
-    raise _refusal("the data can be kept in PostgreSQL (postgresql://...) or SQLite (sqlite:///file.db) only")
+    raise _url_error("the data can be kept in PostgreSQL (postgresql://...) or SQLite (sqlite:///file.db) only")
 
 
 def mask(text: str) -> str:
-    """The text of a URL, well formed or not, with all that may belong to a password left out."""
+    """Replace everything that may belong to a password, also in a malformed URL."""
     return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", text, flags=re.DOTALL)
 
 
 def _sqlite(match: re.Match[str]) -> DatabaseUrl:
     path, query = match["path"] or "", match["query"] or ""
     if path in ("", ":memory:"):
-        raise _refusal("SQLite needs a file that several processes can open, such as sqlite:///railtrack.db")
+        raise _url_error("SQLite needs a file that several processes can open, such as sqlite:///railtrack.db")
     if query:
         name = query.partition("=")[0]
-        raise _refusal(f"the option {name!r} of a SQLite URL is not supported; leave it out")
+        raise _url_error(f"the option {name!r} of a SQLite URL is not supported; leave it out")
     return DatabaseUrl("sqlite", path=path)
 
 
@@ -133,7 +133,7 @@ def _postgresql(match: re.Match[str]) -> DatabaseUrl:
 def _port(text: str | None) -> int:
     port = int(text) if text else DEFAULT_PORT
     if not 1 <= port <= 65535:
-        raise _refusal(f"{port} is not a port")
+        raise _url_error(f"invalid port {port}; use a number from 1 to 65535")
     return port
 
 
@@ -142,36 +142,36 @@ def _options(query: str) -> dict[str, str]:
     for name in options:
         if name not in OPTIONS:
             known = ", ".join(OPTIONS)
-            raise _refusal(f"the option {name!r} is not supported; leave it out. Supported: {known}")
+            raise _url_error(f"the option {name!r} is not supported; leave it out. Supported: {known}")
     _check_choice(options, "sslmode", SSL_MODES)
     _check_choice(options, "target_session_attrs", SESSION_ATTRIBUTES)
     _check_choice(options, "pgbouncer", ("true", "false"))
     if not options.get("connect_timeout", "0").isdecimal():
-        raise _refusal("connect_timeout is not a whole number of seconds")
+        raise _url_error("connect_timeout is not a whole number of seconds")
     _check_certificates(options)
     return options
 
 
 def _check_choice(options: Mapping[str, str], name: str, choices: tuple[str, ...]) -> None:
     if name in options and options[name] not in choices:
-        raise _refusal(f"{name}={options[name]!r} is not one of {', '.join(choices)}")
+        raise _url_error(f"{name}={options[name]!r} is not one of {', '.join(choices)}")
 
 
 def _check_certificates(options: dict[str, str]) -> None:
-    """The driver would mistake a missing file for a server that is not there."""
+    """Raise StartError for missing files, which the driver would report as a server that cannot be reached."""
     verified = options.get("sslmode", "").startswith("verify")
     if verified and "sslrootcert" not in options and not HOME_CERTIFICATE.expanduser().is_file():
         mode = options["sslmode"]
-        raise _refusal(f"sslmode={mode} needs sslrootcert=FILE, or sslrootcert=system for the system's list")
+        raise _url_error(f"sslmode={mode} needs sslrootcert=FILE, or sslrootcert=system for the system's list")
     if options.get("sslrootcert") == SYSTEM_CERTIFICATES:
-        # As libpq has it: the system's list vouches for any host, so the name has to be checked.
+        # As in libpq: the system's list certifies any host, so the name must be verified.
         if options.setdefault("sslmode", "verify-full") != "verify-full":
-            raise _refusal("sslrootcert=system goes with sslmode=verify-full only")
+            raise _url_error("sslrootcert=system requires sslmode=verify-full")
         return
     for name in SSL_FILES:
         if name in options and not Path(options[name]).is_file():
-            raise _refusal(f"the file of {name}, {options[name]}, does not exist")
+            raise _url_error(f"the file of {name}, {options[name]}, does not exist")
 
 
-def _refusal(fault: str) -> StartError:
+def _url_error(fault: str) -> StartError:
     return StartError(f"{SETTING}: {fault}.")

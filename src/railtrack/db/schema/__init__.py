@@ -1,7 +1,7 @@
-"""MLflow 3.17.2's tables in our own hand: the .sql files here, read only to make or judge a database.
+"""MLflow 3.17.2's tables, in the .sql files of this folder. They are read only to create or check a database.
 
-One text serves both engines (FLOAT is a double on each); a line that ends in `-- postgresql only` or
-`-- sqlite only` is left out for the other. tests/db compares the result with what MLflow itself creates.
+One text serves both engines (FLOAT is a double on each). A line that ends in `-- postgresql only` or `-- sqlite only`
+is omitted for the other. tests/db compares the result with the tables that MLflow creates.
 """
 
 import re
@@ -10,13 +10,13 @@ from pathlib import Path
 from railtrack.db import Engine
 
 REVISION = "dc11669786a5"
-"""What MLflow 3.17.2 writes into `alembic_version`."""
+"""The `alembic_version` of MLflow 3.17.2."""
 
 FILES = ("tracking", "registry", "traces", "evaluation", "gateway", "mcp", "jobs")
-"""In this order no table refers to a later one."""
+"""Ordered so that no table refers to a later one."""
 
-USED = ("tracking", "registry")
-"""The files whose tables Railtrack reads and writes: what a database of another revision is judged by."""
+USED_FILES = ("tracking", "registry")
+"""The files whose tables Railtrack reads and writes. A database of another revision must have their columns."""
 
 _FOLDER = Path(__file__).parent
 _OTHER: dict[Engine, Engine] = {"postgresql": "sqlite", "sqlite": "postgresql"}
@@ -27,34 +27,33 @@ _COLUMN = re.compile(r"^    ([a-z]\w*) ", re.MULTILINE)
 
 
 def create_statements(engine: Engine) -> list[str]:
-    """The statements that make an empty database MLflow's, without its rows."""
+    """Return the statements that create MLflow's tables in an empty database, without rows."""
     files = (*FILES, f"secrets_trigger.{engine}")
     text = "\n".join(_text(name, engine) for name in files)
     return [statement for statement in _STATEMENT_END.split(text.strip() + "\n") if statement]
 
 
 def tables() -> list[str]:
-    """The names of all of MLflow's tables."""
+    """Return the names of all tables of MLflow."""
     return [name for file in FILES for name in _columns(file)]
 
 
 def used_columns() -> dict[str, frozenset[str]]:
-    """The columns that Railtrack needs, by table."""
-    return {table: columns for file in USED for table, columns in _columns(file).items()}
+    """Return the columns that Railtrack needs, by table."""
+    return {table: columns for file in USED_FILES for table, columns in _columns(file).items()}
 
 
 def is_older(revision: str) -> bool:
-    """Whether MLflow had this revision before 3.17.2. A revision that is not known is a newer one."""
+    """Return True for a revision from before 3.17.2. An unknown revision is a newer one."""
     return revision in (_FOLDER / "older_revisions.txt").read_text().split()
 
 
 def _columns(file: str) -> dict[str, frozenset[str]]:
-    found = _TABLE.findall(_text(file, "sqlite"))
-    return {table: frozenset(_COLUMN.findall(body)) for table, body in found}
+    return {table: frozenset(_COLUMN.findall(body)) for table, body in _TABLE.findall(_text(file, "sqlite"))}
 
 
 def _text(file: str, engine: Engine) -> str:
-    """The file as `engine` gets it, without comments (SQLite would keep them in its catalogue)."""
+    """Return the file's statements for `engine`, without comments, which SQLite would store in its catalogue."""
     lines = (_FOLDER / f"{file}.sql").read_text().splitlines()
     other = f"-- {_OTHER[engine]} only"
     kept = (line for line in lines if not line.startswith("--") and not line.endswith(other))

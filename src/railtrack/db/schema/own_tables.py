@@ -1,12 +1,12 @@
-"""Railtrack's own tables, all named `railtrack_*`, made at start where they are missing. MLflow never looks at them.
+"""Railtrack's tables, all named `railtrack_*`, created at the start if they are missing. MLflow ignores them.
 
-None refers to a table of MLflow's: a foreign key would stand in the way of its migrations.
+None refers to a table of MLflow's: a foreign key would block MLflow's migrations.
 """
 
 from railtrack.db import Tx
 
 STATEMENTS = (
-    # What is still to be sent to webhooks. `due_ms`: when the next attempt may begin; whoever begins one moves it on.
+    # Pending webhook deliveries. `due_ms` is when the next attempt may begin; a process that begins one moves it on.
     """
     CREATE TABLE IF NOT EXISTS railtrack_webhook_deliveries (
         delivery_id VARCHAR(36) NOT NULL,
@@ -24,6 +24,6 @@ STATEMENTS = (
 
 
 async def create_own_tables(tx: Tx) -> None:
-    """Each that is not there yet, in the transaction that also creates or judges MLflow's."""
+    """Create the missing tables in the transaction that creates or checks MLflow's."""
     for statement in STATEMENTS:
         await tx.execute(statement)
