@@ -1,6 +1,7 @@
 """Imports point one way (docs/architecture.md), and what a module is called and how long it is stays bearable."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -100,6 +101,14 @@ def test_a_module_imports_only_what_lies_below_it() -> None:
         if part(module) not in MAY_IMPORT[part(path)] | {part(path)}
     }
     assert not upwards
+
+
+def test_the_architecture_page_lists_these_imports() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (nothing|`.*`) \|$", page, re.M)
+    assert {part: set(re.findall(r"`(\w+)`", parts)) for part, parts in rows} == {
+        part: parts for part, parts in MAY_IMPORT.items() if part != "__init__"
+    }
 
 
 def test_a_driver_is_imported_only_at_the_edge() -> None:
