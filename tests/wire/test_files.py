@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from railtrack.wire.files import file_reply
+from railtrack.wire.files import file_response
 from railtrack.wire.request import HttpRequest
-from railtrack.wire.response import Raw, Stream
+from railtrack.wire.response import BytesResponse, StreamResponse
 
 
 class Stored:
@@ -32,9 +32,9 @@ def status(etag: str, **headers: str) -> int:
 
     sent = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     file = Stored(etag)
-    reply = file_reply(HttpRequest({"type": "http", "method": "GET", "headers": sent}, receive), "a", file)
-    assert isinstance(reply, Raw | Stream)
-    assert file.closed == isinstance(reply, Raw)
+    reply = file_response(HttpRequest({"type": "http", "method": "GET", "headers": sent}, receive), "a", file)
+    assert isinstance(reply, BytesResponse | StreamResponse)
+    assert file.closed == isinstance(reply, BytesResponse)
     return reply.status
 
 

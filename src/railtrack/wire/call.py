@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 from railtrack.auth import Policy
 from railtrack.db.retry import retry_on_conflict
-from railtrack.wire.response import Reply
+from railtrack.wire.response import Response
 from railtrack.wire.routing import Route
 
 
@@ -16,7 +16,7 @@ class CallContext(Protocol):
         """None if everyone may do everything."""
 
 
-async def call(route: Route, context: CallContext, request: Any) -> Reply:
+async def call(route: Route, context: CallContext, request: Any) -> Response:
     """Run the route's handler if the caller may, and again if its transaction lost against another.
 
     `request` is the route's struct, or the HttpRequest itself for a handler that reads the body. Such a handler is

@@ -5,7 +5,7 @@ import gzip
 from typing import TypeGuard
 
 from railtrack.wire.request import HttpRequest
-from railtrack.wire.response import JSON, Raw, Stream
+from railtrack.wire.response import JSON, BytesResponse, StreamResponse
 
 SMALLEST = 32 * 1024
 """Bytes from which the transfer saved outweighs the work; most answers are far below."""
@@ -14,12 +14,12 @@ IN_LOOP = 256 * 1024
 LEVEL = 1
 
 
-def is_worth_it(reply: Raw | Stream) -> TypeGuard[Raw]:
+def is_worth_it(reply: BytesResponse | StreamResponse) -> TypeGuard[BytesResponse]:
     """Whether it is JSON of some size."""
-    return isinstance(reply, Raw) and len(reply.body) >= SMALLEST and reply.media_type == JSON
+    return isinstance(reply, BytesResponse) and len(reply.body) >= SMALLEST and reply.media_type == JSON
 
 
-async def compress(http: HttpRequest, raw: Raw) -> Raw:
+async def compress(http: HttpRequest, raw: BytesResponse) -> BytesResponse:
     """The answer, compressed where the client takes gzip."""
     if "gzip" not in http.header(b"accept-encoding"):
         return raw
@@ -27,7 +27,7 @@ async def compress(http: HttpRequest, raw: Raw) -> Raw:
         body = gzip.compress(raw.body, LEVEL, mtime=0)
     else:
         body = await asyncio.to_thread(gzip.compress, raw.body, LEVEL, mtime=0)
-    return Raw(
+    return BytesResponse(
         body,
         raw.media_type,
         raw.status,

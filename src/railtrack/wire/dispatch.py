@@ -14,7 +14,15 @@ from railtrack.wire.call import CallContext, call
 from railtrack.wire.compression import compress, is_worth_it
 from railtrack.wire.csrf import BrowserGuard
 from railtrack.wire.request import ClientGone, HttpRequest, Receive, Scope
-from railtrack.wire.response import Header, Raw, Send, Stream, error_reply, send_reply, to_raw
+from railtrack.wire.response import (
+    BytesResponse,
+    Header,
+    Send,
+    StreamResponse,
+    encode_response,
+    error_response,
+    send_response,
+)
 from railtrack.wire.routing import Route, Routes
 
 log = logging.getLogger("railtrack")
@@ -70,28 +78,28 @@ class Dispatcher:
             if is_worth_it(reply):
                 reply = await compress(http, reply)
             headers = (*SECURITY_HEADERS, (b"x-request-id", request_id.encode()))
-            await send_reply(http, reply, send, headers)
+            await send_response(http, reply, send, headers)
         except ClientGone:
             log.debug("request %s: the client has gone", request_id)
         finally:
             http.release()
 
-    async def _answer(self, http: HttpRequest, request_id: str) -> Raw | Stream:
+    async def _answer(self, http: HttpRequest, request_id: str) -> BytesResponse | StreamResponse:
         try:
             self._guard.check(http)
             route = http.route = self._routes.find(http)
             context = self._make_context(http, route)
             request = http if route.decoder is None else await route.decoder.decode(http)
-            return to_raw(await call(route, context, request))
+            return encode_response(await call(route, context, request))
         except ApiError as error:
             if error.is_transient or error.status >= 500:
                 self._server_errors.warning("request %s: %s (%r)", request_id, error, error.__cause__)
-            return error_reply(error)
+            return error_response(error)
         except ClientGone:
             raise
         except Exception:
             log.exception("request %s: %s %s failed", request_id, http.method, http.raw_path[:500].decode("latin-1"))
-            return error_reply(
+            return error_response(
                 ApiError("INTERNAL_ERROR", f"Internal error; the server's log tells more of request {request_id}.")
             )
 

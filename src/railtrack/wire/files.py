@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from railtrack.errors import ApiError
 from railtrack.wire.request import HttpRequest
-from railtrack.wire.response import Header, Raw, Reply, Stream, error_reply
+from railtrack.wire.response import BytesResponse, Header, Response, StreamResponse, error_response
 
 OCTETS = "application/octet-stream"
 # fmt: off
@@ -45,11 +45,11 @@ class File(Protocol):
     def close(self) -> None: ...
 
 
-def file_reply(http: HttpRequest, name: str, file: File) -> Reply:
+def file_response(http: HttpRequest, name: str, file: File) -> Response:
     """All of `file` (200), the range asked for (206, 416 where there is no such range), or 304 Not Modified."""
     if _is_fresh(http, file):
         file.close()
-        return Raw(b"", media_type(name), 304, _headers(name, file))
+        return BytesResponse(b"", media_type(name), 304, _headers(name, file))
     wanted = _wanted(http, file)
     start, stop = wanted or (0, file.size)
     headers = _headers(name, file)
@@ -62,7 +62,7 @@ def file_reply(http: HttpRequest, name: str, file: File) -> Reply:
         headers = (*headers, (b"content-range", f"bytes {start}-{stop - 1}/{file.size}".encode()))
     if http.method == "HEAD":
         file.close()
-    return Stream(file.chunks(start, stop), media_type(name), stop - start, status, headers)
+    return StreamResponse(file.chunks(start, stop), media_type(name), stop - start, status, headers)
 
 
 def media_type(name: str) -> str:
@@ -129,6 +129,6 @@ def _is_version(condition: str, file: File) -> bool:
     return not condition or (condition == file.etag and not condition.startswith("W/"))
 
 
-def _unsatisfiable(file: File) -> Raw:
-    reply = error_reply(ApiError("INVALID_PARAMETER_VALUE", "The requested range is not in the file.", status=416))
-    return Raw(reply.body, reply.media_type, 416, ((b"content-range", f"bytes */{file.size}".encode()),))
+def _unsatisfiable(file: File) -> BytesResponse:
+    reply = error_response(ApiError("INVALID_PARAMETER_VALUE", "The requested range is not in the file.", status=416))
+    return BytesResponse(reply.body, reply.media_type, 416, ((b"content-range", f"bytes */{file.size}".encode()),))

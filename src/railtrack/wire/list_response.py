@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from railtrack.wire.response import Raw, Reply, Stream
+from railtrack.wire.response import BytesResponse, Response, StreamResponse
 
 BUFFERED_BYTES = 4 * 1024 * 1024
 """Up to this size a response is sent whole, and so compressed; a longer one is streamed."""
@@ -28,7 +28,7 @@ Load = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 """From the rows of a chunk to the structs to encode."""
 
 
-async def list_response(field: str, chunks: AsyncGenerator[Chunk, None], load: Load | None = None) -> Reply:
+async def list_response(field: str, chunks: AsyncGenerator[Chunk, None], load: Load | None = None) -> Response:
     """Return `{field: [...], "next_page_token": ...}` with the rows, or what `load` makes of them.
 
     Both are absent if empty.
@@ -54,7 +54,7 @@ async def _encoded(field: str, chunks: AsyncGenerator[Chunk, None], load: Load |
         separator = b","
 
 
-async def buffered_or_streamed(pieces: AsyncGenerator[bytes, None]) -> Reply:
+async def buffered_or_streamed(pieces: AsyncGenerator[bytes, None]) -> Response:
     """Return JSON that is made piece by piece as one response if it is short, else as a stream."""
     buffer: list[bytes] = []
     length = 0
@@ -62,8 +62,8 @@ async def buffered_or_streamed(pieces: AsyncGenerator[bytes, None]) -> Reply:
         buffer.append(piece)
         length += len(piece)
         if length > BUFFERED_BYTES:
-            return Stream(_chained(buffer, pieces))
-    return Raw(b"".join(buffer))
+            return StreamResponse(_chained(buffer, pieces))
+    return BytesResponse(b"".join(buffer))
 
 
 async def _chained(buffer: Sequence[bytes], rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

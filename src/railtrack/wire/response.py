@@ -18,7 +18,7 @@ NOT_MODIFIED = 304
 _encode = msgspec.json.Encoder().encode
 
 
-class Raw(msgspec.Struct):
+class BytesResponse(msgspec.Struct):
     """An answer whose bytes are ready."""
 
     body: bytes
@@ -27,7 +27,7 @@ class Raw(msgspec.Struct):
     headers: tuple[Header, ...] = ()
 
 
-class Stream(msgspec.Struct):
+class StreamResponse(msgspec.Struct):
     """An answer made piece by piece; `length` in bytes where it is known beforehand.
 
     What the generator opens it opens when first asked for a piece: a HEAD request never asks.
@@ -40,33 +40,35 @@ class Stream(msgspec.Struct):
     headers: tuple[Header, ...] = ()
 
 
-Reply = msgspec.Struct | Raw | Stream
-EMPTY = Raw(b"{}")
+Response = msgspec.Struct | BytesResponse | StreamResponse
+EMPTY_RESPONSE = BytesResponse(b"{}")
 """The answer of calls that return nothing."""
 
 
-def error_reply(error: ApiError) -> Raw:
+def error_response(error: ApiError) -> BytesResponse:
     """The error in MLflow's form."""
-    return Raw(_encode({"error_code": error.code, "message": error.message}), status=error.status)
+    return BytesResponse(_encode({"error_code": error.code, "message": error.message}), status=error.status)
 
 
-def to_raw(reply: Reply) -> Raw | Stream:
+def encode_response(reply: Response) -> BytesResponse | StreamResponse:
     """The reply with its struct, if it is one, encoded."""
-    return reply if isinstance(reply, (Raw, Stream)) else Raw(_encode(reply))
+    return reply if isinstance(reply, (BytesResponse, StreamResponse)) else BytesResponse(_encode(reply))
 
 
-async def send_reply(http: HttpRequest, reply: Raw | Stream, send: Send, headers: tuple[Header, ...]) -> None:
+async def send_response(
+    http: HttpRequest, reply: BytesResponse | StreamResponse, send: Send, headers: tuple[Header, ...]
+) -> None:
     """Send the answer with `headers` besides its own, to HEAD without its body; notes in `http` what was sent."""
     head = http.method == "HEAD"
-    length = reply.length if isinstance(reply, Stream) else len(reply.body)
+    length = reply.length if isinstance(reply, StreamResponse) else len(reply.body)
     sent = [(b"content-type", reply.media_type.encode()), *headers, *reply.headers]
     if length is not None and reply.status != NOT_MODIFIED:  # its length would be that of the answer left out
         sent.append((b"content-length", str(length).encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": sent})
-    if isinstance(reply, Stream) and not head:
+    if isinstance(reply, StreamResponse) and not head:
         await _send_chunks(http, reply.chunks, send)
     else:
-        body = b"" if head or isinstance(reply, Stream) else reply.body
+        body = b"" if head or isinstance(reply, StreamResponse) else reply.body
         await send({"type": "http.response.body", "body": body})
         http.sent = len(body)
     http.status = reply.status

@@ -11,9 +11,9 @@ from typing import Any, TypeVar, get_type_hints
 from railtrack.auth import PUBLIC, Access
 from railtrack.errors import ApiError, endpoint_not_found
 from railtrack.wire.request import Decoder, HttpRequest, Request
-from railtrack.wire.response import Raw, Reply
+from railtrack.wire.response import BytesResponse, Response
 
-Handler = Callable[[Any, Any], Awaitable[Reply]]
+Handler = Callable[[Any, Any], Awaitable[Response]]
 F = TypeVar("F", bound=Handler)
 
 
@@ -127,10 +127,10 @@ class Routes:
         return other
 
 
-async def _to_the_page(_: Any, http: HttpRequest) -> Raw:
+async def _to_the_page(_: Any, http: HttpRequest) -> BytesResponse:
     """The prefix without its slash: the page's own links are relative, and lead astray from there."""
     query = b"?" + http.raw_query if http.raw_query else b""
-    return Raw(b"", status=308, headers=((b"location", http.path.encode() + b"/" + query),))
+    return BytesResponse(b"", status=308, headers=((b"location", http.path.encode() + b"/" + query),))
 
 
 def no_such_endpoint(path: str, prefix: str = "") -> ApiError:

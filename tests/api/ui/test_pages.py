@@ -12,7 +12,7 @@ from tests.client import Answer, Client
 
 from railtrack.api.ui.pages import CHUNK_BYTES, FOLDER, MEDIA_TYPES, Manifest, WebInterface
 from railtrack.wire.request import HttpRequest
-from railtrack.wire.response import Raw, Stream
+from railtrack.wire.response import BytesResponse, StreamResponse
 
 FILES = msgspec.json.decode((FOLDER / "files.json").read_bytes(), type=Manifest).files
 MAIN = next(name for name in FILES if name.startswith("static/js/main.") and name.endswith(".js"))
@@ -153,7 +153,7 @@ def request(**headers: str) -> HttpRequest:
 @pytest.mark.parametrize("encoding", ["br", "gzip", ""])
 async def test_a_large_file_is_streamed_in_chunks(encoding: str) -> None:
     reply = WebInterface(FOLDER).file(MAIN, request(accept_encoding=encoding))
-    assert isinstance(reply, Stream)
+    assert isinstance(reply, StreamResponse)
     assert max([len(chunk) async for chunk in reply.chunks]) <= CHUNK_BYTES
 
 
@@ -165,5 +165,5 @@ def test_a_build_without_the_interface_explains_how_to_add_it(tmp_path: Path) ->
 
 def test_a_build_without_the_interface_never_returns_304(tmp_path: Path) -> None:
     reply = WebInterface(tmp_path).page(request(if_none_match="*"))
-    assert isinstance(reply, Raw)
+    assert isinstance(reply, BytesResponse)
     assert reply.status == 404

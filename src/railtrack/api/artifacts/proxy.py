@@ -11,29 +11,29 @@ from railtrack.artifacts.paths import file_key, key_to_change
 from railtrack.auth import ARTIFACT_EDIT, ARTIFACT_READ
 from railtrack.context import Context
 from railtrack.wire.request import HttpRequest, Request
-from railtrack.wire.response import EMPTY, Raw, Reply
+from railtrack.wire.response import EMPTY_RESPONSE, BytesResponse, Response
 from railtrack.wire.routing import endpoint
 
 
 @endpoint("GET", "artifacts/{path...}", service="mlflow-artifacts", access=ARTIFACT_READ)
-async def proxy_get(ctx: Context, http: HttpRequest) -> Reply:
+async def proxy_get(ctx: Context, http: HttpRequest) -> Response:
     return await download(http, ctx.artifacts.proxied(http.params["path"]))
 
 
 @endpoint("PUT", "artifacts/{path...}", service="mlflow-artifacts", access=ARTIFACT_EDIT)
-async def proxy_put(ctx: Context, http: HttpRequest) -> Reply:
+async def proxy_put(ctx: Context, http: HttpRequest) -> Response:
     """Store the body, of any length, while it arrives. A client that disconnects leaves nothing behind."""
     location = ctx.artifacts.proxied(file_key(http.params["path"]))
     await location.store.put(location.key, http.stream())
-    return Raw(b"")
+    return BytesResponse(b"")
 
 
 @endpoint("DELETE", "artifacts/{path...}", service="mlflow-artifacts", access=ARTIFACT_EDIT)
-async def proxy_delete(ctx: Context, http: HttpRequest) -> Reply:
+async def proxy_delete(ctx: Context, http: HttpRequest) -> Response:
     """Delete a file or a folder with its contents; deleting a missing one succeeds."""
     location = ctx.artifacts.proxied(key_to_change(http.params["path"]))
     await location.store.delete(location.key)
-    return EMPTY
+    return EMPTY_RESPONSE
 
 
 class ProxyList(Request):
@@ -41,7 +41,7 @@ class ProxyList(Request):
 
 
 @endpoint("GET", "artifacts", service="mlflow-artifacts", access=ARTIFACT_READ)
-async def proxy_list(ctx: Context, req: ProxyList) -> Reply:
+async def proxy_list(ctx: Context, req: ProxyList) -> Response:
     """List a folder by names without their path."""
     reply = await list_location(ctx.artifacts.proxied(req.path), "")
     if "%" in req.path and isinstance(reply, ArtifactListing) and not reply.files:

@@ -11,9 +11,9 @@ from railtrack.artifacts.paths import key_of
 from railtrack.artifacts.store import Page
 from railtrack.db import Db
 from railtrack.errors import not_found
-from railtrack.wire.files import file_reply
+from railtrack.wire.files import file_response
 from railtrack.wire.request import HttpRequest
-from railtrack.wire.response import JSON, Reply, Stream
+from railtrack.wire.response import JSON, Response, StreamResponse
 
 ENTRIES_IN_MEMORY = 20_000
 """Entries read at a time, 6 MB. Longer listings are streamed; a local folder is read again for each page."""
@@ -32,7 +32,7 @@ async def run_artifact_uri(db: Db, run_id: str) -> str:
     return uri
 
 
-async def list_artifact_folder(stores: ArtifactStores, root_uri: str, path: str) -> Reply:
+async def list_artifact_folder(stores: ArtifactStores, root_uri: str, path: str) -> Response:
     """List the folder `path` below an artifact location, with paths relative to that location.
 
     A file or a missing folder has no entries.
@@ -41,12 +41,12 @@ async def list_artifact_folder(stores: ArtifactStores, root_uri: str, path: str)
     return await list_location(stores.locate(root_uri, key), f"{key}/" if key else "", root_uri)
 
 
-async def list_location(location: Location, prefix: str, root_uri: str | None = None) -> Reply:
+async def list_location(location: Location, prefix: str, root_uri: str | None = None) -> Response:
     """List a folder, with `prefix` before each name."""
     page = await location.store.list(location.key, None, ENTRIES_IN_MEMORY)
     if page.next_token is None:
         return ArtifactListing(root_uri, _files(page, prefix))
-    return Stream(_stream_listing(location, prefix, page, root_uri), JSON)
+    return StreamResponse(_stream_listing(location, prefix, page, root_uri), JSON)
 
 
 async def _stream_listing(
@@ -67,7 +67,7 @@ def _files(page: Page, prefix: str) -> list[FileInfo]:
     return [FileInfo(f"{prefix}{entry.name}", entry.is_dir, entry.size) for entry in page.entries]
 
 
-async def download(http: HttpRequest, location: Location) -> Reply:
+async def download(http: HttpRequest, location: Location) -> Response:
     """Return the file, or the range that the request asks for."""
     whole = http.method == "GET" and not any(http.header(name) for name in PARTIAL_READ_HEADERS)
-    return file_reply(http, basename(location.key), await location.store.open(location.key, whole=whole))
+    return file_response(http, basename(location.key), await location.store.open(location.key, whole=whole))

@@ -8,7 +8,7 @@ from railtrack.auth import RUN_EDIT, RUN_READ
 from railtrack.context import Context
 from railtrack.errors import invalid
 from railtrack.wire.request import HttpRequest, Request, RequiredStr
-from railtrack.wire.response import Raw, Reply
+from railtrack.wire.response import BytesResponse, Response
 from railtrack.wire.routing import endpoint
 
 UPLOAD_LIMIT_BYTES = 10 * 1024 * 1024
@@ -24,7 +24,7 @@ class ListArtifacts(Request):
 
 
 @endpoint("GET", "artifacts/list", access=RUN_READ)
-async def list_artifacts(ctx: Context, req: ListArtifacts) -> Reply:
+async def list_artifacts(ctx: Context, req: ListArtifacts) -> Response:
     """List a folder. A file or a missing folder has no entries."""
     uri = await run_artifact_uri(ctx.db, req.run_id)
     return await list_artifact_folder(ctx.artifacts, uri, req.path)
@@ -38,7 +38,7 @@ class GetArtifact(Request):
 
 
 @endpoint("GET", "/get-artifact", access=RUN_READ)
-async def get_artifact(ctx: Context, req: GetArtifact) -> Reply:
+async def get_artifact(ctx: Context, req: GetArtifact) -> Response:
     if req.path is None:
         raise invalid("Request must specify path.")
     uri = await run_artifact_uri(ctx.db, req.run_id)
@@ -46,7 +46,7 @@ async def get_artifact(ctx: Context, req: GetArtifact) -> Reply:
 
 
 @endpoint("POST", "upload-artifact", access=RUN_EDIT, ajax_only=True)
-async def upload_artifact(ctx: Context, http: HttpRequest) -> Reply:
+async def upload_artifact(ctx: Context, http: HttpRequest) -> Response:
     """Store a small file in a run, from the UI's dialog."""
     run_id, path = (http.query.get(name, [""])[-1] for name in ("run_uuid", "path"))
     for name, value in (("run_uuid", run_id), ("path", path)):
@@ -55,7 +55,7 @@ async def upload_artifact(ctx: Context, http: HttpRequest) -> Reply:
     key = file_key(path)
     location = ctx.artifacts.locate(await run_artifact_uri(ctx.db, run_id), key)
     await location.store.put(location.key, _limited_body(http))
-    return Raw(b"")
+    return BytesResponse(b"")
 
 
 async def _limited_body(http: HttpRequest) -> AsyncGenerator[bytes, None]:

@@ -4,7 +4,7 @@ from railtrack.auth import EXPERIMENT_READ
 from railtrack.context import Context
 from railtrack.errors import not_implemented
 from railtrack.wire.request import Request
-from railtrack.wire.response import EMPTY, Reply
+from railtrack.wire.response import EMPTY_RESPONSE, Response
 from railtrack.wire.routing import endpoint
 
 
@@ -13,10 +13,10 @@ class SearchEvaluationDatasets(Request):
 
 
 @endpoint("POST", "datasets/search", access=EXPERIMENT_READ, api="3.0")
-async def search_evaluation_datasets(ctx: Context, req: SearchEvaluationDatasets) -> Reply:
+async def search_evaluation_datasets(ctx: Context, req: SearchEvaluationDatasets) -> Response:
     """Return no datasets. Raise NOT_IMPLEMENTED if the database has any, in whatever experiment."""
     if await ctx.db.fetch_value("SELECT 1 FROM evaluation_datasets LIMIT 1"):
         raise not_implemented(
             "There are evaluation datasets in this database, which this version of Railtrack does not serve."
         )
-    return EMPTY
+    return EMPTY_RESPONSE

@@ -13,7 +13,7 @@ from railtrack.search.builder import SearchBuilder
 from railtrack.search.page import fetch_page
 from railtrack.wire.list_response import list_response
 from railtrack.wire.request import Int32, Request
-from railtrack.wire.response import Reply
+from railtrack.wire.response import Response
 from railtrack.wire.routing import endpoint
 
 MAX_RESULTS = 50_000
@@ -29,7 +29,7 @@ class SearchExperiments(Request):
 
 @endpoint("POST", "experiments/search", access=SIGNED_IN)
 @endpoint("GET", "experiments/search", access=SIGNED_IN)
-async def search_experiments(ctx: Context, req: SearchExperiments) -> Reply:
+async def search_experiments(ctx: Context, req: SearchExperiments) -> Response:
     """Return a page of the experiments that match a filter. Unlike in a search for runs, `max_results` is required."""
     if req.max_results < 1:
         raise _invalid_max_results(req.max_results, "a positive integer")

@@ -26,7 +26,7 @@ from railtrack.mlflow.ids import experiment_number
 from railtrack.wire.call import call
 from railtrack.wire.protobuf_json import convert
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import Raw, Reply, Stream
+from railtrack.wire.response import BytesResponse, Response, StreamResponse
 from railtrack.wire.routing import ROUTES, Route, endpoint
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class GraphQLRequest(Request):
 
 
 @endpoint("POST", "/graphql", access=SIGNED_IN)
-async def graphql(ctx: Context, req: GraphQLRequest) -> Reply:
+async def graphql(ctx: Context, req: GraphQLRequest) -> Response:
     """Execute one operation. An invalid query is answered with status 200 and `errors`."""
     return await _executor().execute(ctx, req.query, req.variables, req.operation)
 
@@ -309,9 +309,9 @@ async def _call(ctx: Context, route: Route, request: Mapping[str, Any]) -> Any:
     assert route.struct is not None
     reply = await call(route, ctx, convert(request, route.struct))
     match reply:
-        case Raw():
+        case BytesResponse():
             body = reply.body
-        case Stream():
+        case StreamResponse():
             body = b"".join([chunk async for chunk in reply.chunks])
         case _:
             return reply

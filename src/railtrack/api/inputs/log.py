@@ -19,7 +19,7 @@ from railtrack.errors import ApiError, bad_request, invalid, shown
 from railtrack.mlflow.ids import experiment_numbers
 from railtrack.mlflow.validation import TAG_VALUE_LIMIT
 from railtrack.wire.request import Int64, Request, RequiredStr
-from railtrack.wire.response import EMPTY, Reply
+from railtrack.wire.response import EMPTY_RESPONSE, Response
 from railtrack.wire.routing import endpoint
 
 NAME_LIMIT = 500
@@ -66,7 +66,7 @@ class LogInputs(Request):
 
 
 @endpoint("POST", "runs/log-inputs", access=RUN_EDIT)
-async def log_inputs(ctx: Context, req: LogInputs) -> Reply:
+async def log_inputs(ctx: Context, req: LogInputs) -> Response:
     """Datasets and models that a run reads. What is known stays as it was logged first: a dataset by name and digest
     within its experiment, an input with its tags within its run.
     """
@@ -80,7 +80,7 @@ async def log_inputs(ctx: Context, req: LogInputs) -> Reply:
             await _link_datasets(tx, info.run_id, int(info.experiment_id), req.datasets)
         links = [(uuid4().hex, "RUN_INPUT", info.run_id, "MODEL_INPUT", model_id, 0) for model_id in sorted(model_ids)]
         await _link(tx, links)
-    return EMPTY
+    return EMPTY_RESPONSE
 
 
 def _check_dataset(each: NewDatasetInput) -> None:
@@ -197,7 +197,7 @@ class LogOutputs(Request):
 
 
 @endpoint("POST", "runs/outputs", access=RUN_EDIT)
-async def log_outputs(ctx: Context, req: LogOutputs) -> Reply:
+async def log_outputs(ctx: Context, req: LogOutputs) -> Response:
     """Models that a run made, each at one step. The same again is fine (MLflow refuses it), another step is refused."""
     steps: dict[str, int] = {}
     for model in req.models:
@@ -223,7 +223,7 @@ async def log_outputs(ctx: Context, req: LogOutputs) -> Reply:
         for model_id, step in stored:
             if step != steps[model_id]:
                 raise _other_step(req.run_id, model_id, step)
-    return EMPTY
+    return EMPTY_RESPONSE
 
 
 def _other_step(run_id: str, model_id: str, step: int) -> ApiError:
@@ -240,7 +240,7 @@ class LogModel(Request):
 
 
 @endpoint("POST", "runs/log-model", access=RUN_EDIT)
-async def log_model(ctx: Context, req: LogModel) -> Reply:
+async def log_model(ctx: Context, req: LogModel) -> Response:
     """Add a model to the list that a tag of the run keeps: how clients before MLflow 3 say which models a run made."""
     entry = _history_entry(_model(req.model_json))
     async with ctx.db.write() as tx:
@@ -261,7 +261,7 @@ async def log_model(ctx: Context, req: LogModel) -> Reply:
             LOG_MODEL_HISTORY,
             value,
         )
-    return EMPTY
+    return EMPTY_RESPONSE
 
 
 def _model(text: str) -> dict[str, Any]:
@@ -328,7 +328,7 @@ class SearchDatasetsResponse(msgspec.Struct, omit_defaults=True):
 
 
 @endpoint("POST", "experiments/search-datasets", access=EXPERIMENT_READ, ajax_only=True)
-async def search_datasets(ctx: Context, req: SearchDatasets) -> Reply:
+async def search_datasets(ctx: Context, req: SearchDatasets) -> Response:
     """The datasets that runs of these experiments used, once for each context of use; at most 1,000, and no page."""
     if not req.experiment_ids:
         raise invalid("SearchDatasets request must specify at least one experiment_id.")

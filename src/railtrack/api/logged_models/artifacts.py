@@ -6,7 +6,7 @@ from railtrack.auth import LOGGED_MODEL_READ
 from railtrack.context import Context
 from railtrack.errors import bad_request
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import Reply
+from railtrack.wire.response import Response
 from railtrack.wire.routing import endpoint
 
 
@@ -18,7 +18,7 @@ class ListLoggedModelArtifacts(Request):
 
 
 @endpoint("GET", "logged-models/{model_id}/artifacts/directories", access=LOGGED_MODEL_READ)
-async def list_logged_model_artifacts(ctx: Context, req: ListLoggedModelArtifacts) -> Reply:
+async def list_logged_model_artifacts(ctx: Context, req: ListLoggedModelArtifacts) -> Response:
     """List a folder. A file or a missing folder has no entries."""
     uri = await artifact_location(ctx.db, req.model_id)
     return await list_artifact_folder(ctx.artifacts, uri, req.artifact_directory_path)
@@ -30,7 +30,7 @@ class GetLoggedModelArtifact(Request):
 
 
 @endpoint("GET", "logged-models/{model_id}/artifacts/files", access=LOGGED_MODEL_READ, ajax_only=True)
-async def get_logged_model_artifact(ctx: Context, req: GetLoggedModelArtifact) -> Reply:
+async def get_logged_model_artifact(ctx: Context, req: GetLoggedModelArtifact) -> Response:
     """Return one file. Clients use the artifact proxy or the store itself."""
     if not req.artifact_file_path:
         raise bad_request('Request must include the "artifact_file_path" query parameter.')

@@ -23,7 +23,7 @@ from railtrack.mlflow.ids import experiment_number
 from railtrack.mlflow.random_names import random_name
 from railtrack.mlflow.validation import check_length
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import EMPTY, Reply
+from railtrack.wire.response import EMPTY_RESPONSE, Response
 from railtrack.wire.routing import endpoint
 
 NAME_LIMIT = 500
@@ -51,7 +51,7 @@ class LoggedModelResponse(msgspec.Struct):
 
 
 @endpoint("POST", "logged-models", access=LOGGED_MODEL_CREATE)
-async def create_logged_model(ctx: Context, req: CreateLoggedModel) -> Reply:
+async def create_logged_model(ctx: Context, req: CreateLoggedModel) -> Response:
     """Create a model in an active experiment, with status PENDING. Names need not be unique.
 
     As in MLflow, the source run need not exist.
@@ -136,7 +136,7 @@ class GetLoggedModel(Request):
 
 
 @endpoint("GET", "logged-models/{model_id}", access=LOGGED_MODEL_READ)
-async def get_logged_model(ctx: Context, req: GetLoggedModel) -> Reply:
+async def get_logged_model(ctx: Context, req: GetLoggedModel) -> Response:
     """Return a model with its params, tags and metrics; a deleted one doesn't exist."""
     async with ctx.db.read() as tx:
         return LoggedModelResponse(await load_model(tx, req.model_id))
@@ -148,7 +148,7 @@ class FinalizeLoggedModel(Request):
 
 
 @endpoint("PATCH", "logged-models/{model_id}", access=LOGGED_MODEL_EDIT)
-async def finalize_logged_model(ctx: Context, req: FinalizeLoggedModel) -> Reply:
+async def finalize_logged_model(ctx: Context, req: FinalizeLoggedModel) -> Response:
     """Set a model's status, READY once its files are uploaded. This may be repeated, and works on a deleted model."""
     async with ctx.db.write() as tx:
         updated = await tx.execute(
@@ -167,7 +167,7 @@ class DeleteLoggedModel(Request):
 
 
 @endpoint("DELETE", "logged-models/{model_id}", access=LOGGED_MODEL_EDIT)
-async def delete_logged_model(ctx: Context, req: DeleteLoggedModel) -> Reply:
+async def delete_logged_model(ctx: Context, req: DeleteLoggedModel) -> Response:
     """Mark a model as deleted. Its rows and files remain; deleting it again succeeds."""
     async with ctx.db.write() as tx:
         updated = await tx.execute(
@@ -177,7 +177,7 @@ async def delete_logged_model(ctx: Context, req: DeleteLoggedModel) -> Reply:
         )
     if not updated:
         raise no_such_model(req.model_id)
-    return EMPTY
+    return EMPTY_RESPONSE
 
 
 class LogLoggedModelParams(Request):
@@ -186,7 +186,7 @@ class LogLoggedModelParams(Request):
 
 
 @endpoint("POST", "logged-models/{model_id}/params", access=LOGGED_MODEL_EDIT)
-async def log_logged_model_params(ctx: Context, req: LogLoggedModelParams) -> Reply:
+async def log_logged_model_params(ctx: Context, req: LogLoggedModelParams) -> Response:
     """Log params, all or none. Repeating a stored value succeeds; another value for its key is rejected."""
     params = _unique_pairs(req.params, "params")
     async with ctx.db.write() as tx:
@@ -203,7 +203,7 @@ async def log_logged_model_params(ctx: Context, req: LogLoggedModelParams) -> Re
                     f"value='{value[:1000]}' for model ID='{req.model_id}'."
                 )
         await _insert_params(tx, req.model_id, experiment_id, params)
-    return EMPTY
+    return EMPTY_RESPONSE
 
 
 async def _experiment_of(tx: Tx, model_id: str) -> int:
@@ -236,12 +236,12 @@ class SetLoggedModelTags(Request):
 
 
 @endpoint("PATCH", "logged-models/{model_id}/tags", access=LOGGED_MODEL_EDIT)
-async def set_logged_model_tags(ctx: Context, req: SetLoggedModelTags) -> Reply:
+async def set_logged_model_tags(ctx: Context, req: SetLoggedModelTags) -> Response:
     """Set tags of a model, deleted or not, without updating its `last_updated_timestamp_ms`."""
     tags = _pairs(req.tags, "tags")
     async with ctx.db.write() as tx:
         await _set_tags(tx, req.model_id, await _experiment_of(tx, req.model_id), tags)
-    return EMPTY
+    return EMPTY_RESPONSE
 
 
 async def _set_tags(tx: Tx, model_id: str, experiment_id: int, tags: Mapping[str, str]) -> None:
@@ -262,7 +262,7 @@ class DeleteLoggedModelTag(Request):
 
 
 @endpoint("DELETE", "logged-models/{model_id}/tags/{tag_key...}", access=LOGGED_MODEL_EDIT)
-async def delete_logged_model_tag(ctx: Context, req: DeleteLoggedModelTag) -> Reply:
+async def delete_logged_model_tag(ctx: Context, req: DeleteLoggedModelTag) -> Response:
     """Delete a tag of a model. Unlike MLflow's server, this finds keys with slashes."""
     async with ctx.db.write() as tx:
         await _experiment_of(tx, req.model_id)
@@ -271,4 +271,4 @@ async def delete_logged_model_tag(ctx: Context, req: DeleteLoggedModelTag) -> Re
         )
     if not deleted:
         raise not_found(f"No tag with key '{req.tag_key[:250]}' found for model with ID '{req.model_id}'.")
-    return EMPTY
+    return EMPTY_RESPONSE

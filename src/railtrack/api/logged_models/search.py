@@ -22,7 +22,7 @@ from railtrack.search.page import fetch_page
 from railtrack.search.paged_query import PagedQuery
 from railtrack.wire.list_response import list_response
 from railtrack.wire.request import Int32, Request
-from railtrack.wire.response import Reply
+from railtrack.wire.response import Response
 from railtrack.wire.routing import endpoint
 
 DEFAULT_RESULTS = 50
@@ -41,7 +41,7 @@ class SearchLoggedModels(Request):
 
 
 @endpoint("POST", "logged-models/search", access=EXPERIMENT_READ)
-async def search_logged_models(ctx: Context, req: SearchLoggedModels) -> Reply:
+async def search_logged_models(ctx: Context, req: SearchLoggedModels) -> Response:
     """Return a page of the models that match a filter, the latest first; 50 unless `max_results` is given.
 
     With `datasets`, only models with metrics on one of these match, and a filter on metrics tests no others.

@@ -18,7 +18,7 @@ from railtrack.search.page import fetch_page
 from railtrack.search.paged_query import Order, PagedQuery
 from railtrack.wire.list_response import list_response
 from railtrack.wire.request import Int64, Request, RequiredStr
-from railtrack.wire.response import Reply
+from railtrack.wire.response import Response
 from railtrack.wire.routing import endpoint
 
 RUNS_LIMIT = 100
@@ -36,7 +36,7 @@ class GetMetricHistory(Request):
 
 
 @endpoint("GET", "metrics/get-history", access=RUN_READ)
-async def get_metric_history(ctx: Context, req: GetMetricHistory) -> Reply:
+async def get_metric_history(ctx: Context, req: GetMetricHistory) -> Response:
     """Return the points of a run's metric by time, step and value: a page of `max_results`, or all without it.
 
     All points are streamed. A run or metric that does not exist has no points.
@@ -87,7 +87,7 @@ class GetMetricHistoryBulkResponse(msgspec.Struct):
 
 
 @endpoint("GET", "metrics/get-history-bulk", access=RUN_READ, ajax_only=True)
-async def get_metric_history_bulk(ctx: Context, req: GetMetricHistoryBulk) -> Reply:
+async def get_metric_history_bulk(ctx: Context, req: GetMetricHistoryBulk) -> Response:
     """Return the points of a metric of several runs, run by run, by time: the first 25,000 at most, without paging."""
     if not req.run_id:
         raise invalid("GetMetricHistoryBulk request must specify at least one run_id.")

@@ -13,7 +13,7 @@ from railtrack.errors import SEE_DOCS, invalid
 from railtrack.search.conditions import INT64
 from railtrack.wire.list_response import buffered_or_streamed
 from railtrack.wire.request import Int64, Request, RequiredStr
-from railtrack.wire.response import Reply
+from railtrack.wire.response import Response
 from railtrack.wire.routing import endpoint
 
 RUNS_LIMIT = 100
@@ -33,7 +33,7 @@ class GetMetricHistoryBulkInterval(Request):
 
 
 @endpoint("GET", "metrics/get-history-bulk-interval", access=RUN_READ)
-async def get_metric_history_bulk_interval(ctx: Context, req: GetMetricHistoryBulkInterval) -> Reply:
+async def get_metric_history_bulk_interval(ctx: Context, req: GetMetricHistoryBulkInterval) -> Response:
     """Return at most `max_results` points of each run's metric, spread evenly by step, with the first and the last.
 
     Runs come in the order of the request; one that does not exist, or has no such metric, has no points.

@@ -7,7 +7,7 @@ from railtrack.context import Context
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.mlflow.registry_validation import check_alias, check_model_name, check_new_alias, parse_version
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import EMPTY, Reply
+from railtrack.wire.response import EMPTY_RESPONSE, Response
 from railtrack.wire.routing import endpoint
 
 
@@ -18,7 +18,7 @@ class SetRegisteredModelAlias(Request):
 
 
 @endpoint("POST", "registered-models/alias", access=REGISTERED_MODEL_EDIT)
-async def set_registered_model_alias(ctx: Context, req: SetRegisteredModelAlias) -> Reply:
+async def set_registered_model_alias(ctx: Context, req: SetRegisteredModelAlias) -> Response:
     """Set an alias to a version, replacing the version it referred to."""
     check_model_name(req.name)
     check_new_alias(req.alias)
@@ -36,7 +36,7 @@ async def set_registered_model_alias(ctx: Context, req: SetRegisteredModelAlias)
             version,
         )
         await events.alias_set(tx, req.name, req.alias, version)
-    return EMPTY
+    return EMPTY_RESPONSE
 
 
 class DeleteRegisteredModelAlias(Request):
@@ -45,7 +45,7 @@ class DeleteRegisteredModelAlias(Request):
 
 
 @endpoint("DELETE", "registered-models/alias", access=REGISTERED_MODEL_EDIT)
-async def delete_registered_model_alias(ctx: Context, req: DeleteRegisteredModelAlias) -> Reply:
+async def delete_registered_model_alias(ctx: Context, req: DeleteRegisteredModelAlias) -> Response:
     """Delete an alias; deleting a missing one succeeds."""
     check_model_name(req.name)
     check_alias(req.alias)
@@ -58,7 +58,7 @@ async def delete_registered_model_alias(ctx: Context, req: DeleteRegisteredModel
             req.alias,
         )
         await events.alias_deleted(tx, req.name, req.alias)
-    return EMPTY
+    return EMPTY_RESPONSE
 
 
 class GetModelVersionByAlias(Request):
@@ -67,7 +67,7 @@ class GetModelVersionByAlias(Request):
 
 
 @endpoint("GET", "registered-models/alias", access=REGISTERED_MODEL_READ)
-async def get_model_version_by_alias(ctx: Context, req: GetModelVersionByAlias) -> Reply:
+async def get_model_version_by_alias(ctx: Context, req: GetModelVersionByAlias) -> Response:
     """Return the version that an alias refers to; `latest` refers to the highest number, whatever its stage."""
     check_model_name(req.name)
     check_alias(req.alias)

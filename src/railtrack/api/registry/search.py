@@ -20,7 +20,7 @@ from railtrack.search.builder import SearchBuilder
 from railtrack.search.page import fetch_page
 from railtrack.wire.list_response import list_response
 from railtrack.wire.request import Int32, Request
-from railtrack.wire.response import Reply
+from railtrack.wire.response import Response
 from railtrack.wire.routing import endpoint
 
 MAX_MODELS = 1000
@@ -39,7 +39,7 @@ class SearchRegisteredModels(Request):
 
 
 @endpoint("GET", "registered-models/search", access=SIGNED_IN)
-async def search_registered_models(ctx: Context, req: SearchRegisteredModels) -> Reply:
+async def search_registered_models(ctx: Context, req: SearchRegisteredModels) -> Response:
     """Return a page of the models that match a filter, by name, with their latest versions.
 
     Prompts are included only if the filter asks for them.
@@ -64,7 +64,7 @@ class SearchModelVersions(Request):
 
 
 @endpoint("GET", "model-versions/search", access=SIGNED_IN)
-async def search_model_versions(ctx: Context, req: SearchModelVersions) -> Reply:
+async def search_model_versions(ctx: Context, req: SearchModelVersions) -> Response:
     """Return a page of the versions that match a filter, the last updated first, without aliases, as MLflow does.
 
     Versions of prompts are included only if the filter asks for them.

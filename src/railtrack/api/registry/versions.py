@@ -28,7 +28,7 @@ from railtrack.mlflow.registry_validation import (
     parse_version,
 )
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import EMPTY, Reply
+from railtrack.wire.response import EMPTY_RESPONSE, Response
 from railtrack.wire.routing import endpoint
 
 
@@ -38,7 +38,7 @@ class GetModelVersion(Request):
 
 
 @endpoint("GET", "model-versions/get", access=REGISTERED_MODEL_READ)
-async def get_model_version(ctx: Context, req: GetModelVersion) -> Reply:
+async def get_model_version(ctx: Context, req: GetModelVersion) -> Response:
     """Return a version with its tags and aliases; a deleted one doesn't exist."""
     check_model_name(req.name)
     async with ctx.db.read() as tx:
@@ -55,7 +55,7 @@ class DownloadUriResponse(msgspec.Struct):
 
 
 @endpoint("GET", "model-versions/get-download-uri", access=REGISTERED_MODEL_READ)
-async def get_model_version_download_uri(ctx: Context, req: GetModelVersionDownloadUri) -> Reply:
+async def get_model_version_download_uri(ctx: Context, req: GetModelVersionDownloadUri) -> Response:
     """Return the location of the version's files."""
     check_model_name(req.name)
     return DownloadUriResponse(await storage_location(ctx.db, req.name, parse_version(req.name, req.version)))
@@ -72,7 +72,7 @@ class LatestVersionsResponse(msgspec.Struct, omit_defaults=True):
 
 @endpoint("POST", "registered-models/get-latest-versions", access=REGISTERED_MODEL_READ)
 @endpoint("GET", "registered-models/get-latest-versions", access=REGISTERED_MODEL_READ)
-async def get_latest_versions(ctx: Context, req: GetLatestVersions) -> Reply:
+async def get_latest_versions(ctx: Context, req: GetLatestVersions) -> Response:
     """Return the latest version of each stage, or of each of `stages`, with its tags and aliases."""
     check_model_name(req.name)
     async with ctx.db.read() as tx:
@@ -91,7 +91,7 @@ class UpdateModelVersion(Request):
 
 
 @endpoint("PATCH", "model-versions/update", access=REGISTERED_MODEL_EDIT)
-async def update_model_version(ctx: Context, req: UpdateModelVersion) -> Reply:
+async def update_model_version(ctx: Context, req: UpdateModelVersion) -> Response:
     """Replace a version's description, without updating the model. As in MLflow, a request without one clears it."""
     check_model_name(req.name)
     version = parse_version(req.name, req.version)
@@ -122,7 +122,7 @@ class TransitionModelVersionStage(Request):
 
 
 @endpoint("POST", "model-versions/transition-stage", access=REGISTERED_MODEL_EDIT)
-async def transition_model_version_stage(ctx: Context, req: TransitionModelVersionStage) -> Reply:
+async def transition_model_version_stage(ctx: Context, req: TransitionModelVersionStage) -> Response:
     """Move a version to a stage. `archive_existing_versions` archives the other versions in that stage."""
     check_model_name(req.name)
     version = parse_version(req.name, req.version)
@@ -174,7 +174,7 @@ class DeleteModelVersion(Request):
 
 
 @endpoint("DELETE", "model-versions/delete", access=REGISTERED_MODEL_EDIT)
-async def delete_model_version(ctx: Context, req: DeleteModelVersion) -> Reply:
+async def delete_model_version(ctx: Context, req: DeleteModelVersion) -> Response:
     """Delete a version and its aliases. As in MLflow, its row remains, redacted, which keeps its number reserved."""
     check_model_name(req.name)
     version = parse_version(req.name, req.version)
@@ -202,7 +202,7 @@ async def delete_model_version(ctx: Context, req: DeleteModelVersion) -> Reply:
             req.name,
             version,
         )
-    return EMPTY
+    return EMPTY_RESPONSE
 
 
 class SetModelVersionTag(Request):
@@ -213,7 +213,7 @@ class SetModelVersionTag(Request):
 
 
 @endpoint("POST", "model-versions/set-tag", access=REGISTERED_MODEL_EDIT)
-async def set_model_version_tag(ctx: Context, req: SetModelVersionTag) -> Reply:
+async def set_model_version_tag(ctx: Context, req: SetModelVersionTag) -> Response:
     """Set a tag of a version, without updating its `last_updated_timestamp`."""
     check_model_name(req.name)
     version = parse_version(req.name, req.version)
@@ -235,7 +235,7 @@ async def set_model_version_tag(ctx: Context, req: SetModelVersionTag) -> Reply:
             )
         )
         await events.version_tag_set(tx, req.name, version, req.key, req.value)
-    return EMPTY
+    return EMPTY_RESPONSE
 
 
 class DeleteModelVersionTag(Request):
@@ -245,7 +245,7 @@ class DeleteModelVersionTag(Request):
 
 
 @endpoint("DELETE", "model-versions/delete-tag", access=REGISTERED_MODEL_EDIT)
-async def delete_model_version_tag(ctx: Context, req: DeleteModelVersionTag) -> Reply:
+async def delete_model_version_tag(ctx: Context, req: DeleteModelVersionTag) -> Response:
     """Delete a tag of a version; deleting a missing one succeeds."""
     check_model_name(req.name)
     version = parse_version(req.name, req.version)
@@ -259,4 +259,4 @@ async def delete_model_version_tag(ctx: Context, req: DeleteModelVersionTag) -> 
             req.key,
         )
         await events.version_tag_deleted(tx, req.name, version, req.key)
-    return EMPTY
+    return EMPTY_RESPONSE

@@ -12,7 +12,7 @@ from railtrack.context import Context
 from railtrack.errors import not_found
 from railtrack.mlflow.validation import check_run_name
 from railtrack.wire.request import Int64, Request, RequiredStr
-from railtrack.wire.response import EMPTY, Reply
+from railtrack.wire.response import EMPTY_RESPONSE, Response
 from railtrack.wire.routing import endpoint
 
 
@@ -27,7 +27,7 @@ class GetRunResponse(msgspec.Struct):
 
 
 @endpoint("GET", "runs/get", access=RUN_READ)
-async def get_run(ctx: Context, req: GetRun) -> Reply:
+async def get_run(ctx: Context, req: GetRun) -> Response:
     """Return a run with its params, tags, latest metrics, inputs and outputs, even if it is deleted."""
     return GetRunResponse(await load_run(ctx.db, req.run_id))
 
@@ -46,7 +46,7 @@ class UpdateRunResponse(msgspec.Struct):
 
 
 @endpoint("POST", "runs/update", access=RUN_EDIT)
-async def update_run(ctx: Context, req: UpdateRun) -> Reply:
+async def update_run(ctx: Context, req: UpdateRun) -> Response:
     """Change a run's status, end time or name; fields that are absent stay as they are."""
     check_run_name(req.run_name)
     async with ctx.db.write() as tx:
@@ -87,7 +87,7 @@ class DeleteRun(Request):
 
 
 @endpoint("POST", "runs/delete", access=RUN_EDIT)
-async def delete_run(ctx: Context, req: DeleteRun) -> Reply:
+async def delete_run(ctx: Context, req: DeleteRun) -> Response:
     """Mark a run as deleted; nothing of it is removed. Deleting it again is allowed."""
     return await _set_stage(ctx, req.run_id, "deleted", now_ms())
 
@@ -99,12 +99,12 @@ class RestoreRun(Request):
 
 
 @endpoint("POST", "runs/restore", access=RUN_EDIT)
-async def restore_run(ctx: Context, req: RestoreRun) -> Reply:
+async def restore_run(ctx: Context, req: RestoreRun) -> Response:
     """Make a deleted run active again."""
     return await _set_stage(ctx, req.run_id, "active", None)
 
 
-async def _set_stage(ctx: Context, run_id: str, stage: str, deleted_time: int | None) -> Reply:
+async def _set_stage(ctx: Context, run_id: str, stage: str, deleted_time: int | None) -> Response:
     async with ctx.db.write() as tx:
         changed = await tx.execute(
             "UPDATE runs SET lifecycle_stage = $2, deleted_time = CAST($3 AS BIGINT) WHERE run_uuid = $1",
@@ -114,7 +114,7 @@ async def _set_stage(ctx: Context, run_id: str, stage: str, deleted_time: int | 
         )
     if not changed:
         raise no_such_run(run_id)
-    return EMPTY
+    return EMPTY_RESPONSE
 
 
 class DeleteTag(Request):
@@ -125,10 +125,10 @@ class DeleteTag(Request):
 
 
 @endpoint("POST", "runs/delete-tag", access=RUN_EDIT)
-async def delete_tag(ctx: Context, req: DeleteTag) -> Reply:
+async def delete_tag(ctx: Context, req: DeleteTag) -> Response:
     """Remove a tag from an active run."""
     async with ctx.db.write() as tx:
         check_active(await load_info(tx, req.run_id))
         if not await tx.execute("DELETE FROM tags WHERE run_uuid = $1 AND key = $2", req.run_id, req.key):
             raise not_found(f"No tag with name: {req.key} in run with id {req.run_id}")
-    return EMPTY
+    return EMPTY_RESPONSE

@@ -16,7 +16,7 @@ from railtrack.search.page import fetch_page
 from railtrack.search.paged_query import PagedQuery
 from railtrack.wire.list_response import list_response
 from railtrack.wire.request import Int32, Request
-from railtrack.wire.response import Reply
+from railtrack.wire.response import Response
 from railtrack.wire.routing import endpoint
 
 MAX_RESULTS = 50_000
@@ -32,7 +32,7 @@ class SearchRuns(Request):
 
 
 @endpoint("POST", "runs/search", access=EXPERIMENT_READ)
-async def search_runs(ctx: Context, req: SearchRuns) -> Reply:
+async def search_runs(ctx: Context, req: SearchRuns) -> Response:
     """Return a page of the runs that match a filter, with all that was logged to them. No experiment ids: no runs."""
     if req.max_results > MAX_RESULTS:
         raise invalid_value("max_results", req.max_results)

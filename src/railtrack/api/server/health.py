@@ -15,7 +15,7 @@ from railtrack.context import Context
 from railtrack.db import Db
 from railtrack.errors import ApiError
 from railtrack.wire.request import HttpRequest
-from railtrack.wire.response import JSON, Raw, Reply
+from railtrack.wire.response import JSON, BytesResponse, Response
 from railtrack.wire.routing import endpoint
 
 log = logging.getLogger("railtrack")
@@ -25,9 +25,9 @@ PROBE_TIMEOUT_S = 5.0
 
 
 @endpoint("GET", "/health", access=PUBLIC)
-async def health(ctx: Context, http: HttpRequest) -> Reply:
+async def health(ctx: Context, http: HttpRequest) -> Response:
     """Confirm that the process responds. This checks nothing else: a restart by the platform repairs no database."""
-    return Raw(b'{"status": "ok"}', JSON)
+    return BytesResponse(b'{"status": "ok"}', JSON)
 
 
 class Readiness(msgspec.Struct):
@@ -38,14 +38,14 @@ class Readiness(msgspec.Struct):
 
 
 @endpoint("GET", "/ready", access=PUBLIC)
-async def ready(ctx: Context, http: HttpRequest) -> Reply:
+async def ready(ctx: Context, http: HttpRequest) -> Response:
     """Return 200 if requests can be served, 503 if not. Results are cached for a few seconds."""
     database, artifact_store = await asyncio.gather(
         _state(ctx.db, lambda: ctx.db.fetch_value("SELECT 1")),
         _state(ctx.artifacts, ctx.artifacts.probe),
     )
     status = 200 if database == artifact_store == "ok" else 503
-    return Raw(msgspec.json.encode(Readiness(database, artifact_store)), JSON, status)
+    return BytesResponse(msgspec.json.encode(Readiness(database, artifact_store)), JSON, status)
 
 
 class _Probe(NamedTuple):

@@ -6,7 +6,7 @@ from railtrack import MLFLOW_VERSION
 from railtrack.auth import PUBLIC
 from railtrack.context import Context
 from railtrack.wire.request import HttpRequest
-from railtrack.wire.response import Raw, Reply
+from railtrack.wire.response import BytesResponse, Response
 from railtrack.wire.routing import endpoint
 
 
@@ -28,7 +28,7 @@ class ServerInfo(msgspec.Struct):
 
 
 @endpoint("GET", "server-info", access=PUBLIC, api="3.0")
-async def server_info(ctx: Context, http: HttpRequest) -> Reply:
+async def server_info(ctx: Context, http: HttpRequest) -> Response:
     """Return the feature flags. Direct transfers are on only if a probe has succeeded: clients have no fallback."""
     proxied = await ctx.artifacts.direct_destination() is not None
     direct = await ctx.artifacts.direct_root() is not None
@@ -41,5 +41,5 @@ async def server_info(ctx: Context, http: HttpRequest) -> Reply:
 
 
 @endpoint("GET", "/version", access=PUBLIC)
-async def version(ctx: Context, http: HttpRequest) -> Reply:
-    return Raw(MLFLOW_VERSION.encode(), "text/html; charset=utf-8")
+async def version(ctx: Context, http: HttpRequest) -> Response:
+    return BytesResponse(MLFLOW_VERSION.encode(), "text/html; charset=utf-8")

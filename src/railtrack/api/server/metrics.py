@@ -6,14 +6,14 @@ from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
 from railtrack.prometheus.exposition import MEDIA_TYPE, exposition
 from railtrack.wire.request import HttpRequest
-from railtrack.wire.response import Raw
+from railtrack.wire.response import BytesResponse
 from railtrack.wire.routing import endpoint, no_such_endpoint
 
 
 @endpoint("GET", "/metrics", access=SIGNED_IN)
-async def metrics(ctx: Context, http: HttpRequest) -> Raw:
+async def metrics(ctx: Context, http: HttpRequest) -> BytesResponse:
     """Return the counters of all workers."""
     if ctx.counters is None:
         raise no_such_endpoint(http.path)
     ctx.counters.publish()
-    return Raw(await asyncio.to_thread(exposition, ctx.counters.counters), MEDIA_TYPE)
+    return BytesResponse(await asyncio.to_thread(exposition, ctx.counters.counters), MEDIA_TYPE)

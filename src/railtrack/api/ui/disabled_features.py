@@ -3,37 +3,37 @@
 from railtrack.auth import PUBLIC
 from railtrack.context import Context
 from railtrack.wire.request import HttpRequest
-from railtrack.wire.response import Raw
+from railtrack.wire.response import BytesResponse
 from railtrack.wire.routing import endpoint
 
 
 @endpoint("GET", "users/current", access=PUBLIC, ajax_only=True)
-async def current_user(ctx: Context, http: HttpRequest) -> Raw:
+async def current_user(ctx: Context, http: HttpRequest) -> BytesResponse:
     """Return no user, so that no account menu is shown. MLflow without login returns 404, an error in the console."""
-    return Raw(b"{}")
+    return BytesResponse(b"{}")
 
 
 @endpoint("GET", "gateway-proxy", access=PUBLIC, ajax_only=True)
-async def gateway_endpoints(ctx: Context, http: HttpRequest) -> Raw:
-    return Raw(b'{"endpoints":[]}')
+async def gateway_endpoints(ctx: Context, http: HttpRequest) -> BytesResponse:
+    return BytesResponse(b'{"endpoints":[]}')
 
 
 @endpoint("GET", "ui-telemetry", access=PUBLIC, api="3.0", ajax_only=True)
-async def telemetry_settings(ctx: Context, http: HttpRequest) -> Raw:
-    return Raw(b'{"disable_ui_telemetry":true,"disable_ui_events":[],"ui_rollout_percentage":0}')
+async def telemetry_settings(ctx: Context, http: HttpRequest) -> BytesResponse:
+    return BytesResponse(b'{"disable_ui_telemetry":true,"disable_ui_events":[],"ui_rollout_percentage":0}')
 
 
 @endpoint("POST", "ui-telemetry", access=PUBLIC, api="3.0", ajax_only=True)
-async def telemetry(ctx: Context, http: HttpRequest) -> Raw:
+async def telemetry(ctx: Context, http: HttpRequest) -> BytesResponse:
     """Discard the events."""
-    return Raw(b'{"status":"disabled"}')
+    return BytesResponse(b'{"status":"disabled"}')
 
 
 @endpoint("GET", "assistant/config", access=PUBLIC, api="3.0", ajax_only=True)
-async def assistant_config(ctx: Context, http: HttpRequest) -> Raw:
-    return Raw(b'{"providers":{},"projects":{},"remote_access_allowed":false}')
+async def assistant_config(ctx: Context, http: HttpRequest) -> BytesResponse:
+    return BytesResponse(b'{"providers":{},"projects":{},"remote_access_allowed":false}')
 
 
 @endpoint("GET", "assistant/providers", access=PUBLIC, api="3.0", ajax_only=True)
-async def assistant_providers(ctx: Context, http: HttpRequest) -> Raw:
-    return Raw(b'{"providers":[]}')
+async def assistant_providers(ctx: Context, http: HttpRequest) -> BytesResponse:
+    return BytesResponse(b'{"providers":[]}')

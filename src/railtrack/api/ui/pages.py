@@ -17,7 +17,7 @@ from railtrack.auth import PUBLIC
 from railtrack.context import Context
 from railtrack.errors import not_found
 from railtrack.wire.request import HttpRequest
-from railtrack.wire.response import Header, Raw, Stream
+from railtrack.wire.response import BytesResponse, Header, StreamResponse
 from railtrack.wire.routing import endpoint
 
 FOLDER = Path(__file__).parents[2] / "_ui"
@@ -112,16 +112,16 @@ class WebInterface:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "files"
         self._files: dict[str, UiFile] = {}
-        self._page = Raw(MISSING_UI_PAGE, MEDIA_TYPES["html"], 404)
+        self._page = BytesResponse(MISSING_UI_PAGE, MEDIA_TYPES["html"], 404)
         if (folder / "files.json").exists():
             self._files = msgspec.json.decode((folder / "files.json").read_bytes(), type=Manifest).files
             self._page = _page((self._folder / "index.html").read_text())
 
-    def page(self, http: HttpRequest) -> Raw:
+    def page(self, http: HttpRequest) -> BytesResponse:
         """Return the single page. It routes by the fragment of the URL."""
         return _not_modified(self._page, http) or self._page
 
-    def file(self, name: str, http: HttpRequest) -> Raw | Stream:
+    def file(self, name: str, http: HttpRequest) -> BytesResponse | StreamResponse:
         """Return a static file in the client's preferred encoding, streamed unless it is small."""
         file = self._files.get(name)
         if file is None:
@@ -129,22 +129,22 @@ class WebInterface:
         encoding = preferred_encoding(http.header(b"accept-encoding")) if file.gzip else ""
         media_type = MEDIA_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
         headers = _file_headers(name, file, encoding)
-        if not_modified := _not_modified(Raw(b"", media_type, headers=headers), http):
+        if not_modified := _not_modified(BytesResponse(b"", media_type, headers=headers), http):
             return not_modified
         length: int = getattr(file, encoding) if encoding else file.size
         path = self._folder / (f"{name}.{encoding or 'gzip'}" if file.gzip else name)
         decompress = bool(file.gzip) and not encoding
         if length > CHUNK_BYTES:
-            return Stream(_chunks(path, decompress), media_type, length, headers=headers)
+            return StreamResponse(_chunks(path, decompress), media_type, length, headers=headers)
         with _open(path, decompress) as body:
-            return Raw(body.read(), media_type, headers=headers)
+            return BytesResponse(body.read(), media_type, headers=headers)
 
 
-def _page(html: str) -> Raw:
+def _page(html: str) -> BytesResponse:
     body = html.replace("<head>", f"<head>{PRESET_SCRIPT}", 1).encode()
     policy = (b"content-security-policy", CONTENT_SECURITY_POLICY.encode())
     etag = _etag(hashlib.sha256(body).hexdigest()[:20])
-    return Raw(body, MEDIA_TYPES["html"], headers=(etag, REVALIDATE, policy))
+    return BytesResponse(body, MEDIA_TYPES["html"], headers=(etag, REVALIDATE, policy))
 
 
 def _file_headers(name: str, file: UiFile, encoding: str) -> tuple[Header, ...]:
@@ -161,12 +161,12 @@ def _etag(value: str) -> Header:
     return b"etag", f'"{value}"'.encode()
 
 
-def _not_modified(reply: Raw, http: HttpRequest) -> Raw | None:
+def _not_modified(reply: BytesResponse, http: HttpRequest) -> BytesResponse | None:
     """Return a 304 if the client already has the version with the etag of `reply`."""
     etag = dict(reply.headers).get(b"etag", b"").decode()
     if not etag or not http.has_version(etag):
         return None
-    return Raw(b"", reply.media_type, 304, reply.headers)
+    return BytesResponse(b"", reply.media_type, 304, reply.headers)
 
 
 def preferred_encoding(accept_encoding: str) -> Literal["br", "gzip", ""]:
@@ -205,10 +205,10 @@ INTERFACE = WebInterface(FOLDER)
 
 
 @endpoint("GET", "/", access=PUBLIC)
-async def page(ctx: Context, http: HttpRequest) -> Raw | Stream:
+async def page(ctx: Context, http: HttpRequest) -> BytesResponse | StreamResponse:
     return INTERFACE.page(http)
 
 
 @endpoint("GET", "/static-files/{path...}", access=PUBLIC)
-async def static_file(ctx: Context, http: HttpRequest) -> Raw | Stream:
+async def static_file(ctx: Context, http: HttpRequest) -> BytesResponse | StreamResponse:
     return INTERFACE.file(http.params["path"], http)

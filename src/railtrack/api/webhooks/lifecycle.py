@@ -29,7 +29,7 @@ from railtrack.search.paged_query import Order, PagedQuery
 from railtrack.webhooks.events import Event
 from railtrack.wire.list_response import list_response
 from railtrack.wire.request import Int32, Request, RequiredStr
-from railtrack.wire.response import EMPTY, Reply
+from railtrack.wire.response import EMPTY_RESPONSE, Response
 from railtrack.wire.routing import endpoint
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -59,7 +59,7 @@ class CreateWebhook(Request):
 
 
 @endpoint("POST", "webhooks", access=WEBHOOK_MANAGE)
-async def create_webhook(ctx: Context, req: CreateWebhook) -> Reply:
+async def create_webhook(ctx: Context, req: CreateWebhook) -> Response:
     """Create a webhook. Names need not be unique. Its URL is checked now and again at every delivery."""
     events = check_events(req.events)
     _check_name(req.name)
@@ -116,7 +116,7 @@ class ListWebhooks(Request):
 
 
 @endpoint("GET", "webhooks", access=WEBHOOK_MANAGE)
-async def list_webhooks(ctx: Context, req: ListWebhooks) -> Reply:
+async def list_webhooks(ctx: Context, req: ListWebhooks) -> Response:
     """Return a page of webhooks, the newest first. As in MLflow, `max_results` of 0 means the default."""
     max_results = req.max_results or DEFAULT_RESULTS
     if not 1 <= max_results <= PAGE_LIMIT:
@@ -132,7 +132,7 @@ class GetWebhook(Request):
 
 
 @endpoint("GET", "webhooks/{webhook_id}", access=WEBHOOK_MANAGE)
-async def get_webhook(ctx: Context, req: GetWebhook) -> Reply:
+async def get_webhook(ctx: Context, req: GetWebhook) -> Response:
     async with ctx.db.read() as tx:
         return WebhookResponse(await load_webhook(tx, req.webhook_id))
 
@@ -148,7 +148,7 @@ class UpdateWebhook(Request):
 
 
 @endpoint("PATCH", "webhooks/{webhook_id}", access=WEBHOOK_MANAGE)
-async def update_webhook(ctx: Context, req: UpdateWebhook) -> Reply:
+async def update_webhook(ctx: Context, req: UpdateWebhook) -> Response:
     """Replace the fields that the request has. Empty names, URLs and event lists count as absent.
 
     An empty secret deletes the stored one.
@@ -193,7 +193,7 @@ class DeleteWebhook(Request):
 
 
 @endpoint("DELETE", "webhooks/{webhook_id}", access=WEBHOOK_MANAGE)
-async def delete_webhook(ctx: Context, req: DeleteWebhook) -> Reply:
+async def delete_webhook(ctx: Context, req: DeleteWebhook) -> Response:
     """Delete a webhook and its queued deliveries. As in MLflow, its row remains, marked as deleted."""
     async with ctx.db.write() as tx:
         await lock_webhook(tx, req.webhook_id)
@@ -203,4 +203,4 @@ async def delete_webhook(ctx: Context, req: DeleteWebhook) -> Reply:
             now_ms(),
         )
         await tx.execute("DELETE FROM railtrack_webhook_deliveries WHERE webhook_id = $1", req.webhook_id)
-    return EMPTY
+    return EMPTY_RESPONSE
