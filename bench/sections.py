@@ -236,7 +236,7 @@ def bounded(bench: Bench, contender: Contender, database: str) -> dict[str, Any]
                 seen |= _bounded_loads(bench, server, group)
         except Exception as error:
             seen["failed"]["it ended"] = repr(error)[-500:]
-        seen["killed"] = group.killed
+        seen["killed"] = group.oom_kills
         say(f"{contender.name} in {BOUND_MB} MB: {seen}")
         return seen
 

@@ -188,7 +188,7 @@ def watched(soak: Soak, pids: Callable[[], list[int]], group: MemoryGroup) -> It
         over.set()
         watcher.join()
         soak.seconds = time.monotonic() - began
-        soak.killed = group.killed
+        soak.killed = group.oom_kills
         soak.cgroup_peak_mb = group.peak_mb
 
 
@@ -231,7 +231,7 @@ def mlflow_beside(postgres: PostgresServer, s3: S3Server, folder: Path, python: 
             server = stack.enter_context(mlflow(python, **options).start(database, folder / "mlflow", group))
         except RuntimeError:
             soak.started = "never healthy: it ended, or was not healthy after 180 s"
-            soak.killed, soak.cgroup_peak_mb = group.killed, group.peak_mb
+            soak.killed, soak.cgroup_peak_mb = group.oom_kills, group.peak_mb
             return soak
         soak.started = f"healthy after {server.start_s:.1f} s"
         with watched(soak, server.pids, group):

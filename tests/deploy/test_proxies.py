@@ -136,7 +136,7 @@ def test_an_upload_reaches_the_server_while_it_is_being_sent(deployed: Deploymen
             connection.sendall(b"x" * PIECE)
         # The server works on it (the scrape is the other request), and the proxy has put nothing aside.
         wait_until(lambda: _in_flight(server) == 2)
-        assert list(proxy.kept.iterdir()) == []
+        assert list(proxy.buffers.iterdir()) == []
         for _ in range(LARGE // PIECE // 2):
             connection.sendall(b"x" * PIECE)
         assert connection.recv(4096).split()[1] == b"200"
@@ -157,7 +157,7 @@ def test_a_download_is_not_collected_by_the_proxy_while_the_client_is_slow(deplo
         time.sleep(0.5)
         # The answer is still under way (the scrape is the other request), and none of it lies on the proxy's disk.
         wait_until(lambda: _in_flight(server) == 2)
-        assert list(proxy.kept.iterdir()) == []
+        assert list(proxy.buffers.iterdir()) == []
         while piece := connection.recv(PIECE):
             got += piece
     assert got.partition(b"\r\n\r\n")[2] == content

@@ -1,4 +1,4 @@
-"""A TCP balancer in this process: connections in turn to the replicas that are ready, as a Kubernetes Service does."""
+"""A TCP load balancer in this process: it distributes connections over ready replicas like a Kubernetes Service."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ from tests.servers.proxy import forward
 
 
 class Balancer:
-    """Connections go to `ready` ports in turn; one that refuses is passed over. Open ones stay where they are."""
+    """Connect clients to the `ready` ports in turn, skipping ports where nothing listens. Open connections stay."""
 
     def __init__(self, ports: Iterable[int]) -> None:
         self.ready = list(ports)
@@ -30,13 +30,13 @@ class Balancer:
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         self._turn += 1
         first = self._turn % max(len(self.ready), 1)
-        for port in (*self.ready[first:], *self.ready[:first]):  # each once, whatever other connections take meanwhile
+        for port in (*self.ready[first:], *self.ready[:first]):  # each once, whatever other connections do
             with contextlib.suppress(OSError):
                 return await asyncio.open_connection("127.0.0.1", port)
         raise ConnectionRefusedError("no replica is ready")
 
     async def close(self) -> None:
-        """Break what is still open, and give those who pass bytes on the time to notice."""
+        """Reset the open connections, and give the forwarding tasks time to end."""
         for writer in self._open:
             writer.transport.abort()
         await asyncio.sleep(0.05)
@@ -44,7 +44,7 @@ class Balancer:
 
 @contextlib.asynccontextmanager
 async def balancer(ports: Iterable[int]) -> AsyncIterator[Balancer]:
-    """A balancer on a port of its own, both sides on 127.0.0.1."""
+    """Run a balancer on a free port, both sides on 127.0.0.1."""
     made = Balancer(ports)
     server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]

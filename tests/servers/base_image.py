@@ -1,6 +1,6 @@
-"""The base image of the tests: a stand-in for the one that the Dockerfile takes from a registry, made by debootstrap.
+"""The base image in tests, made by debootstrap in place of the one that the Dockerfile takes from a registry.
 
-The same Debian with the same minor version of Python, laid out as the official image where the Dockerfile relies on it.
+It is the same Debian with the same minor version of Python, with the paths that the Dockerfile expects.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ TRUSTED_HERE = Path(os.environ.get("SSL_CERT_FILE") or CERTIFICATES)
 
 
 def stand_in_base() -> str:
-    """The name of the base image, made if this storage doesn't have it yet."""
+    """Return the name of the base image. Make it unless the storage has it."""
     ingredients = [path.read_bytes() for path in (Path(__file__), TRUSTED_HERE) if path.exists()]
     recipe = hashlib.sha256(b"".join(ingredients)).hexdigest()[:12]
     name = f"{NAME}:{recipe}"
@@ -42,7 +42,7 @@ def stand_in_base() -> str:
         with tempfile.TemporaryDirectory(prefix="railtrack-base-") as folder:
             root = Path(folder) / "root"
             run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root), MIRROR)
-            as_in_official_images(root)
+            match_official_image(root)
             container = buildah("from", "scratch")
             buildah("add", "--quiet", container, str(root), "/")
             buildah("config", "--env", f"PATH={PATH}", container)
@@ -50,8 +50,8 @@ def stand_in_base() -> str:
     return name
 
 
-def as_in_official_images(root: Path) -> None:
-    """No documentation, no bytecode; python3 and pip below /usr/local. And this machine's certificates are trusted."""
+def match_official_image(root: Path) -> None:
+    """Remove documentation and bytecode, put python3 and pip into /usr/local, and trust this machine's certificates."""
     for unwanted in NOT_IN_SLIM_IMAGES:
         shutil.rmtree(root / unwanted)
         (root / unwanted).mkdir()

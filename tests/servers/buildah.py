@@ -1,4 +1,4 @@
-"""buildah, which builds and unpacks images without a daemon, with a storage of its own below .cache."""
+"""Runs buildah, which builds and unpacks images without a daemon, with its storage in .cache."""
 
 import os
 import subprocess
@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 STORAGE = Path(__file__).parents[2] / ".cache" / "buildah"
-HANDED_ON = ("home", "http_proxy", "https_proxy", "no_proxy", "tmpdir")
+PASSED_VARIABLES = ("home", "http_proxy", "https_proxy", "no_proxy", "tmpdir")
 
 
 def buildah(*arguments: str, environ: Mapping[str, str] | None = None) -> str:
-    """Its output. Raises RuntimeError with what it said."""
+    """Return its output. Raise RuntimeError with both outputs if it fails."""
     storage = ["--root", str(STORAGE / "root"), "--runroot", str(STORAGE / "run"), "--storage-driver", "vfs"]
     return run("buildah", *storage, *arguments, environ=environ)
 
 
 def run(*command: str, environ: Mapping[str, str] | None = None) -> str:
-    given = {name: value for name, value in os.environ.items() if name.lower() in HANDED_ON}
+    given = {name: value for name, value in os.environ.items() if name.lower() in PASSED_VARIABLES}
     path = {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}  # where Debian keeps debootstrap
     done = subprocess.run(
         command, env={**given, **path, **(environ or {})}, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""An authority of the tests' own, and certificates for servers on this machine."""
+"""A certificate authority for tests, and certificates for servers on this machine."""
 
 import ipaddress
 import ssl
@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """`bundle` is what a client is to trust."""
+    """A certificate authority. Clients trust `bundle`."""
 
     folder: Path
     bundle: Path
@@ -41,7 +41,7 @@ class Authority:
         return cls(folder, bundle, key, certificate)
 
     def server(self, *names: str) -> ssl.SSLContext:
-        """For a server of these names and addresses."""
+        """Return the TLS context of a server with these names and addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         certificate = (

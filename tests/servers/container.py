@@ -1,5 +1,5 @@
-"""A container of the image, run as an engine runs it, without one: namespaces of its own for mounts and processes, the
-image's files read-only, its user, its variables, its entry point as process 1. The network is the machine's.
+"""Containers of the image without a container engine: separate namespaces for mounts and processes, the image's files
+read-only, its user, its variables, and its entry point as process 1. The network is that of this machine.
 """
 
 import contextlib
@@ -45,8 +45,8 @@ Debian installs chroot in /usr/sbin, which is not on root's PATH after a plain `
 
 @dataclass(frozen=True)
 class ContainerOptions:
-    """How a container is run. `user`: uid:gid; `data`: a folder of this machine, mounted as the volume; `tmp`: whether
-    /tmp can be written to; `start`: what takes the entry point's place; `arguments`: what follows it.
+    """How to run a container. `user`: uid:gid; `data`: a folder of this machine to mount as the volume; `tmp`: whether
+    /tmp is writable; `start`: replaces the entry point; `arguments`: follow it.
     """
 
     user: str = "1000:1000"
@@ -58,7 +58,7 @@ class ContainerOptions:
 
 
 def command(image: Image, environment: Mapping[str, str], options: ContainerOptions) -> list[str]:
-    """The command that becomes the container: the process that runs it is the parent of the container's first."""
+    """Return the command that runs the container. Its process is the parent of process 1 in the container."""
     variables = [f"{name}={value}" for name, value in {**image.environment, **environment}.items()]
     program = [*(image.config["Entrypoint"] if options.start is None else options.start), *options.arguments]
     namespaces = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
@@ -68,7 +68,7 @@ def command(image: Image, environment: Mapping[str, str], options: ContainerOpti
 
 
 def run(image: Image, environment: Mapping[str, str], options: ContainerOptions) -> subprocess.CompletedProcess[str]:
-    """A container that ends by itself."""
+    """Run a container that ends by itself."""
     return subprocess.run(
         command(image, environment, options), capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
@@ -76,14 +76,14 @@ def run(image: Image, environment: Mapping[str, str], options: ContainerOptions)
 
 @dataclass
 class Health:
-    """What an engine finds by the image's HEALTHCHECK."""
+    """The result of the image's HEALTHCHECK."""
 
     code: int
     output: str = field(repr=False)
 
 
 class Container(RailtrackServer):
-    """The server in its container. Its `pid` is what process 1 is called outside."""
+    """The server in its container. `pid` is the id of process 1 outside of it."""
 
     def __init__(self, image: Image, folder: Path, environment: Mapping[str, str], options: ContainerOptions) -> None:
         super().__init__(folder, None, {})
@@ -99,7 +99,7 @@ class Container(RailtrackServer):
         return int(child[0])
 
     def health(self) -> Health:
-        """What the image's HEALTHCHECK finds; beyond its time limit it has failed, as with an engine."""
+        """Run the image's HEALTHCHECK. As with an engine, it fails when its timeout is over."""
         check = self._image.config["Healthcheck"]
         kind, *program = check["Test"]
         assert kind == "CMD"
@@ -137,7 +137,7 @@ class Container(RailtrackServer):
 def container(
     image: Image, folder: Path, environment: Mapping[str, str], options: ContainerOptions
 ) -> Iterator[Container]:
-    """A running, healthy container, stopped at the end."""
+    """Run a container, yield it when it is healthy, and stop it at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     server = Container(image, folder, environment, options)
     try:

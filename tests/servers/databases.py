@@ -1,4 +1,4 @@
-"""An empty database of either engine for a server under test, and a look into it from outside."""
+"""Empty databases of both engines for servers under test, and SQL on them over separate connections."""
 
 import asyncio
 import contextlib
@@ -12,12 +12,12 @@ from tests.servers.postgres import PostgresServer
 
 ENGINES = ("postgresql", "sqlite")
 WEBHOOK_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-"""MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY of the servers under test, MLflow's among them."""
+"""MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY of all servers under test, MLflow's too."""
 
 
 @contextlib.contextmanager
 def scratch_database(engine: str, folder: Path, postgres: PostgresServer) -> Iterator[str]:
-    """The URL of an empty database: a new one in `postgres`, dropped at the end, or a file in `folder`."""
+    """Yield the URL of an empty database: a file in `folder`, or one of `postgres`, which is dropped at the end."""
     if engine == "sqlite":
         yield f"sqlite:///{folder / 'scratch.db'}"
         return
@@ -31,7 +31,7 @@ def scratch_database(engine: str, folder: Path, postgres: PostgresServer) -> Ite
 
 
 def rows(database: str, sql: str) -> list[tuple[Any, ...]]:
-    """What a SELECT finds, read through a connection of its own."""
+    """Return the rows of a SELECT, read over a separate connection."""
     if database.startswith("sqlite:///"):
         with contextlib.closing(sqlite3.connect(database.removeprefix("sqlite:///"))) as connection:
             return connection.execute(sql).fetchall()
@@ -47,7 +47,7 @@ async def _postgres_rows(database: str, sql: str) -> list[tuple[Any, ...]]:
 
 
 async def run_sql(url: str, *statements: str) -> None:
-    """Statements on a PostgreSQL, each a transaction, over a connection of its own."""
+    """Run statements on PostgreSQL over a separate connection, each in its own transaction."""
     connection = await asyncpg.connect(url)
     try:
         for statement in statements:

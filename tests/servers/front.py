@@ -1,6 +1,6 @@
-"""A reverse proxy in this process, as stands before a deployed server: with a path, a login, requests that it holds.
+"""A reverse proxy in this process, with a path prefix and a login, which can hold requests.
 
-It serves one request a connection, which is enough for a client that takes one step after the other.
+It serves one request per connection, which is enough for a client that sends one after the other.
 """
 
 import asyncio
@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 @dataclass
 class Front:
     target: int
-    """The server's port."""
+    """Port of the server."""
     prefix: str = ""
     authorization: str = ""
-    """What the header has to be, if anything."""
+    """Required value of the header Authorization, unless empty."""
     holds: str = ""
-    """Requests whose first line has this are never answered."""
+    """Requests whose first line contains this never get a response."""
     tls: ssl.SSLContext | None = None
     broken: str = ""
-    """While set ("502 Bad Gateway"), what every request is answered with."""
+    """Status of every response while set ("502 Bad Gateway")."""
     port: int = 0
     held: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -31,23 +31,23 @@ class Front:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            await self._answer(reader, writer)
+            await self._respond(reader, writer)
         writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
         method, target, _ = first.split(" ")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         if self.broken:
             await reader.readexactly(int(headers.get("content-length", "0")))
-            return _refuse(writer, self.broken)
+            return _reject(writer, self.broken)
         if self.authorization and headers.get("authorization") != self.authorization:
-            return _refuse(writer, "401 Unauthorized")
+            return _reject(writer, "401 Unauthorized")
         if not target.startswith(f"{self.prefix}/"):
-            return _refuse(writer, "404 Not Found")
+            return _reject(writer, "404 Not Found")
         if self.holds and self.holds in first:
             self.held.set()
-            await reader.read(-1)  # until the client gives up
+            await reader.read(-1)  # until the client closes the connection
             return None
         head = [f"{method} {target.removeprefix(self.prefix)} HTTP/1.1", *lines, "connection: close", "", ""]
         upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self.target)
@@ -60,7 +60,7 @@ class Front:
         return None
 
 
-def _refuse(writer: asyncio.StreamWriter, status: str) -> None:
+def _reject(writer: asyncio.StreamWriter, status: str) -> None:
     writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
 
 

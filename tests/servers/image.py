@@ -1,4 +1,4 @@
-"""The container image, built for real from the Dockerfile by buildah, and what is known of it."""
+"""The container image: built from the Dockerfile by buildah, unpacked, and its configuration."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ IMAGE = "localhost/railtrack"
 
 @dataclass(frozen=True)
 class Image:
-    """A built image, and its files, unpacked in `root` by a container that nothing has run in."""
+    """A built image. `root` has its files, as nothing has run yet."""
 
     name: str
     root: Path
@@ -31,7 +31,7 @@ class Image:
 
     @property
     def config(self) -> dict[str, Any]:
-        """What the Dockerfile says about running it: User, Env, Entrypoint, Healthcheck and so on."""
+        """The configuration from the Dockerfile: User, Env, Entrypoint, Healthcheck and so on."""
         found: dict[str, Any] = self.inspected["Docker"]["config"]
         return found
 
@@ -41,20 +41,20 @@ class Image:
 
     @property
     def layers(self) -> list[int]:
-        """The layers' sizes in bytes: the base image's, and one of all that the Dockerfile adds."""
+        """The sizes of the layers in bytes: the base image, and one layer with all that the Dockerfile adds."""
         return [layer["size"] for layer in json.loads(self.inspected["Manifest"])["layers"]]
 
 
 @contextlib.contextmanager
 def built_image(context: Path, environ: Mapping[str, str]) -> Iterator[Image]:
-    """The image of the sources in `context`, built with no variable of this machine's but PATH and `environ`."""
+    """Build the image from the sources in `context`, with PATH and `environ` as the only variables."""
     base = stand_in_base()
     options = ["--isolation", "chroot", "--format", "docker", "--pull-never", "--quiet"]
     options += ["--build-arg", f"PYTHON_IMAGE={base}", "--file", str(context / DOCKERFILE.relative_to(ROOT))]
     if index := pip_setting("index-url", ""):
         options += ["--build-arg", f"PIP_INDEX_URL={index}"]
     with contextlib.suppress(RuntimeError):
-        buildah("rmi", "--force", IMAGE)  # of an earlier run
+        buildah("rmi", "--force", IMAGE)  # from an earlier run
     buildah("build", *options, "--tag", IMAGE, str(context), environ=environ)
     with mounted(IMAGE) as root:
         yield Image(IMAGE, root)

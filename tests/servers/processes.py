@@ -8,14 +8,16 @@ import random
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 
 TIMEOUT_S = 120
-"""How long a test waits for what is bound to happen, however busy the machine is: it only ends a test that fails."""
+"""How long a test waits for an event. It is far above what a busy machine needs, and only ends a test that fails."""
 PORTS = range(20_000, 30_000)
 """Below the range from which the kernel assigns ports to clients. A client that keeps dialling a stopped server could
 otherwise get the port that it dials and connect to itself, and the server could not start again.
@@ -59,24 +61,35 @@ def coverage_environment() -> dict[str, str]:
     return {name: os.environ[name]} if name in os.environ else {}
 
 
-def wait_until(happened: Callable[[], object], told: Callable[[], object] = str) -> None:
-    """Return once `happened()` is true; fail with what `told()` returns when it never is."""
+def wait_until(condition: Callable[[], object], describe: Callable[[], object] = str) -> None:
+    """Return when `condition()` is true. Fail with what `describe()` returns if that takes too long."""
     deadline = time.monotonic() + TIMEOUT_S
-    while not happened():
-        assert time.monotonic() < deadline, told()
+    while not condition():
+        assert time.monotonic() < deadline, describe()
         time.sleep(0.02)
 
 
-async def until(happened: Callable[[], object], told: Callable[[], object] = str) -> None:
-    """As wait_until(), while the event loop goes on."""
+def wait_until_listening(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    """Return when the process accepts connections. Raise RuntimeError with its log if it ends or the time is over."""
     deadline = time.monotonic() + TIMEOUT_S
-    while not happened():
-        assert time.monotonic() < deadline, told()
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"{process.args!r} did not start:\n{log.read_text() if log.exists() else ''}")
+
+
+async def until(condition: Callable[[], object], describe: Callable[[], object] = str) -> None:
+    """Do as wait_until(), while the event loop runs."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, describe()
         await asyncio.sleep(0.01)
 
 
 def die_with_parent() -> None:
-    """Have the kernel stop a child when the test process dies, however it dies; a `preexec_fn`."""
+    """Have the kernel stop this child when the test process dies, even by SIGKILL. For use as `preexec_fn`."""
     if sys.platform == "linux":
         parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
         ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGQUIT)

@@ -1,4 +1,4 @@
-"""A TCP proxy in this process, to break connections where a test wants them broken."""
+"""A TCP proxy in this process, with which tests break connections."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Proxy:
-    """Passes bytes on between its port and another one, until connections are cut or refused."""
+    """Forward bytes between its port and `target`, until a test cuts connections."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -24,24 +24,24 @@ class Proxy:
         await asyncio.gather(forward(reader, upstream), forward(upstream_reader, writer))
 
     async def accept(self) -> None:
-        """Listen on the port, a free one at first."""
+        """Listen: on a free port at first, on the same one later."""
         self._server = await asyncio.start_server(self.serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self) -> None:
-        """Cut all connections and refuse new ones until accept()."""
+        """Cut all connections and stop listening until accept()."""
         if self._server is not None:
             self._server.close()
         await self.cut()
 
     async def send_to_clients(self, message: bytes) -> None:
-        """Send all connected clients bytes that the target never sent, and give them the time to read."""
+        """Send bytes to all connected clients as if the target did, and give them time to read."""
         for writer in self._clients:
             writer.write(message)
         await asyncio.sleep(0.05)
 
     async def cut(self) -> None:
-        """Close all connections, on both sides, without a word, and give both sides the time to notice."""
+        """Reset all connections on both sides, and give both sides time to notice."""
         for writer in (*self._clients, *self._upstream):
             writer.transport.abort()
         self._clients.clear()
@@ -50,7 +50,7 @@ class Proxy:
 
 
 async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Bytes one way until that way ends."""
+    """Forward bytes in one direction until it ends."""
     with contextlib.suppress(OSError):
         while piece := await reader.read(65536):
             writer.write(piece)
@@ -60,7 +60,7 @@ async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 @contextlib.asynccontextmanager
 async def proxy(target: int) -> AsyncIterator[Proxy]:
-    """A proxy on a port of its own in front of `target`, both on 127.0.0.1."""
+    """Run a proxy on a free port in front of `target`, both on 127.0.0.1."""
     made = Proxy(target)
     await made.accept()
     try:

@@ -1,4 +1,4 @@
-"""A real `railtrack server` for tests: master and workers on a loopback port, its log in a file."""
+"""A real `railtrack server` for tests: master and workers on a loopback port, with its log in a file."""
 
 import contextlib
 import http.client
@@ -31,9 +31,9 @@ sys.exit(cli.main())
 
 
 class RailtrackServer:
-    """`url` is where it answers; `folder` holds its data and log. It can be stopped and started again.
+    """A server that can be stopped and started again. `folder` holds its data and log.
 
-    `constants`: times that the server shall have instead of its own ("railtrack.http_server.processes.GRACE_S": 5).
+    `constants`: values that replace constants of the server ({"railtrack.http_server.processes.GRACE_S": 5}).
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class RailtrackServer:
         self._log = folder / "server.log"
         self.artifacts = folder / "data" / "mlartifacts"
         self.environment = {
-            # Nothing of the machine itself: a stray MLFLOW_ or AWS_ variable would change what is tested.
+            # Only these: an MLFLOW_ or AWS_ variable of this machine would change what is tested.
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "LANG": "C.UTF-8",
@@ -68,12 +68,12 @@ class RailtrackServer:
 
     @property
     def pid(self) -> int:
-        """The master's process id."""
+        """The process id of the master."""
         assert self._process is not None, "the server was not started"
         return self._process.pid
 
     def launch(self) -> None:
-        """Start the processes without waiting for an answer."""
+        """Start the processes without waiting for a response."""
         with self._log.open("ab") as log:
             self._process = self._spawn(log)
 
@@ -88,7 +88,7 @@ class RailtrackServer:
         )
 
     def start(self) -> None:
-        """Start and return at the first healthy answer; `started_in` tells how long that took."""
+        """Start, return at the first healthy response, and set `started_in` to the seconds that it took."""
         began = time.monotonic()
         self.launch()
         self.wait_until_healthy()
@@ -97,17 +97,17 @@ class RailtrackServer:
     def wait_until_healthy(
         self, seconds: float = TIMEOUT_S, path: str = "/health", status: int = HTTPStatus.OK
     ) -> None:
-        """Return when `path` answers `status`. Raise with the server's log when it ends or the time is over."""
+        """Return when `path` responds with `status`. Raise RuntimeError with the log if it ends or takes too long."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 raise RuntimeError(f"railtrack ended:\n{self.log()}")
-            if self._answers(path, status):
+            if self._responds(path, status):
                 return
             time.sleep(0.01)
-        raise RuntimeError(f"railtrack did not answer {path} with {status} within {seconds} s:\n{self.log()}")
+        raise RuntimeError(f"railtrack did not respond to {path} with {status} within {seconds} s:\n{self.log()}")
 
-    def _answers(self, path: str, status: int) -> bool:
+    def _responds(self, path: str, status: int) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", path)
@@ -118,12 +118,12 @@ class RailtrackServer:
             connection.close()
 
     def workers(self) -> list[int]:
-        """The process ids of the living workers."""
+        """Return the process ids of the running workers."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [int(pid) for pid in children if is_running(int(pid))]
 
     def wait_for_workers(self, count: int, besides: Collection[int] = ()) -> list[int]:
-        """The workers' process ids as soon as there are `count`, those `besides` not counted."""
+        """Wait for `count` workers that are not in `besides`, and return their process ids."""
 
         def found() -> list[int]:
             return [pid for pid in self.workers() if pid not in besides]
@@ -132,31 +132,31 @@ class RailtrackServer:
         return found()
 
     def open_artifacts(self) -> list[str]:
-        """What the workers have open below the folder of artifacts: local uploads under way, with a name or without."""
+        """Return the files that workers have open in the artifacts folder: uploads in progress, named or not."""
         found = []
         for pid in self.workers():
             for entry in Path(f"/proc/{pid}/fd").iterdir():
-                with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                with contextlib.suppress(FileNotFoundError):  # it was closed since
                     found.append(str(entry.readlink()))
         return [path for path in found if path.startswith(f"{self.artifacts}/") and not Path(path).is_dir()]
 
     def pss_mb(self) -> float:
-        """Memory of master and workers together, each shared page counted once (the kernel's Pss)."""
+        """Return the memory of master and workers, with each shared page counted once (the kernel's Pss)."""
         return sum(_pss_kb(pid) for pid in [self.pid, *self.workers()]) / 1024
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Tell the master, without waiting for what it does."""
+        """Send a signal to the master and return at once."""
         os.kill(self.pid, number)
 
     def wait_ended(self, seconds: float = STOP_TIMEOUT_S) -> int:
-        """Wait for the master's end and return its exit code."""
+        """Wait until the master ends and return its exit code."""
         assert self._process is not None
         code = self._process.wait(seconds)
         self._process = None
         return code
 
     def stop(self) -> None:
-        """End it as a platform would: SIGTERM, and SIGKILL when that takes too long, which is an error."""
+        """Stop it as a platform does. Send SIGKILL and raise RuntimeError if SIGTERM does not end it in time."""
         if self._process is None:
             return
         if self._process.poll() is None:
@@ -168,9 +168,9 @@ class RailtrackServer:
             raise RuntimeError(f"railtrack did not end within {STOP_TIMEOUT_S} s:\n{self.log()}") from None
 
     def kill(self) -> None:
-        """SIGKILL for master and workers; when it returns, they hold nothing more, their port neither."""
+        """Send SIGKILL to master and workers, and return when they hold nothing any more, not even the port."""
         self.send_signal(signal.SIGSTOP)
-        wait_until(lambda: _state(self.pid) == "T")  # it makes no worker any more in place of one that is killed
+        wait_until(lambda: _state(self.pid) == "T")  # so that it does not replace a killed worker
         killed = [self.pid, *self.workers()]
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
@@ -181,7 +181,7 @@ class RailtrackServer:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def logged_errors(self) -> list[str]:
-        """Lines of the log that nobody should have to read: errors and tracebacks."""
+        """Return the lines of the log that report errors or tracebacks."""
         return [
             line for line in self.log().splitlines() if re.search(r"\[(ERROR|CRITICAL)\]|Traceback|\bERROR\b", line)
         ]
@@ -196,7 +196,7 @@ def railtrack_server(
     environment: Mapping[str, str] | None = None,
     constants: Mapping[str, float] | None = None,
 ) -> Iterator[RailtrackServer]:
-    """A running server with its data below `folder`; `database` is a URL, else it is SQLite there."""
+    """Run a server with its data in `folder`, on SQLite unless `database` is a URL."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = {"GUNICORN_WORKERS": str(workers), **(environment or {})}
     server = RailtrackServer(folder, database, environment, constants)
@@ -208,7 +208,7 @@ def railtrack_server(
 
 
 def command(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """`railtrack` with these arguments and nothing of this machine's environment, to its end."""
+    """Run `railtrack` with these arguments, and without the environment of this machine, until it ends."""
     program = [str(Path(sys.executable).with_name("railtrack")), *arguments]
     clean = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **coverage_environment(), **environ}
     return subprocess.run(
@@ -221,10 +221,10 @@ def is_running(pid: int) -> bool:
 
 
 def _state(pid: int) -> str:
-    """The letter by which the kernel tells what a process is at, "" when there is none."""
+    """Return the kernel's letter for the state of a process, "" if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):  # the second one when it goes between opening and reading
+    except (FileNotFoundError, ProcessLookupError):  # the second if it ends between open and read
         return ""
 
 

@@ -1,4 +1,4 @@
-"""Runs programs that call `railway`, with the stand-in of railway_cli.py in its place and a terminal as their input."""
+"""Runs programs that call `railway`, with railway_cli.py as `railway` and a terminal as their input."""
 
 import json
 import os
@@ -18,7 +18,7 @@ PROGRAM = Path(__file__).with_name("railway_cli.py")
 
 @dataclass
 class Railway:
-    """One project, as the stand-in knows it. `calls` is what it was called with, in order."""
+    """A project, as railway_cli.py knows it."""
 
     folder: Path
     logged_in: bool = True
@@ -30,25 +30,26 @@ class Railway:
 
     @property
     def calls(self) -> list[dict[str, Any]]:
+        """The calls of `railway` in order."""
         record = self.folder / "calls"
         return [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
 
     @property
     def commands(self) -> list[list[str]]:
-        """The calls that change something."""
+        """The arguments of the calls that change something."""
         asking = (["whoami"], ["status"], ["service", "list", "--json"], ["bucket", "list", "--json"])
         return [call["argv"] for call in self.calls if call["argv"] not in asking]
 
     def run(
         self, *command: str | Path, cwd: Path, typed: str = "", terminal: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command; `typed` waits at the terminal that it reads from."""
+        """Run a command. `typed` is its input at the terminal."""
         self._install()
         master, slave = pty.openpty()
         try:
             os.write(master, typed.encode())
             return subprocess.run(
-                [str(word) for word in command],
+                [str(argument) for argument in command],
                 cwd=cwd,
                 env={"PATH": f"{self.folder}:{os.environ['PATH']}", "HOME": str(self.folder), **self.environment},
                 stdin=slave if terminal else subprocess.DEVNULL,
@@ -67,6 +68,6 @@ class Railway:
         names = ("logged_in", "linked", "services", "buckets", "up")
         record.with_suffix(".state").write_text(json.dumps({name: getattr(self, name) for name in names}))
         program = self.folder / "railway"
-        words = shlex.join([sys.executable, "-IS", str(PROGRAM), str(record)])
-        program.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        command = shlex.join([sys.executable, "-IS", str(PROGRAM), str(record)])
+        program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         program.chmod(0o755)

@@ -1,7 +1,7 @@
-"""A stand-in for Railway's command line: takes the commands that version 5 takes, writes down what it was called with,
-and knows one project's services and buckets. tests/servers/railway.py makes it the program `railway`.
+"""A replacement for Railway's command line: parses the commands of version 5, records its calls, and knows the services
+and buckets of one project. tests/servers/railway.py installs it as the program `railway`.
 
-Its grammar is that of https://docs.railway.com/cli; it refuses what the real one refuses.
+Its grammar is that of https://docs.railway.com/cli; it rejects what the real one rejects.
 """
 
 import argparse
@@ -101,21 +101,21 @@ def main(arguments: list[str], record: Path) -> int:
         file.write(json.dumps(given) + "\n")
     match options.command, verb:
         case ("whoami", _) if not state["logged_in"]:
-            return _refuse("Unauthorized. Please login with `railway login`")
+            return _fail("Unauthorized. Please login with `railway login`")
         case ("status", _) if not state["linked"]:
-            return _refuse("No linked project found. Run railway link to connect to a project")
+            return _fail("No linked project found. Run railway link to connect to a project")
         case (("service" | "bucket"), "list"):
             found = [{"id": f"id-{name}", "name": name} for name in state[f"{options.command}s"]]
             print(json.dumps(found, indent=2))
         case "environment", "edit" if not os.isatty(0):
-            return _refuse("Failed to parse stdin as JSON")
+            return _fail("Failed to parse stdin as JSON")
         case "up", _:
             return int(state["up"])
     return 0
 
 
-def _refuse(words: str) -> int:
-    print(words, file=sys.stderr)
+def _fail(message: str) -> int:
+    print(message, file=sys.stderr)
     return 1
 
 

@@ -1,5 +1,5 @@
-"""Real S3 servers for tests, as processes of their own: moto's, which verifies the signature of every request, and a
-fast one for large objects and many of them, which verifies none.
+"""Real S3 servers for tests, each in its own process: moto's, which verifies the signature of every request, and a fast
+one for large objects and large numbers of them, which verifies none.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ class S3Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What points a server, or a client, to it."""
+        """The variables with which a server or a client uses it."""
         return {
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
@@ -36,7 +36,7 @@ class S3Server:
         }
 
     def boto(self, service: str = "s3") -> Any:
-        """Amazon's own client of it."""
+        """Return a boto3 client."""
         return boto3.client(
             service,
             endpoint_url=self.url,
@@ -50,7 +50,7 @@ class S3Server:
         return name
 
     def new_role(self, name: str) -> str:
-        """The ARN of a role that whoever has a web identity may assume, and that may do anything."""
+        """Create a role that any web identity may assume and that may do anything. Return its ARN."""
         document = json.dumps({"Version": "2012-10-17", "Statement": [ALLOW_ALL]})
         iam = self.boto("iam")
         arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
@@ -58,7 +58,7 @@ class S3Server:
         return arn
 
     def objects(self, bucket: str) -> dict[str, int]:
-        """Every key with its size."""
+        """Return the size of every object by key."""
         found: dict[str, int] = {}
         for page in self.boto().get_paginator("list_objects_v2").paginate(Bucket=bucket):
             found |= {one["Key"]: one["Size"] for one in page.get("Contents", ())}

@@ -1,7 +1,7 @@
-"""The program that tests/servers/s3.py runs where much or many is stored: S3 that costs as little as can be.
+"""The program that tests/servers/s3.py runs for large objects and large numbers of them: an S3 that is fast.
 
-Prints "ready" when it listens. Objects are lists of blocks in memory, and a block that is there already is not kept
-again, so that a load of one repeated block needs no room. It verifies neither signatures nor digests; moto's does.
+It prints "ready" when it listens. Objects are lists of blocks in memory. Equal blocks are stored once, so that a load
+that repeats a block needs little memory. It verifies neither signatures nor digests; moto does.
 """
 
 import re
@@ -24,13 +24,13 @@ BLOCK = 8 * 1024 * 1024
 KNOWN_BLOCKS = 4
 HEAD_BYTES = 64 * 1024
 LAST = "\U0010ffff"
-"""Sorts behind all that a name goes on with."""
+"""Sorts after every continuation of a name."""
 PAGE = 1000
 RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
 class Blob(NamedTuple):
-    """Bytes as the blocks that they came in."""
+    """Bytes, in the blocks in which they were received."""
 
     blocks: tuple[bytes, ...]
     size: int
@@ -62,12 +62,12 @@ class Reply(NamedTuple):
 
 
 class Store:
-    """Every method answers one kind of request; they run in the threads of the connections."""
+    """All objects and uploads. Its methods run in the threads of the connections."""
 
     def __init__(self) -> None:
         self._objects: dict[str, Blob] = {}
         self._sorted: list[str] | None = None
-        """All keys in their order, until one is added or deleted."""
+        """All keys in order, or None after a key was added or deleted."""
         self._uploads: dict[str, dict[int, Blob]] = {}
         self._known: list[bytes] = []
         self._lock = threading.Lock()
@@ -106,7 +106,7 @@ class Store:
         self._sorted = None
 
     def _kept(self, block: bytes) -> bytes:
-        """The same bytes, of which one copy is kept."""
+        """Return the stored copy of an equal block, or this one."""
         for known in self._known:
             if known == block:
                 return known
@@ -176,7 +176,7 @@ class Store:
         )
 
     def _listed(self, request: Request) -> Iterator[tuple[str, str]]:
-        """The names to list, each with its line, in their order."""
+        """Yield the names to list in order, each with its XML."""
         keys = self._sorted = self._sorted or sorted(self._objects)
         start = f"{request.key}/{request.query.get('prefix', '')}"
         delimiter, after = request.query.get("delimiter"), request.query.get("continuation-token", "")
@@ -197,7 +197,7 @@ class Store:
 
 
 class Connection(socketserver.BaseRequestHandler):
-    """Requests of one connection, one after the other."""
+    """Serve the requests of one connection, one after the other."""
 
     server: "Server"
     request: socket.socket
@@ -261,7 +261,7 @@ class Server(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", port), Connection)
 
     def handle_error(self, _request: object, _address: object) -> None:
-        """Clients that hang up are none of the store's business."""
+        """Ignore clients that close their connection."""
 
 
 def main(port: int) -> None:

@@ -1,6 +1,6 @@
-"""The program that tests/servers/s3.py runs: moto's S3 and STS, and the check of presigned URLs that moto lacks.
+"""The program that tests/servers/s3.py runs: moto's S3 and STS, and the verification of presigned URLs that moto lacks.
 
-Prints the keys of its one user as a line of JSON when it is ready. Signatures are checked by botocore's code.
+It prints the keys of its only user as a line of JSON when it is ready. botocore verifies the signatures.
 """
 
 import hmac
@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 UNSIGNED_ACTIONS = 3
-"""What moto takes before it looks at signatures: the calls that make the user whose keys the tests have."""
+"""How many calls moto accepts before it verifies signatures: those that create the user of the tests."""
 os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = str(UNSIGNED_ACTIONS)
 
 import boto3  # noqa: E402 (moto reads the variable when it is imported)
@@ -32,7 +32,7 @@ Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def with_presigned_urls(application: Wsgi, keys: dict[str, str]) -> Wsgi:
-    """The application, which is handed a signed request for a good presigned URL, and never sees a bad one."""
+    """Wrap the application: sign requests with a valid presigned URL for it, and reject invalid ones."""
     credentials = Credentials(keys.get("AccessKeyId"), keys.get("SecretAccessKey"))
 
     def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -41,7 +41,7 @@ def with_presigned_urls(application: Wsgi, keys: dict[str, str]) -> Wsgi:
             return application(environ, start_response)
         credentials.access_key, credentials.secret_key = keys["AccessKeyId"], keys["SecretAccessKey"]
         url = f"http://{environ['HTTP_HOST']}{environ['RAW_URI'].partition('?')[0]}"
-        if not is_good(credentials, environ, url, query):
+        if not is_valid(credentials, environ, url, query):
             start_response("403 FORBIDDEN", [("content-type", "application/xml")])
             return [b"<Error><Code>SignatureDoesNotMatch</Code></Error>"]
         rest = {name: value for name, value in query.items() if not name.startswith("X-Amz-")}
@@ -58,9 +58,7 @@ def with_presigned_urls(application: Wsgi, keys: dict[str, str]) -> Wsgi:
 
 
 def with_web_identities(application: Wsgi, keys: dict[str, str]) -> Wsgi:
-    """The application, which is handed a signed request for AssumeRoleWithWebIdentity: that comes without a signature,
-    but moto takes none such once it checks them.
-    """
+    """Wrap the application: sign AssumeRoleWithWebIdentity for it. Clients do not sign it, but moto requires it."""
 
     def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ.get("CONTENT_TYPE") != FORM or "HTTP_AUTHORIZATION" in environ:
@@ -77,8 +75,8 @@ def with_web_identities(application: Wsgi, keys: dict[str, str]) -> Wsgi:
     return serve
 
 
-def is_good(credentials: Credentials, environ: dict[str, Any], url: str, query: dict[str, str]) -> bool:
-    """The signature is that of the user for this request, and has not expired."""
+def is_valid(credentials: Credentials, environ: dict[str, Any], url: str, query: dict[str, str]) -> bool:
+    """Return whether the signature is the user's for this request, and has not expired."""
     unsigned = {name: value for name, value in query.items() if name != "X-Amz-Signature"}
     request = AWSRequest(environ["REQUEST_METHOD"], f"{url}?{urlencode(unsigned, quote_via=quote)}")
     request.headers["host"] = environ["HTTP_HOST"]

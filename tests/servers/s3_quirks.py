@@ -1,5 +1,5 @@
-"""A small S3 store in memory with the quirks of real ones, each switched on by a test: what it refuses, when it is
-busy, where it breaks off. It runs on the test's own loop and does not verify signatures; moto's does.
+"""A small S3 store in memory with the quirks of real ones, which tests switch on: what it rejects, when it is busy,
+where it cuts responses off. It runs on the event loop of the test and does not verify signatures; moto does.
 """
 
 import asyncio
@@ -42,32 +42,32 @@ def error(status: int, code: str, message: str = "") -> Reply:
 
 @dataclass
 class QuirkyS3:
-    """Set the quirks before or between calls; `calls` are those that came, in their order."""
+    """A store. Set its quirks before or between calls; `calls` are the calls so far, in order."""
 
     port: int = 0
     busy: int = 0
-    """So many calls are answered with SlowDown."""
+    """The number of next calls that get SlowDown."""
     delay: float = 0.0
-    """Seconds before each call is answered."""
+    """Seconds before each response."""
     busy_every: int = 0
-    """Each so-many-th call is answered with SlowDown."""
+    """Every n-th call gets SlowDown."""
     breaks_off: bool = False
-    """Every answer with an object breaks off half-way."""
+    """Every response with an object is cut off half-way."""
     hang_ups: int = 0
-    """So many calls are not answered at all."""
+    """The number of next calls that get no response."""
     break_off: list[int] = field(default_factory=list)
-    """After how many bytes of an object each of the next answers breaks off."""
+    """The number of bytes after which each of the next responses with an object is cut off."""
     region: str = "auto"
     reported_region: str = ""
-    """Where it says that the bucket is, if that isn't true."""
+    """The region that it reports for the bucket, if that is a wrong one."""
     style: str = ""
-    """"path" or "virtual" when the store knows the bucket only there; either is fine otherwise."""
+    """"path" or "virtual" if the store accepts the bucket only there; either otherwise."""
     scheme: str = "http"
     no_bulk_delete: bool = False
     clock_ahead_s: int | None = None
-    """By how much the Date header is ahead of our clock; None: there is none."""
+    """By how many seconds the header Date is ahead of our clock; None: no such header."""
     refused: dict[str, Reply] = field(default_factory=dict)
-    """What is answered to "METHOD kind" ("PUT part", "POST complete") instead of doing it."""
+    """The replies to "METHOD kind" ("PUT part", "POST complete") in place of doing it."""
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
@@ -85,7 +85,7 @@ class QuirkyS3:
 
     @property
     def virtual(self) -> dict[str, str]:
-        """As `environment`, with the bucket in the host name: one that only this machine has."""
+        """Like `environment`, with the bucket in the host name, below localhost."""
         return {
             **self.environment,
             "AWS_ENDPOINT_URL": f"{self.scheme}://localhost:{self.port}",
@@ -96,7 +96,7 @@ class QuirkyS3:
         return [f"{call.method} {kind_of(call)}".strip() for call in self.calls]
 
     def answer(self, call: Call) -> Reply | None:
-        """None: the connection is closed without a word."""
+        """Return the reply, or None to close the connection without one."""
         self.calls.append(call)
         if self.hang_ups:
             self.hang_ups -= 1
@@ -106,9 +106,9 @@ class QuirkyS3:
         if self.busy:
             self.busy -= 1
             return error(503, "SlowDown", "Please reduce your request rate.")
-        return self._refusal(call) or getattr(self, f"_{call.method.lower()}")(call)
+        return self._rejection(call) or getattr(self, f"_{call.method.lower()}")(call)
 
-    def _refusal(self, call: Call) -> Reply | None:
+    def _rejection(self, call: Call) -> Reply | None:
         if call.bucket != BUCKET and "authorization" in call.headers:
             return error(404, "NoSuchBucket", "The specified bucket does not exist")
         if any("checksum" in name for name in call.headers) or "aws-chunked" in call.headers.get(
@@ -264,4 +264,4 @@ async def quirky_s3(tls: ssl.SSLContext | None = None) -> AsyncIterator[QuirkyS3
         server.close()
         for writer in list(store.writers):
             writer.transport.abort()
-        await asyncio.sleep(0)  # what serves them ends
+        await asyncio.sleep(0)  # let their tasks end

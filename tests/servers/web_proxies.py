@@ -1,20 +1,18 @@
-"""nginx and Caddy as deploy/ configures them, in front of a Railtrack of tests: TLS on a loopback port, no daemon.
+"""nginx and Caddy as deploy/ configures them, in front of a server under test, with TLS on a loopback port.
 
-Only names, ports and the certificate are put in; `strips_prefix` makes the one change that the files describe.
+Only names, ports and the certificate are filled in; `strips_prefix` makes the one change that the files describe.
 """
 
 import contextlib
 import os
-import socket
 import ssl
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers.processes import TIMEOUT_S, die_with_parent, find_program, free_port
+from tests.servers.processes import TIMEOUT_S, die_with_parent, find_program, free_port, wait_until_listening
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PREFIX = "/mlflow"
@@ -26,8 +24,8 @@ worker_processes 1;
 events {{}}
 http {{
     access_log off;
-    client_body_temp_path {folder}/kept;
-    proxy_temp_path {folder}/kept;
+    client_body_temp_path {folder}/buffers;
+    proxy_temp_path {folder}/buffers;
     fastcgi_temp_path {folder}/unused;
     uwsgi_temp_path {folder}/unused;
     scgi_temp_path {folder}/unused;
@@ -38,11 +36,11 @@ http {{
 
 @dataclass(frozen=True)
 class WebProxy:
-    """`url`: the service through the proxy, prefix included. `kept`: where the proxy would put bodies it collects."""
+    """A running proxy. `url` includes the prefix; `buffers` is the folder where the proxy would buffer bodies."""
 
     port: int
     certificate: Path
-    kept: Path
+    buffers: Path
 
     @property
     def url(self) -> str:
@@ -50,18 +48,18 @@ class WebProxy:
 
     @property
     def tls(self) -> ssl.SSLContext:
-        """Trusts the proxy's certificate, and nobody else's."""
+        """Trust only the certificate of this proxy."""
         return ssl.create_default_context(cafile=str(self.certificate))
 
 
 @contextlib.contextmanager
 def web_proxy(name: str, upstream: int, *, strips_prefix: bool = False) -> Iterator[WebProxy]:
-    """`nginx` or `caddy` in front of 127.0.0.1:`upstream`; `strips_prefix`: paths go on without the prefix."""
+    """Run `nginx` or `caddy` in front of 127.0.0.1:`upstream`. `strips_prefix`: forward paths without the prefix."""
     program = find_program(name)
     port = free_port()
     with tempfile.TemporaryDirectory(prefix=f"railtrack-{name}-") as made:
         folder = Path(made)
-        (folder / "kept").mkdir()
+        (folder / "buffers").mkdir()
         certificate, key = _certificate(folder)
         write = _nginx if name == "nginx" else _caddy
         arguments = write(folder, port, upstream, certificate, key, strips_prefix)
@@ -72,8 +70,8 @@ def web_proxy(name: str, upstream: int, *, strips_prefix: bool = False) -> Itera
                 [program, *arguments], stdout=log, stderr=log, env=environment, preexec_fn=die_with_parent
             )
         try:
-            _wait_until_it_listens(process, port, folder / "log")
-            yield WebProxy(port, certificate, folder / "kept")
+            wait_until_listening(process, port, folder / "log")
+            yield WebProxy(port, certificate, folder / "buffers")
         finally:
             process.terminate()
             process.wait(TIMEOUT_S)
@@ -117,20 +115,10 @@ def _write_changed(source: Path, target: Path, changes: dict[str, str]) -> None:
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that is its own authority, and its key."""
+    """Create a self-signed certificate for 127.0.0.1 and return the paths of certificate and key."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     files = ["-days", "2", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run([*command, *subject, *files], check=True, capture_output=True)
     return certificate, key
-
-
-def _wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        time.sleep(0.02)
-    raise RuntimeError(f"the proxy did not start:\n{log.read_text()}")
