@@ -1,10 +1,12 @@
 """Writes the pages of docs/ that follow from the code: settings, endpoints, metrics. `make docs` runs it."""
 
+import json
 import re
 from collections import defaultdict
 from pathlib import Path
 
 from railtrack.api import endpoints
+from railtrack.api.server.openapi import api_description
 from railtrack.config.settings import SETTINGS
 from railtrack.prometheus.exposition import FAMILIES
 
@@ -18,6 +20,7 @@ def pages() -> dict[Path, str]:
         DOCS / "configuration.md": configuration(),
         DOCS / "endpoints.md": endpoint_list(),
         DOCS / "metrics.md": metrics(),
+        DOCS / "openapi.json": openapi(),
     }
 
 
@@ -78,6 +81,11 @@ def metrics() -> str:
         labels = ", ".join(f"`{label}`" for label in family.labels)
         lines.append(f"| `{family.name}` | {family.kind} | {labels} | {family.help} |")
     return "\n".join(lines) + "\n"
+
+
+def openapi() -> str:
+    endpoints()
+    return json.dumps(api_description(), indent=1) + "\n"
 
 
 if __name__ == "__main__":
