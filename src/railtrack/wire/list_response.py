@@ -28,14 +28,16 @@ Load = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 """From the rows of a chunk to the structs to encode."""
 
 
-async def list_response(field: str, chunks: AsyncGenerator[Chunk, None], load: Load | None = None) -> Response:
-    """Return `{field: [...], "next_page_token": ...}` with the rows, or what `load` makes of them.
+async def list_response(
+    response: type[msgspec.Struct], chunks: AsyncGenerator[Chunk, None], load: Load | None = None
+) -> Response:
+    """Return the rows, or what `load` makes of them, as the first field of `response`, and the next page's token.
 
     Both are absent if empty.
 
     An error of the first BUFFERED_BYTES becomes an error response, a later one breaks the response off.
     """
-    return await buffered_or_streamed(_encoded(field, chunks, load))
+    return await buffered_or_streamed(_encoded(response.__struct_encode_fields__[0], chunks, load))
 
 
 async def _encoded(field: str, chunks: AsyncGenerator[Chunk, None], load: Load | None) -> AsyncGenerator[bytes, None]:

@@ -1,6 +1,6 @@
 """An OpenAPI 3.1 document from the route table: parameters and bodies from the structs, responses from the annotations.
 
-A handler declares its response by its return annotation: a struct, or `Annotated[Reply, Struct]` where it may stream.
+A handler declares its response by its return annotation: a struct, or `Annotated[Response, Struct]` if it may stream.
 """
 
 import inspect
@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from railtrack.errors import STATUS
-from railtrack.wire.response import JSON
+from railtrack.wire.response import JSON, BytesResponse, StreamResponse
 from railtrack.wire.routing import Route
 
 SCHEMAS = "#/components/schemas/{name}"
@@ -59,9 +59,19 @@ def response_struct(route: Route) -> type[msgspec.Struct] | None:
     """Return the struct that the handler's return annotation declares, None if it declares none."""
     annotation = get_type_hints(route.handler, include_extras=True).get("return")
     for candidate in (annotation, *get_args(annotation)[1:]):
-        if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
-            return candidate if candidate.__module__ != "railtrack.wire.response" else None
+        if (
+            isinstance(candidate, type)
+            and issubclass(candidate, msgspec.Struct)
+            and candidate not in (BytesResponse, StreamResponse)
+        ):
+            return candidate
     return None
+
+
+def _media_type(route: Route) -> str | None:
+    """Return the media type that the return annotation declares (FileResponse), None if it declares none."""
+    annotation = get_type_hints(route.handler, include_extras=True).get("return")
+    return next((extra for extra in get_args(annotation)[1:] if isinstance(extra, str)), None)
 
 
 def _operation(route: Route, components: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,10 +132,9 @@ def _responses(route: Route) -> dict[str, Any]:
     struct = response_struct(route)
     if struct is not None:
         content: dict[str, Any] = {JSON: {"schema": {"$ref": SCHEMAS.format(name=struct.__name__)}}}
-    elif route.struct is not None:
-        content = {JSON: {"schema": {"type": "object"}}}
     else:
-        content = {"*/*": {}}
+        media_type = _media_type(route) or (JSON if route.struct else "*/*")
+        content = {media_type: {"schema": {"type": "object"}} if media_type == JSON else {}}
     success: dict[str, Any] = {"description": "Success", "content": content}
     errors = {status: {"$ref": f"#/components/responses/{_response_name(status)}"} for status in ERRORS}
     return {"200": success, **errors}

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -41,8 +41,17 @@ class StreamResponse(msgspec.Struct):
 
 
 Response = msgspec.Struct | BytesResponse | StreamResponse
+FileResponse = Annotated[Response, "*/*"]
+"""The return annotation of handlers that send a stored file: the metadata is the media type."""
+
+
+class Empty(msgspec.Struct):
+    """The response of calls that return nothing."""
+
+
 EMPTY_RESPONSE = BytesResponse(b"{}")
-"""The answer of calls that return nothing."""
+EmptyResponse = Annotated[BytesResponse, Empty]
+"""The return annotation of handlers that return EMPTY_RESPONSE."""
 
 
 def error_response(error: ApiError) -> BytesResponse:

@@ -12,7 +12,7 @@ from railtrack.auth import ARTIFACT_EDIT
 from railtrack.context import Context
 from railtrack.errors import invalid, missing, not_implemented
 from railtrack.wire.request import Int32, Int64, Request, RequiredStr
-from railtrack.wire.response import EMPTY_RESPONSE, Response
+from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
 
 PARTS_LIMIT = 10_000
@@ -39,7 +39,7 @@ class MultipartUploadResponse(msgspec.Struct, omit_defaults=True):
 
 
 @endpoint("POST", "mpu/create/{folder...}", service="mlflow-artifacts", access=ARTIFACT_EDIT)
-async def create_multipart_upload(ctx: Context, req: CreateMultipartUpload) -> Response:
+async def create_multipart_upload(ctx: Context, req: CreateMultipartUpload) -> MultipartUploadResponse:
     """Create an upload and return its id and a URL for each part."""
     key = _destination_key(ctx, req.path)
     store = _require_multipart(await ctx.artifacts.direct_destination())
@@ -66,7 +66,7 @@ class CompleteMultipartUpload(Request):
 
 
 @endpoint("POST", "mpu/complete/{folder...}", service="mlflow-artifacts", access=ARTIFACT_EDIT)
-async def complete_multipart_upload(ctx: Context, req: CompleteMultipartUpload) -> Response:
+async def complete_multipart_upload(ctx: Context, req: CompleteMultipartUpload) -> EmptyResponse:
     """Assemble the artifact from its parts, in the order of their numbers."""
     key = _destination_key(ctx, req.path)
     store = _require_multipart(ctx.artifacts.s3_destination())
@@ -85,7 +85,7 @@ class AbortMultipartUpload(Request):
 
 
 @endpoint("POST", "mpu/abort/{folder...}", service="mlflow-artifacts", access=ARTIFACT_EDIT)
-async def abort_multipart_upload(ctx: Context, req: AbortMultipartUpload) -> Response:
+async def abort_multipart_upload(ctx: Context, req: AbortMultipartUpload) -> EmptyResponse:
     """Delete the parts. A missing upload is a success, for which MLflow returns 500."""
     key = _destination_key(ctx, req.path)
     store = _require_multipart(ctx.artifacts.s3_destination())

@@ -18,7 +18,6 @@ from railtrack.context import Context
 from railtrack.errors import invalid, not_implemented
 from railtrack.wire.files import media_type
 from railtrack.wire.request import HttpRequest, Int64, Request, RequiredStr
-from railtrack.wire.response import Response
 from railtrack.wire.routing import endpoint
 
 PROXY_DOWNLOAD_EXPIRES_S = 300
@@ -34,7 +33,7 @@ class ProxyDownloadResponse(msgspec.Struct):
 
 
 @endpoint("GET", "presigned/{path...}", service="mlflow-artifacts", access=ARTIFACT_READ)
-async def presigned_proxy_download(ctx: Context, http: HttpRequest) -> Response:
+async def presigned_proxy_download(ctx: Context, http: HttpRequest) -> ProxyDownloadResponse:
     """Return a URL for the file and its size, which clients need to download it in ranges."""
     key = ctx.artifacts.proxied(http.params["path"]).key
     store = await ctx.artifacts.direct_destination()
@@ -57,7 +56,7 @@ class PresignedUploadResponse(msgspec.Struct):
 
 
 @endpoint("POST", "artifacts/presigned-upload-url", access=ARTIFACT_EDIT)
-async def presigned_upload_url(ctx: Context, req: PresignUpload) -> Response:
+async def presigned_upload_url(ctx: Context, req: PresignUpload) -> PresignedUploadResponse:
     """Return a URL to PUT one file of a run or a logged model whose artifact location is not proxied."""
     key = file_key(req.path)
     if bool(req.run_id) == bool(req.model_id):
@@ -90,7 +89,7 @@ class PresignedDownloadResponse(msgspec.Struct):
 
 
 @endpoint("POST", "artifacts/presigned-download-url", access=RUN_READ)
-async def presigned_download_url(ctx: Context, req: PresignDownload) -> Response:
+async def presigned_download_url(ctx: Context, req: PresignDownload) -> PresignedDownloadResponse:
     """Return a URL to GET one file of a run whose artifact location is not proxied."""
     _check_expiration(req.expiration)
     uri = await run_artifact_uri(ctx.db, req.run_id)

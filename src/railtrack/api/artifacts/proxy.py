@@ -3,6 +3,7 @@
 Multipart uploads are in multipart.py, direct downloads in presigned.py.
 """
 
+from typing import Annotated
 from urllib.parse import unquote
 
 from railtrack.api.artifacts.queries import download, list_location
@@ -11,12 +12,13 @@ from railtrack.artifacts.paths import file_key, key_to_change
 from railtrack.auth import ARTIFACT_EDIT, ARTIFACT_READ
 from railtrack.context import Context
 from railtrack.wire.request import HttpRequest, Request
-from railtrack.wire.response import EMPTY_RESPONSE, BytesResponse, Response
+from railtrack.wire.response import EMPTY_RESPONSE, BytesResponse, EmptyResponse, FileResponse, Response
 from railtrack.wire.routing import endpoint
 
 
 @endpoint("GET", "artifacts/{path...}", service="mlflow-artifacts", access=ARTIFACT_READ)
-async def proxy_get(ctx: Context, http: HttpRequest) -> Response:
+async def proxy_get(ctx: Context, http: HttpRequest) -> FileResponse:
+    """Return a stored file, or the range of it that the request asks for."""
     return await download(http, ctx.artifacts.proxied(http.params["path"]))
 
 
@@ -29,7 +31,7 @@ async def proxy_put(ctx: Context, http: HttpRequest) -> Response:
 
 
 @endpoint("DELETE", "artifacts/{path...}", service="mlflow-artifacts", access=ARTIFACT_EDIT)
-async def proxy_delete(ctx: Context, http: HttpRequest) -> Response:
+async def proxy_delete(ctx: Context, http: HttpRequest) -> EmptyResponse:
     """Delete a file or a folder with its contents; deleting a missing one succeeds."""
     location = ctx.artifacts.proxied(key_to_change(http.params["path"]))
     await location.store.delete(location.key)
@@ -41,7 +43,7 @@ class ProxyList(Request):
 
 
 @endpoint("GET", "artifacts", service="mlflow-artifacts", access=ARTIFACT_READ)
-async def proxy_list(ctx: Context, req: ProxyList) -> Response:
+async def proxy_list(ctx: Context, req: ProxyList) -> Annotated[Response, ArtifactListing]:
     """List a folder by names without their path."""
     reply = await list_location(ctx.artifacts.proxied(req.path), "")
     if "%" in req.path and isinstance(reply, ArtifactListing) and not reply.files:

@@ -1,14 +1,16 @@
 """Artifacts of a run: list, download, and the UI's upload of small files. Clients upload through proxy.py."""
 
 from collections.abc import AsyncGenerator
+from typing import Annotated
 
 from railtrack.api.artifacts.queries import download, list_artifact_folder, run_artifact_uri
+from railtrack.api.artifacts.schemas import ArtifactListing
 from railtrack.artifacts.paths import file_key
 from railtrack.auth import RUN_EDIT, RUN_READ
 from railtrack.context import Context
 from railtrack.errors import invalid
 from railtrack.wire.request import HttpRequest, Request, RequiredStr
-from railtrack.wire.response import BytesResponse, Response
+from railtrack.wire.response import BytesResponse, FileResponse, Response
 from railtrack.wire.routing import endpoint
 
 UPLOAD_LIMIT_BYTES = 10 * 1024 * 1024
@@ -24,7 +26,7 @@ class ListArtifacts(Request):
 
 
 @endpoint("GET", "artifacts/list", access=RUN_READ)
-async def list_artifacts(ctx: Context, req: ListArtifacts) -> Response:
+async def list_artifacts(ctx: Context, req: ListArtifacts) -> Annotated[Response, ArtifactListing]:
     """List a folder. A file or a missing folder has no entries."""
     uri = await run_artifact_uri(ctx.db, req.run_id)
     return await list_artifact_folder(ctx.artifacts, uri, req.path)
@@ -38,7 +40,8 @@ class GetArtifact(Request):
 
 
 @endpoint("GET", "/get-artifact", access=RUN_READ)
-async def get_artifact(ctx: Context, req: GetArtifact) -> Response:
+async def get_artifact(ctx: Context, req: GetArtifact) -> FileResponse:
+    """Return a file of a run, for the web interface."""
     if req.path is None:
         raise invalid("Request must specify path.")
     uri = await run_artifact_uri(ctx.db, req.run_id)

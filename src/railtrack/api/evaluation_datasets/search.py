@@ -4,7 +4,7 @@ from railtrack.auth import EXPERIMENT_READ
 from railtrack.context import Context
 from railtrack.errors import not_implemented
 from railtrack.wire.request import Request
-from railtrack.wire.response import EMPTY_RESPONSE, Response
+from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
 
 
@@ -13,7 +13,7 @@ class SearchEvaluationDatasets(Request):
 
 
 @endpoint("POST", "datasets/search", access=EXPERIMENT_READ, api="3.0")
-async def search_evaluation_datasets(ctx: Context, req: SearchEvaluationDatasets) -> Response:
+async def search_evaluation_datasets(ctx: Context, req: SearchEvaluationDatasets) -> EmptyResponse:
     """Return no datasets. Raise NOT_IMPLEMENTED if the database has any, in whatever experiment."""
     if await ctx.db.fetch_value("SELECT 1 FROM evaluation_datasets LIMIT 1"):
         raise not_implemented(

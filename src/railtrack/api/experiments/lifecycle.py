@@ -19,7 +19,7 @@ from railtrack.mlflow.artifact_location import absolute_location, checked_locati
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE, experiment_number
 from railtrack.mlflow.validation import check_tag_key
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import EMPTY_RESPONSE, Response
+from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
 
 NAME_LIMIT = 500
@@ -38,7 +38,7 @@ class CreateExperimentResponse(msgspec.Struct):
 
 
 @endpoint("POST", "experiments/create", access=EXPERIMENT_CREATE)
-async def create_experiment(ctx: Context, req: CreateExperiment) -> Response:
+async def create_experiment(ctx: Context, req: CreateExperiment) -> CreateExperimentResponse:
     """A new experiment. Deleted ones keep their names taken."""
     location = checked_location(req.artifact_location) if req.artifact_location.strip() else ""
     _check_name(req.name)
@@ -110,7 +110,7 @@ class GetExperimentResponse(msgspec.Struct):
 
 
 @endpoint("GET", "experiments/get", access=EXPERIMENT_READ)
-async def get_experiment(ctx: Context, req: GetExperiment) -> Response:
+async def get_experiment(ctx: Context, req: GetExperiment) -> GetExperimentResponse:
     """An experiment with its tags; deleted ones too."""
     return GetExperimentResponse(await load_experiment(ctx.db, experiment_number(req.experiment_id)))
 
@@ -120,7 +120,7 @@ class GetExperimentByName(Request):
 
 
 @endpoint("GET", "experiments/get-by-name", access=EXPERIMENT_READ)
-async def get_experiment_by_name(ctx: Context, req: GetExperimentByName) -> Response:
+async def get_experiment_by_name(ctx: Context, req: GetExperimentByName) -> GetExperimentResponse:
     """The same by name, in which case counts."""
     number = await ctx.db.fetch_value(
         "SELECT experiment_id FROM experiments WHERE workspace = $1 AND name = $2",
@@ -138,7 +138,7 @@ class UpdateExperiment(Request):
 
 
 @endpoint("POST", "experiments/update", access=EXPERIMENT_EDIT)
-async def update_experiment(ctx: Context, req: UpdateExperiment) -> Response:
+async def update_experiment(ctx: Context, req: UpdateExperiment) -> EmptyResponse:
     """Rename an active experiment."""
     _check_name(req.new_name)
     number = experiment_number(req.experiment_id)
@@ -172,7 +172,7 @@ class DeleteExperiment(Request):
 
 
 @endpoint("POST", "experiments/delete", access=EXPERIMENT_EDIT)
-async def delete_experiment(ctx: Context, req: DeleteExperiment) -> Response:
+async def delete_experiment(ctx: Context, req: DeleteExperiment) -> EmptyResponse:
     """Mark an experiment and all its runs deleted; nothing of them goes."""
     return await _set_stage(ctx, req.experiment_id, "active", "deleted")
 
@@ -182,12 +182,12 @@ class RestoreExperiment(Request):
 
 
 @endpoint("POST", "experiments/restore", access=EXPERIMENT_EDIT)
-async def restore_experiment(ctx: Context, req: RestoreExperiment) -> Response:
+async def restore_experiment(ctx: Context, req: RestoreExperiment) -> EmptyResponse:
     """Make a deleted experiment active again, and with it all its runs: those too that were deleted before it."""
     return await _set_stage(ctx, req.experiment_id, "deleted", "active")
 
 
-async def _set_stage(ctx: Context, experiment_id: str, old: str, new: str) -> Response:
+async def _set_stage(ctx: Context, experiment_id: str, old: str, new: str) -> EmptyResponse:
     """For MLflow an experiment that is not in the stage `old` does not exist here."""
     number = experiment_number(experiment_id)
     now = now_ms()
@@ -220,7 +220,7 @@ class SetExperimentTag(Request):
 
 
 @endpoint("POST", "experiments/set-experiment-tag", access=EXPERIMENT_EDIT)
-async def set_experiment_tag(ctx: Context, req: SetExperimentTag) -> Response:
+async def set_experiment_tag(ctx: Context, req: SetExperimentTag) -> EmptyResponse:
     """Set a tag of an active experiment; this does not count as an update."""
     _check_tag(req.key, req.value)
     number = experiment_number(req.experiment_id)
@@ -250,7 +250,7 @@ class DeleteExperimentTag(Request):
 
 
 @endpoint("POST", "experiments/delete-experiment-tag", access=EXPERIMENT_EDIT)
-async def delete_experiment_tag(ctx: Context, req: DeleteExperimentTag) -> Response:
+async def delete_experiment_tag(ctx: Context, req: DeleteExperimentTag) -> EmptyResponse:
     """Take a tag off an active experiment."""
     number = experiment_number(req.experiment_id)
     async with ctx.db.write() as tx:

@@ -1,9 +1,11 @@
 """The search for experiments. What filters and orders may name is in search_fields.py."""
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-from railtrack.api.experiments.queries import EXPERIMENT_COLUMNS, load_experiments
+import msgspec
+
+from railtrack.api.experiments.queries import EXPERIMENT_COLUMNS, Experiment, load_experiments
 from railtrack.api.experiments.search_fields import EXPERIMENTS
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
@@ -27,9 +29,14 @@ class SearchExperiments(Request):
     page_token: str = ""
 
 
+class SearchExperimentsResponse(msgspec.Struct):
+    experiments: list[Experiment] = []
+    next_page_token: str = ""
+
+
 @endpoint("POST", "experiments/search", access=SIGNED_IN)
 @endpoint("GET", "experiments/search", access=SIGNED_IN)
-async def search_experiments(ctx: Context, req: SearchExperiments) -> Response:
+async def search_experiments(ctx: Context, req: SearchExperiments) -> Annotated[Response, SearchExperimentsResponse]:
     """Return a page of the experiments that match a filter. Unlike in a search for runs, `max_results` is required."""
     if req.max_results < 1:
         raise _invalid_max_results(req.max_results, "a positive integer")
@@ -43,7 +50,7 @@ async def search_experiments(ctx: Context, req: SearchExperiments) -> Response:
         .build(req.page_token)
     )
     chunks = fetch_page(ctx.db.fetch, query, req.max_results)
-    return await list_response("experiments", chunks, partial(load_experiments, ctx.db))
+    return await list_response(SearchExperimentsResponse, chunks, partial(load_experiments, ctx.db))
 
 
 def _invalid_max_results(max_results: int, expected: str) -> ApiError:

@@ -19,7 +19,7 @@ from railtrack.errors import ApiError, bad_request, invalid, shown
 from railtrack.mlflow.ids import experiment_numbers
 from railtrack.mlflow.validation import TAG_VALUE_LIMIT
 from railtrack.wire.request import Int64, Request, RequiredStr
-from railtrack.wire.response import EMPTY_RESPONSE, Response
+from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
 
 NAME_LIMIT = 500
@@ -66,7 +66,7 @@ class LogInputs(Request):
 
 
 @endpoint("POST", "runs/log-inputs", access=RUN_EDIT)
-async def log_inputs(ctx: Context, req: LogInputs) -> Response:
+async def log_inputs(ctx: Context, req: LogInputs) -> EmptyResponse:
     """Datasets and models that a run reads. What is known stays as it was logged first: a dataset by name and digest
     within its experiment, an input with its tags within its run.
     """
@@ -197,7 +197,7 @@ class LogOutputs(Request):
 
 
 @endpoint("POST", "runs/outputs", access=RUN_EDIT)
-async def log_outputs(ctx: Context, req: LogOutputs) -> Response:
+async def log_outputs(ctx: Context, req: LogOutputs) -> EmptyResponse:
     """Models that a run made, each at one step. The same again is fine (MLflow refuses it), another step is refused."""
     steps: dict[str, int] = {}
     for model in req.models:
@@ -240,7 +240,7 @@ class LogModel(Request):
 
 
 @endpoint("POST", "runs/log-model", access=RUN_EDIT)
-async def log_model(ctx: Context, req: LogModel) -> Response:
+async def log_model(ctx: Context, req: LogModel) -> EmptyResponse:
     """Add a model to the list that a tag of the run keeps: how clients before MLflow 3 say which models a run made."""
     entry = _history_entry(_model(req.model_json))
     async with ctx.db.write() as tx:
@@ -328,7 +328,7 @@ class SearchDatasetsResponse(msgspec.Struct, omit_defaults=True):
 
 
 @endpoint("POST", "experiments/search-datasets", access=EXPERIMENT_READ, ajax_only=True)
-async def search_datasets(ctx: Context, req: SearchDatasets) -> Response:
+async def search_datasets(ctx: Context, req: SearchDatasets) -> SearchDatasetsResponse:
     """The datasets that runs of these experiments used, once for each context of use; at most 1,000, and no page."""
     if not req.experiment_ids:
         raise invalid("SearchDatasets request must specify at least one experiment_id.")

@@ -1,12 +1,15 @@
 """Artifacts of a logged model: list folders, for clients and the UI, and download files, for the UI."""
 
+from typing import Annotated
+
 from railtrack.api.artifacts.queries import download, list_artifact_folder
+from railtrack.api.artifacts.schemas import ArtifactListing
 from railtrack.api.logged_models.queries import artifact_location
 from railtrack.auth import LOGGED_MODEL_READ
 from railtrack.context import Context
 from railtrack.errors import bad_request
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import Response
+from railtrack.wire.response import FileResponse, Response
 from railtrack.wire.routing import endpoint
 
 
@@ -18,7 +21,9 @@ class ListLoggedModelArtifacts(Request):
 
 
 @endpoint("GET", "logged-models/{model_id}/artifacts/directories", access=LOGGED_MODEL_READ)
-async def list_logged_model_artifacts(ctx: Context, req: ListLoggedModelArtifacts) -> Response:
+async def list_logged_model_artifacts(
+    ctx: Context, req: ListLoggedModelArtifacts
+) -> Annotated[Response, ArtifactListing]:
     """List a folder. A file or a missing folder has no entries."""
     uri = await artifact_location(ctx.db, req.model_id)
     return await list_artifact_folder(ctx.artifacts, uri, req.artifact_directory_path)
@@ -30,7 +35,7 @@ class GetLoggedModelArtifact(Request):
 
 
 @endpoint("GET", "logged-models/{model_id}/artifacts/files", access=LOGGED_MODEL_READ, ajax_only=True)
-async def get_logged_model_artifact(ctx: Context, req: GetLoggedModelArtifact) -> Response:
+async def get_logged_model_artifact(ctx: Context, req: GetLoggedModelArtifact) -> FileResponse:
     """Return one file. Clients use the artifact proxy or the store itself."""
     if not req.artifact_file_path:
         raise bad_request('Request must include the "artifact_file_path" query parameter.')

@@ -23,7 +23,7 @@ from railtrack.mlflow.ids import experiment_number
 from railtrack.mlflow.random_names import random_name
 from railtrack.mlflow.validation import check_length
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import EMPTY_RESPONSE, Response
+from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
 
 NAME_LIMIT = 500
@@ -51,7 +51,7 @@ class LoggedModelResponse(msgspec.Struct):
 
 
 @endpoint("POST", "logged-models", access=LOGGED_MODEL_CREATE)
-async def create_logged_model(ctx: Context, req: CreateLoggedModel) -> Response:
+async def create_logged_model(ctx: Context, req: CreateLoggedModel) -> LoggedModelResponse:
     """Create a model in an active experiment, with status PENDING. Names need not be unique.
 
     As in MLflow, the source run need not exist.
@@ -136,7 +136,7 @@ class GetLoggedModel(Request):
 
 
 @endpoint("GET", "logged-models/{model_id}", access=LOGGED_MODEL_READ)
-async def get_logged_model(ctx: Context, req: GetLoggedModel) -> Response:
+async def get_logged_model(ctx: Context, req: GetLoggedModel) -> LoggedModelResponse:
     """Return a model with its params, tags and metrics; a deleted one doesn't exist."""
     async with ctx.db.read() as tx:
         return LoggedModelResponse(await load_model(tx, req.model_id))
@@ -148,7 +148,7 @@ class FinalizeLoggedModel(Request):
 
 
 @endpoint("PATCH", "logged-models/{model_id}", access=LOGGED_MODEL_EDIT)
-async def finalize_logged_model(ctx: Context, req: FinalizeLoggedModel) -> Response:
+async def finalize_logged_model(ctx: Context, req: FinalizeLoggedModel) -> LoggedModelResponse:
     """Set a model's status, READY once its files are uploaded. This may be repeated, and works on a deleted model."""
     async with ctx.db.write() as tx:
         updated = await tx.execute(
@@ -167,7 +167,7 @@ class DeleteLoggedModel(Request):
 
 
 @endpoint("DELETE", "logged-models/{model_id}", access=LOGGED_MODEL_EDIT)
-async def delete_logged_model(ctx: Context, req: DeleteLoggedModel) -> Response:
+async def delete_logged_model(ctx: Context, req: DeleteLoggedModel) -> EmptyResponse:
     """Mark a model as deleted. Its rows and files remain; deleting it again succeeds."""
     async with ctx.db.write() as tx:
         updated = await tx.execute(
@@ -186,7 +186,7 @@ class LogLoggedModelParams(Request):
 
 
 @endpoint("POST", "logged-models/{model_id}/params", access=LOGGED_MODEL_EDIT)
-async def log_logged_model_params(ctx: Context, req: LogLoggedModelParams) -> Response:
+async def log_logged_model_params(ctx: Context, req: LogLoggedModelParams) -> EmptyResponse:
     """Log params, all or none. Repeating a stored value succeeds; another value for its key is rejected."""
     params = _unique_pairs(req.params, "params")
     async with ctx.db.write() as tx:
@@ -236,7 +236,7 @@ class SetLoggedModelTags(Request):
 
 
 @endpoint("PATCH", "logged-models/{model_id}/tags", access=LOGGED_MODEL_EDIT)
-async def set_logged_model_tags(ctx: Context, req: SetLoggedModelTags) -> Response:
+async def set_logged_model_tags(ctx: Context, req: SetLoggedModelTags) -> EmptyResponse:
     """Set tags of a model, deleted or not, without updating its `last_updated_timestamp_ms`."""
     tags = _pairs(req.tags, "tags")
     async with ctx.db.write() as tx:
@@ -262,7 +262,7 @@ class DeleteLoggedModelTag(Request):
 
 
 @endpoint("DELETE", "logged-models/{model_id}/tags/{tag_key...}", access=LOGGED_MODEL_EDIT)
-async def delete_logged_model_tag(ctx: Context, req: DeleteLoggedModelTag) -> Response:
+async def delete_logged_model_tag(ctx: Context, req: DeleteLoggedModelTag) -> EmptyResponse:
     """Delete a tag of a model. Unlike MLflow's server, this finds keys with slashes."""
     async with ctx.db.write() as tx:
         await _experiment_of(tx, req.model_id)

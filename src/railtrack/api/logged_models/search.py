@@ -1,9 +1,12 @@
 """The search for logged models. What filters and orders may name is in search_fields.py."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from railtrack.api.logged_models.queries import INFO_COLUMNS, load_models
+from railtrack.api.logged_models.schemas import LoggedModel
 from railtrack.api.logged_models.search_fields import (
     MetricDataset,
     OrderBy,
@@ -40,8 +43,15 @@ class SearchLoggedModels(Request):
     page_token: str = ""
 
 
+class SearchLoggedModelsResponse(msgspec.Struct):
+    models: list[LoggedModel] = []
+    next_page_token: str = ""
+
+
 @endpoint("POST", "logged-models/search", access=EXPERIMENT_READ)
-async def search_logged_models(ctx: Context, req: SearchLoggedModels) -> Response:
+async def search_logged_models(
+    ctx: Context, req: SearchLoggedModels
+) -> Annotated[Response, SearchLoggedModelsResponse]:
     """Return a page of the models that match a filter, the latest first; 50 unless `max_results` is given.
 
     With `datasets`, only models with metrics on one of these match, and a filter on metrics tests no others.
@@ -57,7 +67,7 @@ async def search_logged_models(ctx: Context, req: SearchLoggedModels) -> Respons
         async with ctx.db.read() as tx:
             return await load_models(tx, rows)
 
-    return await list_response("models", chunks, load)
+    return await list_response(SearchLoggedModelsResponse, chunks, load)
 
 
 def _compile_search(req: SearchLoggedModels) -> PagedQuery:

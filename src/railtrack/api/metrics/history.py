@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import repeat
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -35,8 +35,13 @@ class GetMetricHistory(Request):
     max_results: Int64 | None = None
 
 
+class GetMetricHistoryResponse(msgspec.Struct):
+    metrics: list[Metric] = []
+    next_page_token: str = ""
+
+
 @endpoint("GET", "metrics/get-history", access=RUN_READ)
-async def get_metric_history(ctx: Context, req: GetMetricHistory) -> Response:
+async def get_metric_history(ctx: Context, req: GetMetricHistory) -> Annotated[Response, GetMetricHistoryResponse]:
     """Return the points of a run's metric by time, step and value: a page of `max_results`, or all without it.
 
     All points are streamed. A run or metric that does not exist has no points.
@@ -59,7 +64,7 @@ async def get_metric_history(ctx: Context, req: GetMetricHistory) -> Response:
         rows_at_once=ROWS_AT_ONCE,
         chunk_rows=ROWS_AT_ONCE,
     )
-    return await list_response("metrics", chunks)
+    return await list_response(GetMetricHistoryResponse, chunks)
 
 
 BY_TIME = (
@@ -87,7 +92,7 @@ class GetMetricHistoryBulkResponse(msgspec.Struct):
 
 
 @endpoint("GET", "metrics/get-history-bulk", access=RUN_READ, ajax_only=True)
-async def get_metric_history_bulk(ctx: Context, req: GetMetricHistoryBulk) -> Response:
+async def get_metric_history_bulk(ctx: Context, req: GetMetricHistoryBulk) -> GetMetricHistoryBulkResponse:
     """Return the points of a metric of several runs, run by run, by time: the first 25,000 at most, without paging."""
     if not req.run_id:
         raise invalid("GetMetricHistoryBulk request must specify at least one run_id.")

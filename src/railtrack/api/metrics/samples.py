@@ -1,6 +1,7 @@
 """metrics/get-history-bulk-interval: samples of metrics for charts, spread evenly over the steps of each run."""
 
 from collections.abc import AsyncGenerator
+from typing import Annotated
 
 import msgspec
 
@@ -32,8 +33,14 @@ class GetMetricHistoryBulkInterval(Request):
     max_results: Int64 = SAMPLE_LIMIT
 
 
+class GetMetricHistoryBulkIntervalResponse(msgspec.Struct):
+    metrics: list[MetricWithRunId] = []
+
+
 @endpoint("GET", "metrics/get-history-bulk-interval", access=RUN_READ)
-async def get_metric_history_bulk_interval(ctx: Context, req: GetMetricHistoryBulkInterval) -> Response:
+async def get_metric_history_bulk_interval(
+    ctx: Context, req: GetMetricHistoryBulkInterval
+) -> Annotated[Response, GetMetricHistoryBulkIntervalResponse]:
     """Return at most `max_results` points of each run's metric, spread evenly by step, with the first and the last.
 
     Runs come in the order of the request; one that does not exist, or has no such metric, has no points.

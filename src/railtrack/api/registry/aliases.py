@@ -7,7 +7,7 @@ from railtrack.context import Context
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.mlflow.registry_validation import check_alias, check_model_name, check_new_alias, parse_version
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import EMPTY_RESPONSE, Response
+from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
 
 
@@ -18,7 +18,7 @@ class SetRegisteredModelAlias(Request):
 
 
 @endpoint("POST", "registered-models/alias", access=REGISTERED_MODEL_EDIT)
-async def set_registered_model_alias(ctx: Context, req: SetRegisteredModelAlias) -> Response:
+async def set_registered_model_alias(ctx: Context, req: SetRegisteredModelAlias) -> EmptyResponse:
     """Set an alias to a version, replacing the version it referred to."""
     check_model_name(req.name)
     check_new_alias(req.alias)
@@ -45,7 +45,7 @@ class DeleteRegisteredModelAlias(Request):
 
 
 @endpoint("DELETE", "registered-models/alias", access=REGISTERED_MODEL_EDIT)
-async def delete_registered_model_alias(ctx: Context, req: DeleteRegisteredModelAlias) -> Response:
+async def delete_registered_model_alias(ctx: Context, req: DeleteRegisteredModelAlias) -> EmptyResponse:
     """Delete an alias; deleting a missing one succeeds."""
     check_model_name(req.name)
     check_alias(req.alias)
@@ -67,7 +67,7 @@ class GetModelVersionByAlias(Request):
 
 
 @endpoint("GET", "registered-models/alias", access=REGISTERED_MODEL_READ)
-async def get_model_version_by_alias(ctx: Context, req: GetModelVersionByAlias) -> Response:
+async def get_model_version_by_alias(ctx: Context, req: GetModelVersionByAlias) -> ModelVersionResponse:
     """Return the version that an alias refers to; `latest` refers to the highest number, whatever its stage."""
     check_model_name(req.name)
     check_alias(req.alias)

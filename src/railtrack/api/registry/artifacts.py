@@ -8,7 +8,7 @@ from railtrack.auth import REGISTERED_MODEL_READ
 from railtrack.context import Context
 from railtrack.mlflow.registry_validation import check_model_name, parse_version
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import Response
+from railtrack.wire.response import FileResponse
 from railtrack.wire.routing import endpoint
 
 
@@ -19,7 +19,7 @@ class GetModelVersionArtifact(Request):
 
 
 @endpoint("GET", "/model-versions/get-artifact", access=REGISTERED_MODEL_READ)
-async def get_model_version_artifact(ctx: Context, req: GetModelVersionArtifact) -> Response:
+async def get_model_version_artifact(ctx: Context, req: GetModelVersionArtifact) -> FileResponse:
     """Return one file. Unlike MLflow, this also serves versions whose source is `runs:/<run id>/<path>`."""
     check_model_name(req.name)
     location = await storage_location(ctx.db, req.name, parse_version(req.name, req.version))

@@ -37,7 +37,6 @@ from railtrack.mlflow.registry_validation import (
 )
 from railtrack.mlflow.validation import check_length
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import Response
 from railtrack.wire.routing import endpoint
 
 SOURCE_LIMIT = 500
@@ -66,7 +65,7 @@ class ResolvedSource(NamedTuple):
 
 
 @endpoint("POST", "model-versions/create", access=REGISTERED_MODEL_EDIT)
-async def create_model_version(ctx: Context, req: CreateModelVersion) -> Response:
+async def create_model_version(ctx: Context, req: CreateModelVersion) -> ModelVersionResponse:
     """Create the next version of a registered model, with status READY. The number of a deleted version isn't reused.
 
     As in MLflow, the run need not exist, unless the source is an artifact of a run.

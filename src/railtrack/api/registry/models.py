@@ -24,7 +24,7 @@ from railtrack.mlflow.registry_validation import (
     check_tags,
 )
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import EMPTY_RESPONSE, Response
+from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
 
 
@@ -39,7 +39,7 @@ class RegisteredModelResponse(msgspec.Struct):
 
 
 @endpoint("POST", "registered-models/create", access=REGISTERED_MODEL_CREATE)
-async def create_registered_model(ctx: Context, req: CreateRegisteredModel) -> Response:
+async def create_registered_model(ctx: Context, req: CreateRegisteredModel) -> RegisteredModelResponse:
     """Create a model without versions, or a prompt if its tags mark one. Models and prompts share their names."""
     check_model_name(req.name)
     tags = check_tags(((tag.key, tag.value) for tag in req.tags), MODEL_TAG_VALUE_LIMIT)
@@ -91,7 +91,7 @@ class GetRegisteredModel(Request):
 
 
 @endpoint("GET", "registered-models/get", access=REGISTERED_MODEL_READ)
-async def get_registered_model(ctx: Context, req: GetRegisteredModel) -> Response:
+async def get_registered_model(ctx: Context, req: GetRegisteredModel) -> RegisteredModelResponse:
     """Return a model with its tags, its aliases and the latest version of each stage."""
     check_model_name(req.name)
     async with ctx.db.read() as tx:
@@ -104,7 +104,7 @@ class RenameRegisteredModel(Request):
 
 
 @endpoint("POST", "registered-models/rename", access=REGISTERED_MODEL_MANAGE)
-async def rename_registered_model(ctx: Context, req: RenameRegisteredModel) -> Response:
+async def rename_registered_model(ctx: Context, req: RenameRegisteredModel) -> RegisteredModelResponse:
     """Rename a model. As in MLflow, this updates `last_updated_timestamp` of all its versions."""
     check_model_name(req.name)
     check_model_name(req.new_name)
@@ -141,7 +141,7 @@ class UpdateRegisteredModel(Request):
 
 
 @endpoint("PATCH", "registered-models/update", access=REGISTERED_MODEL_EDIT)
-async def update_registered_model(ctx: Context, req: UpdateRegisteredModel) -> Response:
+async def update_registered_model(ctx: Context, req: UpdateRegisteredModel) -> RegisteredModelResponse:
     """Replace a model's description. As in MLflow, a request without one stores an empty one."""
     check_model_name(req.name)
     check_description(req.description)
@@ -164,7 +164,7 @@ class DeleteRegisteredModel(Request):
 
 
 @endpoint("DELETE", "registered-models/delete", access=REGISTERED_MODEL_MANAGE)
-async def delete_registered_model(ctx: Context, req: DeleteRegisteredModel) -> Response:
+async def delete_registered_model(ctx: Context, req: DeleteRegisteredModel) -> EmptyResponse:
     """Delete a model's row and all its versions, tags and aliases. The artifacts of its versions remain."""
     check_model_name(req.name)
     async with ctx.db.write() as tx:
@@ -188,7 +188,7 @@ class SetRegisteredModelTag(Request):
 
 
 @endpoint("POST", "registered-models/set-tag", access=REGISTERED_MODEL_EDIT)
-async def set_registered_model_tag(ctx: Context, req: SetRegisteredModelTag) -> Response:
+async def set_registered_model_tag(ctx: Context, req: SetRegisteredModelTag) -> EmptyResponse:
     """Set a tag of a model, without updating its `last_updated_timestamp`."""
     check_model_name(req.name)
     check_tag(req.key, req.value, MODEL_TAG_VALUE_LIMIT)
@@ -218,7 +218,7 @@ class DeleteRegisteredModelTag(Request):
 
 
 @endpoint("DELETE", "registered-models/delete-tag", access=REGISTERED_MODEL_EDIT)
-async def delete_registered_model_tag(ctx: Context, req: DeleteRegisteredModelTag) -> Response:
+async def delete_registered_model_tag(ctx: Context, req: DeleteRegisteredModelTag) -> EmptyResponse:
     """Delete a tag of a model; deleting a missing one succeeds."""
     check_model_name(req.name)
     async with ctx.webhooks.registry_events() as events, ctx.db.write() as tx:

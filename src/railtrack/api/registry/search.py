@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from railtrack.api.registry.queries import (
     MODEL_COLUMNS,
@@ -11,6 +13,7 @@ from railtrack.api.registry.queries import (
     load_models,
     load_versions,
 )
+from railtrack.api.registry.schemas import ModelVersion, RegisteredModel
 from railtrack.api.registry.search_fields import MODELS, NOT_A_PROMPT, NOT_OF_A_PROMPT, VERSIONS, filter_prompts
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
@@ -38,8 +41,15 @@ class SearchRegisteredModels(Request):
     page_token: str = ""
 
 
+class SearchRegisteredModelsResponse(msgspec.Struct):
+    registered_models: list[RegisteredModel] = []
+    next_page_token: str = ""
+
+
 @endpoint("GET", "registered-models/search", access=SIGNED_IN)
-async def search_registered_models(ctx: Context, req: SearchRegisteredModels) -> Response:
+async def search_registered_models(
+    ctx: Context, req: SearchRegisteredModels
+) -> Annotated[Response, SearchRegisteredModelsResponse]:
     """Return a page of the models that match a filter, by name, with their latest versions.
 
     Prompts are included only if the filter asks for them.
@@ -53,7 +63,7 @@ async def search_registered_models(ctx: Context, req: SearchRegisteredModels) ->
         async with ctx.db.read() as tx:
             return await load_models(tx, rows)
 
-    return await list_response("registered_models", chunks, load)
+    return await list_response(SearchRegisteredModelsResponse, chunks, load)
 
 
 class SearchModelVersions(Request):
@@ -63,8 +73,15 @@ class SearchModelVersions(Request):
     page_token: str = ""
 
 
+class SearchModelVersionsResponse(msgspec.Struct):
+    model_versions: list[ModelVersion] = []
+    next_page_token: str = ""
+
+
 @endpoint("GET", "model-versions/search", access=SIGNED_IN)
-async def search_model_versions(ctx: Context, req: SearchModelVersions) -> Response:
+async def search_model_versions(
+    ctx: Context, req: SearchModelVersions
+) -> Annotated[Response, SearchModelVersionsResponse]:
     """Return a page of the versions that match a filter, the last updated first, without aliases, as MLflow does.
 
     Versions of prompts are included only if the filter asks for them.
@@ -77,7 +94,7 @@ async def search_model_versions(ctx: Context, req: SearchModelVersions) -> Respo
         .build(req.page_token)
     )
     chunks = fetch_page(ctx.db.fetch, query, req.max_results, chunk_rows=CHUNK_ROWS)
-    return await list_response("model_versions", chunks, partial(load_versions, ctx.db))
+    return await list_response(SearchModelVersionsResponse, chunks, partial(load_versions, ctx.db))
 
 
 def _check_max_results(max_results: int, limit: int) -> None:

@@ -28,7 +28,7 @@ from railtrack.mlflow.registry_validation import (
     parse_version,
 )
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import EMPTY_RESPONSE, Response
+from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
 
 
@@ -38,7 +38,7 @@ class GetModelVersion(Request):
 
 
 @endpoint("GET", "model-versions/get", access=REGISTERED_MODEL_READ)
-async def get_model_version(ctx: Context, req: GetModelVersion) -> Response:
+async def get_model_version(ctx: Context, req: GetModelVersion) -> ModelVersionResponse:
     """Return a version with its tags and aliases; a deleted one doesn't exist."""
     check_model_name(req.name)
     async with ctx.db.read() as tx:
@@ -55,7 +55,7 @@ class DownloadUriResponse(msgspec.Struct):
 
 
 @endpoint("GET", "model-versions/get-download-uri", access=REGISTERED_MODEL_READ)
-async def get_model_version_download_uri(ctx: Context, req: GetModelVersionDownloadUri) -> Response:
+async def get_model_version_download_uri(ctx: Context, req: GetModelVersionDownloadUri) -> DownloadUriResponse:
     """Return the location of the version's files."""
     check_model_name(req.name)
     return DownloadUriResponse(await storage_location(ctx.db, req.name, parse_version(req.name, req.version)))
@@ -72,7 +72,7 @@ class LatestVersionsResponse(msgspec.Struct, omit_defaults=True):
 
 @endpoint("POST", "registered-models/get-latest-versions", access=REGISTERED_MODEL_READ)
 @endpoint("GET", "registered-models/get-latest-versions", access=REGISTERED_MODEL_READ)
-async def get_latest_versions(ctx: Context, req: GetLatestVersions) -> Response:
+async def get_latest_versions(ctx: Context, req: GetLatestVersions) -> LatestVersionsResponse:
     """Return the latest version of each stage, or of each of `stages`, with its tags and aliases."""
     check_model_name(req.name)
     async with ctx.db.read() as tx:
@@ -91,7 +91,7 @@ class UpdateModelVersion(Request):
 
 
 @endpoint("PATCH", "model-versions/update", access=REGISTERED_MODEL_EDIT)
-async def update_model_version(ctx: Context, req: UpdateModelVersion) -> Response:
+async def update_model_version(ctx: Context, req: UpdateModelVersion) -> ModelVersionResponse:
     """Replace a version's description, without updating the model. As in MLflow, a request without one clears it."""
     check_model_name(req.name)
     version = parse_version(req.name, req.version)
@@ -122,7 +122,7 @@ class TransitionModelVersionStage(Request):
 
 
 @endpoint("POST", "model-versions/transition-stage", access=REGISTERED_MODEL_EDIT)
-async def transition_model_version_stage(ctx: Context, req: TransitionModelVersionStage) -> Response:
+async def transition_model_version_stage(ctx: Context, req: TransitionModelVersionStage) -> ModelVersionResponse:
     """Move a version to a stage. `archive_existing_versions` archives the other versions in that stage."""
     check_model_name(req.name)
     version = parse_version(req.name, req.version)
@@ -174,7 +174,7 @@ class DeleteModelVersion(Request):
 
 
 @endpoint("DELETE", "model-versions/delete", access=REGISTERED_MODEL_EDIT)
-async def delete_model_version(ctx: Context, req: DeleteModelVersion) -> Response:
+async def delete_model_version(ctx: Context, req: DeleteModelVersion) -> EmptyResponse:
     """Delete a version and its aliases. As in MLflow, its row remains, redacted, which keeps its number reserved."""
     check_model_name(req.name)
     version = parse_version(req.name, req.version)
@@ -213,7 +213,7 @@ class SetModelVersionTag(Request):
 
 
 @endpoint("POST", "model-versions/set-tag", access=REGISTERED_MODEL_EDIT)
-async def set_model_version_tag(ctx: Context, req: SetModelVersionTag) -> Response:
+async def set_model_version_tag(ctx: Context, req: SetModelVersionTag) -> EmptyResponse:
     """Set a tag of a version, without updating its `last_updated_timestamp`."""
     check_model_name(req.name)
     version = parse_version(req.name, req.version)
@@ -245,7 +245,7 @@ class DeleteModelVersionTag(Request):
 
 
 @endpoint("DELETE", "model-versions/delete-tag", access=REGISTERED_MODEL_EDIT)
-async def delete_model_version_tag(ctx: Context, req: DeleteModelVersionTag) -> Response:
+async def delete_model_version_tag(ctx: Context, req: DeleteModelVersionTag) -> EmptyResponse:
     """Delete a tag of a version; deleting a missing one succeeds."""
     check_model_name(req.name)
     version = parse_version(req.name, req.version)

@@ -15,7 +15,6 @@ from railtrack.mlflow.ids import experiment_number
 from railtrack.mlflow.random_names import random_name
 from railtrack.mlflow.validation import KEY_LIMIT, TAG_VALUE_LIMIT, check_run_name
 from railtrack.wire.request import Int64, Request, RequiredStr
-from railtrack.wire.response import Response
 from railtrack.wire.routing import endpoint
 
 USER_LIMIT = 256
@@ -36,7 +35,7 @@ class CreateRunResponse(msgspec.Struct):
 
 
 @endpoint("POST", "runs/create", access=RUN_CREATE)
-async def create_run(ctx: Context, req: CreateRun) -> Response:
+async def create_run(ctx: Context, req: CreateRun) -> CreateRunResponse:
     """Create a run of an active experiment, RUNNING. Without a name it gets a random one, also in `mlflow.runName`."""
     number = experiment_number(req.experiment_id)
     run = NewRun(uuid4().hex, number, req.experiment_id, req.user_id, req.start_time, _tags(req))

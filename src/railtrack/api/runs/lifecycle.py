@@ -12,7 +12,7 @@ from railtrack.context import Context
 from railtrack.errors import not_found
 from railtrack.mlflow.validation import check_run_name
 from railtrack.wire.request import Int64, Request, RequiredStr
-from railtrack.wire.response import EMPTY_RESPONSE, Response
+from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
 
 
@@ -27,7 +27,7 @@ class GetRunResponse(msgspec.Struct):
 
 
 @endpoint("GET", "runs/get", access=RUN_READ)
-async def get_run(ctx: Context, req: GetRun) -> Response:
+async def get_run(ctx: Context, req: GetRun) -> GetRunResponse:
     """Return a run with its params, tags, latest metrics, inputs and outputs, even if it is deleted."""
     return GetRunResponse(await load_run(ctx.db, req.run_id))
 
@@ -46,7 +46,7 @@ class UpdateRunResponse(msgspec.Struct):
 
 
 @endpoint("POST", "runs/update", access=RUN_EDIT)
-async def update_run(ctx: Context, req: UpdateRun) -> Response:
+async def update_run(ctx: Context, req: UpdateRun) -> UpdateRunResponse:
     """Change a run's status, end time or name; fields that are absent stay as they are."""
     check_run_name(req.run_name)
     async with ctx.db.write() as tx:
@@ -87,7 +87,7 @@ class DeleteRun(Request):
 
 
 @endpoint("POST", "runs/delete", access=RUN_EDIT)
-async def delete_run(ctx: Context, req: DeleteRun) -> Response:
+async def delete_run(ctx: Context, req: DeleteRun) -> EmptyResponse:
     """Mark a run as deleted; nothing of it is removed. Deleting it again is allowed."""
     return await _set_stage(ctx, req.run_id, "deleted", now_ms())
 
@@ -99,12 +99,12 @@ class RestoreRun(Request):
 
 
 @endpoint("POST", "runs/restore", access=RUN_EDIT)
-async def restore_run(ctx: Context, req: RestoreRun) -> Response:
+async def restore_run(ctx: Context, req: RestoreRun) -> EmptyResponse:
     """Make a deleted run active again."""
     return await _set_stage(ctx, req.run_id, "active", None)
 
 
-async def _set_stage(ctx: Context, run_id: str, stage: str, deleted_time: int | None) -> Response:
+async def _set_stage(ctx: Context, run_id: str, stage: str, deleted_time: int | None) -> EmptyResponse:
     async with ctx.db.write() as tx:
         changed = await tx.execute(
             "UPDATE runs SET lifecycle_stage = $2, deleted_time = CAST($3 AS BIGINT) WHERE run_uuid = $1",
@@ -125,7 +125,7 @@ class DeleteTag(Request):
 
 
 @endpoint("POST", "runs/delete-tag", access=RUN_EDIT)
-async def delete_tag(ctx: Context, req: DeleteTag) -> Response:
+async def delete_tag(ctx: Context, req: DeleteTag) -> EmptyResponse:
     """Remove a tag from an active run."""
     async with ctx.db.write() as tx:
         check_active(await load_info(tx, req.run_id))

@@ -26,7 +26,7 @@ from railtrack.mlflow.validation import (
     check_tag_key,
 )
 from railtrack.wire.request import Int64, Request, RequiredStr
-from railtrack.wire.response import EMPTY_RESPONSE, Response
+from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
 
 BATCH_LIMIT = 1000
@@ -52,7 +52,7 @@ class LogMetric(Request):
 
 
 @endpoint("POST", "runs/log-metric", access=RUN_EDIT)
-async def log_metric(ctx: Context, req: LogMetric) -> Response:
+async def log_metric(ctx: Context, req: LogMetric) -> EmptyResponse:
     """Log one point of a metric. Repeating the same point is allowed; it is stored once."""
     point = _point(req.run_id, req, "")
     entry = Entry(req.run_id, points=[point])
@@ -71,7 +71,7 @@ class LogParam(Request):
 
 
 @endpoint("POST", "runs/log-parameter", access=RUN_EDIT)
-async def log_param(ctx: Context, req: LogParam) -> Response:
+async def log_param(ctx: Context, req: LogParam) -> EmptyResponse:
     """Log a param, whose value cannot change: repeating it is allowed, another value is an error that names both."""
     check_param_key(req.key, "key")
     entry = Entry(req.run_id, params=[(req.key, req.value[:PARAM_VALUE_LIMIT])], is_single_param=True)
@@ -88,7 +88,7 @@ class SetTag(Request):
 
 
 @endpoint("POST", "runs/set-tag", access=RUN_EDIT)
-async def set_tag(ctx: Context, req: SetTag) -> Response:
+async def set_tag(ctx: Context, req: SetTag) -> EmptyResponse:
     """Set a tag of a run; `mlflow.runName` renames the run."""
     await ctx.grouped(write_entries).submit(Entry(req.run_id, tags=[_tag(req, "key")]))
     return EMPTY_RESPONSE
@@ -116,7 +116,7 @@ class LogBatch(Request):
 
 
 @endpoint("POST", "runs/log-batch", access=RUN_EDIT)
-async def log_batch(ctx: Context, req: LogBatch) -> Response:
+async def log_batch(ctx: Context, req: LogBatch) -> EmptyResponse:
     """Log metrics, params and tags of a run, all or none. Limits: 1,000, 100 and 100, and 1,000 together."""
     _check_batch_size(req)
     points = [_point(req.run_id, metric, f"metrics[{at}].") for at, metric in enumerate(req.metrics)]

@@ -1,10 +1,12 @@
 """The search for runs. What filters and orders may name is in search_fields.py."""
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from railtrack.api.runs.queries import load_runs
-from railtrack.api.runs.schemas import INFO_COLUMNS
+from railtrack.api.runs.schemas import INFO_COLUMNS, Run
 from railtrack.api.runs.search_fields import RUNS
 from railtrack.auth import EXPERIMENT_READ
 from railtrack.context import Context
@@ -31,8 +33,13 @@ class SearchRuns(Request):
     page_token: str = ""
 
 
+class SearchRunsResponse(msgspec.Struct):
+    runs: list[Run] = []
+    next_page_token: str = ""
+
+
 @endpoint("POST", "runs/search", access=EXPERIMENT_READ)
-async def search_runs(ctx: Context, req: SearchRuns) -> Response:
+async def search_runs(ctx: Context, req: SearchRuns) -> Annotated[Response, SearchRunsResponse]:
     """Return a page of the runs that match a filter, with all that was logged to them. No experiment ids: no runs."""
     if req.max_results > MAX_RESULTS:
         raise invalid_value("max_results", req.max_results)
@@ -41,7 +48,7 @@ async def search_runs(ctx: Context, req: SearchRuns) -> Response:
             f"Invalid value {req.max_results} for parameter 'max_results' supplied. It must be a positive integer"
         )
     chunks = fetch_page(ctx.db.fetch, compile_search(req), req.max_results)
-    return await list_response("runs", chunks, partial(load_runs, ctx.db))
+    return await list_response(SearchRunsResponse, chunks, partial(load_runs, ctx.db))
 
 
 def compile_search(req: SearchRuns) -> PagedQuery:

@@ -4,7 +4,7 @@ from railtrack.api.traces.queries import check_none_stored
 from railtrack.auth import EXPERIMENT_READ
 from railtrack.context import Context
 from railtrack.wire.request import Request
-from railtrack.wire.response import EMPTY_RESPONSE, Response
+from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
 
 
@@ -13,6 +13,7 @@ class ListScorers(Request):
 
 
 @endpoint("GET", "scorers/list", access=EXPERIMENT_READ, api="3.0")
-async def list_scorers(ctx: Context, req: ListScorers) -> Response:
+async def list_scorers(ctx: Context, req: ListScorers) -> EmptyResponse:
+    """Return no scorers: this version does not serve them."""
     await check_none_stored(ctx.db, [req.experiment_id] if req.experiment_id else [], "scorers")
     return EMPTY_RESPONSE

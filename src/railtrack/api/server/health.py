@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -24,8 +24,12 @@ PROBE_CACHE_S = 3.0
 PROBE_TIMEOUT_S = 5.0
 
 
+class Health(msgspec.Struct):
+    status: str
+
+
 @endpoint("GET", "/health", access=PUBLIC)
-async def health(ctx: Context, http: HttpRequest) -> Response:
+async def health(ctx: Context, http: HttpRequest) -> Annotated[Response, Health]:
     """Confirm that the process responds. This checks nothing else: a restart by the platform repairs no database."""
     return BytesResponse(b'{"status": "ok"}', JSON)
 
@@ -38,7 +42,7 @@ class Readiness(msgspec.Struct):
 
 
 @endpoint("GET", "/ready", access=PUBLIC)
-async def ready(ctx: Context, http: HttpRequest) -> Response:
+async def ready(ctx: Context, http: HttpRequest) -> Annotated[Response, Readiness]:
     """Return 200 if requests can be served, 503 if not. Results are cached for a few seconds."""
     database, artifact_store = await asyncio.gather(
         _state(ctx.db, lambda: ctx.db.fetch_value("SELECT 1")),

@@ -28,7 +28,7 @@ class ServerInfo(msgspec.Struct):
 
 
 @endpoint("GET", "server-info", access=PUBLIC, api="3.0")
-async def server_info(ctx: Context, http: HttpRequest) -> Response:
+async def server_info(ctx: Context, http: HttpRequest) -> ServerInfo:
     """Return the feature flags. Direct transfers are on only if a probe has succeeded: clients have no fallback."""
     proxied = await ctx.artifacts.direct_destination() is not None
     direct = await ctx.artifacts.direct_root() is not None
@@ -42,4 +42,5 @@ async def server_info(ctx: Context, http: HttpRequest) -> Response:
 
 @endpoint("GET", "/version", access=PUBLIC)
 async def version(ctx: Context, http: HttpRequest) -> Response:
+    """Return the version of MLflow whose API this server implements, as text."""
     return BytesResponse(MLFLOW_VERSION.encode(), "text/html; charset=utf-8")

@@ -12,14 +12,14 @@ from railtrack.auth import PUBLIC
 from railtrack.context import Context
 from railtrack.wire.openapi import openapi_document
 from railtrack.wire.request import HttpRequest
-from railtrack.wire.response import Raw
+from railtrack.wire.response import BytesResponse
 from railtrack.wire.routing import ROUTES, endpoint
 
 
 @endpoint("GET", "/openapi.json", access=PUBLIC)
-async def openapi(ctx: Context, http: HttpRequest) -> Raw:
+async def openapi(ctx: Context, http: HttpRequest) -> BytesResponse:
     """Return this document."""
-    return Raw(await asyncio.to_thread(_encoded, ctx.settings.server.static_prefix))
+    return BytesResponse(await asyncio.to_thread(_encoded, ctx.settings.server.static_prefix))
 
 
 def api_description(prefix: str = "") -> dict[str, Any]:

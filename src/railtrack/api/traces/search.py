@@ -8,7 +8,7 @@ from railtrack.api.traces.queries import check_none_stored
 from railtrack.auth import EXPERIMENT_READ
 from railtrack.context import Context
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import EMPTY_RESPONSE, Response
+from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
 
 COUNT_METRICS = ("trace_count", "session_count")
@@ -27,7 +27,8 @@ class SearchTraces(Request):
 
 
 @endpoint("POST", "traces/search", access=EXPERIMENT_READ, api="3.0")
-async def search_traces(ctx: Context, req: SearchTraces) -> Response:
+async def search_traces(ctx: Context, req: SearchTraces) -> EmptyResponse:
+    """Return no traces: this version does not serve them."""
     experiments = [location.mlflow_experiment for location in req.locations if location.mlflow_experiment]
     await check_none_stored(ctx.db, [experiment.experiment_id for experiment in experiments], "trace_info")
     return EMPTY_RESPONSE
@@ -55,7 +56,7 @@ class DataPointsResponse(msgspec.Struct, omit_defaults=True):
 
 
 @endpoint("POST", "traces/metrics", access=EXPERIMENT_READ, api="3.0")
-async def query_trace_metrics(ctx: Context, req: QueryTraceMetrics) -> Response:
+async def query_trace_metrics(ctx: Context, req: QueryTraceMetrics) -> DataPointsResponse:
     """Return a count of zero. A query that groups by time or dimensions has no groups without traces."""
     await check_none_stored(ctx.db, req.experiment_ids, "trace_info")
     if req.metric_name not in COUNT_METRICS or req.dimensions or req.time_interval_seconds is not None:

@@ -15,11 +15,13 @@ async def current_user(ctx: Context, http: HttpRequest) -> BytesResponse:
 
 @endpoint("GET", "gateway-proxy", access=PUBLIC, ajax_only=True)
 async def gateway_endpoints(ctx: Context, http: HttpRequest) -> BytesResponse:
+    """Return no endpoints: there is no AI gateway."""
     return BytesResponse(b'{"endpoints":[]}')
 
 
 @endpoint("GET", "ui-telemetry", access=PUBLIC, api="3.0", ajax_only=True)
 async def telemetry_settings(ctx: Context, http: HttpRequest) -> BytesResponse:
+    """Report that telemetry is off."""
     return BytesResponse(b'{"disable_ui_telemetry":true,"disable_ui_events":[],"ui_rollout_percentage":0}')
 
 
@@ -31,9 +33,11 @@ async def telemetry(ctx: Context, http: HttpRequest) -> BytesResponse:
 
 @endpoint("GET", "assistant/config", access=PUBLIC, api="3.0", ajax_only=True)
 async def assistant_config(ctx: Context, http: HttpRequest) -> BytesResponse:
+    """Report that the assistant has no providers."""
     return BytesResponse(b'{"providers":{},"projects":{},"remote_access_allowed":false}')
 
 
 @endpoint("GET", "assistant/providers", access=PUBLIC, api="3.0", ajax_only=True)
 async def assistant_providers(ctx: Context, http: HttpRequest) -> BytesResponse:
+    """Return no providers for the assistant."""
     return BytesResponse(b'{"providers":[]}')

@@ -206,9 +206,11 @@ INTERFACE = WebInterface(FOLDER)
 
 @endpoint("GET", "/", access=PUBLIC)
 async def page(ctx: Context, http: HttpRequest) -> BytesResponse | StreamResponse:
+    """Return the web interface's page."""
     return INTERFACE.page(http)
 
 
 @endpoint("GET", "/static-files/{path...}", access=PUBLIC)
 async def static_file(ctx: Context, http: HttpRequest) -> BytesResponse | StreamResponse:
+    """Return a file of the web interface."""
     return INTERFACE.file(http.params["path"], http)

@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Sequence
 from functools import partial
+from typing import Annotated
 
 import msgspec
 
@@ -29,7 +30,7 @@ from railtrack.search.paged_query import Order, PagedQuery
 from railtrack.webhooks.events import Event
 from railtrack.wire.list_response import list_response
 from railtrack.wire.request import Int32, Request, RequiredStr
-from railtrack.wire.response import EMPTY_RESPONSE, Response
+from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse, Response
 from railtrack.wire.routing import endpoint
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -59,7 +60,7 @@ class CreateWebhook(Request):
 
 
 @endpoint("POST", "webhooks", access=WEBHOOK_MANAGE)
-async def create_webhook(ctx: Context, req: CreateWebhook) -> Response:
+async def create_webhook(ctx: Context, req: CreateWebhook) -> WebhookResponse:
     """Create a webhook. Names need not be unique. Its URL is checked now and again at every delivery."""
     events = check_events(req.events)
     _check_name(req.name)
@@ -115,8 +116,13 @@ class ListWebhooks(Request):
     page_token: str = ""
 
 
+class ListWebhooksResponse(msgspec.Struct):
+    webhooks: list[Webhook] = []
+    next_page_token: str = ""
+
+
 @endpoint("GET", "webhooks", access=WEBHOOK_MANAGE)
-async def list_webhooks(ctx: Context, req: ListWebhooks) -> Response:
+async def list_webhooks(ctx: Context, req: ListWebhooks) -> Annotated[Response, ListWebhooksResponse]:
     """Return a page of webhooks, the newest first. As in MLflow, `max_results` of 0 means the default."""
     max_results = req.max_results or DEFAULT_RESULTS
     if not 1 <= max_results <= PAGE_LIMIT:
@@ -124,7 +130,7 @@ async def list_webhooks(ctx: Context, req: ListWebhooks) -> Response:
     where = [f"webhooks.workspace = '{DEFAULT_WORKSPACE}'", NOT_DELETED]
     query = PagedQuery(WEBHOOK_COLUMNS, "webhooks", where, NEWEST_FIRST, ()).starting_at(req.page_token)
     chunks = fetch_page(ctx.db.fetch, query, max_results)
-    return await list_response("webhooks", chunks, partial(load_webhooks, ctx.db))
+    return await list_response(ListWebhooksResponse, chunks, partial(load_webhooks, ctx.db))
 
 
 class GetWebhook(Request):
@@ -132,7 +138,8 @@ class GetWebhook(Request):
 
 
 @endpoint("GET", "webhooks/{webhook_id}", access=WEBHOOK_MANAGE)
-async def get_webhook(ctx: Context, req: GetWebhook) -> Response:
+async def get_webhook(ctx: Context, req: GetWebhook) -> WebhookResponse:
+    """Return a webhook, without its secret."""
     async with ctx.db.read() as tx:
         return WebhookResponse(await load_webhook(tx, req.webhook_id))
 
@@ -148,7 +155,7 @@ class UpdateWebhook(Request):
 
 
 @endpoint("PATCH", "webhooks/{webhook_id}", access=WEBHOOK_MANAGE)
-async def update_webhook(ctx: Context, req: UpdateWebhook) -> Response:
+async def update_webhook(ctx: Context, req: UpdateWebhook) -> WebhookResponse:
     """Replace the fields that the request has. Empty names, URLs and event lists count as absent.
 
     An empty secret deletes the stored one.
@@ -193,7 +200,7 @@ class DeleteWebhook(Request):
 
 
 @endpoint("DELETE", "webhooks/{webhook_id}", access=WEBHOOK_MANAGE)
-async def delete_webhook(ctx: Context, req: DeleteWebhook) -> Response:
+async def delete_webhook(ctx: Context, req: DeleteWebhook) -> EmptyResponse:
     """Delete a webhook and its queued deliveries. As in MLflow, its row remains, marked as deleted."""
     async with ctx.db.write() as tx:
         await lock_webhook(tx, req.webhook_id)

@@ -14,7 +14,6 @@ from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.webhooks.events import EXAMPLES, Event
 from railtrack.webhooks.outbox import encode_payload
 from railtrack.wire.request import Request, RequiredStr
-from railtrack.wire.response import Response
 from railtrack.wire.routing import endpoint
 
 CONCURRENT_TESTS = 4
@@ -40,7 +39,7 @@ class TestWebhookResponse(msgspec.Struct):
 
 
 @endpoint("POST", "webhooks/{webhook_id}/test", access=WEBHOOK_MANAGE)
-async def test_webhook(ctx: Context, req: TestWebhook) -> Response:
+async def test_webhook(ctx: Context, req: TestWebhook) -> TestWebhookResponse:
     """Send an example of the event, or of the webhook's first one, without retries, even to a disabled webhook."""
     event = check_events([req.event])[0] if req.event else None
     async with ctx.db.read() as tx:
