@@ -22,26 +22,26 @@ async def test_a_working_bucket_is_ok_and_left_unchanged(tmp_path: Path) -> None
         store, clock = await examined(environ, tmp_path)
         assert (store.status, clock.status) == ("ok", "ok")
         assert store.finding == (
-            f"s3://{BUCKET}/root at http://127.0.0.1:{quirky.port}: put, get, list, upload in parts, delete"
+            f"s3://{BUCKET}/root at http://127.0.0.1:{quirky.port}: put, get, list, multipart upload, delete"
         )
-        assert clock.finding == "The store does not tell its time."
+        assert clock.finding == "The store sends no Date header."
         assert (quirky.objects, quirky.uploads) == ({}, {})
 
 
 @pytest.mark.parametrize(
-    ("skew", "status", "told"),
+    ("skew", "status", "message"),
     [
-        (0, "ok", r"(\d+) s apart from this machine's"),
-        (300, "warning", r"This machine's clock is (\d+) s behind the store's; from 15 minutes on"),
-        (-7200, "problem", r"This machine's clock is (\d+) s ahead of the store's: signatures are refused\."),
+        (0, "ok", r"(\d+) s from this machine's"),
+        (300, "warning", r"This machine's clock is (\d+) s behind the store's\. From 15 minutes on"),
+        (-7200, "problem", r"This machine's clock is (\d+) s ahead of the store's: the store rejects signatures\."),
     ],
 )
-async def test_a_wrong_clock_is_reported(tmp_path: Path, skew: int, status: str, told: str) -> None:
+async def test_a_wrong_clock_is_reported(tmp_path: Path, skew: int, status: str, message: str) -> None:
     async with quirky_s3() as quirky:
         quirky.clock_ahead_s = skew
         _, clock = await examined(at(quirky), tmp_path)
     assert clock.status == status
-    found = re.search(told, clock.finding)
+    found = re.search(message, clock.finding)
     assert found, clock.finding
     # The header has whole seconds, and reading it takes a moment, or longer.
     assert -30 < int(found[1]) - abs(skew) < 30
@@ -66,7 +66,7 @@ async def test_an_unreachable_store_is_a_problem_but_does_not_prevent_the_start(
     assert store.status == "problem"
     assert "The artifact store does not answer" in store.finding
     assert "AWS_S3_ENDPOINT_URL" in store.finding
-    assert (clock.status, clock.finding) == ("skipped", "The store does not answer.")
+    assert (clock.status, clock.finding) == ("skipped", "The store does not respond.")
 
 
 async def test_missing_credentials_are_reported_with_the_message_of_the_start(tmp_path: Path) -> None:

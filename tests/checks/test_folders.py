@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from railtrack.checks import Finding
-from railtrack.checks.folders import kind_of, look_at
+from railtrack.checks.folders import check_space_and_type, file_system_type
 from railtrack.checks.start import Folder
 
 MOUNTS = """\
@@ -28,8 +28,8 @@ MOUNTS = """\
 )
 def test_the_innermost_mount_determines_the_file_system(tmp_path: Path, path: str, kind: str) -> None:
     (tmp_path / "mountinfo").write_text(MOUNTS)
-    assert kind_of(Path(path), tmp_path / "mountinfo") == kind
-    assert kind_of(Path(path), tmp_path / "nothing") == ""
+    assert file_system_type(Path(path), tmp_path / "mountinfo") == kind
+    assert file_system_type(Path(path), tmp_path / "nothing") == ""
 
 
 @pytest.fixture(autouse=True)
@@ -39,14 +39,14 @@ def _on_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def looked(path: Path, *, is_database: bool = False) -> Finding:
-    [found] = await look_at(Folder(path, "RAILTRACK_DATA", is_database))
+    [found] = await check_space_and_type(Folder(path, "RAILTRACK_DATA", is_database))
     return found
 
 
 async def test_a_missing_folder_is_checked_by_its_nearest_parent_and_not_created(tmp_path: Path) -> None:
     found = await looked(tmp_path / "a" / "b")
-    assert (found.status, ", to be made at the start, writable, " in found.finding) == ("ok", True)
-    assert (await looked(tmp_path / "a")).finding.startswith(f"{tmp_path}/a, to be made")
+    assert (found.status, ", to be created at the start, writable, " in found.finding) == ("ok", True)
+    assert (await looked(tmp_path / "a")).finding.startswith(f"{tmp_path}/a, to be created")
 
 
 async def test_a_file_instead_of_a_folder_is_a_problem(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ async def test_container_layers_and_network_file_systems_are_warned_of(
     mounts = tmp_path / "mountinfo"
     monkeypatch.setattr("railtrack.checks.folders.MOUNTS", mounts)
     mounts.write_text("1 0 0:1 / / rw - overlay overlay rw\n")
-    assert "in the container itself (overlay), and is gone with it" in (await looked(tmp_path)).finding
+    assert "is in the container (overlay), and is deleted with it" in (await looked(tmp_path)).finding
     mounts.write_text("1 0 0:1 / / rw - nfs4 10.0.0.1:/ rw\n")
     found = await looked(tmp_path, is_database=True)
     assert (found.status, "whose locks SQLite cannot rely on" in found.finding) == ("warning", True)

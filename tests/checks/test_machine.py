@@ -1,7 +1,7 @@
 """What is said of a machine: memory, file descriptors, Python."""
 
 from railtrack.checks.machine import descriptors_finding, memory_finding, python_finding
-from railtrack.checks.memory import memory_at_rest
+from railtrack.checks.memory import idle_memory
 from railtrack.config.settings import load
 from railtrack.http_server.processes import DESCRIPTORS
 
@@ -15,8 +15,8 @@ def test_the_memory_limit_is_compared_with_the_workers_need() -> None:
     tight = memory_finding(four, 256 * MB)
     assert tight.status == "warning"
     assert "4 workers may need 440 MB under load, and this container has 256 MB" in tight.finding
-    assert memory_finding(four, memory_at_rest(4)).status == "warning"
-    assert memory_finding(four, memory_at_rest(4) - 1).status == "problem"
+    assert memory_finding(four, idle_memory(4)).status == "warning"
+    assert memory_finding(four, idle_memory(4) - 1).status == "problem"
 
 
 def test_the_descriptor_limit_is_compared_with_the_connections() -> None:

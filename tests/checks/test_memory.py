@@ -60,11 +60,11 @@ def test_two_workers_fit_into_512_mb_and_less_than_their_need_is_warned_of() -> 
     assert memory_warnings(settings, memory_needed(2)) == []
     assert memory_warnings(settings, 128 * MB) == [
         "2 workers may need 240 MB under load, and this container has 128 MB: it may be killed. "
-        "Give it more, or set GUNICORN_WORKERS lower."
+        "Increase the limit, or decrease GUNICORN_WORKERS."
     ]
 
 
 def test_a_single_worker_is_not_advised_to_use_fewer_workers() -> None:
     [line] = memory_warnings(load({}, {"GUNICORN_WORKERS": "1"}), 64 * MB)
     assert line.startswith("1 worker may need 140 MB under load, and this container has 64 MB")
-    assert line.endswith("Give it more.")
+    assert line.endswith("Increase the limit.")

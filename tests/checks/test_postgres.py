@@ -58,7 +58,7 @@ def troubles(found: dict[str, Finding]) -> set[str]:
 async def test_an_empty_database_is_ok_and_stays_empty(empty: str) -> None:
     found = await examined(empty)
     assert troubles(found) == set()
-    assert found["database schema"].finding == f"Empty: the start creates MLflow's {len(schema.tables())} tables."
+    assert found["database schema"].finding == f"Empty. The start creates MLflow's {len(schema.tables())} tables."
     assert found["database rights"].finding == "The role may create tables in the schema public"
     assert found["database version"].finding.startswith("PostgreSQL 1")
     assert found["database login"].finding.startswith("postgres in test_")
@@ -71,22 +71,22 @@ async def test_a_database_of_this_revision_is_ok(made: str) -> None:
     found = await examined(made)
     assert troubles(found) == set()
     assert schema.REVISION in found["database schema"].finding
-    assert found["database rights"].finding == "SELECT, INSERT, UPDATE and DELETE on all tables that are used"
+    assert found["database rights"].finding == "SELECT, INSERT, UPDATE and DELETE on all tables in use"
 
 
 @pytest.mark.parametrize(
-    ("statement", "status", "told"),
+    ("statement", "status", "message"),
     [
         ("UPDATE alembic_version SET version_num = '75868b020152'", "problem", "made by an older MLflow"),
-        ("UPDATE alembic_version SET version_num = 'ffffffffffff'", "ok", "newer revision ffffffffffff, which has all"),
+        ("UPDATE alembic_version SET version_num = 'ffffffffffff'", "ok", "newer revision ffffffffffff, which is comp"),
         ("DROP TABLE experiments, runs CASCADE; DELETE FROM alembic_version", "problem", "by another application"),
     ],
 )
-async def test_the_schema_is_checked_as_at_the_start(made: str, statement: str, status: str, told: str) -> None:
+async def test_the_schema_is_checked_as_at_the_start(made: str, statement: str, status: str, message: str) -> None:
     await run_sql(made, statement)
     found = (await examined(made))["database schema"]
     assert found.status == status
-    assert told in found.finding
+    assert message in found.finding
     assert bool(found.next_step) == (status == "problem")
 
 
@@ -120,7 +120,7 @@ async def test_a_role_that_may_not_create_tables_in_an_empty_database_is_a_probl
 
 async def test_a_read_only_database_is_a_problem(made: str) -> None:
     found = (await examined(f"{made}?options=-cdefault_transaction_read_only%3Don"))["database rights"]
-    assert (found.status, found.finding) == ("problem", "This server only reads.")
+    assert (found.status, found.finding) == ("problem", "The database is read-only.")
 
 
 async def test_connections_are_compared_with_every_limit(made: str, clerk: str) -> None:
@@ -128,7 +128,7 @@ async def test_connections_are_compared_with_every_limit(made: str, clerk: str) 
     found = (await examined(made, workers="2", threads="4"))["database connections"]
     assert found.status == "ok"
     assert found.finding.startswith("2 workers x 4 threads + 1 = 9 of ")
-    assert "(max_connections less the reserved ones)" in found.finding
+    assert "(max_connections minus reserved ones)" in found.finding
     assert (await examined(made, workers="50", threads="4"))["database connections"].status == "problem"
 
     await run_sql(made, "ALTER ROLE clerk CONNECTION LIMIT 9")
@@ -140,8 +140,8 @@ async def test_connections_are_compared_with_every_limit(made: str, clerk: str) 
     other = await asyncpg.connect(clerk)
     of_ours = await asyncpg.connect(clerk, server_settings={"application_name": "railtrack"})
     found = (await examined(clerk))["database connections"]
-    assert found.status == "warning"  # a running Railtrack's own are not in its way, somebody else's are
-    assert "9 (the role's limit), 1 of which others use: too few at the moment." in found.finding
+    assert found.status == "warning"  # connections of a running Railtrack do not count, others do
+    assert "9 (the role's limit), 1 of which others use: too few now." in found.finding
     await other.close()
     await of_ours.close()
 
@@ -154,7 +154,7 @@ async def test_a_pooler_is_recognized(made: str) -> None:
         found = await examined(pooled)
     assert troubles(found) == set()
     assert found["database login"].finding.endswith("through a transaction-mode pooler")
-    assert "the pooler decides" in found["database connections"].finding
+    assert "the pooler limits" in found["database connections"].finding
 
 
 def test_a_wrong_clock_and_a_distant_database_are_warned_of() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from railtrack.checks import Check, Finding, Status, ok, problem, run_checks, skipped, warning
+from railtrack.checks import Check, CheckStatus, Finding, ok, problem, run_checks, skipped, warning
 from railtrack.checks.folders import in_thread
-from railtrack.checks.report import Paper, exit_code, summary, table, verdict
+from railtrack.checks.report import Output, exit_code, summary, table, verdict
 from railtrack.errors import StartError, invalid
 
 
@@ -22,7 +22,7 @@ async def test_a_failing_check_does_not_affect_the_others() -> None:
     async def good() -> list[Finding]:
         return [ok("good", "fine"), warning("good", "nearly")]
 
-    async def refused() -> list[Finding]:
+    async def rejected() -> list[Finding]:
         raise StartError("PORT: wrong.", "Set another.")
 
     async def api() -> list[Finding]:
@@ -35,15 +35,15 @@ async def test_a_failing_check_does_not_affect_the_others() -> None:
         await asyncio.Event().wait()
         return []
 
-    runs = {"refused": refused, "api": api, "broken": broken, "good": good}
+    runs = {"rejected": rejected, "api": api, "broken": broken, "good": good}
     found = await run_checks([check("endless", endless, 0.05), *(check(name, run) for name, run in runs.items())])
     assert [(one.check, one.status, one.finding, one.next_step) for one in found] == [
-        ("endless", Status.PROBLEM, "This check did not end within 0.05 s.", ""),
-        ("refused", Status.PROBLEM, "PORT: wrong.", "Set another."),
-        ("api", Status.PROBLEM, "no bucket", ""),
-        ("broken", Status.PROBLEM, "This check itself failed: ZeroDivisionError: oh", ""),
-        ("good", Status.OK, "fine", ""),
-        ("good", Status.WARNING, "nearly", ""),
+        ("endless", CheckStatus.PROBLEM, "This check timed out after 0.05 s.", ""),
+        ("rejected", CheckStatus.PROBLEM, "PORT: wrong.", "Set another."),
+        ("api", CheckStatus.PROBLEM, "no bucket", ""),
+        ("broken", CheckStatus.PROBLEM, "This check failed: ZeroDivisionError: oh", ""),
+        ("good", CheckStatus.OK, "fine", ""),
+        ("good", CheckStatus.WARNING, "nearly", ""),
     ]
     assert found[0].seconds >= 0.05
 
@@ -67,7 +67,7 @@ async def test_a_hanging_file_system_does_not_delay_the_report(tmp_path: Path) -
 
     began = time.monotonic()
     [found] = await run_checks([check("stuck", stuck, 0.1)])
-    assert found.status == Status.PROBLEM
+    assert found.status == CheckStatus.PROBLEM
     assert time.monotonic() - began < 30  # nobody lets the thread go before it ended
     (tmp_path / "pipe").write_text("")  # lets the thread go
 
@@ -87,12 +87,12 @@ def test_warnings_fail_in_strict_mode_only_and_skipped_checks_never() -> None:
 
 def test_outside_of_a_terminal_a_finding_is_one_line_without_color() -> None:
     long = "word " * 60
-    assert table([ok("port", long), problem("login", "bad", "Mend it.")], Paper(0)) == [
+    assert table([ok("port", long), problem("login", "bad", "Fix it.")], Output(0)) == [
         f"ok       port   {long}",
         "problem  login  bad",
-        "                -> Mend it.",
+        "                -> Fix it.",
     ]
-    lines = table([problem("port", long.strip(), "Mend it.")], Paper(60))
+    lines = table([problem("port", long.strip(), "Fix it.")], Output(60))
     assert lines[0].startswith("\x1b[31mproblem \x1b[0m port  word word")
     assert len(lines) == 8
     assert all(line.startswith(" " * 15 + "word") for line in lines[1:-1])

@@ -130,11 +130,11 @@ def test_an_invalid_database_address_is_reported_once_and_the_store_is_still_che
     assert statuses(report, "skipped") == ["database", "folders"]
 
 
-# The four troubles of the guide, in the words of the server
+# The four errors of the guide, with the messages of the server
 
 
-def trouble(folder: Path, environ: dict[str, str]) -> tuple[str, dict[str, Any]]:
-    """The server's last line, and the one problem that the doctor finds, which has the same words."""
+def problem_of_both(folder: Path, environ: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    """Return the last line of the server and the one problem that the doctor reports, which have the same message."""
     environ = {"RAILTRACK_DB_WAIT_S": "0", "MLFLOW_PORT": free(), **environ}
     served = command(folder, "server", **environ)
     assert served.returncode == 1
@@ -148,7 +148,9 @@ def trouble(folder: Path, environ: dict[str, str]) -> tuple[str, dict[str, Any]]
 
 def test_no_postgresql_at_the_address_is_reported_as_by_the_server(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free()}"
-    line, found = trouble(tmp_path, {"MLFLOW_BACKEND_STORE_URI": f"postgresql://me:very-secret@{address}/railway"})
+    line, found = problem_of_both(
+        tmp_path, {"MLFLOW_BACKEND_STORE_URI": f"postgresql://me:very-secret@{address}/railway"}
+    )
     assert line.startswith(
         f"Error: Could not connect to backend store postgresql://me:***@{address}/railway (Connection refused)."
     )
@@ -157,20 +159,22 @@ def test_no_postgresql_at_the_address_is_reported_as_by_the_server(tmp_path: Pat
 
 
 def test_a_host_without_an_address_is_reported_as_by_the_server(tmp_path: Path) -> None:
-    line, found = trouble(tmp_path, {"DATABASE_URL": "postgresql://me@postgres.railway.internal.invalid/railway"})
+    line, found = problem_of_both(
+        tmp_path, {"DATABASE_URL": "postgresql://me@postgres.railway.internal.invalid/railway"}
+    )
     assert "Could not connect to backend store" in line
     assert found["check"] == "database address"
 
 
 def test_a_wrong_password_is_reported_as_by_the_server(tmp_path: Path, cluster: PostgresCluster) -> None:
-    line, found = trouble(tmp_path, {"DATABASE_URL": cluster.url.replace("very-secret", "not-it")})
+    line, found = problem_of_both(tmp_path, {"DATABASE_URL": cluster.url.replace("very-secret", "not-it")})
     assert 'password authentication failed for user "postgres"' in line
     assert "not-it" not in line
     assert (found["check"], found["next_step"]) == ("database login", "Correct the user and the password.")
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "Unable to locate credentials: an s3:// location"),
         ({"AWS_ACCESS_KEY_ID": "AKIAWRONG"}, "refuses to put: the bucket 'vision-platform-prod' at http://127.0.0.1:"),
@@ -179,11 +183,11 @@ def test_a_wrong_password_is_reported_as_by_the_server(tmp_path: Path, cluster: 
     ],
 )
 def test_errors_of_the_store_are_reported_as_by_the_server(
-    tmp_path: Path, s3: S3Server, changed: dict[str, str], told: str
+    tmp_path: Path, s3: S3Server, changed: dict[str, str], message: str
 ) -> None:
     root = {"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://vision-platform-prod/mlflow-artifacts"}
-    line, found = trouble(tmp_path, {**s3.environment, **root, **changed})
-    assert told in line
+    line, found = problem_of_both(tmp_path, {**s3.environment, **root, **changed})
+    assert message in line
     assert found["check"] == "artifact store"
 
 
@@ -194,14 +198,14 @@ def test_a_port_in_use_is_reported_with_the_process_that_uses_it(tmp_path: Path)
         code, report = doctor(tmp_path, MLFLOW_PORT=free(), PORT=str(port))
     [found] = [check for check in report["checks"] if check["status"] == "problem"]
     assert (served.returncode, code) == (1, 1)
-    told = f"PORT: cannot listen on 127.0.0.1 port {port} (Address already in use)."
-    assert served.stderr.splitlines()[-1] == f"Error: {told} {found['next_step']}"
-    assert found["finding"].startswith(f"{told} It is used by ")
+    message = f"PORT: cannot listen on 127.0.0.1 port {port} (Address already in use)."
+    assert served.stderr.splitlines()[-1] == f"Error: {message} {found['next_step']}"
+    assert found["finding"].startswith(f"{message} It is used by ")
     assert "(process " in found["finding"]
 
 
 def test_a_port_that_is_not_a_number_is_reported_as_by_the_server(tmp_path: Path) -> None:
-    line, found = trouble(tmp_path, {"PORT": "http"})
+    line, found = problem_of_both(tmp_path, {"PORT": "http"})
     assert line.startswith("Error: Invalid port in PORT: 'http'. Use a number from 1 to 65535.")
     assert found["check"] == "settings"
 
@@ -216,9 +220,7 @@ def test_a_running_server_is_not_a_problem(tmp_path: Path, cluster: PostgresClus
         code, report = doctor(tmp_path, **environ)
         assert code == 0, report
         [port] = [check for check in report["checks"] if check["check"].startswith("port ")]
-        assert port["finding"] == (
-            f"127.0.0.1:{server.port} (MLFLOW_PORT): a Railtrack is already running there, ready"
-        )
+        assert port["finding"] == (f"127.0.0.1:{server.port} (MLFLOW_PORT): used by a running Railtrack, ready")
         assert server.logged_errors() == []
 
 
@@ -230,7 +232,7 @@ def test_a_sqlite_file_in_use_is_read_and_not_changed(tmp_path: Path) -> None:
         assert code == 0, report
         assert file.stat().st_mtime_ns == before
     [schema] = [check for check in report["checks"] if check["check"] == "database schema"]
-    assert schema["finding"].startswith("MLflow's own of revision")
+    assert schema["finding"].startswith("MLflow's schema of revision")
 
 
 class Silent:

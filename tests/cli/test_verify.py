@@ -1,4 +1,4 @@
-"""`railtrack verify` against real servers: all steps, each way of an artifact, what fails, and that nothing stays."""
+"""`railtrack verify` with real servers: all steps, each kind of artifact location, failures, and the clean-up."""
 
 import asyncio
 import base64
@@ -49,7 +49,7 @@ def s3() -> Iterator[S3Server]:
 
 
 def verify(folder: Path, url: str, *arguments: str, **environ: str) -> tuple[int, dict[str, dict[str, Any]]]:
-    """Its exit code, and what each step found."""
+    """Run `railtrack verify`. Return its exit code, and the finding of each step by name."""
     done = command(folder, "verify", url, "--json", *arguments, **environ)
     assert done.stderr == ""
     report = json.loads(done.stdout)
@@ -63,23 +63,23 @@ def statuses(steps: dict[str, dict[str, Any]], status: str) -> list[str]:
 
 
 async def left_behind(port: int) -> list[str]:
-    """The experiments and runs of visits that are not in the trash."""
+    """Return the experiments and runs that `railtrack verify` created and did not delete."""
     connection = Connection(port)
     try:
         found = (await connection.post("experiments/search", {"max_results": 1000})).json["experiments"]
-        visits = [one for one in found if one["name"].startswith("railtrack-verify-")]
+        created = [one for one in found if one["name"].startswith("railtrack-verify-")]
         everything = [one["experiment_id"] for one in found]
         runs = (await connection.post("runs/search", {"experiment_ids": everything})).json.get("runs", [])
     finally:
         connection.close()
-    return [one["name"] for one in visits] + [run["info"]["run_id"] for run in runs]
+    return [one["name"] for one in created] + [run["info"]["run_id"] for run in runs]
 
 
 def test_a_deployed_server_passes_all_steps_and_is_left_unchanged(tmp_path: Path, server: RailtrackServer) -> None:
     code, steps = verify(tmp_path, server.url)
     assert (code, list(steps), statuses(steps, "skipped")) == (0, ALL, ["store"])
     assert len(statuses(steps, "ok")) == len(ALL) - 1
-    assert steps["health"]["finding"] == '{"status": "ok"}, as Railtrack answers'
+    assert steps["health"]["finding"] == '{"status": "ok"}, the response of Railtrack'
     assert steps["clean up"]["finding"].startswith(CLEAN)
     assert asyncio.run(left_behind(server.port)) == []
     kept = server.folder / "data" / "mlartifacts"
@@ -91,7 +91,7 @@ def test_each_step_is_printed_with_its_time(tmp_path: Path, server: RailtrackSer
     done = command(tmp_path, "verify", server.url)
     assert done.returncode == 0
     head, _, *lines, _, summary = done.stdout.splitlines()
-    assert head.endswith(f" visits {server.url}")
+    assert head.endswith(f" verifies {server.url}")
     assert [line[9:25].strip() for line in lines] == ALL
     assert all(line[25:32].strip().replace(".", "").isdigit() for line in lines)
     assert summary.startswith("9 ok, 1 skipped, in ")
@@ -102,11 +102,11 @@ def test_mlflows_own_server_passes_too(tmp_path: Path) -> None:
     with mlflow_server(str(mlflow_interpreter()), f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path) as url:
         code, steps = verify(tmp_path, url)
         assert (code, statuses(steps, "skipped"), statuses(steps, "warning")) == (0, ["store"], [])
-        assert steps["health"]["finding"] == "OK, as MLflow's own server answers"
+        assert steps["health"]["finding"] == "OK, the response of MLflow's server"
         assert asyncio.run(left_behind(urlsplit(url).port or 0)) == []
 
 
-# The ways of an artifact
+# Locations of artifacts
 
 
 def test_an_artifact_is_sent_directly_to_s3_with_the_clients_credentials(tmp_path: Path, s3: S3Server) -> None:
@@ -115,7 +115,7 @@ def test_an_artifact_is_sent_directly_to_s3_with_the_clients_credentials(tmp_pat
     with railtrack_server(tmp_path / "server", environment=environ, workers=1) as server:
         code, steps = verify(tmp_path, server.url, **s3.environment)
         assert (code, statuses(steps, "ok")) == (0, ALL)
-        assert steps["artifact"]["finding"].startswith(f"300,000 bytes straight to s3://{bucket}/mlflow-artifacts/")
+        assert steps["artifact"]["finding"].startswith(f"300,000 bytes directly to s3://{bucket}/mlflow-artifacts/")
         assert s3.objects(bucket) == {}
 
         code, steps = verify(tmp_path, server.url)
@@ -208,13 +208,13 @@ async def test_a_server_that_is_not_a_tracking_server_is_reported(tmp_path: Path
     other = await asyncio.start_server(hello, "127.0.0.1", 0)
     port = other.sockets[0].getsockname()[1]
     code, steps = await asyncio.to_thread(verify, tmp_path, f"http://me:secret@127.0.0.1:{port}")
-    assert (code, steps["health"]["finding"]) == (1, "/health answers 200 hello")
+    assert (code, steps["health"]["finding"]) == (1, "/health returned 200 hello")
     assert statuses(steps, "skipped") == ALL[1:-1]
-    assert steps["clean up"]["finding"] == "Nothing was made."
+    assert steps["clean up"]["finding"] == "Nothing was created."
     other.close()
     await other.wait_closed()
     code, steps = await asyncio.to_thread(verify, tmp_path, f"http://127.0.0.1:{port}")
-    assert steps["health"]["finding"] == f"No answer from http://127.0.0.1:{port}: Connection refused"
+    assert steps["health"]["finding"] == f"No response from http://127.0.0.1:{port}: Connection refused"
     assert "MLFLOW_PORT" in steps["health"]["next_step"]
 
 
@@ -222,10 +222,10 @@ async def test_a_server_that_is_not_a_tracking_server_is_reported(tmp_path: Path
 def test_an_invalid_url_is_reported_in_one_line(tmp_path: Path, url: str) -> None:
     done = command(tmp_path, "verify", url)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("Error: The URL of the server is one such as https://")
+    assert done.stderr.startswith("Error: Invalid URL of the server. Use a URL such as https://")
 
 
-# Broken off
+# Timeouts and interrupts
 
 
 async def test_the_time_for_all_steps_is_limited_and_the_run_is_deleted(
@@ -234,7 +234,7 @@ async def test_the_time_for_all_steps_is_limited_and_the_run_is_deleted(
     async with front(server.port, holds="PUT ") as proxy:
         code, steps = await asyncio.to_thread(verify, tmp_path, proxy.url, "--timeout", "5")
     assert (code, statuses(steps, "problem")) == (1, ["time"])
-    assert steps["time"]["finding"] == "The steps did not end within 5 s."
+    assert steps["time"]["finding"] == "The steps timed out after 5 s."
     assert steps["clean up"]["finding"].startswith(CLEAN)
     assert await left_behind(server.port) == []
 

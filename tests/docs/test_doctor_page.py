@@ -15,7 +15,7 @@ from tests.servers.processes import free_port
 from tests.servers.railtrack import command, railtrack_server
 from tests.servers.s3 import s3_server
 
-from railtrack.checks.memory import MB, memory_at_rest, memory_needed
+from railtrack.checks.memory import MB, idle_memory, memory_needed
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +118,6 @@ def test_the_memory_that_is_told_is_the_memory_that_is_reckoned_with() -> None:
     per_worker = (memory_needed(2) - memory_needed(1)) // MB
     assert f"{memory_needed(0) // MB} MB + {per_worker} MB x `GUNICORN_WORKERS` at the most: " in text
     assert f"{memory_needed(2) // MB} MB for two" in text
-    at_rest = [memory_at_rest(workers) // MB for workers in (1, 2, 4)]
-    assert f"{at_rest[0]} MB with one worker, {at_rest[1]} with two, {at_rest[2]} with four" in text
-    assert f"{memory_at_rest(0) // MB} MB + {(memory_at_rest(2) - memory_at_rest(1)) // MB} MB x workers" in text
+    idle = [idle_memory(workers) // MB for workers in (1, 2, 4)]
+    assert f"{idle[0]} MB with one worker, {idle[1]} with two, {idle[2]} with four" in text
+    assert f"{idle_memory(0) // MB} MB + {(idle_memory(2) - idle_memory(1)) // MB} MB x workers" in text

@@ -79,8 +79,8 @@ def refused(image: Image, environment: dict[str, str], options: ContainerOptions
 def test_a_volume_of_roots_is_told_in_one_line(image: Image, tmp_path: Path) -> None:
     """As Railway mounts it."""
     assert refused(image, {}, ContainerOptions(data=tmp_path)) == (
-        "RAILTRACK_DATA: user 1000, as whom the server runs, may not write to /mlflow/data, which belongs to user 0. "
-        "Give it to that user (chown), or run the server as the owner; on Railway, set RAILWAY_RUN_UID=0."
+        "RAILTRACK_DATA: the server runs as user 1000, who may not write to /mlflow/data of user 0. "
+        "Change the owner of the folder (chown), or run the server as its owner; on Railway, set RAILWAY_RUN_UID=0."
     )
 
 

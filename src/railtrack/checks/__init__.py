@@ -1,7 +1,7 @@
-"""What a check finds, and how checks are run: at once, each within its time, and none takes another down.
+"""Findings, and how checks run: concurrently, each with its own timeout, none affecting the others.
 
-The checks themselves are in the modules beside this one, a module a subject; which of them a command makes, and for
-whom they are printed, is in doctor.py and report.py.
+The modules beside this one have the checks, a subject each. Which of them `railtrack doctor` runs: doctor.py. The steps
+of `railtrack verify`: verify.py. How findings are printed: report.py.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from railtrack.errors import ApiError, StartError
 
 
-class Status(StrEnum):
+class CheckStatus(StrEnum):
     OK = "ok"
     WARNING = "warning"
     PROBLEM = "problem"
@@ -23,62 +23,62 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of a report; `next_step` is "" where nothing is to be done, or the finding says it."""
+    """One line of a report. `next_step` is "" if there is nothing to do, or `finding` states it."""
 
     check: str
-    status: Status
+    status: CheckStatus
     finding: str
     next_step: str = ""
     seconds: float = 0.0
 
 
 class Check(NamedTuple):
-    """`run` returns the findings, or raises StartError for the one that is a problem. It may take `limit_s`."""
+    """`run` returns findings, or raises StartError for a problem. It is cancelled after `timeout_s`."""
 
     name: str
-    limit_s: float
+    timeout_s: float
     run: Callable[[], Awaitable[Sequence[Finding]]]
 
 
 def ok(check: str, finding: str) -> Finding:
-    return Finding(check, Status.OK, finding)
+    return Finding(check, CheckStatus.OK, finding)
 
 
 def warning(check: str, finding: str, next_step: str = "") -> Finding:
-    return Finding(check, Status.WARNING, finding, next_step)
+    return Finding(check, CheckStatus.WARNING, finding, next_step)
 
 
 def problem(check: str, finding: str, next_step: str = "") -> Finding:
-    return Finding(check, Status.PROBLEM, finding, next_step)
+    return Finding(check, CheckStatus.PROBLEM, finding, next_step)
 
 
-def skipped(check: str, why: str) -> Finding:
-    return Finding(check, Status.SKIPPED, why)
+def skipped(check: str, reason: str) -> Finding:
+    return Finding(check, CheckStatus.SKIPPED, reason)
 
 
-def told(check: str, error: StartError) -> Finding:
-    """What would end the start of the server, in the same words."""
+def start_problem(check: str, error: StartError) -> Finding:
+    """Return the problem that would prevent the start of the server, with the same message."""
     return problem(check, error.fault, error.advice)
 
 
 async def run_checks(checks: Sequence[Check]) -> list[Finding]:
-    """The findings in the order of the checks, which run at once."""
-    return [finding for found in await asyncio.gather(*map(_run, checks)) for finding in found]
+    """Run checks concurrently, and return their findings in the order of the checks."""
+    return [finding for findings in await asyncio.gather(*map(_run, checks)) for finding in findings]
 
 
 async def _run(check: Check) -> list[Finding]:
-    began = time.monotonic()
+    started = time.monotonic()
     try:
-        async with asyncio.timeout(check.limit_s):
-            found = list(await check.run())
+        async with asyncio.timeout(check.timeout_s):
+            findings = list(await check.run())
     except StartError as error:
-        found = [told(check.name, error)]
+        findings = [start_problem(check.name, error)]
     except ApiError as error:
-        found = [problem(check.name, error.message)]
+        findings = [problem(check.name, error.message)]
     except TimeoutError:
-        found = [problem(check.name, f"This check did not end within {check.limit_s:g} s.")]
-    except Exception as error:  # the other checks still tell what they found
-        words = str(error).partition("\n")[0]
-        found = [problem(check.name, f"This check itself failed: {type(error).__name__}: {words}")]
-    seconds = time.monotonic() - began
-    return [finding if finding.seconds else replace(finding, seconds=seconds) for finding in found]
+        findings = [problem(check.name, f"This check timed out after {check.timeout_s:g} s.")]
+    except Exception as error:  # a bug in one check must not hide the findings of the others
+        reason = str(error).partition("\n")[0]
+        findings = [problem(check.name, f"This check failed: {type(error).__name__}: {reason}")]
+    seconds = time.monotonic() - started
+    return [finding if finding.seconds else replace(finding, seconds=seconds) for finding in findings]

@@ -1,4 +1,4 @@
-"""A small client of a deployed server, for `railtrack verify`: its address, the login, JSON both ways. No retries."""
+"""A client of MLflow's API for `railtrack verify`: URL, login and JSON. No retries."""
 
 import base64
 import json
@@ -9,13 +9,13 @@ from urllib.parse import SplitResult, quote, unquote, urlencode, urljoin, urlspl
 from railtrack.errors import StartError
 from railtrack.http_client.client import HttpClient, Origin, TransferError
 
-ANSWER_BYTES = 64 << 20
-SHOWN = 500
-"""Characters of an unexpected answer that are told."""
+RESPONSE_LIMIT_BYTES = 64 << 20
+SHOWN_LIMIT = 500
+"""Characters of a response that an error message shows."""
 
 
-class Unexpected(Exception):
-    """The server did not do what it was asked: what it did, and the next step, which may be ""."""
+class UnexpectedResponse(Exception):
+    """The server failed, or its response is wrong: the fault, and advice, which may be ""."""
 
     def __init__(self, fault: str, advice: str = "") -> None:
         super().__init__(fault)
@@ -23,70 +23,72 @@ class Unexpected(Exception):
         self.advice = advice
 
 
-class Answer(NamedTuple):
+class ApiResponse(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
 
     def __str__(self) -> str:
-        """The status, and what MLflow's errors say, or else the body."""
+        """Return the status, and the message of MLflow's error or the body."""
         text = self.body.decode(errors="replace")
         with suppress(ValueError, KeyError, TypeError):
             text = str(json.loads(text)["message"])
         text = " ".join(text.split())
-        return f"{self.status} {text[:SHOWN]}{'...' if len(text) > SHOWN else ''}".strip()
+        return f"{self.status} {text[:SHOWN_LIMIT]}{'...' if len(text) > SHOWN_LIMIT else ''}".strip()
 
 
-class Client:
-    """`url`: the server's, perhaps with a path, and with user and password, which are never shown."""
+class VerifyClient:
+    """`url`: of the server, optionally with a path, and with user and password, which are never shown."""
 
     def __init__(self, url: str, authorization: str = "") -> None:
-        """`authorization`: the header's value; a login in the URL wins over it. Raises StartError."""
+        """`authorization`: header of the requests; a login in the URL overrides it. May raise StartError."""
         parts = _split(url)
-        self.shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+        self.shown_url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
         self._origin = Origin.of(url)
         self._prefix = parts.path.rstrip("/")
         self._http = HttpClient(self._origin)
         self._headers = {"host": self._origin.netloc, "user-agent": "railtrack-verify", "accept-encoding": "identity"}
         if parts.username:
-            authorization = basic(unquote(parts.username), unquote(parts.password or ""))
+            authorization = basic_authorization(unquote(parts.username), unquote(parts.password or ""))
         if authorization:
             self._headers["authorization"] = authorization
 
     async def send(
-        self, method: str, path: str, query: dict[str, str] | None = None, body: bytes = b"", kind: str = ""
-    ) -> Answer:
-        """`path` below the server's, as it is in a URL; `kind`: the body's content type. Raises Unexpected."""
+        self, method: str, path: str, query: dict[str, str] | None = None, body: bytes = b"", content_type: str = ""
+    ) -> ApiResponse:
+        """Send a request to a URL-encoded path below the server's. Raise UnexpectedResponse if there is no response."""
         target = f"{self._prefix}/{path}{f'?{urlencode(query, quote_via=quote)}' if query else ''}"
-        headers = {**self._headers, "content-type": kind} if kind else self._headers
+        headers = {**self._headers, "content-type": content_type} if content_type else self._headers
         try:
-            answer = await self._http.send(method, target, headers, body)
-            return Answer(answer.status, answer.headers, await answer.read(ANSWER_BYTES))
+            response = await self._http.send(method, target, headers, body)
+            return ApiResponse(response.status, response.headers, await response.read(RESPONSE_LIMIT_BYTES))
         except TransferError as error:
-            raise Unexpected(f"No answer from {self.shown}: {error}") from error
+            raise UnexpectedResponse(f"No response from {self.shown_url}: {error}") from error
 
-    async def ask(self, method: str, path: str, query: dict[str, str] | None = None, body: Any = None) -> Any:
-        """The JSON of a call of MLflow's API that is to succeed. Raises Unexpected."""
-        sent = b"" if body is None else json.dumps(body).encode()
-        answer = await self.send(method, f"api/2.0/mlflow/{path}", query, sent, "application/json" if sent else "")
-        if answer.status != 200:
-            raise Unexpected(f"{path} answers {answer}")
+    async def call(self, method: str, path: str, query: dict[str, str] | None = None, body: Any = None) -> Any:
+        """Call MLflow's API and return the JSON of the response. Raise UnexpectedResponse unless it succeeds."""
+        content = b"" if body is None else json.dumps(body).encode()
+        response = await self.send(
+            method, f"api/2.0/mlflow/{path}", query, content, "application/json" if content else ""
+        )
+        if response.status != 200:
+            raise UnexpectedResponse(f"{path} returned {response}")
         try:
-            return json.loads(answer.body)
+            return json.loads(response.body)
         except ValueError:
-            raise Unexpected(f"{path} answers no JSON: {answer}") from None
+            raise UnexpectedResponse(f"{path} did not return JSON: {response}") from None
 
-    def target_of(self, link: str) -> str | None:
-        """What to send() for a link on the server's page; None when it leads elsewhere."""
+    def path_of(self, link: str) -> str | None:
+        """Return the path for send() of a link on the server's page, None if it leads to another server."""
         base = f"{self._origin.url}{self._prefix}/"
-        found = urljoin(base, link)
-        return found.removeprefix(base) if found.startswith(base) else None
+        url = urljoin(base, link)
+        return url.removeprefix(base) if url.startswith(base) else None
 
     def close(self) -> None:
         self._http.close()
 
 
-def basic(user: str, password: str) -> str:
+def basic_authorization(user: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
@@ -97,4 +99,6 @@ def _split(url: str) -> SplitResult:
             return parts
     except ValueError:
         pass
-    raise StartError("The URL of the server is one such as https://name.up.railway.app or http://127.0.0.1:5000.")
+    raise StartError(
+        "Invalid URL of the server.", "Use a URL such as https://name.up.railway.app or http://127.0.0.1:5000."
+    )

@@ -1,79 +1,73 @@
-"""Which checks `railtrack doctor` makes of a set of settings, and what it leaves out when a setting is wrong."""
+"""The checks of `railtrack doctor`. Checks that depend on an invalid setting are skipped."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from railtrack.checks import Check, Finding, run_checks, skipped, told
+from railtrack.checks import Check, Finding, run_checks, skipped, start_problem
 from railtrack.checks.artifacts import check_artifacts
 from railtrack.checks.database import check_database
 from railtrack.checks.folders import check_folders
 from railtrack.checks.machine import check_descriptors, check_memory, check_python
 from railtrack.checks.ports import check_ports
-from railtrack.checks.settings import Resolved, check_login, check_settings, invalid_paths, resolved
+from railtrack.checks.settings import ShownSetting, check_login, check_settings, invalid_paths, shown_settings
 from railtrack.config.lookup import ResolvedSetting, default_of
 from railtrack.config.settings import SETTINGS, Settings, settings_from
 from railtrack.db.url import parse_database_url
 from railtrack.errors import StartError
 
 
-class _Subject(NamedTuple):
-    """A check of the settings, with those that it cannot do without."""
+class _SettingsCheck(NamedTuple):
+    """A check that takes the settings; `needs`: paths of those it cannot do without."""
 
     name: str
-    limit_s: float
+    timeout_s: float
     run: Callable[[Settings], Awaitable[Sequence[Finding]]]
     needs: frozenset[str] = frozenset()
 
 
 STORE_SETTINGS = frozenset(one.path for one in SETTINGS if one.path.startswith(("artifacts.", "aws.", "s3.")))
-SUBJECTS = (
-    _Subject("database", 20.0, check_database, frozenset(("database.uri", "server.workers", "server.threads"))),
-    _Subject("artifact store", 15.0, check_artifacts, STORE_SETTINGS),
-    _Subject("folders", 5.0, check_folders, frozenset(("database.uri", "data_folder", *STORE_SETTINGS))),
-    _Subject("port", 10.0, check_ports, frozenset(("server.host", "server.port", "server.platform_port"))),
-    _Subject("login", 5.0, check_login, frozenset(("server.host", "auth.mode"))),
-    _Subject("memory", 5.0, check_memory, frozenset(("server.workers",))),
+SETTINGS_CHECKS = (
+    _SettingsCheck("database", 20.0, check_database, frozenset(("database.uri", "server.workers", "server.threads"))),
+    _SettingsCheck("artifact store", 15.0, check_artifacts, STORE_SETTINGS),
+    _SettingsCheck("folders", 5.0, check_folders, frozenset(("database.uri", "data_folder", *STORE_SETTINGS))),
+    _SettingsCheck("port", 10.0, check_ports, frozenset(("server.host", "server.port", "server.platform_port"))),
+    _SettingsCheck("login", 5.0, check_login, frozenset(("server.host", "auth.mode"))),
+    _SettingsCheck("memory", 5.0, check_memory, frozenset(("server.workers",))),
 )
-"""They run at once: the longest limit is the longest that all take."""
+"""They run concurrently, so the longest timeout limits all of them."""
 
 
-class Examination(NamedTuple):
-    settings: Sequence[Resolved]
+class DoctorReport(NamedTuple):
+    settings: Sequence[ShownSetting]
     findings: Sequence[Finding]
     seconds: float
 
 
-async def examine(found: Sequence[ResolvedSetting]) -> Examination:
-    """What there is to say of these settings, right or wrong, without starting anything."""
-    began = time.monotonic()
-    wrong = invalid_paths(found)
-    # The wrong ones are replaced so that there is a Settings; no check that reads one of them is made.
-    settings = settings_from(default_of(one) if one.error else one for one in found)
-    findings = check_settings(found)
-    if "database.uri" not in wrong and (fault := _address_fault(settings)):
-        wrong.add("database.uri")
-        findings.append(told("database address", fault))
-    checks = [_check(subject, settings, wrong) for subject in SUBJECTS]
+async def run_doctor(resolved: Sequence[ResolvedSetting]) -> DoctorReport:
+    """Check the settings, valid or not, and what they lead to, without starting anything."""
+    started = time.monotonic()
+    invalid = invalid_paths(resolved)
+    # Invalid settings get their default, which no check uses: the checks that need them are skipped.
+    settings = settings_from(default_of(one) if one.error else one for one in resolved)
+    findings = check_settings(resolved)
+    if "database.uri" not in invalid:
+        try:
+            parse_database_url(settings.database.uri)
+        except StartError as error:
+            invalid.add("database.uri")
+            findings.append(start_problem("database address", error))
+    checks = [_check(one, settings, invalid) for one in SETTINGS_CHECKS]
     checks += [Check("file descriptors", 5.0, check_descriptors), Check("Python", 5.0, check_python)]
     findings += await run_checks(checks)
-    return Examination(resolved(found, settings), findings, time.monotonic() - began)
+    return DoctorReport(shown_settings(resolved, settings), findings, time.monotonic() - started)
 
 
-def _address_fault(settings: Settings) -> StartError | None:
-    try:
-        parse_database_url(settings.database.uri)
-    except StartError as error:
-        return error
-    return None
-
-
-def _check(subject: _Subject, settings: Settings, wrong: set[str]) -> Check:
-    if subject.needs & wrong:
-        return Check(subject.name, subject.limit_s, partial(_skip, subject.name))
-    return Check(subject.name, subject.limit_s, partial(subject.run, settings))
+def _check(check: _SettingsCheck, settings: Settings, invalid: set[str]) -> Check:
+    run = partial(_skip, check.name) if check.needs & invalid else partial(check.run, settings)
+    return Check(check.name, check.timeout_s, run)
 
 
 async def _skip(name: str) -> Sequence[Finding]:
-    return [skipped(name, "A setting that it needs is wrong.")]
+    return [skipped(name, "Requires a setting that is invalid.")]

@@ -1,11 +1,11 @@
-"""What the machine gives: memory against workers, file descriptors, the Python."""
+"""Checks of the machine: memory for the workers, file descriptors, version of Python."""
 
 import platform
 import resource
 import sys
 
 from railtrack.checks import Finding, ok, problem, warning
-from railtrack.checks.memory import MB, memory_at_rest, memory_limit, memory_needed, memory_warnings
+from railtrack.checks.memory import MB, idle_memory, memory_limit, memory_needed, memory_warnings
 from railtrack.config.settings import Settings
 from railtrack.http_server.connection import CONNECTIONS_LIMIT
 from railtrack.http_server.processes import DESCRIPTORS
@@ -18,16 +18,16 @@ async def check_memory(settings: Settings) -> list[Finding]:
 
 
 def memory_finding(settings: Settings, limit: int | None) -> Finding:
-    """`limit` in bytes, None where there is none. Too little is told as the start tells it."""
+    """Return the finding for a limit in bytes, None without one. Warnings are those of the start."""
     workers = f"{settings.server.workers} worker{'s' if settings.server.workers > 1 else ''}"
-    words = f"{workers} may need {memory_needed(settings.server.workers) // MB} MB under load; "
+    need = f"{workers} may need {memory_needed(settings.server.workers) // MB} MB under load; "
     if limit is None:
-        return ok("memory", f"{words}no limit is set")
-    if limit < memory_at_rest(settings.server.workers):
+        return ok("memory", f"{need}no limit is set")
+    if limit < idle_memory(settings.server.workers):
         return problem("memory", *memory_warnings(settings, limit))
     if lines := memory_warnings(settings, limit):
         return warning("memory", *lines)
-    return ok("memory", f"{words}the limit is {limit // MB} MB")
+    return ok("memory", f"{need}the limit is {limit // MB} MB")
 
 
 async def check_descriptors() -> list[Finding]:
@@ -35,15 +35,13 @@ async def check_descriptors() -> list[Finding]:
 
 
 def descriptors_finding(hard: int) -> Finding:
-    """`hard`: the limit up to which the server raises its own."""
+    """Return the finding for a hard limit, to which the server raises its soft limit."""
     if hard == resource.RLIM_INFINITY:
         return ok("file descriptors", "no limit")
     if hard < DESCRIPTORS:
-        told = (
-            f"At most {hard} for a process; a worker with all its {CONNECTIONS_LIMIT} connections needs {DESCRIPTORS}."
-        )
-        return warning("file descriptors", told, "Raise the hard limit (ulimit -Hn, LimitNOFILE=, --ulimit nofile).")
-    return ok("file descriptors", f"{hard} for a process, of {DESCRIPTORS} that a worker may need")
+        message = f"The limit is {hard}; a worker with all {CONNECTIONS_LIMIT} connections needs {DESCRIPTORS}."
+        return warning("file descriptors", message, "Raise the hard limit (ulimit -Hn, LimitNOFILE=, --ulimit nofile).")
+    return ok("file descriptors", f"the limit is {hard}; a worker may need {DESCRIPTORS}")
 
 
 async def check_python() -> list[Finding]:

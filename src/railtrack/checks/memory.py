@@ -1,4 +1,4 @@
-"""The memory that a container may use, as its control group says, against what that many workers can come to need."""
+"""The memory limit of the container, by its control group, and the memory that workers need."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,20 +8,20 @@ from railtrack.config.settings import Settings
 MB = 1 << 20
 MASTER_MB = 40
 WORKER_MB = 100
-"""The most that was measured under load: eight parts of artifacts in flight, full queues, searches of 1,000 runs."""
-REST_MASTER_MB = 27
-REST_WORKER_MB = 10
+"""The highest measured under load: eight artifact parts in transfer, full queues, searches of 1,000 runs."""
+IDLE_MASTER_MB = 27
+IDLE_WORKER_MB = 10
 
 UNLIMITED = 1 << 60
 """Version 1 of control groups writes "no limit" as a number about 2**63."""
 CONTROLLERS = {"": ("", "memory.max"), "memory": ("memory", "memory.limit_in_bytes")}
-"""By the controller in /proc/self/cgroup (none: version 2): its folder below the mount, and the file with the limit."""
+"""Folder below the mount and file with the limit, by the controller in /proc/self/cgroup ("" for version 2)."""
 MEMBERSHIP = Path("/proc/self/cgroup")
 MOUNT = Path("/sys/fs/cgroup")
 
 
 def memory_warnings(settings: Settings, limit: int | None = None) -> list[str]:
-    """What to say when the limit, by default that of this process, is too low for the workers."""
+    """Warn of a limit, by default that of this process, which is too low for the workers."""
     limit = memory_limit() if limit is None else limit
     needed = memory_needed(settings.server.workers)
     if limit is None or limit >= needed:
@@ -29,22 +29,22 @@ def memory_warnings(settings: Settings, limit: int | None = None) -> list[str]:
     workers = f"{settings.server.workers} worker{'s' if settings.server.workers > 1 else ''}"
     return [
         f"{workers} may need {needed // MB} MB under load, and this container has {limit // MB} MB: it may be killed. "
-        f"Give it more{', or set GUNICORN_WORKERS lower' if settings.server.workers > 1 else ''}."
+        f"Increase the limit{', or decrease GUNICORN_WORKERS' if settings.server.workers > 1 else ''}."
     ]
 
 
 def memory_needed(workers: int) -> int:
-    """Bytes for that many workers under load, their master included."""
+    """Return the bytes that workers and their master need under load."""
     return (MASTER_MB + WORKER_MB * workers) * MB
 
 
-def memory_at_rest(workers: int) -> int:
-    """Bytes without any load, as measured on PostgreSQL (PSS): 37 MB with one worker, 47 with two, 67 with four."""
-    return (REST_MASTER_MB + REST_WORKER_MB * workers) * MB
+def idle_memory(workers: int) -> int:
+    """Return the bytes used without load, as measured with PostgreSQL (PSS): 37 MB with one worker, 67 with four."""
+    return (IDLE_MASTER_MB + IDLE_WORKER_MB * workers) * MB
 
 
 def memory_limit(membership: Path = MEMBERSHIP, mount: Path = MOUNT) -> int | None:
-    """The lowest limit in bytes of this process's group and those above it, None without any. Linux only."""
+    """Return the lowest limit in bytes of this process's control group and its parents. Linux only."""
     try:
         lines = membership.read_text().splitlines()
     except OSError:
@@ -54,8 +54,11 @@ def memory_limit(membership: Path = MEMBERSHIP, mount: Path = MOUNT) -> int | No
 
 
 def _limits(line: str, mount: Path) -> Iterator[int]:
-    """A line of cgroup(7), `4:memory:/path`. In a container the path may be the host's, with only its end mounted:
-    what is not there is passed over, the mount itself is what counts then."""
+    """Yield the limits for a line of cgroup(7), `4:memory:/path`.
+
+    In a container the path may be the host's while only its end is mounted: missing parents are ignored, and the mount
+    itself has the limit.
+    """
     _, controllers, path = line.split(":", 2)
     for controller in controllers.split(","):
         if controller in CONTROLLERS:
@@ -64,5 +67,5 @@ def _limits(line: str, mount: Path) -> Iterator[int]:
             for ancestor in (group, *group.parents):
                 try:
                     yield int((mount / folder / ancestor / file).read_text())
-                except (OSError, ValueError):  # not there; "max"
+                except (OSError, ValueError):  # missing, or "max"
                     continue

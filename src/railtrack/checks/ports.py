@@ -1,4 +1,4 @@
-"""The ports to listen on: free, taken by a Railtrack that runs already, or by whom else."""
+"""Checks of the ports: free, in use by a running Railtrack, or by another process."""
 
 import asyncio
 import json
@@ -13,51 +13,50 @@ from railtrack.errors import StartError
 from railtrack.http_client.client import HttpClient, Origin
 from railtrack.http_server.processes import addresses, listen
 
-ASK_LIMIT_S = 4.0
-ANSWER_BYTES = 64 * 1024
+PROBE_TIMEOUT_S = 4.0
+RESPONSE_LIMIT_BYTES = 64 * 1024
 LISTENING = "0A"
 """The state in /proc/net/tcp."""
 
 
 async def check_ports(settings: Settings) -> list[Finding]:
-    return [await _check(host, port, asked) for host, port, asked in addresses(settings)]
+    return [await _check(host, port, setting) for host, port, setting in addresses(settings)]
 
 
-async def _check(host: str, port: int, asked: str) -> Finding:
+async def _check(host: str, port: int, setting: str) -> Finding:
     check = f"port {port}"
-    where = f"{f'[{host}]' if ':' in host else host}:{port} ({asked})"
+    address = f"{f'[{host}]' if ':' in host else host}:{port} ({setting})"
     try:
-        listen(host, port, asked).close()
+        listen(host, port, setting).close()
     except StartError as error:
-        if readiness := await _ask_railtrack(host, port):
-            return ok(check, f"{where}: a Railtrack is already running there, {readiness}")
-        users = ", ".join(_users(port))
-        return problem(check, f"{error.fault}{f' It is used by {users}.' if users else ''}", error.advice)
-    return ok(check, f"{where} is free")
+        if readiness := await _railtrack_readiness(host, port):
+            return ok(check, f"{address}: used by a running Railtrack, {readiness}")
+        processes = ", ".join(_listening_processes(port))
+        return problem(check, f"{error.fault}{f' It is used by {processes}.' if processes else ''}", error.advice)
+    return ok(check, f"{address} is free")
 
 
-async def _ask_railtrack(host: str, port: int) -> str | None:
-    """What a Railtrack says of its readiness, None when what answers there is none."""
-    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (a name for every address)
-    origin = Origin(False, reached, port)
+async def _railtrack_readiness(host: str, port: int) -> str | None:
+    """Return the readiness that a Railtrack on this port reports, None if another server or none responds."""
+    reachable_host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (a name for every address)
+    origin = Origin(False, reachable_host, port)
     client = HttpClient(origin)
     with suppress(OSError, TimeoutError, ValueError):
-        async with asyncio.timeout(ASK_LIMIT_S):
-            bodies = []
-            for path in ("/health", "/ready"):
-                answer = await client.send("GET", path, {"host": origin.netloc})
-                bodies.append(json.loads(await answer.read(ANSWER_BYTES)))
-        health, ready = bodies
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            health, ready = [
+                json.loads(await (await client.send("GET", path, {"host": origin.netloc})).read(RESPONSE_LIMIT_BYTES))
+                for path in ("/health", "/ready")
+            ]
         if health == {"status": "ok"} and {"database", "artifact_store"} <= ready.keys():
-            faults = [f"{part}: {state}" for part, state in ready.items() if state != "ok"]
-            return "; ".join(faults) or "ready"
+            failures = [f"{part}: {state}" for part, state in ready.items() if state != "ok"]
+            return "; ".join(failures) or "ready"
     return None
 
 
-def _users(port: int) -> list[str]:
-    """The processes that listen on the port, as far as this user may see them (Linux)."""
-    wanted = {f"socket:[{inode}]" for inode in _inodes(port)}
-    return sorted({name for pid, name in _processes() if wanted & set(_sockets(pid))}) if wanted else []
+def _listening_processes(port: int) -> list[str]:
+    """Return the processes that listen on the port and that this user may see (Linux)."""
+    sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
+    return sorted({name for pid, name in _processes() if sockets & set(_sockets(pid))}) if sockets else []
 
 
 def _inodes(port: int) -> Iterator[str]:

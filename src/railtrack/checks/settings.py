@@ -1,10 +1,10 @@
-"""The settings as a report: which are wrong, and which other checks have nothing to go by then."""
+"""The settings in a report of `railtrack doctor`: their values, sources, errors and warnings."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from railtrack.artifacts.s3.factory import region_of
-from railtrack.checks import Finding, ok, told, warning
+from railtrack.checks import Finding, ok, start_problem, warning
 from railtrack.checks.start import login_warnings
 from railtrack.config.lookup import ResolvedSetting
 from railtrack.config.settings import Settings
@@ -12,26 +12,29 @@ from railtrack.db.url import parse_database_url
 from railtrack.errors import StartError
 
 
-class Resolved(NamedTuple):
-    """A setting as the server has it, fit to be seen."""
+class ShownSetting(NamedTuple):
+    """A setting as the server uses it, without secrets."""
 
     name: str
     value: str
     source: str
-    """The flag or variable that it came from, or "default"."""
+    """The flag or variable that sets it, or "default"."""
 
 
-def resolved(found: Sequence[ResolvedSetting], settings: Settings) -> list[Resolved]:
-    """`settings`: what was made of `found`. Of a secret only the harmless part is shown, or that there is one."""
-    return [Resolved(one.setting.name, _shown(one, settings), one.source or "default") for one in found]
+def shown_settings(resolved: Sequence[ResolvedSetting], settings: Settings) -> list[ShownSetting]:
+    """Return the settings to print. `settings`: built from `resolved`."""
+    return [ShownSetting(one.setting.name, _shown_value(one, settings), one.source or "default") for one in resolved]
 
 
-def _shown(one: ResolvedSetting, settings: Settings) -> str:
+def _shown_value(one: ResolvedSetting, settings: Settings) -> str:
     match one.setting.path:
         case _ if one.error:
             return "***" if one.setting.secret else one.text
         case "database.uri":
-            return _shown_database(settings.database.uri)
+            try:
+                return parse_database_url(settings.database.uri).masked
+            except StartError:
+                return "***"
         case "artifacts.destination":
             return settings.artifacts.destination
         case "data_folder":
@@ -42,27 +45,20 @@ def _shown(one: ResolvedSetting, settings: Settings) -> str:
             return "***" if one.setting.secret and one.text else one.text
 
 
-def _shown_database(uri: str) -> str:
-    try:
-        return parse_database_url(uri).masked
-    except StartError:
-        return "***"
+def check_settings(resolved: Sequence[ResolvedSetting]) -> list[Finding]:
+    """Return a finding for each error, or one for all settings, and a finding for each warning."""
+    errors = [start_problem("settings", one.error) for one in resolved if one.error]
+    warnings = [warning("settings", text) for one in resolved for text in one.warnings]
+    given = sum(1 for one in resolved if one.source)
+    return [*(errors or [ok("settings", f"{given} set, the others have their defaults")]), *warnings]
 
 
-def check_settings(found: Sequence[ResolvedSetting]) -> list[Finding]:
-    """A line for each that is wrong, or one for all; and a line for each note."""
-    faults = [told("settings", one.error) for one in found if one.error]
-    notes = [warning("settings", note) for one in found for note in one.warnings]
-    given = sum(1 for one in found if one.source)
-    return [*(faults or [ok("settings", f"{given} given, the others have their defaults")]), *notes]
-
-
-def invalid_paths(found: Iterable[ResolvedSetting]) -> set[str]:
-    return {one.setting.path for one in found if one.error}
+def invalid_paths(resolved: Iterable[ResolvedSetting]) -> set[str]:
+    return {one.setting.path for one in resolved if one.error}
 
 
 async def check_login(settings: Settings) -> list[Finding]:
-    """Whether others than this machine can reach a server that asks for no login. Raises StartError."""
+    """Check that only this machine can reach a server without login."""
     if lines := login_warnings(settings):
         return [warning("login", line) for line in lines]
-    return [ok("login", f"No login, and {settings.server.host} can be reached from this machine only.")]
+    return [ok("login", f"No login; only this machine can reach {settings.server.host}.")]

@@ -1,7 +1,7 @@
-"""What the start of the server and `railtrack doctor` both check, so that both tell it in the same words.
+"""Checks that the start of the server and `railtrack doctor` share, so that both report the same messages.
 
-Each raises StartError for what no waiting mends. What concerns the database alone is in db/open.py, sockets are in
-http_server/processes.py.
+Each raises StartError for an error that waiting does not fix. Checks of the database alone are in db/open.py, sockets
+in http_server/processes.py.
 """
 
 import os
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # S3 is loaded by servers that have an s3:// location
 
 
 def login_warnings(settings: Settings) -> list[str]:
-    """Who asks for a login gets no server without one. Who can be reached by others is told that there is none."""
+    """Warn of a server without login that others can reach. Raise StartError if a login is required."""
     if settings.auth.mode == "on":
         raise StartError(
             "RAILTRACK_AUTH: this version has no login yet.", "Set it to off, or wait for a later version."
@@ -29,13 +29,15 @@ def login_warnings(settings: Settings) -> list[str]:
     if settings.server.is_loopback:
         return []
     return [
-        f"This server has no login: whoever can reach {settings.server.host} can read, change and delete everything. "
-        "Keep it in a private network."
+        f"This server has no login: everyone who can reach {settings.server.host} can read, change and delete "
+        "everything. Keep it in a private network."
     ]
 
 
 def check_artifact_locations(settings: Settings, url: DatabaseUrl) -> None:
-    """There is a store for each. A database among the artifacts could be downloaded, and overwritten, like one."""
+    """Raise StartError for a location without a store, and for one that contains the database: clients could download
+    and overwrite it.
+    """
     with _as_start_error():
         stores = ArtifactStores(settings)
     with _as_start_error("MLFLOW_ARTIFACTS_DESTINATION: "):
@@ -44,50 +46,51 @@ def check_artifact_locations(settings: Settings, url: DatabaseUrl) -> None:
         raise StartError(
             "MLFLOW_ARTIFACTS_DESTINATION, MLFLOW_DEFAULT_ARTIFACT_ROOT: one of them contains the database "
             f"{url.path}.",
-            "Give artifacts a folder of their own.",
+            "Use a separate folder for artifacts.",
         )
 
 
-def check_folders(settings: Settings, url: DatabaseUrl) -> None:
-    """The folders that are going to be written to can be, or can be made. A volume often belongs to root at first."""
-    for folder in folders(settings, url):
-        check_folder(folder)
-
-
 class Folder(NamedTuple):
-    """A folder that the server writes to, and the setting that says so."""
+    """A folder that the server writes to, and the setting that names it."""
 
     path: Path
     setting: str
     is_database: bool
 
 
+def check_folders(settings: Settings, url: DatabaseUrl) -> None:
+    """Raise StartError if the server cannot write to one of its folders. New volumes often belong to root."""
+    for folder in folders(settings, url):
+        check_folder(folder)
+
+
 def check_folder(folder: Folder) -> Path:
-    """The folder, or what there is of the way to it."""
+    """Return the folder, or its nearest parent if it does not exist. Raise StartError unless it is writable."""
     setting = folder.setting
-    there = next(path for path in (folder.path, *folder.path.parents) if path.exists())
-    if not there.is_dir():
-        raise StartError(f"{setting}: {there} is not a folder.", f"Remove it, or set {setting} to another one.")
-    if os.statvfs(there).f_flag & os.ST_RDONLY:
+    existing = next(path for path in (folder.path, *folder.path.parents) if path.exists())
+    if not existing.is_dir():
+        raise StartError(f"{setting}: {existing} is not a folder.", f"Remove it, or set {setting} to another one.")
+    if os.statvfs(existing).f_flag & os.ST_RDONLY:
         advice = "Mount a volume there, or use PostgreSQL and an S3-compatible store."
-        raise StartError(f"{setting}: {there} is on a read-only file system.", advice)
-    if not os.access(there, os.W_OK | os.X_OK):
+        raise StartError(f"{setting}: {existing} is on a read-only file system.", advice)
+    if not os.access(existing, os.W_OK | os.X_OK):
         raise StartError(
-            f"{setting}: user {os.geteuid()}, as whom the server runs, may not write to {there}, which belongs to "
-            f"user {there.stat().st_uid}.",
-            "Give it to that user (chown), or run the server as the owner; on Railway, set RAILWAY_RUN_UID=0.",
+            f"{setting}: the server runs as user {os.geteuid()}, who may not write to {existing} of user "
+            f"{existing.stat().st_uid}.",
+            "Change the owner of the folder (chown), or run the server as its owner; on Railway, set "
+            "RAILWAY_RUN_UID=0.",
         )
-    return there
+    return existing
 
 
 def folders(settings: Settings, url: DatabaseUrl) -> Iterator[Folder]:
-    """Where SQLite and the artifacts of clients without keys are kept."""
+    """Yield the folders of SQLite and of proxied artifacts."""
     if url.engine == "sqlite":
         path = Path(url.path).absolute().parent
         yield Folder(path, _setting_of(path, settings, "MLFLOW_BACKEND_STORE_URI"), True)
-    kept = ArtifactStores(settings).destination_folder()
-    if kept and settings.artifacts.default_root.startswith(PROXIED):
-        yield Folder(kept, _setting_of(kept, settings, "MLFLOW_ARTIFACTS_DESTINATION"), False)
+    destination = ArtifactStores(settings).destination_folder()
+    if destination and settings.artifacts.default_root.startswith(PROXIED):
+        yield Folder(destination, _setting_of(destination, settings, "MLFLOW_ARTIFACTS_DESTINATION"), False)
 
 
 def _setting_of(folder: Path, settings: Settings, otherwise: str) -> str:
@@ -95,19 +98,19 @@ def _setting_of(folder: Path, settings: Settings, otherwise: str) -> str:
 
 
 def check_credentials(stores: ArtifactStores) -> None:
-    """There are keys, where a location in S3 needs them."""
+    """Raise StartError if an S3 location has no credentials."""
     with _as_start_error():
         stores.check_credentials()
 
 
-async def try_buckets(stores: ArtifactStores) -> list[str]:
-    """Try out each location in S3. What ends no start is returned: that one is away for the moment, say."""
+async def probe_buckets(stores: ArtifactStores) -> list[str]:
+    """Probe each S3 location. Return warnings, such as that one is not reachable now."""
     with _as_start_error():
         return await stores.try_out()
 
 
-async def try_bucket(store: "S3Store") -> "Found | None":
-    """As try_buckets, of one of them."""
+async def probe_bucket(store: "S3Store") -> "Found | None":
+    """Probe one S3 location. Return the failure that does not prevent the start."""
     from railtrack.artifacts.s3.probe import try_out
 
     with _as_start_error():
@@ -115,8 +118,8 @@ async def try_bucket(store: "S3Store") -> "Found | None":
 
 
 @contextmanager
-def _as_start_error(setting: str = "") -> Iterator[None]:
+def _as_start_error(prefix: str = "") -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        raise StartError(f"{setting}{error.message}") from None
+        raise StartError(f"{prefix}{error.message}") from None

@@ -1,4 +1,4 @@
-"""The command `railtrack`: which command is meant. Each has a module of its own, imported only when it is called."""
+"""The command `railtrack`. Each subcommand is a module beside this one, imported only when it is called."""
 
 import argparse
 import sys
@@ -8,12 +8,12 @@ from importlib.metadata import version
 COMMANDS = {
     "server": "Run the tracking server.",
     "doctor": "Check settings, database, artifact store and machine without starting the server.",
-    "verify": "Use a deployed server as a client does, step by step, and leave it as it was.",
+    "verify": "Use a deployed server as a client does, step by step, and leave it unchanged.",
 }
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit with its status."""
+    """Run a command, and exit with its status."""
     parser = argparse.ArgumentParser(
         prog="railtrack", description="An experiment-tracking server: a small, fast drop-in for MLflow's."
     )

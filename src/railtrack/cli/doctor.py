@@ -1,4 +1,4 @@
-"""`railtrack doctor`: the settings of `railtrack server`, and everything that they lead to, checked without a start."""
+"""`railtrack doctor`: check the settings of `railtrack server`, and what they lead to, without a start."""
 
 import argparse
 import asyncio
@@ -12,71 +12,71 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from railtrack import MLFLOW_VERSION
-from railtrack.checks.doctor import Examination, examine
-from railtrack.checks.report import Paper, as_json, columns, exit_code, summary, table, verdict
-from railtrack.checks.settings import Resolved
+from railtrack.checks.doctor import DoctorReport, run_doctor
+from railtrack.checks.report import Output, columns, exit_code, findings_as_json, summary, table, verdict
+from railtrack.checks.settings import ShownSetting
 from railtrack.cli.flags import add_flags
 from railtrack.config.lookup import ResolvedSetting
 from railtrack.config.settings import resolve_all
 
 INTERRUPTED = 130
-"""What shells make of an end by SIGINT."""
+"""The exit code of shells for a process ended by SIGINT."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="Print JSON (docs/doctor.md lists its members).")
-    parser.add_argument("--strict", action="store_true", help="End with 1 on warnings, too.")
+    parser.add_argument("--json", action="store_true", help="Print JSON (fields: docs/doctor.md).")
+    parser.add_argument("--strict", action="store_true", help="Exit with 1 on warnings, too.")
     add_flags(parser)
 
 
 def run(options: argparse.Namespace) -> NoReturn:
-    """Ends the process with 0, or with 1 when there are problems."""
-    given = vars(options)
-    machine, strict = given.pop("json"), given.pop("strict")
-    # What the checks find is in the report; drivers and stores need not log it, too.
+    """Exit with 0, or with 1 if there are problems."""
+    flags = vars(options)
+    as_json, strict = flags.pop("json"), flags.pop("strict")
+    # The report has the errors that drivers and stores would log.
     logging.disable()
     with suppress(KeyboardInterrupt):
-        asyncio.run(_examine_and_exit(resolve_all(given), machine=machine, strict=strict))
+        asyncio.run(_report_and_exit(resolve_all(flags), as_json=as_json, strict=strict))
     print("Interrupted.", file=sys.stderr, flush=True)
     os._exit(INTERRUPTED)
 
 
-async def _examine_and_exit(resolved: list[ResolvedSetting], *, machine: bool, strict: bool) -> None:
-    examination = await examine(resolved)
-    print(_json(examination) if machine else _text(examination))
+async def _report_and_exit(resolved: list[ResolvedSetting], *, as_json: bool, strict: bool) -> None:
+    report = await run_doctor(resolved)
+    print(_json(report) if as_json else _text(report))
     sys.stdout.flush()
-    # A resolver that gets no answer holds a thread for half a minute, and an orderly end would wait for it.
-    os._exit(exit_code(examination.findings, strict=strict))
+    # sys.exit() would wait for the threads of resolvers, which time out after half a minute.
+    os._exit(exit_code(report.findings, strict=strict))
 
 
-def _text(examination: Examination) -> str:
-    unset = [one.name for one in examination.settings if not one.value]
+def _text(report: DoctorReport) -> str:
+    unset = [one.name for one in report.settings if not one.value]
     return "\n".join(
         [
             f"Railtrack {version('railtrack')}, for clients of MLflow up to {MLFLOW_VERSION}",
             "",
-            *columns([(one.name, one.value, _source(one)) for one in examination.settings if one.value]),
-            *Paper.of_stdout().lines(f"Not set: {', '.join(unset)}", 0),
+            *columns([(one.name, one.value, _source(one)) for one in report.settings if one.value]),
+            *Output.of_stdout().lines(f"Not set: {', '.join(unset)}", 0),
             "",
-            *table(examination.findings, Paper.of_stdout()),
+            *table(report.findings, Output.of_stdout()),
             "",
-            summary(examination.findings, examination.seconds),
+            summary(report.findings, report.seconds),
         ]
     )
 
 
-def _source(one: Resolved) -> str:
+def _source(one: ShownSetting) -> str:
     return "" if one.source == one.name else one.source
 
 
-def _json(examination: Examination) -> str:
+def _json(report: DoctorReport) -> str:
     members = {
         "railtrack": version("railtrack"),
         "mlflow": MLFLOW_VERSION,
         "python": platform.python_version(),
-        "verdict": verdict(examination.findings).value,
-        "settings": [one._asdict() for one in examination.settings],
-        "checks": as_json(examination.findings),
-        "seconds": round(examination.seconds, 3),
+        "verdict": verdict(report.findings).value,
+        "settings": [one._asdict() for one in report.settings],
+        "checks": findings_as_json(report.findings),
+        "seconds": round(report.seconds, 3),
     }
     return json.dumps(members, indent=2, ensure_ascii=False)

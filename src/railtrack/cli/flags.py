@@ -1,4 +1,4 @@
-"""The flags that `railtrack server` and `railtrack doctor` have in common: one for every setting that has one."""
+"""The flags of `railtrack server` and `railtrack doctor`, generated from the settings."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""`railtrack server`: read the settings, prepare the database, say what runs, and hand over to gunicorn."""
+"""`railtrack server`: resolve the settings, prepare the database, log the banner, and run the server."""
 
 import argparse
 import asyncio
@@ -12,7 +12,7 @@ from railtrack.checks.start import (
     check_credentials,
     check_folders,
     login_warnings,
-    try_buckets,
+    probe_buckets,
 )
 from railtrack.cli.flags import add_flags
 from railtrack.config.lookup import warnings
@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until a signal ends it. Returns 1 when it cannot start, having said why in one line."""
+    """Serve until a signal ends it. Return 1 if it cannot start, after one line with the reason."""
     logs.configure("text", "info")
     try:
         resolved = resolve_all(vars(options))
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         if url.engine == "sqlite":
             Path(url.path).absolute().parent.mkdir(parents=True, exist_ok=True)
         asyncio.run(prepare_database(settings, url))
-        asyncio.run(try_stores(settings))
+        asyncio.run(probe_stores(settings))
         serve(settings)
     except StartError as error:
         logs.START.error("Error: %s", error)
@@ -59,14 +59,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def redact_configured_secrets(settings: Settings, url: DatabaseUrl) -> None:
-    """Whatever is logged from here on, these are not in it."""
+    """Keep credentials out of everything that is logged from now on."""
     redact_secrets(
         (settings.aws.access_key_id, settings.aws.secret_access_key, settings.aws.session_token, url.password or "")
     )
 
 
 def announce(settings: Settings, url: DatabaseUrl) -> None:
-    """What the container's log begins with (docs/deploy.md quotes it)."""
+    """Log the banner, which docs/deploy.md quotes."""
     lines = [
         RULE,
         "Starting MLflow Tracking Server",
@@ -78,30 +78,30 @@ def announce(settings: Settings, url: DatabaseUrl) -> None:
         f"Workers: {settings.server.workers}",
         f"Threads: {settings.server.threads}",
     ]
-    say(*lines)
+    log_startup(*lines)
 
 
 async def prepare_database(settings: Settings, url: DatabaseUrl) -> None:
-    """Wait for the database, and create or recognise MLflow's tables; before the fork, on a connection of its own."""
+    """Wait for the database, and create or recognize MLflow's tables. Uses a separate connection, before the fork."""
     db = open_database(url, connections=1)
     try:
         if url.engine == "postgresql":
-            say("Waiting for PostgreSQL to be ready...")
+            log_startup("Waiting for PostgreSQL to be ready...")
             await wait_for_database(db, url, settings.database.wait_s)
-            say("PostgreSQL is ready!")
+            log_startup("PostgreSQL is ready!")
         await prepare(db, url, default_location=settings.artifacts.experiment_location(0))
     finally:
         await db.close()
 
 
-async def try_stores(settings: Settings) -> None:
-    """Try out each location in S3. What a setting must change ends the start; a store that is away does not."""
+async def probe_stores(settings: Settings) -> None:
+    """Probe each S3 location. An error that needs another setting ends the start, an unreachable store does not."""
     stores = ArtifactStores(settings)
     try:
         check_credentials(stores)
-        warnings = await try_buckets(stores)
+        warnings = await probe_buckets(stores)
         if stores.buckets():
-            say("AWS credentials detected")
+            log_startup("AWS credentials detected")
         for warning in warnings:
             log.warning("%s", warning)
     finally:
@@ -109,18 +109,18 @@ async def try_stores(settings: Settings) -> None:
 
 
 def serve(settings: Settings) -> None:
-    # Imported this late so that a wrong setting is told at once.
+    # Imported late, so that an invalid setting is reported at once.
     from railtrack.app import preloaded
     from railtrack.http_server.processes import Server, allow_descriptors, give_memory_back, listeners
 
     sockets = listeners(settings)
     allow_descriptors()
     give_memory_back()
-    say("Starting MLflow server...")
+    log_startup("Starting MLflow server...")
     Server(settings, sockets, lambda: preloaded(settings)).run()
 
 
-def say(*lines: str) -> None:
-    """Lines of the start, in order with gunicorn's own, which go to the same place."""
+def log_startup(*lines: str) -> None:
+    """Log lines of the startup, which docs/deploy.md quotes."""
     for line in lines:
         logs.START.info("%s", line)

@@ -1,0 +1,269 @@
+"""The steps of `railtrack verify`: use a deployed server as a client does, and delete what was created.
+
+Works with MLflow's server, too.
+"""
+
+import asyncio
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from railtrack.checks import CheckStatus, Finding, ok, problem, skipped, warning
+from railtrack.checks.artifact_round_trip import ArtifactRoundTrip
+from railtrack.checks.client import UnexpectedResponse, VerifyClient
+from railtrack.clock import now_ms
+from railtrack.config.settings import Settings
+from railtrack.errors import ApiError
+
+HEALTH_RESPONSES = {b'{"status": "ok"}': "Railtrack", b"OK": "MLflow's server"}
+STEPS_OF_METRIC = 20
+CLEAN_UP_TIMEOUT_S = 20.0
+PAGE_SCRIPT = re.compile(r"""<script[^>]*\ssrc=["']?([^"'\s>]*main[^"'\s>]*\.js)""")
+
+UNREACHABLE = (
+    "Check that the service runs, the URL, and that the platform sends requests to the port that the server listens on "
+    "(MLFLOW_PORT, PORT)."
+)
+
+
+class Step(NamedTuple):
+    name: str
+    needs: str
+    """The step that must have succeeded before, "" for none."""
+    run: "Callable[[VerifySession], Awaitable[Finding]]"
+
+
+@dataclass
+class VerifySession:
+    """One run of the steps, with what was created so far and must be deleted."""
+
+    client: VerifyClient
+    settings: Settings
+    """The settings of a client, of which those of S3 are used."""
+    name: str = field(default_factory=lambda: f"railtrack-verify-{secrets.token_hex(6)}")
+    may_have_created: bool = False
+    """The creation of the experiment was requested, so it may exist."""
+    experiment_id: str = ""
+    run_id: str = ""
+    artifact: ArtifactRoundTrip | None = None
+
+
+async def verify(session: VerifySession, timeout_s: float, report: Callable[[Finding], None]) -> list[Finding]:
+    """Run the steps, and report each finding at once. Clean up in any case, even if cancelled."""
+    findings: list[Finding] = []
+
+    def add(finding: Finding) -> None:
+        findings.append(finding)
+        report(finding)
+
+    try:
+        async with asyncio.timeout(timeout_s):
+            for step in STEPS:
+                add(await _run_step(session, step, findings))
+    except TimeoutError:
+        add(problem("time", f"The steps timed out after {timeout_s:g} s.", "Increase --timeout."))
+    finally:
+        started = time.monotonic()
+        finding = await _clean_up(session)
+        add(replace(finding, seconds=time.monotonic() - started))
+        session.client.close()
+    return findings
+
+
+async def _run_step(session: VerifySession, step: Step, findings: list[Finding]) -> Finding:
+    if step.needs and not any(one.check == step.needs and one.status == CheckStatus.OK for one in findings):
+        return skipped(step.name, f"Requires the step '{step.needs}'.")
+    started = time.monotonic()
+    try:
+        finding = await step.run(session)
+    except UnexpectedResponse as error:
+        finding = problem(step.name, error.fault, error.advice)
+    except ApiError as error:
+        finding = problem(step.name, error.message)
+    except (KeyError, TypeError, IndexError) as error:
+        finding = problem(step.name, f"The response lacks a field ({error!r}).", "Check that this is MLflow's API.")
+    return replace(finding, seconds=time.monotonic() - started)
+
+
+async def _health(session: VerifySession) -> Finding:
+    try:
+        response = await session.client.send("GET", "health")
+    except UnexpectedResponse as error:
+        raise UnexpectedResponse(error.fault, UNREACHABLE) from None
+    if response.status in (301, 302, 307, 308):
+        raise UnexpectedResponse(
+            f"/health redirects to {response.headers.get('location', '')}", "Use the URL that it redirects to."
+        )
+    if response.status in (401, 403):
+        raise UnexpectedResponse(f"/health returned {response}", "Add a login: --token, or user:password@ in the URL.")
+    if response.status != 200 or response.body not in HEALTH_RESPONSES:
+        raise UnexpectedResponse(f"/health returned {response}", UNREACHABLE)
+    return ok("health", f"{response.body.decode()}, the response of {HEALTH_RESPONSES[response.body]}")
+
+
+async def _page(session: VerifySession) -> Finding:
+    page = await session.client.send("GET", "")
+    if page.status != 200 or "text/html" not in page.headers.get("content-type", ""):
+        raise UnexpectedResponse(f"The page returned {page}")
+    script = PAGE_SCRIPT.search(page.body.decode(errors="replace"))
+    path = session.client.path_of(script[1]) if script else None
+    if script is None or path is None:
+        raise UnexpectedResponse("The page has no script: the server may have been built without the web interface.")
+    response = await session.client.send("GET", path)
+    content_type = response.headers.get("content-type", "")
+    if response.status != 200 or "javascript" not in content_type or not response.body:
+        raise UnexpectedResponse(
+            f"The page's script {script[1]} returned {response.status}, {content_type}, {len(response.body)} bytes"
+        )
+    return ok("page", f"with its main script, {len(response.body):,} bytes")
+
+
+async def _version(session: VerifySession) -> Finding:
+    response = await session.client.send("GET", "version")
+    version = response.body.decode(errors="replace")
+    if response.status != 200 or not re.fullmatch(r"[0-9][\w.+-]{0,40}", version):
+        raise UnexpectedResponse(f"/version returned {response}")
+    info = await session.client.send("GET", "api/3.0/mlflow/server-info")
+    if info.status not in (200, 404):  # older servers do not have it
+        raise UnexpectedResponse(f"server-info returned {info}")
+    return ok("version", f"MLflow {version}")
+
+
+async def _experiment(session: VerifySession) -> Finding:
+    session.may_have_created = True
+    created = await session.client.call("POST", "experiments/create", body={"name": session.name})
+    session.experiment_id = created["experiment_id"]
+    fetched = await session.client.call("GET", "experiments/get", {"experiment_id": session.experiment_id})
+    if fetched["experiment"]["name"] != session.name:
+        raise UnexpectedResponse(f"experiments/get returned another experiment than {session.name}")
+    return ok("experiment", f"{session.name}, artifacts at {fetched['experiment']['artifact_location']}")
+
+
+def _points() -> list[dict[str, object]]:
+    now = now_ms()
+    return [{"key": "loss", "value": 1 / (step + 1), "timestamp": now, "step": step} for step in range(STEPS_OF_METRIC)]
+
+
+async def _run(session: VerifySession) -> Finding:
+    now = now_ms()
+    created = await session.client.call(
+        "POST", "runs/create", body={"experiment_id": session.experiment_id, "start_time": now}
+    )
+    session.run_id = created["run"]["info"]["run_id"]
+    parameter = {"run_id": session.run_id, "key": "rate", "value": "0.1"}
+    await session.client.call("POST", "runs/log-parameter", body=parameter)
+    last = {"run_id": session.run_id, "key": "accuracy", "value": 0.75, "timestamp": now, "step": 3}
+    await session.client.call("POST", "runs/log-metric", body=last)
+    batch = {"run_id": session.run_id, "metrics": _points(), "params": [{"key": "depth", "value": "3"}]}
+    await session.client.call("POST", "runs/log-batch", body=batch)
+    data = (await session.client.call("GET", "runs/get", {"run_id": session.run_id}))["run"]["data"]
+    params = {one["key"]: one["value"] for one in data["params"]}
+    metrics = {one["key"]: one["value"] for one in data["metrics"]}
+    if params != {"rate": "0.1", "depth": "3"} or metrics != {"accuracy": 0.75, "loss": 1 / STEPS_OF_METRIC}:
+        raise UnexpectedResponse(f"runs/get returned other values than logged: {params}, {metrics}")
+    return ok("run", f"{session.run_id}: 2 params and 2 metrics, as logged")
+
+
+async def _history(session: VerifySession) -> Finding:
+    query = {"run_id": session.run_id, "metric_key": "loss", "max_results": "1000"}
+    points = (await session.client.call("GET", "metrics/get-history", query))["metrics"]
+    values = {int(point.get("step", 0)): point["value"] for point in points}
+    if len(points) != STEPS_OF_METRIC or values != {step: 1 / (step + 1) for step in range(STEPS_OF_METRIC)}:
+        raise UnexpectedResponse(f"metrics/get-history returned {len(points)} points, not the {STEPS_OF_METRIC} logged")
+    return ok("metric history", f"{STEPS_OF_METRIC} points, as logged")
+
+
+async def _artifact(session: VerifySession) -> Finding:
+    run = (await session.client.call("GET", "runs/get", {"run_id": session.run_id}))["run"]["info"]
+    session.artifact = artifact = ArtifactRoundTrip(
+        session.client, session.settings, session.run_id, run["artifact_uri"]
+    )
+    if reason := artifact.missing_credentials():
+        advice = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_S3_ENDPOINT_URL) as for your clients."
+        return warning("artifact", f"Not uploaded: clients upload artifacts to {run['artifact_uri']}. {reason}", advice)
+    await artifact.upload()
+    return ok("artifact", f"{len(artifact.content):,} bytes {artifact.transfer}")
+
+
+async def _store(session: VerifySession) -> Finding:
+    assert session.artifact is not None
+    stored = await session.artifact.read_from_store()
+    if stored is None:
+        return skipped("store", "Requires credentials of the store in AWS_ variables.")
+    if stored.content != session.artifact.content:
+        raise UnexpectedResponse(f"{stored.uri} has other bytes than uploaded")
+    return ok("store", f"{stored.uri} has the same bytes")
+
+
+async def _read_back(session: VerifySession) -> Finding:
+    assert session.artifact is not None
+    listed = await session.client.call(
+        "GET", "artifacts/list", {"run_id": session.run_id, "path": session.artifact.folder}
+    )
+    sizes = {one["path"]: int(one.get("file_size", 0)) for one in listed.get("files", ())}
+    if sizes != {session.artifact.path: len(session.artifact.content)}:
+        raise UnexpectedResponse(f"artifacts/list returned {sizes}, not the uploaded file")
+    response = await session.client.send(
+        "GET", "get-artifact", {"run_uuid": session.run_id, "path": session.artifact.path}
+    )
+    if response.status != 200:
+        raise UnexpectedResponse(f"get-artifact returned {response}", "Check that the server may read from the store.")
+    digest = hashlib.sha256(response.body).hexdigest()
+    if digest != hashlib.sha256(session.artifact.content).hexdigest():
+        raise UnexpectedResponse("get-artifact returned other bytes than uploaded")
+    return ok("read back", f"through the server, sha256 {digest[:16]}...")
+
+
+STEPS = (
+    Step("health", "", _health),
+    Step("page", "health", _page),
+    Step("version", "health", _version),
+    Step("experiment", "health", _experiment),
+    Step("run", "experiment", _run),
+    Step("metric history", "run", _history),
+    Step("artifact", "run", _artifact),
+    Step("store", "artifact", _store),
+    Step("read back", "artifact", _read_back),
+)
+
+
+async def _clean_up(session: VerifySession) -> Finding:
+    """Delete what was created, each thing on its own, and report what is left."""
+    if not session.may_have_created:
+        return ok("clean up", "Nothing was created.")
+    left: list[str] = []
+    try:
+        async with asyncio.timeout(CLEAN_UP_TIMEOUT_S):
+            if session.artifact is not None:
+                left += await session.artifact.delete()
+            left += await _delete_run_and_experiment(session)
+    except TimeoutError:
+        left.append(f"perhaps more of the experiment {session.name}: the server timed out")
+    if left:
+        return warning("clean up", f"Left behind: {'; '.join(left)}.", "Delete it manually.")
+    return ok("clean up", "Run and experiment are deleted (in the trash until `mlflow gc`), the artifact is deleted")
+
+
+async def _delete_run_and_experiment(session: VerifySession) -> list[str]:
+    left = []
+    try:
+        if session.run_id:
+            await session.client.call("POST", "runs/delete", body={"run_id": session.run_id})
+    except UnexpectedResponse as error:
+        left.append(f"the run {session.run_id} ({error.fault})")
+    try:
+        if not session.experiment_id:  # its creation failed, or was interrupted
+            with suppress(UnexpectedResponse):
+                query = {"experiment_name": session.name}
+                fetched = await session.client.call("GET", "experiments/get-by-name", query)
+                session.experiment_id = fetched["experiment"]["experiment_id"]
+        if session.experiment_id:
+            await session.client.call("POST", "experiments/delete", body={"experiment_id": session.experiment_id})
+    except UnexpectedResponse as error:
+        left.append(f"the experiment {session.name} ({error.fault})")
+    return left
