@@ -1,1 +1,1 @@
-"""Experiments."""
+"""Experiments: their lifecycle, tags and search."""

@@ -1,29 +1,24 @@
-"""Experiments: create, get, update, delete, restore, and their tags. The search is in search.py."""
+"""experiments/create, get, get-by-name, update, delete and restore. Search and tags have modules of the same name."""
 
 from collections.abc import Sequence
 
 import msgspec
 
-from railtrack.api.experiments.queries import (
-    Experiment,
-    ExperimentTag,
-    load_experiment,
-    no_such_experiment,
-)
+from railtrack.api.experiments.queries import load_experiment, lock_stage, no_such_experiment
+from railtrack.api.experiments.schemas import Experiment, ExperimentTag, check_tag
 from railtrack.auth import EXPERIMENT_CREATE, EXPERIMENT_EDIT, EXPERIMENT_READ
 from railtrack.clock import now_ms
 from railtrack.context import Context
-from railtrack.db import Tx, UniqueViolation
+from railtrack.db import UniqueViolation
 from railtrack.errors import exists, invalid, invalid_state, not_found
 from railtrack.mlflow.artifact_location import absolute_location, checked_location
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE, experiment_number
-from railtrack.mlflow.validation import check_tag_key
+from railtrack.mlflow.validation import check_length
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
 
 NAME_LIMIT = 500
-TAG_VALUE_LIMIT = 20_000
 TAGS_LIMIT = 1000
 
 
@@ -39,10 +34,10 @@ class CreateExperimentResponse(msgspec.Struct):
 
 @endpoint("POST", "experiments/create", access=EXPERIMENT_CREATE)
 async def create_experiment(ctx: Context, req: CreateExperiment) -> CreateExperimentResponse:
-    """A new experiment. Deleted ones keep their names taken."""
+    """Create an experiment. Names are unique, also among deleted experiments."""
     location = checked_location(req.artifact_location) if req.artifact_location.strip() else ""
-    _check_name(req.name)
-    tags = _checked_tags(req.tags)
+    check_length("name", req.name, NAME_LIMIT)
+    tags = _validated_tags(req.tags)
     now = now_ms()
     try:
         async with ctx.db.write() as tx:
@@ -73,31 +68,20 @@ async def create_experiment(ctx: Context, req: CreateExperiment) -> CreateExperi
     return CreateExperimentResponse(str(number))
 
 
-def _check_name(name: str) -> None:
-    if len(name) > NAME_LIMIT:
-        raise invalid(f"'name' exceeds the maximum length of {NAME_LIMIT} characters")
-
-
-def _checked_tags(tags: Sequence[ExperimentTag]) -> dict[str, str]:
+def _validated_tags(tags: Sequence[ExperimentTag]) -> dict[str, str]:
     if len(tags) > TAGS_LIMIT:
         raise invalid(f"An experiment can be created with at most {TAGS_LIMIT} tags. Got {len(tags)}.")
-    checked: dict[str, str] = {}
+    validated: dict[str, str] = {}
     for tag in tags:
-        _check_tag(tag.key, tag.value)
-        if tag.key in checked:
+        check_tag(tag.key, tag.value)
+        if tag.key in validated:
             raise invalid(f"Duplicate tag key '{tag.key}': an experiment has one value for each tag.")
-        checked[tag.key] = tag.value
-    return checked
-
-
-def _check_tag(key: str, value: str) -> None:
-    check_tag_key(key, "key")
-    if len(value) > TAG_VALUE_LIMIT:
-        raise invalid(f"'value' exceeds the maximum length of {TAG_VALUE_LIMIT} characters")
+        validated[tag.key] = tag.value
+    return validated
 
 
 def _name_taken(error: UniqueViolation, name: str) -> Exception:
-    """The constraint is over workspace and name; any other one is a fault of ours."""
+    """Return the 400 for a violation of the constraint on workspace and name; any other one is a bug."""
     return exists(f"Experiment(name={name}) already exists.") if "name" in error.constraint else error
 
 
@@ -111,7 +95,7 @@ class GetExperimentResponse(msgspec.Struct):
 
 @endpoint("GET", "experiments/get", access=EXPERIMENT_READ)
 async def get_experiment(ctx: Context, req: GetExperiment) -> GetExperimentResponse:
-    """An experiment with its tags; deleted ones too."""
+    """Return an experiment with its tags, even if it is deleted."""
     return GetExperimentResponse(await load_experiment(ctx.db, experiment_number(req.experiment_id)))
 
 
@@ -121,7 +105,7 @@ class GetExperimentByName(Request):
 
 @endpoint("GET", "experiments/get-by-name", access=EXPERIMENT_READ)
 async def get_experiment_by_name(ctx: Context, req: GetExperimentByName) -> GetExperimentResponse:
-    """The same by name, in which case counts."""
+    """Return an experiment by its name, which is case-sensitive."""
     number = await ctx.db.fetch_value(
         "SELECT experiment_id FROM experiments WHERE workspace = $1 AND name = $2",
         DEFAULT_WORKSPACE,
@@ -140,11 +124,11 @@ class UpdateExperiment(Request):
 @endpoint("POST", "experiments/update", access=EXPERIMENT_EDIT)
 async def update_experiment(ctx: Context, req: UpdateExperiment) -> EmptyResponse:
     """Rename an active experiment."""
-    _check_name(req.new_name)
+    check_length("name", req.new_name, NAME_LIMIT)
     number = experiment_number(req.experiment_id)
     try:
         async with ctx.db.write() as tx:
-            if await _stage(tx, number) != "active":
+            if await lock_stage(tx, number) != "active":
                 raise invalid_state("Cannot rename a non-active experiment.")
             await tx.execute(
                 "UPDATE experiments SET name = $2, last_update_time = $3 WHERE experiment_id = $1",
@@ -157,23 +141,13 @@ async def update_experiment(ctx: Context, req: UpdateExperiment) -> EmptyRespons
     return EMPTY_RESPONSE
 
 
-async def _stage(tx: Tx, number: int) -> str:
-    """The experiment's lifecycle stage, which stays as it is until the transaction ends."""
-    stage: str | None = await tx.fetch_value(
-        "SELECT lifecycle_stage FROM experiments WHERE experiment_id = $1 FOR NO KEY UPDATE", number
-    )
-    if stage is None:
-        raise no_such_experiment(str(number))
-    return stage
-
-
 class DeleteExperiment(Request):
     experiment_id: RequiredStr
 
 
 @endpoint("POST", "experiments/delete", access=EXPERIMENT_EDIT)
 async def delete_experiment(ctx: Context, req: DeleteExperiment) -> EmptyResponse:
-    """Mark an experiment and all its runs deleted; nothing of them goes."""
+    """Mark an experiment and all its runs as deleted; nothing of them is removed."""
     return await _set_stage(ctx, req.experiment_id, "active", "deleted")
 
 
@@ -183,12 +157,12 @@ class RestoreExperiment(Request):
 
 @endpoint("POST", "experiments/restore", access=EXPERIMENT_EDIT)
 async def restore_experiment(ctx: Context, req: RestoreExperiment) -> EmptyResponse:
-    """Make a deleted experiment active again, and with it all its runs: those too that were deleted before it."""
+    """Make a deleted experiment and all its runs active again, including runs that were deleted before it."""
     return await _set_stage(ctx, req.experiment_id, "deleted", "active")
 
 
 async def _set_stage(ctx: Context, experiment_id: str, old: str, new: str) -> EmptyResponse:
-    """For MLflow an experiment that is not in the stage `old` does not exist here."""
+    """Change the stage of an experiment and its runs. As in MLflow, one in another stage than `old` does not exist."""
     number = experiment_number(experiment_id)
     now = now_ms()
     async with ctx.db.write() as tx:
@@ -203,58 +177,11 @@ async def _set_stage(ctx: Context, experiment_id: str, old: str, new: str) -> Em
             now,
         )
         if not changed:
-            raise no_such_experiment(str(number))
+            raise no_such_experiment(number)
         await tx.execute(
             "UPDATE runs SET lifecycle_stage = $2, deleted_time = CAST($3 AS BIGINT) WHERE experiment_id = $1",
             number,
             new,
             now if new == "deleted" else None,
         )
-    return EMPTY_RESPONSE
-
-
-class SetExperimentTag(Request):
-    experiment_id: RequiredStr
-    key: RequiredStr
-    value: str = ""
-
-
-@endpoint("POST", "experiments/set-experiment-tag", access=EXPERIMENT_EDIT)
-async def set_experiment_tag(ctx: Context, req: SetExperimentTag) -> EmptyResponse:
-    """Set a tag of an active experiment; this does not count as an update."""
-    _check_tag(req.key, req.value)
-    number = experiment_number(req.experiment_id)
-    async with ctx.db.write() as tx:
-        await _check_active(tx, number)
-        await tx.execute(
-            """
-            INSERT INTO experiment_tags (experiment_id, key, value) VALUES ($1, $2, $3)
-            ON CONFLICT (key, experiment_id) DO UPDATE SET value = excluded.value
-            """,
-            number,
-            req.key,
-            req.value,
-        )
-    return EMPTY_RESPONSE
-
-
-async def _check_active(tx: Tx, number: int) -> None:
-    stage = await _stage(tx, number)
-    if stage != "active":
-        raise invalid(f"The experiment {number} must be in the 'active' state. Current state is {stage}.")
-
-
-class DeleteExperimentTag(Request):
-    experiment_id: RequiredStr
-    key: RequiredStr
-
-
-@endpoint("POST", "experiments/delete-experiment-tag", access=EXPERIMENT_EDIT)
-async def delete_experiment_tag(ctx: Context, req: DeleteExperimentTag) -> EmptyResponse:
-    """Take a tag off an active experiment."""
-    number = experiment_number(req.experiment_id)
-    async with ctx.db.write() as tx:
-        await _check_active(tx, number)
-        if not await tx.execute("DELETE FROM experiment_tags WHERE experiment_id = $1 AND key = $2", number, req.key):
-            raise not_found(f"No tag with name: {req.key} in experiment with id {number}")
     return EMPTY_RESPONSE

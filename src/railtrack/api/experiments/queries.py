@@ -1,55 +1,28 @@
-"""An experiment as clients see it, and its rows. What may be done with experiments is in experiments.py."""
+"""Experiments from the database. No endpoint, no filter."""
 
 from collections.abc import Sequence
 
-import msgspec
-
+from railtrack.api.experiments.schemas import EXPERIMENT_COLUMNS, Experiment, ExperimentTag
 from railtrack.db import Db, Row, Tx
-from railtrack.errors import ApiError, not_found
+from railtrack.errors import ApiError, invalid, not_found
 
-EXPERIMENT_COLUMNS = """
-    CAST(experiments.experiment_id AS TEXT), experiments.name, experiments.workspace, experiments.artifact_location,
-    experiments.lifecycle_stage, experiments.last_update_time, experiments.creation_time
-"""
-"""The columns of an Experiment, in its order, without its tags."""
-
-
-class ExperimentTag(msgspec.Struct, gc=False):
-    """Also as it comes in requests, where the value may be left out."""
-
-    key: str = ""
-    value: str = ""
-
-
-class Experiment(msgspec.Struct, omit_defaults=True):
-    """Times in milliseconds since 1970. `workspace` is MLflow's, whose features beyond the default one we lack."""
-
-    experiment_id: str
-    name: str
-    workspace: str
-    artifact_location: str | None = None
-    lifecycle_stage: str | None = None
-    last_update_time: int | None = None
-    creation_time: int | None = None
-    tags: list[ExperimentTag] = []
-
-
-async def load_experiment(db: Db, number: int) -> Experiment:
-    """The experiment, deleted ones too. Raises RESOURCE_DOES_NOT_EXIST."""
-    rows = await db.fetch_by_key(COMPLETE, number)
-    if not rows:
-        raise no_such_experiment(str(number))
-    experiment = Experiment(*rows[0][:-2])
-    experiment.tags = [ExperimentTag(key, value) for *_, key, value in rows if key is not None]
-    return experiment
-
-
-COMPLETE = f"""
+EXPERIMENT_WITH_TAGS = f"""
     SELECT {EXPERIMENT_COLUMNS}, tags.key, COALESCE(tags.value, '')
     FROM experiments LEFT JOIN experiment_tags AS tags ON tags.experiment_id = experiments.experiment_id
     WHERE experiments.experiment_id = $1
-"""  # noqa: S608 (columns of ours)
-"""An experiment with one of its tags in each row; one row without a key where it has none."""
+"""  # noqa: S608 (our own text)
+"""The experiment with one of its tags in each row; one row with a NULL key if it has none."""
+
+
+async def load_experiment(db: Db, number: int) -> Experiment:
+    """Return an experiment with its tags, even if it is deleted. Raise RESOURCE_DOES_NOT_EXIST."""
+    rows = await db.fetch_by_key(EXPERIMENT_WITH_TAGS, number)
+    if not rows:
+        raise no_such_experiment(number)
+    *columns, _, _ = rows[0]
+    experiment = Experiment(*columns)
+    experiment.tags = [ExperimentTag(key, value) for *_, key, value in rows if key is not None]
+    return experiment
 
 
 async def load_experiments(tx: Tx, rows: Sequence[Row]) -> list[Experiment]:
@@ -64,5 +37,22 @@ async def load_experiments(tx: Tx, rows: Sequence[Row]) -> list[Experiment]:
     return experiments
 
 
-def no_such_experiment(experiment_id: str) -> ApiError:
-    return not_found(f"No Experiment with id={experiment_id} exists")
+def no_such_experiment(number: int) -> ApiError:
+    return not_found(f"No Experiment with id={number} exists")
+
+
+async def lock_stage(tx: Tx, number: int) -> str:
+    """Return an experiment's lifecycle stage and lock its row until the transaction ends."""
+    stage: str | None = await tx.fetch_value(
+        "SELECT lifecycle_stage FROM experiments WHERE experiment_id = $1 FOR NO KEY UPDATE", number
+    )
+    if stage is None:
+        raise no_such_experiment(number)
+    return stage
+
+
+async def lock_active(tx: Tx, number: int) -> None:
+    """Lock the row of an active experiment until the transaction ends. Raise for a deleted one."""
+    stage = await lock_stage(tx, number)
+    if stage != "active":
+        raise invalid(f"The experiment {number} must be in the 'active' state. Current state is {stage}.")

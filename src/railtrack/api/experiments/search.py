@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from railtrack.api.experiments.queries import EXPERIMENT_COLUMNS, Experiment, load_experiments
+from railtrack.api.experiments.queries import load_experiments
+from railtrack.api.experiments.schemas import EXPERIMENT_COLUMNS, Experiment
 from railtrack.api.experiments.search_fields import EXPERIMENTS
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context

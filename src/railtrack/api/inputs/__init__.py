@@ -1,1 +1,1 @@
-"""Datasets and models that runs read and write."""
+"""Inputs and outputs of runs: datasets and models."""

@@ -1,23 +1,20 @@
-"""What runs read and made: log-inputs, outputs, the old log-model, and the datasets of an experiment.
+"""runs/log-inputs and runs/outputs: datasets and models that a run read, and models that it made.
 
-How a run shows its inputs and outputs is in runs/inputs_rows.py; logged models themselves are not in here.
+Reading them is part of runs/queries.py. Logged models themselves are in logged_models/.
 """
 
-import json
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import uuid4
 
 import msgspec
 
 from railtrack.api.runs.queries import check_active, load_info
-from railtrack.auth import EXPERIMENT_READ, RUN_EDIT
+from railtrack.auth import RUN_EDIT
 from railtrack.context import Context
-from railtrack.db import Row, Tx
-from railtrack.errors import ApiError, bad_request, invalid, shown
-from railtrack.mlflow.ids import experiment_numbers
-from railtrack.mlflow.validation import TAG_VALUE_LIMIT
+from railtrack.db import Tx
+from railtrack.errors import ApiError, bad_request, shown
+from railtrack.mlflow.validation import check_length
 from railtrack.wire.request import Int64, Request, RequiredStr
 from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
@@ -31,9 +28,6 @@ PROFILE_LIMIT = 16_777_215
 INPUT_TAG_KEY_LIMIT = 255
 INPUT_TAG_VALUE_LIMIT = 500
 MODEL_ID_LIMIT = 36
-
-CONTEXT_TAG = "mlflow.data.context"
-"""The input tag that says what a run used a dataset for: training, evaluation."""
 
 
 class NewDataset(msgspec.Struct):
@@ -67,24 +61,30 @@ class LogInputs(Request):
 
 @endpoint("POST", "runs/log-inputs", access=RUN_EDIT)
 async def log_inputs(ctx: Context, req: LogInputs) -> EmptyResponse:
-    """Datasets and models that a run reads. What is known stays as it was logged first: a dataset by name and digest
-    within its experiment, an input with its tags within its run.
+    """Log datasets and models that a run reads.
+
+    What was logged before stays unchanged: a dataset, identified by name and digest within its experiment, and an
+    input with its tags, identified by dataset within its run.
     """
-    for each in req.datasets:
-        _check_dataset(each)
-    model_ids = _model_ids(model.model_id for model in req.models)
+    for dataset_input in req.datasets:
+        _check_dataset_input(dataset_input)
+    for model in req.models:
+        check_length("model_id", model.model_id, MODEL_ID_LIMIT)
     async with ctx.db.write() as tx:
         info = await load_info(tx, req.run_id)
         check_active(info)
         if req.datasets:
-            await _link_datasets(tx, info.run_id, int(info.experiment_id), req.datasets)
-        links = [(uuid4().hex, "RUN_INPUT", info.run_id, "MODEL_INPUT", model_id, 0) for model_id in sorted(model_ids)]
-        await _link(tx, links)
+            await _insert_datasets(tx, info.run_id, int(info.experiment_id), req.datasets)
+        # As in MLflow, a model need not exist: it may be created later, or belong to another registry.
+        model_ids = sorted({model.model_id for model in req.models})
+        await _insert_inputs(
+            tx, [InputRow(uuid4().hex, "RUN_INPUT", info.run_id, "MODEL_INPUT", model_id, 0) for model_id in model_ids]
+        )
     return EMPTY_RESPONSE
 
 
-def _check_dataset(each: NewDatasetInput) -> None:
-    dataset = each.dataset
+def _check_dataset_input(dataset_input: NewDatasetInput) -> None:
+    dataset, tags = dataset_input.dataset, dataset_input.tags
     for field, value, limit in (
         ("name", dataset.name, NAME_LIMIT),
         ("digest", dataset.digest, DIGEST_LIMIT),
@@ -92,50 +92,52 @@ def _check_dataset(each: NewDatasetInput) -> None:
         ("source", dataset.source, SOURCE_LIMIT),
         ("schema", dataset.schema or "", SCHEMA_LIMIT),
         ("profile", dataset.profile or "", PROFILE_LIMIT),
-        *(("key", tag.key, INPUT_TAG_KEY_LIMIT) for tag in each.tags),
-        *(("value", tag.value, INPUT_TAG_VALUE_LIMIT) for tag in each.tags),
+        *(("key", tag.key, INPUT_TAG_KEY_LIMIT) for tag in tags),
+        *(("value", tag.value, INPUT_TAG_VALUE_LIMIT) for tag in tags),
     ):
-        _check_length(field, value, limit)
-    keys = [tag.key for tag in each.tags]
+        check_length(field, value, limit)
+    keys = [tag.key for tag in tags]
     if len(set(keys)) < len(keys):
-        twice = next(key for key in keys if keys.count(key) > 1)
+        repeated = next(key for key in keys if keys.count(key) > 1)
         raise bad_request(
-            f"Duplicate tag key {shown(twice)} for the dataset {shown(dataset.name)}: one value for each."
+            f"Duplicate tag key {shown(repeated)} for the dataset {shown(dataset.name)}: one value for each."
         )
 
 
-def _check_length(field: str, value: str, limit: int) -> None:
-    if len(value) > limit:
-        raise invalid(f"'{field}' exceeds the maximum length of {limit} characters")
+class DatasetKey(NamedTuple):
+    """What identifies a dataset within its experiment."""
+
+    name: str
+    digest: str
 
 
-def _model_ids(ids: Iterable[str]) -> list[str]:
-    """Any id will do, as in MLflow: the model itself may come later, or be another registry's."""
-    found = list(ids)
-    for model_id in found:
-        _check_length("model_id", model_id, MODEL_ID_LIMIT)
-    return list(dict.fromkeys(found))
-
-
-async def _link_datasets(tx: Tx, run_id: str, experiment: int, inputs: Sequence[NewDatasetInput]) -> None:
-    given = {(each.dataset.name, each.dataset.digest): each for each in reversed(inputs)}
-    known = await _dataset_ids(tx, experiment, [given[key].dataset for key in sorted(given)])
-    links = {known[key]: uuid4().hex for key in sorted(given)}
-    await _link(tx, [(links[dataset], "DATASET", dataset, "RUN", run_id, 0) for dataset in sorted(links)])
-    tags = [(links[known[key]], tag.key, tag.value) for key in sorted(given) for tag in given[key].tags]
+async def _insert_datasets(tx: Tx, run_id: str, experiment: int, dataset_inputs: Sequence[NewDatasetInput]) -> None:
+    """Store datasets, their inputs to the run, and the tags of new inputs. Of repeated datasets the first counts."""
+    by_key = {DatasetKey(each.dataset.name, each.dataset.digest): each for each in reversed(dataset_inputs)}
+    keys = sorted(by_key)
+    dataset_ids = await _insert_or_load_datasets(tx, experiment, [by_key[key].dataset for key in keys])
+    input_ids = {dataset_ids[key]: uuid4().hex for key in keys}
+    await _insert_inputs(
+        tx,
+        [
+            InputRow(input_ids[dataset_id], "DATASET", dataset_id, "RUN", run_id, 0)
+            for dataset_id in sorted(dataset_ids[key] for key in keys)
+        ],
+    )
+    tags = [(input_ids[dataset_ids[key]], tag.key, tag.value) for key in keys for tag in by_key[key].tags]
     if tags:
-        # An input that was there already has kept its own id, and its tags.
-        new = await tx.fetch("SELECT input_uuid FROM inputs WHERE input_uuid = ANY($1)", list(links.values()))
-        made = {row[0] for row in new}
+        # An input that existed before has kept its id and its tags.
+        rows = await tx.fetch("SELECT input_uuid FROM inputs WHERE input_uuid = ANY($1)", list(input_ids.values()))
+        inserted = {input_id for [input_id] in rows}
         await tx.execute_rows(
             "INSERT INTO input_tags (input_uuid, name, value) SELECT input_uuid, name, value FROM {rows} WHERE true",
             {"input_uuid": "text", "name": "text", "value": "text"},
-            [tag for tag in tags if tag[0] in made],
+            [(input_id, key, value) for input_id, key, value in tags if input_id in inserted],
         )
 
 
-async def _dataset_ids(tx: Tx, experiment: int, datasets: Sequence[NewDataset]) -> dict[tuple[str, str], str]:
-    """(name, digest) -> id of the experiment's datasets, the new ones among these created."""
+async def _insert_or_load_datasets(tx: Tx, experiment: int, datasets: Sequence[NewDataset]) -> dict[DatasetKey, str]:
+    """Store those of the datasets that the experiment does not have yet. Return the id of each."""
     await tx.execute_rows(
         """
         INSERT INTO datasets (dataset_uuid, experiment_id, name, digest, dataset_source_type, dataset_source,
@@ -161,12 +163,23 @@ async def _dataset_ids(tx: Tx, experiment: int, datasets: Sequence[NewDataset]) 
         experiment,
         sorted({dataset.name for dataset in datasets}),
     )
-    return {(name, digest): dataset_id for name, digest, dataset_id in rows}
+    return {DatasetKey(name, digest): dataset_id for name, digest, dataset_id in rows}
 
 
-async def _link(tx: Tx, links: Sequence[tuple[str, str, str, str, str, int]]) -> None:
-    """Put links into `inputs`, in the order of its key, so that two writers can't dead-lock; known ones stay."""
-    if not links:
+class InputRow(NamedTuple):
+    """A row of `inputs`, in the order of its columns in _insert_inputs."""
+
+    input_uuid: str
+    source_type: str
+    source_id: str
+    destination_type: str
+    destination_id: str
+    step: int
+
+
+async def _insert_inputs(tx: Tx, inputs: Sequence[InputRow]) -> None:
+    """Store rows that do not exist yet. Callers sort them by key, so that two writers do not run into a deadlock."""
+    if not inputs:
         return
     await tx.execute_rows(
         """
@@ -182,7 +195,7 @@ async def _link(tx: Tx, links: Sequence[tuple[str, str, str, str, str, int]]) ->
             "destination_id": "text",
             "step": "bigint",
         },
-        links,
+        inputs,
     )
 
 
@@ -198,19 +211,21 @@ class LogOutputs(Request):
 
 @endpoint("POST", "runs/outputs", access=RUN_EDIT)
 async def log_outputs(ctx: Context, req: LogOutputs) -> EmptyResponse:
-    """Models that a run made, each at one step. The same again is fine (MLflow refuses it), another step is refused."""
+    """Log models that a run made, each at one step. Repeating one is allowed, unlike in MLflow, but not at another step."""
     steps: dict[str, int] = {}
     for model in req.models:
-        _check_length("model_id", model.model_id, MODEL_ID_LIMIT)
+        check_length("model_id", model.model_id, MODEL_ID_LIMIT)
         if steps.setdefault(model.model_id, model.step) != model.step:
             raise _other_step(req.run_id, model.model_id, steps[model.model_id])
     async with ctx.db.write() as tx:
         check_active(await load_info(tx, req.run_id))
-        links = [
-            (uuid4().hex, "RUN_OUTPUT", req.run_id, "MODEL_OUTPUT", model_id, steps[model_id])
-            for model_id in sorted(steps)
-        ]
-        await _link(tx, links)
+        await _insert_inputs(
+            tx,
+            [
+                InputRow(uuid4().hex, "RUN_OUTPUT", req.run_id, "MODEL_OUTPUT", model_id, steps[model_id])
+                for model_id in sorted(steps)
+            ],
+        )
         stored = await tx.fetch(
             """
             SELECT destination_id, step FROM inputs
@@ -228,126 +243,3 @@ async def log_outputs(ctx: Context, req: LogOutputs) -> EmptyResponse:
 
 def _other_step(run_id: str, model_id: str, step: int) -> ApiError:
     return bad_request(f"The model {shown(model_id)} is an output of the run {run_id} already, of step {step}.")
-
-
-LOG_MODEL_HISTORY = "mlflow.log-model.history"
-MODEL_FIELDS = ("artifact_path", "flavors", "run_id", "utc_time_created")
-
-
-class LogModel(Request):
-    run_id: RequiredStr
-    model_json: RequiredStr
-
-
-@endpoint("POST", "runs/log-model", access=RUN_EDIT)
-async def log_model(ctx: Context, req: LogModel) -> EmptyResponse:
-    """Add a model to the list that a tag of the run keeps: how clients before MLflow 3 say which models a run made."""
-    entry = _history_entry(_model(req.model_json))
-    async with ctx.db.write() as tx:
-        # Two calls for one run must follow each other: each rewrites the whole list.
-        await tx.execute("SELECT 1 FROM runs WHERE run_uuid = $1 FOR NO KEY UPDATE", req.run_id)
-        check_active(await load_info(tx, req.run_id))
-        history = await tx.fetch_value(
-            "SELECT value FROM tags WHERE run_uuid = $1 AND key = $2", req.run_id, LOG_MODEL_HISTORY
-        )
-        value = json.dumps([*_history(history), entry])
-        _check_length(LOG_MODEL_HISTORY, value, TAG_VALUE_LIMIT)
-        await tx.execute(
-            """
-            INSERT INTO tags (run_uuid, key, value) VALUES ($1, $2, $3)
-            ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value
-            """,
-            req.run_id,
-            LOG_MODEL_HISTORY,
-            value,
-        )
-    return EMPTY_RESPONSE
-
-
-def _model(text: str) -> dict[str, Any]:
-    try:
-        model = json.loads(text)
-    except (ValueError, RecursionError):
-        raise invalid(f"Malformed model info. \n {text[:1000]} \n is not a valid JSON.") from None
-    if not isinstance(model, dict):
-        raise invalid(f"Malformed model info. \n {text[:1000]} \n is not a JSON object.")
-    if missing := [repr(field) for field in MODEL_FIELDS if field not in model]:
-        raise invalid(f"Model json is missing mandatory fields: {{{', '.join(missing)}}}")
-    return model
-
-
-def _history_entry(model: dict[str, Any]) -> dict[str, Any]:
-    """What MLflow keeps of a model: not its signature, and of its flavors not their configuration."""
-    flavors = {} if model["flavors"] is None else model["flavors"]
-    if not isinstance(flavors, dict):
-        raise invalid("Malformed model info: 'flavors' is not a JSON object.")
-    kept = {
-        "run_id": model["run_id"],
-        "artifact_path": model["artifact_path"],
-        "utc_time_created": str(model["utc_time_created"] or datetime.now(UTC).replace(tzinfo=None)),
-        "model_uuid": model.get("model_uuid"),
-        "flavors": {name: _without_config(flavor) for name, flavor in flavors.items()},
-    }
-    return {field: value for field, value in kept.items() if field != "artifact_path" or value is not None}
-
-
-def _without_config(flavor: Any) -> Any:
-    if not isinstance(flavor, dict):
-        return flavor
-    return {name: value for name, value in flavor.items() if name != "config"}
-
-
-def _history(value: str | None) -> list[Any]:
-    """The tag's list; anybody may have set the tag to something else."""
-    try:
-        history = json.loads(value) if value else []
-    except ValueError:
-        history = None
-    if not isinstance(history, list):
-        raise invalid(f"The tag {LOG_MODEL_HISTORY} of the run is not a list of models.")
-    return history
-
-
-EXPERIMENTS_LIMIT = 20
-SUMMARIES_LIMIT = 1000
-
-
-class DatasetSummary(msgspec.Struct, omit_defaults=True):
-    experiment_id: str
-    name: str
-    digest: str
-    context: str | None = None
-
-
-class SearchDatasets(Request):
-    experiment_ids: list[str] = []
-
-
-class SearchDatasetsResponse(msgspec.Struct, omit_defaults=True):
-    dataset_summaries: list[DatasetSummary] = []
-
-
-@endpoint("POST", "experiments/search-datasets", access=EXPERIMENT_READ, ajax_only=True)
-async def search_datasets(ctx: Context, req: SearchDatasets) -> SearchDatasetsResponse:
-    """The datasets that runs of these experiments used, once for each context of use; at most 1,000, and no page."""
-    if not req.experiment_ids:
-        raise invalid("SearchDatasets request must specify at least one experiment_id.")
-    if len(req.experiment_ids) > EXPERIMENTS_LIMIT:
-        raise invalid(
-            f"SearchDatasets request cannot specify more than {EXPERIMENTS_LIMIT} experiment_ids. "
-            f"Received {len(req.experiment_ids)} experiment_ids."
-        )
-    rows: list[Row] = await ctx.db.fetch(
-        """
-        SELECT DISTINCT CAST(d.experiment_id AS TEXT), d.name, d.digest, NULLIF(t.value, '') AS context
-        FROM datasets d
-        JOIN inputs i ON i.source_id = d.dataset_uuid AND i.source_type = 'DATASET'
-        LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid AND t.name = $2
-        WHERE d.experiment_id = ANY($1)
-        ORDER BY 1, 2, 3, context NULLS LAST LIMIT $3
-        """,
-        experiment_numbers(req.experiment_ids),
-        CONTEXT_TAG,
-        SUMMARIES_LIMIT,
-    )
-    return SearchDatasetsResponse([DatasetSummary(*row) for row in rows])
