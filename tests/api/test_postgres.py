@@ -20,7 +20,7 @@ from railtrack.api.metrics import postgres as metrics_postgres
 from railtrack.api.metrics.queries import fetch_points_by_row, sample_numbered_points
 from railtrack.api.metrics.schemas import SampleSpec
 from railtrack.api.runs import postgres as runs_postgres
-from railtrack.api.runs.log import Entry, latest_points, load_stored_params, write_entries, write_validated
+from railtrack.api.runs.log import LogEntry, latest_points, load_stored_params, write_entries, write_validated
 from railtrack.api.runs.postgres import Point
 from railtrack.api.runs.queries import load_parts_by_row, load_run_by_parts, new_run
 from railtrack.api.runs.schemas import INFO_COLUMNS, Run
@@ -175,7 +175,7 @@ async def compare_insert_points_of_active_runs(db: Db) -> None:
         return [Point(run_id, key, value, timestamp, step, False) for key in "nm" for value, timestamp, step in values]
 
     entries = [
-        Entry(run.zfill(32), points=points(run, *values))
+        LogEntry(run.zfill(32), points=points(run, *values))
         for run, *values in (
             ("written", (1.0, 5, 1), (2.0, 5, 1), (LARGEST_DOUBLE, 4, 1)),
             ("deleted", (9.0, 9, 9)),

@@ -77,12 +77,6 @@ MOST_REPEATED = 2
 """Members of another class that may be named as settings are, such as `host` and `port` of an address."""
 
 TODO = {
-    "src/railtrack/api/metrics/history.py",
-    "src/railtrack/api/metrics/samples.py",
-    "src/railtrack/api/runs/create_group.py",
-    "src/railtrack/api/runs/log.py",
-    "src/railtrack/api/runs/log_group.py",
-    "src/railtrack/api/runs/search_fields.py",
     "src/railtrack/artifacts/__init__.py",
     "src/railtrack/artifacts/local.py",
     "src/railtrack/artifacts/paths.py",
@@ -95,15 +89,8 @@ TODO = {
     "src/railtrack/http_server/exchange.py",
     "src/railtrack/http_server/request_head.py",
     "src/railtrack/http_server/response_head.py",
-    "src/railtrack/mlflow/artifact_location.py",
-    "src/railtrack/mlflow/validation.py",
-    "src/railtrack/search/fields.py",
-    "src/railtrack/search/parser.py",
-    "src/railtrack/search/sql.py",
-    "src/railtrack/search/top_values.py",
     "src/railtrack/wire/dispatch.py",
     "src/railtrack/wire/forwarded.py",
-    "src/railtrack/wire/paged.py",
     "src/railtrack/wire/protobuf_json.py",
     "src/railtrack/wire/request.py",
     "tools/write_docs.py",
@@ -114,7 +101,7 @@ SAME_CONCEPT: dict[str, str] = {}
 """Class names that more than one module defines, with the reason."""
 
 
-TODO_CLASSES = {"Answer", "Connection", "Entity", "Entry", "FileInfo", "Metric", "Status", "Worker"}
+TODO_CLASSES = {"Answer", "Connection", "FileInfo", "Status", "Worker"}
 """Class names that still stand for two concepts."""
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from railtrack.errors import ApiError
-from railtrack.mlflow.artifact_location import absolute_location, checked_location
+from railtrack.mlflow.artifact_location import absolute_location, validate_location
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from railtrack.mlflow.artifact_location import absolute_location, checked_locati
     ],
 )
 def test_an_artifact_location_is_kept_as_it_is(location: str) -> None:
-    assert checked_location(location) == location
+    assert validate_location(location) == location
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_an_artifact_location_is_kept_as_it_is(location: str) -> None:
     ],
 )
 def test_a_relative_location_is_made_absolute(location: str, kept: str) -> None:
-    assert checked_location(location) == kept.format(here=Path.cwd())
+    assert validate_location(location) == kept.format(here=Path.cwd())
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_relative_location_is_made_absolute(location: str, kept: str) -> None:
 )
 def test_an_artifact_location_that_leads_elsewhere_is_refused(location: str, told: str) -> None:
     with pytest.raises(ApiError) as caught:
-        checked_location(location)
+        validate_location(location)
     assert (caught.value.code, caught.value.status) == ("INVALID_PARAMETER_VALUE", 400)
     assert told in caught.value.message
 

@@ -1,6 +1,6 @@
-"""What a client may give as the artifact location of a new experiment. Serving from it has checks of its own.
+"""Validation of the artifact location that a client chooses for a new experiment. Access to it has its own checks.
 
-The sources of model versions (registry/sources.py) are held to some of the same.
+model_source.py uses some of it for the sources of model versions.
 """
 
 import re
@@ -11,16 +11,16 @@ from railtrack.errors import invalid
 
 LENGTH_LIMIT = 2048
 DECODINGS = 5
-"""Rounds of percent-decoding in which a climb is looked for; no honest location is escaped that often."""
+"""Rounds of percent-decoding in which `..` is searched for; no legitimate location is escaped that often."""
 
 HOST_ADDRESSED = frozenset({"http", "https", "ftp", "sftp", "hdfs", "viewfs", "abfss", "b2", "r2"})
-"""Schemes that MLflow refuses, because its server would connect to the host that they name."""
+"""Schemes that MLflow rejects, because its server would connect to the host that they name."""
 
-_CLIMB = re.compile(r"(?:^|[/\\:?&=;])\s*\.\.\s*(?:$|[/\\?&;#])")
+_TRAVERSAL = re.compile(r"(?:^|[/\\:?&=;])\s*\.\.\s*(?:$|[/\\?&;#])")
 
 
-def checked_location(location: str) -> str:
-    """The location, made absolute where it is a local path. Raises ApiError, mostly in MLflow's words."""
+def validate_location(location: str) -> str:
+    """Return the location, made absolute if it is a local path. Raise ApiError, mostly with MLflow's message."""
     if len(location) > LENGTH_LIMIT:
         raise invalid(
             "Invalid artifact path length. The length of the artifact path cannot be greater than "
@@ -31,16 +31,16 @@ def checked_location(location: str) -> str:
         raise invalid("'artifact_location' URL can't include fragments or params.")
     if ".." in parts.query:
         raise invalid("Invalid query string")
-    if climbs(location):  # MLflow takes `..` here, and guards only what reads from there later
+    if has_traversal(location):  # MLflow accepts `..` here, and checks it when something is read
         raise invalid("'artifact_location' URL can't include '..' segments.")
-    refuse_other_host(parts, "artifact_location")
+    reject_other_host(parts, "artifact_location")
     if parts.scheme == "runs":
         raise invalid(f"Artifact location cannot be a runs:/ URI. Given: '{location}'")
     return absolute_location(location)
 
 
 def absolute_location(location: str) -> str:
-    """The location, a local path made absolute. Raises INVALID_PARAMETER_VALUE for a path on another machine."""
+    """Return the location, made absolute if it is a local path. Raise for a path on another machine."""
     parts = _parsed(location)
     if parts.scheme not in ("", "file"):
         return location
@@ -62,10 +62,10 @@ def _parsed(location: str) -> ParseResult:
         raise invalid(f"'artifact_location' is not a valid URI: '{location}'") from None
 
 
-def climbs(location: str) -> bool:
-    """Whether a `..` segment is in the location, in whatever disguise."""
+def has_traversal(location: str) -> bool:
+    """Return whether the location has a `..` segment, however it is escaped."""
     for _ in range(DECODINGS):
-        if _CLIMB.search(location):
+        if _TRAVERSAL.search(location):
             return True
         decoded = unquote(location)
         if decoded == location:
@@ -74,8 +74,8 @@ def climbs(location: str) -> bool:
     return True
 
 
-def refuse_other_host(parts: ParseResult | SplitResult, parameter: str) -> None:
-    """`parameter`: the field that holds the location, as the complaint names it."""
+def reject_other_host(parts: ParseResult | SplitResult, parameter: str) -> None:
+    """Raise if the location is on a host that is not the server's own. `parameter`: the field for the message."""
     if parts.scheme in HOST_ADDRESSED or (parts.scheme == "mlflow-artifacts" and parts.netloc):
         raise invalid(
             f"'{parameter}' cannot use the '{parts.scheme}' scheme: the '{parts.scheme}' scheme addresses a host other "

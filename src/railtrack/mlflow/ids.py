@@ -1,4 +1,4 @@
-"""Ids as requests spell them: text on the wire, numbers in the database."""
+"""Ids as requests have them: text on the wire, numbers in the database."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ DEFAULT_WORKSPACE = "default"
 
 
 def experiment_number(experiment_id: str) -> int:
-    """The number of an experiment. Refuses what is none; one that no column holds names no experiment."""
+    """Return the id as a number. Raise if it is not a number, or one that the column cannot hold."""
     number = _number(experiment_id)
     if number not in INT32:
         raise not_found(f"No Experiment with id={experiment_id[:250]} exists")
@@ -18,7 +18,7 @@ def experiment_number(experiment_id: str) -> int:
 
 
 def experiment_numbers(experiment_ids: Sequence[str]) -> list[int]:
-    """The numbers to search by, without those that no column holds. Refuses what is no number."""
+    """Return the ids as numbers, without those that the column cannot hold. Raise if one is not a number."""
     return [number for number in map(_number, experiment_ids) if number in INT32]
 
 

@@ -7,7 +7,7 @@ file of the server or to the artifacts of another run or model. Looking location
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from railtrack.errors import ApiError, invalid
-from railtrack.mlflow.artifact_location import climbs, refuse_other_host
+from railtrack.mlflow.artifact_location import has_traversal, reject_other_host
 from railtrack.mlflow.prompts import PROMPT_SOURCES
 
 
@@ -19,9 +19,9 @@ def check_prompt_source(source: str) -> None:
 def check_source(source: str, run_id: str, model_id: str) -> None:
     """Raise INVALID_PARAMETER_VALUE for a source that is rejected whatever the database holds."""
     parts = split_source(source)
-    refuse_other_host(parts, "source")
+    reject_other_host(parts, "source")
     if parts.scheme in ("", "file"):
-        if climbs(source) or parts.netloc not in ("", "localhost") or not (run_id or model_id):
+        if has_traversal(source) or parts.netloc not in ("", "localhost") or not (run_id or model_id):
             raise _local_path(source)
     elif not _is_absolute(source, parts):
         raise invalid(
@@ -41,14 +41,14 @@ def split_source(source: str) -> SplitResult:
 def _is_absolute(source: str, parts: SplitResult) -> bool:
     """MLflow searches only the path for traversal; this also searches the query and the fragment."""
     if parts.scheme == "models":
-        return not climbs(source)
+        return not has_traversal(source)
     segments = unquote(parts.path).split("/")
     return (
         parts.path.startswith("/")
         and any(segments)
         and "." not in segments
         and "\0" not in unquote(source)
-        and not climbs(source)
+        and not has_traversal(source)
     )
 
 

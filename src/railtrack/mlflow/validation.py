@@ -1,10 +1,10 @@
-"""What a metric, param, tag or run may be called, and how long it may be; MLflow's rules and words."""
+"""Names and lengths of metrics, params, tags and runs: MLflow's rules and messages."""
 
 import posixpath
 import re
 from functools import lru_cache
 
-from railtrack.errors import ApiError, invalid, shown
+from railtrack.errors import invalid, shown
 
 KEY_LIMIT = 250
 PARAM_VALUE_LIMIT = 6000
@@ -14,33 +14,28 @@ RUN_NAME_LIMIT = 250
 _ALLOWED = re.compile(r"[/\w.\- :]*")
 
 
-def check_metric_key(key: str, place: str) -> None:
-    """`place`: the field as the complaint names it (`name`, `metrics[3].name`)."""
-    _check(key, place, "Metric name")
+def check_metric_key(key: str, field_path: str) -> None:
+    """`field_path`: the field as the error message names it (`name`, `metrics[3].name`)."""
+    _check_key(key, field_path, "Metric name")
 
 
-def check_param_key(key: str, place: str) -> None:
-    _check(key, place, "Param key")
+def check_param_key(key: str, field_path: str) -> None:
+    _check_key(key, field_path, "Param key")
 
 
-def check_tag_key(key: str, place: str) -> None:
-    _check(key, place, place)
+def check_tag_key(key: str, field_path: str) -> None:
+    _check_key(key, field_path, field_path)
 
 
-def _check(key: str, place: str, noun: str) -> None:
+def _check_key(key: str, field_path: str, noun: str) -> None:
     if fault := _fault(key):
-        raise _complaint(key, place, fault)
-    if len(key) > KEY_LIMIT:
-        raise invalid(f"'{noun}' exceeds the maximum length of {KEY_LIMIT} characters")
-
-
-def _complaint(key: str, place: str, fault: str) -> ApiError:
-    return invalid(f"Invalid value {shown(key)} for parameter '{place}' supplied: {fault}")
+        raise invalid(f"Invalid value {shown(key)} for parameter '{field_path}' supplied: {fault}")
+    check_length(noun, key, KEY_LIMIT)
 
 
 @lru_cache(maxsize=4096)
 def _fault(key: str) -> str:
-    """What is wrong with a name, "" for nothing; the same few names come again and again."""
+    """Return what is wrong with a name, or "". Cached, because most requests use the same few names."""
     if not _ALLOWED.fullmatch(key):
         return (
             "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), "
@@ -56,9 +51,7 @@ def _fault(key: str) -> str:
 
 
 def check_run_name(name: str) -> None:
-    """The column holds 250 characters; PostgreSQL refuses more, SQLite would not."""
-    if len(name) > RUN_NAME_LIMIT:
-        raise invalid(f"'run_name' exceeds the maximum length of {RUN_NAME_LIMIT} characters")
+    check_length("run_name", name, RUN_NAME_LIMIT)
 
 
 def check_length(field: str, value: str, limit: int) -> None:

@@ -1,7 +1,7 @@
-"""Filter and order_by texts, read into clauses. What their names mean is for the vocabulary to say.
+"""Parsing of filter and order_by texts into clauses. conditions.py and builder.py resolve the names in them.
 
-The grammar is MLflow's, learnt by asking it: comparisons joined by AND; no OR, NOT or parentheses. Like there, a
-missing or repeated AND is forgiven, and quotes and backslashes inside a quoted string stand for themselves.
+The grammar is MLflow's, found by testing it: comparisons joined by AND; no OR, NOT or parentheses. As there, a missing
+or repeated AND is accepted, and quotes and backslashes inside a quoted string stand for themselves.
 """
 
 import re
@@ -10,12 +10,12 @@ from enum import Enum, auto
 from itertools import pairwise
 from typing import NamedTuple
 
-from railtrack.errors import ApiError, invalid
+from railtrack.errors import invalid
 
 TEXT_LIMIT = 200_000
 """Characters of a filter: room for 5,000 run ids in a list, where MLflow stops at about 3,300."""
 
-# Atomic groups, (?>...): a string is read in one way only, so that no text makes the matching take exponential time.
+# Atomic groups, (?>...): a string matches in one way only, so no text makes the matching take exponential time.
 QUOTED = r"""(?>'(?:''|\\'|[^'])*')"""
 DOUBLE_QUOTED = r"""(?>"(?:""|\\"|[^"])*")"""
 BACKTICKED = r"(?>`[^`]*`)"
@@ -40,7 +40,7 @@ _NUMBER = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.I
 
 
 class Kind(Enum):
-    """What a piece of the text is."""
+    """The kind of a token."""
 
     NAME = auto()
     STRING = auto()
@@ -61,12 +61,12 @@ class Token(NamedTuple):
 
     @property
     def is_name(self) -> bool:
-        """A double-quoted text is a string to the right of a comparator and a name to the left of it."""
+        """Return whether it can be a name: a double-quoted text can be a name and a string."""
         return self.kind is Kind.NAME or (self.kind is Kind.STRING and self.text[0] == '"')
 
 
 class Clause(NamedTuple):
-    """`left comparator right` as written, the comparator in capitals; IS NULL and IS NOT NULL have no right side."""
+    """`left comparator right` as written, the comparator in upper case; IS NULL and IS NOT NULL have no right side."""
 
     left: Token
     comparator: str
@@ -74,7 +74,7 @@ class Clause(NamedTuple):
 
 
 class Name(NamedTuple):
-    """A name's parts; `entity` is "" for a bare attribute."""
+    """The parts of a name; `entity` is "" for an attribute without one."""
 
     entity: str
     key: str
@@ -84,11 +84,11 @@ DIRECTIONS = ("ASC", "DESC")
 WORD_COMPARATORS = frozenset({"LIKE", "ILIKE", "RLIKE", "REGEXP", "IN"})
 
 
-def parse_filter(text: str, stray_clauses: str) -> list[Clause]:
-    """The comparisons of a filter. Raises MLflow's complaint about what is none.
+def parse_filter(text: str, invalid_clauses: str) -> list[Clause]:
+    """Return the comparisons of a filter. Raise MLflow's error if something in it is not a comparison.
 
-    `stray_clauses`: that complaint's words, which differ between MLflow's resources; `{clauses}` stands for what is no
-    comparison, `{quoted}` for the same in quotes, `{filter}` for the whole text.
+    `invalid_clauses`: the message of that error, which differs between MLflow's resources, with `{clauses}`, the same
+    `{quoted}`, or the whole `{filter}`.
     """
     if not text:
         return []
@@ -100,49 +100,43 @@ def parse_filter(text: str, stray_clauses: str) -> list[Clause]:
     if any(token.text == ";" and not after.text.startswith("--") for token, after in pairwise(tokens)):
         raise invalid(f"Search filter contained multiple expression {text[:1000]!r}. Provide AND-ed expression list.")
     clauses: list[Clause] = []
-    stray: list[str] = []
+    others: list[str] = []
     at = 0
     while at < len(tokens):
-        if found := _clause_at(tokens, at):
-            clauses.append(found[0])
-            at += found[1]
-        else:
-            if tokens[at].text.upper() != "AND":
-                stray.append(tokens[at].text)
-            at += 1
-    if stray:
-        raise _stray_clauses(stray_clauses, stray, text)
+        clause, width = _clause_at(tokens, at)
+        if clause:
+            clauses.append(clause)
+        elif tokens[at].text.upper() != "AND":
+            others.append(tokens[at].text)
+        at += width
+    if others:
+        shown = [other if len(other) <= 250 else other[:250] + "..." for other in others[:20]]
+        quoted = ", ".join(f"'{other}'" for other in shown)
+        raise invalid(invalid_clauses.format(clauses=", ".join(shown), quoted=quoted, filter=text[:1000]))
     return clauses
 
 
-def _stray_clauses(words: str, stray: Sequence[str], text: str) -> ApiError:
-    shown = [clause if len(clause) <= 250 else clause[:250] + "..." for clause in stray[:20]]
-    quoted = ", ".join(f"'{clause}'" for clause in shown)
-    return invalid(words.format(clauses=", ".join(shown), quoted=quoted, filter=text[:1000]))
-
-
-def _clause_at(tokens: Sequence[Token], at: int) -> tuple[Clause, int] | None:
-    """The comparison that starts at token `at`, and how many tokens it takes."""
+def _clause_at(tokens: Sequence[Token], at: int) -> tuple[Clause | None, int]:
+    """Return the comparison that starts at token `at` and how many tokens it has; (None, 1) if none starts there."""
     if not tokens[at].is_operand:
-        return None
+        return None, 1
     comparator, width = _comparator_at(tokens, at + 1)
     if comparator in ("IS NULL", "IS NOT NULL"):
         return Clause(tokens[at], comparator, None), 1 + width
     value_at = at + 1 + width
     if not comparator or value_at >= len(tokens) or not tokens[value_at].is_operand:
-        return None
+        return None, 1
     value = tokens[value_at]
     if comparator in ("IN", "NOT IN") and value.kind is not Kind.LIST:
-        return None
+        return None, 1
     return Clause(tokens[at], comparator, value), 2 + width
 
 
 def _comparator_at(tokens: Sequence[Token], at: int) -> tuple[str, int]:
-    """The comparator at token `at` and its width; ("", 0) when there is none."""
+    """Return the comparator at token `at` and how many tokens it has; ("", 0) if there is none."""
     if at < len(tokens) and tokens[at].kind is Kind.OPERATOR:
         return tokens[at].text, 1
-    words = [token.text.upper() if token.kind is Kind.NAME else "" for token in tokens[at : at + 3]]
-    match words:
+    match [token.text.upper() if token.kind is Kind.NAME else "" for token in tokens[at : at + 3]]:
         case ["IS", "NOT", "NULL"]:
             return "IS NOT NULL", 3
         case ["IS", "NULL", *_]:
@@ -155,20 +149,20 @@ def _comparator_at(tokens: Sequence[Token], at: int) -> tuple[str, int]:
 
 
 def parse_order(text: str) -> tuple[Name, bool]:
-    """The name of an order_by clause, and whether it goes down. Raises MLflow's complaints."""
+    """Return the name in an order_by clause and whether it is descending. Raise MLflow's error for any other text."""
     tokens = tokenize(text) if len(text) <= TEXT_LIMIT else []
     direction = tokens[1].text.upper() if len(tokens) == 2 else "ASC"
     if direction not in DIRECTIONS and tokens[0].is_name and tokens[1].kind is Kind.NAME:
         raise invalid(f"Invalid ordering key in order_by clause '{text[:1000]}'.")
-    # MLflow takes no space around a clause, only within.
-    readable = len(tokens) in (1, 2) and tokens[0].is_name and direction in DIRECTIONS and text == text.strip()
-    if not readable or tokens[0].text.upper() in DIRECTIONS:
+    # MLflow accepts spaces within a clause, not around it.
+    is_valid = len(tokens) in (1, 2) and tokens[0].is_name and direction in DIRECTIONS and text == text.strip()
+    if not is_valid or tokens[0].text.upper() in DIRECTIONS:
         raise invalid(f"Invalid order_by clause '{text[:1000]}'. Could not be parsed.")
     return name_of(tokens[0]), direction == "DESC"
 
 
 def name_of(token: Token) -> Name:
-    """The token as a name: what stands before its first dot is the entity. Raises when it is none."""
+    """Return a token as a name, whose entity precedes the first dot. Raise if it is not a name."""
     if not token.is_name:
         raise invalid(f"Invalid comparison clause. Expected 'Identifier' found '{token.text[:1000]}'")
     entity, dot, key = token.text.partition(".")
@@ -178,14 +172,14 @@ def name_of(token: Token) -> Name:
 
 
 def unquoted(text: str) -> str:
-    """The text without the quotes around it, if it has any. What looks like an escape inside stays."""
+    """Return the text without the quotes around it, if it has any. It has no escapes."""
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"`":
         return text[1:-1]
     return text
 
 
 def list_items(token: Token) -> list[str]:
-    """The strings of a list in brackets. Raises MLflow's complaints about an empty or mixed one."""
+    """Return the strings of a list in brackets. Raise MLflow's error for an empty or mixed one."""
     inside = tokenize(token.text[1:-1])
     if not inside:
         raise invalid(
@@ -208,7 +202,7 @@ def list_items(token: Token) -> list[str]:
 
 
 def tokenize(text: str) -> list[Token]:
-    """The text in pieces, without its spaces. Nothing is lost: what fits nowhere is STRAY, a character each."""
+    """Split a text into tokens without spaces. A character that fits nowhere becomes a STRAY token."""
     return list(_tokens(text, _closing_brackets(text)))
 
 
@@ -246,7 +240,7 @@ def _kind(text: str) -> Kind:
 
 
 def _closing_brackets(text: str) -> dict[int, int]:
-    """Where each opening bracket's group ends, for those that are closed; found in one pass over the text."""
+    """Return where the group of each closed opening bracket ends, in one pass over the text."""
     closing: dict[int, int] = {}
     open_at: list[int] = []
     for match in _BRACKETS_AND_STRINGS.finditer(text):

@@ -11,7 +11,7 @@ from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import UniqueViolation
 from railtrack.errors import exists, invalid, invalid_state, not_found
-from railtrack.mlflow.artifact_location import absolute_location, checked_location
+from railtrack.mlflow.artifact_location import absolute_location, validate_location
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE, experiment_number
 from railtrack.mlflow.validation import check_length
 from railtrack.wire.request import Request, RequiredStr
@@ -35,7 +35,7 @@ class CreateExperimentResponse(msgspec.Struct):
 @endpoint("POST", "experiments/create", access=EXPERIMENT_CREATE)
 async def create_experiment(ctx: Context, req: CreateExperiment) -> CreateExperimentResponse:
     """Create an experiment. Names are unique, also among deleted experiments."""
-    location = checked_location(req.artifact_location) if req.artifact_location.strip() else ""
+    location = validate_location(req.artifact_location) if req.artifact_location.strip() else ""
     check_length("name", req.name, NAME_LIMIT)
     tags = _validated_tags(req.tags)
     now = now_ms()

@@ -211,7 +211,7 @@ class LogOutputs(Request):
 
 @endpoint("POST", "runs/outputs", access=RUN_EDIT)
 async def log_outputs(ctx: Context, req: LogOutputs) -> EmptyResponse:
-    """Log models that a run made, each at one step. Repeating one is allowed, unlike in MLflow, but not at another step."""
+    """Log models that a run made, each at one step. Unlike in MLflow, repeating one is allowed at the same step."""
     steps: dict[str, int] = {}
     for model in req.models:
         check_length("model_id", model.model_id, MODEL_ID_LIMIT)

@@ -55,7 +55,7 @@ class LogMetric(Request):
 async def log_metric(ctx: Context, req: LogMetric) -> EmptyResponse:
     """Log one point of a metric. Repeating the same point is allowed; it is stored once."""
     point = _point(req.run_id, req, "")
-    entry = Entry(req.run_id, points=[point])
+    entry = LogEntry(req.run_id, points=[point])
     if req.model_id:
         entry.model_metrics = [ModelMetric(point, req.model_id, req.dataset_name, req.dataset_digest)]
     await ctx.grouped(write_entries).submit(entry)
@@ -74,7 +74,7 @@ class LogParam(Request):
 async def log_param(ctx: Context, req: LogParam) -> EmptyResponse:
     """Log a param, whose value cannot change: repeating it is allowed, another value is an error that names both."""
     check_param_key(req.key, "key")
-    entry = Entry(req.run_id, params=[(req.key, req.value[:PARAM_VALUE_LIMIT])], is_single_param=True)
+    entry = LogEntry(req.run_id, params=[(req.key, req.value[:PARAM_VALUE_LIMIT])], is_single_param=True)
     await ctx.grouped(write_entries).submit(entry)
     return EMPTY_RESPONSE
 
@@ -90,11 +90,11 @@ class SetTag(Request):
 @endpoint("POST", "runs/set-tag", access=RUN_EDIT)
 async def set_tag(ctx: Context, req: SetTag) -> EmptyResponse:
     """Set a tag of a run; `mlflow.runName` renames the run."""
-    await ctx.grouped(write_entries).submit(Entry(req.run_id, tags=[_tag(req, "key")]))
+    await ctx.grouped(write_entries).submit(LogEntry(req.run_id, tags=[_tag(req, "key")]))
     return EMPTY_RESPONSE
 
 
-class Metric(msgspec.Struct):
+class NewMetric(msgspec.Struct):
     """`timestamp` is in milliseconds since 1970."""
 
     key: RequiredStr
@@ -110,7 +110,7 @@ class LogBatch(Request):
     ALIASES: ClassVar = {"run_uuid": "run_id"}
 
     run_id: RequiredStr
-    metrics: list[Metric] = []
+    metrics: list[NewMetric] = []
     params: list[Param] = []
     tags: list[RunTag] = []
 
@@ -120,7 +120,7 @@ async def log_batch(ctx: Context, req: LogBatch) -> EmptyResponse:
     """Log metrics, params and tags of a run, all or none. Limits: 1,000, 100 and 100, and 1,000 together."""
     _check_batch_size(req)
     points = [_point(req.run_id, metric, f"metrics[{at}].") for at, metric in enumerate(req.metrics)]
-    entry = Entry(
+    entry = LogEntry(
         req.run_id,
         points=points,
         model_metrics=[
@@ -157,7 +157,7 @@ def _check_batch_size(req: LogBatch) -> None:
             )
 
 
-def _point(run_id: str, metric: LogMetric | Metric, field_prefix: str) -> Point:
+def _point(run_id: str, metric: LogMetric | NewMetric, field_prefix: str) -> Point:
     """Validate a metric and return it as it is stored."""
     check_metric_key(metric.key, f"{field_prefix}name")
     if metric.timestamp < 0:
@@ -197,7 +197,7 @@ class ModelMetric(NamedTuple):
     dataset_digest: str
 
 
-class Entry(msgspec.Struct):
+class LogEntry(msgspec.Struct):
     """What one request logs to one run; params and tags are (key, value)."""
 
     run_id: str
@@ -221,7 +221,7 @@ class _Run(NamedTuple):
     experiment_id: int
 
 
-async def write_entries(db: Db, entries: Sequence[Entry]) -> list[ApiError | None]:
+async def write_entries(db: Db, entries: Sequence[LogEntry]) -> list[ApiError | None]:
     """Commit the valid entries in their order, nothing of the others. Return the error of each entry, or None."""
     has_only_points = not any(entry.params or entry.tags or entry.model_metrics for entry in entries)
     if has_only_points and db.engine == "postgresql":
@@ -234,7 +234,7 @@ async def write_entries(db: Db, entries: Sequence[Entry]) -> list[ApiError | Non
         return await write_validated(tx, entries)
 
 
-async def write_validated(tx: Tx, entries: Sequence[Entry]) -> list[ApiError | None]:
+async def write_validated(tx: Tx, entries: Sequence[LogEntry]) -> list[ApiError | None]:
     """Validate the entries and write the valid ones. With points only, it is the portable twin of the above."""
     runs = await _load_runs(tx, entries)
     models = await _existing_models(tx, entries)
@@ -250,7 +250,7 @@ async def write_validated(tx: Tx, entries: Sequence[Entry]) -> list[ApiError | N
     return errors
 
 
-async def _load_runs(tx: Tx, entries: Sequence[Entry]) -> dict[str, _Run]:
+async def _load_runs(tx: Tx, entries: Sequence[LogEntry]) -> dict[str, _Run]:
     rows = await tx.fetch(
         "SELECT run_uuid, lifecycle_stage, experiment_id FROM runs WHERE run_uuid = ANY($1)",
         sorted({entry.run_id for entry in entries}),
@@ -263,7 +263,7 @@ def _runs_by_id(rows: Iterable[Row]) -> dict[str, _Run]:
 
 
 def _validation_error(
-    entry: Entry, runs: Mapping[str, _Run], models: frozenset[str], params: "_Params"
+    entry: LogEntry, runs: Mapping[str, _Run], models: frozenset[str], params: "_Params"
 ) -> ApiError | None:
     """Return why the entry cannot be written, or None; in that case its params are added to `params`."""
     if error := _run_error(entry, runs):
@@ -274,7 +274,7 @@ def _validation_error(
     return params.add(entry)
 
 
-def _run_error(entry: Entry, runs: Mapping[str, _Run]) -> ApiError | None:
+def _run_error(entry: LogEntry, runs: Mapping[str, _Run]) -> ApiError | None:
     run = runs.get(entry.run_id)
     if run is None:
         return not_found(f"Run with id={entry.run_id} not found")
@@ -293,7 +293,7 @@ class _Params:
         self._stored = stored
         self.new: dict[tuple[str, str], str] = {}
 
-    def add(self, entry: Entry) -> ApiError | None:
+    def add(self, entry: LogEntry) -> ApiError | None:
         """Add the entry's params: all, or none if an error is returned."""
         changed = []
         for key, value in entry.params:
@@ -312,7 +312,7 @@ class _Params:
         return self.new.get((run_id, key)) if stored is None else stored
 
 
-def _change_error(entry: Entry, changed: list[tuple[str, str, str]]) -> ApiError:
+def _change_error(entry: LogEntry, changed: list[tuple[str, str, str]]) -> ApiError:
     """`changed`: (key, old value, new value)."""
     if entry.is_single_param:
         key, old, new = changed[0]
@@ -326,7 +326,7 @@ def _change_error(entry: Entry, changed: list[tuple[str, str, str]]) -> ApiError
     )
 
 
-async def _load_stored_params(tx: Tx, entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
+async def _load_stored_params(tx: Tx, entries: Sequence[LogEntry]) -> dict[tuple[str, str], str]:
     names = sorted({(entry.run_id, key) for entry in entries for key, _ in entry.params})
     if not names:
         return {}
@@ -374,7 +374,7 @@ def latest_points(points: Iterable[Point]) -> list[Point]:
     return [latest[name] for name in sorted(latest)]
 
 
-async def _existing_models(tx: Tx, entries: Sequence[Entry]) -> frozenset[str]:
+async def _existing_models(tx: Tx, entries: Sequence[LogEntry]) -> frozenset[str]:
     """Return those of the logged models named in metrics that exist."""
     named = sorted({metric.model_id for entry in entries for metric in entry.model_metrics})
     if not named:
@@ -396,7 +396,7 @@ MODEL_METRIC_COLUMNS = {
 }
 
 
-async def _write_model_metrics(tx: Tx, entries: Iterable[Entry], runs: Mapping[str, _Run]) -> None:
+async def _write_model_metrics(tx: Tx, entries: Iterable[LogEntry], runs: Mapping[str, _Run]) -> None:
     """Store metrics that name a logged model with the model, too, and with their dataset if the experiment has it."""
     rows = {
         (metric.model_id, metric.point.key, metric.point.timestamp, metric.point.step, entry.run_id): (
@@ -426,7 +426,7 @@ async def _write_model_metrics(tx: Tx, entries: Iterable[Entry], runs: Mapping[s
     )
 
 
-async def _write_tags(tx: Tx, entries: Iterable[Entry]) -> None:
+async def _write_tags(tx: Tx, entries: Iterable[LogEntry]) -> None:
     """Store the last value of each tag. A run's name follows its tag; an empty name changes neither, as in MLflow."""
     tags = {(entry.run_id, key): value for entry in entries for key, value in entry.tags if value or key != RUN_NAME}
     if not tags:
