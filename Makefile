@@ -31,20 +31,24 @@ install: .venv/.installed $(UI) ## Make .venv/bin/railtrack
 # Tests in processes of pytest-xdist, one for each core. A worker that runs out of tests takes some of another's.
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
 
+# Tests that bind port 443 run as root only.
+NOT_ROOT := $(if $(filter 0,$(shell id -u)),, and not root)
+
 ifdef FILE
 test: .venv/.installed-dev $(UI)
 	.venv/bin/pytest $(FILE)
 else
 test: lint $(VENVS) .cache/.programs ## Run the linter, the type checker and all tests; FILE=tests/... runs some tests only
-	.venv/bin/pytest $(PARALLEL) -m "not alone and not browser"
+	.venv/bin/pytest $(PARALLEL) -m "not alone and not browser$(NOT_ROOT)"
 	.venv/bin/pytest $(PARALLEL) --dist loadfile -m "not alone" tests/ui
 	.venv/bin/pytest -m alone
+	@$(if $(NOT_ROOT),echo "Tests that bind port 443 were not run: that takes root." >&2,:)
 	@if tools/get_image_programs; then $(MAKE) --no-print-directory image-test; else \
 	    echo "tests/image was not run, for the reason above: the rest passed." >&2; fi
 endif
 
 test-fast: .venv/.installed-dev $(UI) ## Run the tests that need nothing but Python and SQLite, in about a minute
-	.venv/bin/pytest $(PARALLEL) -m "not alone and not browser and not mlflow and not postgresql and not slow"
+	.venv/bin/pytest $(PARALLEL) -m "not alone and not browser and not mlflow and not postgresql and not root and not slow"
 	@echo "Not run: tests on PostgreSQL, with MLflow and its clients, with a browser, of faults under load, of the image,"
 	@echo "and tests that start servers or wait for time limits. \`make test\` runs them all."
 
@@ -52,7 +56,7 @@ test-fast: .venv/.installed-dev $(UI) ## Run the tests that need nothing but Pyt
 coverage: export COVERAGE_FILE := $(CURDIR)/.cache/coverage/data
 coverage: .venv/.installed-dev $(UI) $(VENVS) .cache/.programs ## Measure which lines and branches the tests run
 	rm -rf .cache/coverage
-	.venv/bin/coverage run -m pytest $(PARALLEL) -m "not alone and not browser"
+	.venv/bin/coverage run -m pytest $(PARALLEL) -m "not alone and not browser$(NOT_ROOT)"
 	.venv/bin/coverage combine --quiet
 	.venv/bin/coverage html --quiet --directory .cache/coverage/html
 	.venv/bin/coverage report

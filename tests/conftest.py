@@ -1,5 +1,6 @@
 """Fixtures for all tests: a real PostgreSQL, a database of each engine, and a client of the application in-process."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -26,6 +27,15 @@ FOLDER_MARKS = {
     "ui": "browser",
 }
 """A mark for every test of a folder; single modules and tests carry theirs themselves. pyproject.toml explains them."""
+
+
+def pytest_configure() -> None:
+    """Let programs that tests start receive SIGINT.
+
+    They inherit it ignored from workers of pytest-xdist and from background jobs of a shell, but not handled.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda _number, _frame: None)
 
 
 @pytest.hookimpl(tryfirst=True)

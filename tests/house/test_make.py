@@ -25,7 +25,7 @@ def test_the_fast_tests_leave_out_every_mark() -> None:
 def test_the_parts_of_make_test_run_every_test_once() -> None:
     """By their marks: first in parallel, then those in the browser, which are all in tests/ui, then one at a time."""
     runs = [line.partition(" -m ")[2] for line in recipe("test: lint")[:3]]
-    assert runs == ['"not alone and not browser"', '"not alone" tests/ui', "alone"]
+    assert runs == ['"not alone and not browser$(NOT_ROOT)"', '"not alone" tests/ui', "alone"]
 
 
 def test_the_hooks_of_pre_commit_are_the_checks_of_make_lint() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from tests.servers.certificates import Authority
+from tests.servers.processes import worker_address
 
 CREDENTIALS = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
 <AccessKeyId>ASSUMED</AccessKeyId><SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken>
@@ -49,7 +50,7 @@ class FakeSts:
 
 @contextlib.asynccontextmanager
 async def fake_sts(authority: Authority) -> AsyncIterator[FakeSts]:
-    server = FakeSts("127.0.0.1", str(authority.bundle))
+    server = FakeSts(worker_address(), str(authority.bundle))
     listening = await asyncio.start_server(server.serve, server.address, 443, ssl=authority.server(server.address))
     try:
         yield server

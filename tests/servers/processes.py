@@ -39,6 +39,11 @@ def free_port() -> int:
     raise RuntimeError(f"no free port between {ports[0]} and {ports[-1]}")
 
 
+def worker_address() -> str:
+    """Return a loopback address of this worker of pytest-xdist alone, for a server that needs a fixed port."""
+    return f"127.0.1.{int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw')) + 1}"
+
+
 def worker_ports(environ: Mapping[str, str]) -> range:
     """Return the part of PORTS that this worker of pytest-xdist has for itself; all of them without xdist."""
     worker = int(environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

@@ -298,6 +298,7 @@ async def sts(tmp_path: Path) -> AsyncIterator[FakeSts]:
         yield server
 
 
+@pytest.mark.root
 async def test_a_profile_assumes_a_role_with_the_keys_of_another(sts: FakeSts, new_profile: NewProfile) -> None:
     environ = new_profile(
         ml=f"{ROLE_FIELDS}source_profile = base\nexternal_id = abc\nrole_session_name = training\nregion = eu-west-1"
@@ -318,6 +319,7 @@ async def test_a_profile_assumes_a_role_with_the_keys_of_another(sts: FakeSts, n
     }
 
 
+@pytest.mark.root
 async def test_a_profile_assumes_a_role_with_the_instances_keys(
     sts: FakeSts, agent: RoleServer, new_profile: NewProfile
 ) -> None:
@@ -326,6 +328,7 @@ async def test_a_profile_assumes_a_role_with_the_instances_keys(
     assert "Credential=KEY1/" in sts.requests[0].headers["authorization"]
 
 
+@pytest.mark.root
 async def test_a_role_that_is_denied_ends_the_search(sts: FakeSts, new_profile: NewProfile) -> None:
     sts.status = 403
     message = await refusal(new_profile(ml=f"{ROLE_FIELDS}source_profile = base") | sts.environment)
