@@ -39,6 +39,26 @@ PRESET_SCRIPT = f"""<script>try {{
     if (localStorage.getItem(key) === null) localStorage.setItem(key, JSON.stringify(value))
 }} catch {{}}</script>"""
 
+RECOVERY_SCRIPT = """<script>{
+  let isWaiting = false
+  addEventListener("error", ({target}) => {
+    const isCode = target.tagName === "SCRIPT" || (target.tagName === "LINK" && target.rel === "stylesheet")
+    if (!isCode || isWaiting || Date.now() - sessionStorage.getItem("railtrack.reloaded") < 60_000) return
+    isWaiting = true
+    reloadOnceHealthy()
+  }, true)
+  const reloadOnceHealthy = () => fetch("health", {cache: "no-store", signal: AbortSignal.timeout(5_000)})
+    .then(({ok}) => {
+      if (!ok) throw new Error("not healthy")
+      sessionStorage.setItem("railtrack.reloaded", Date.now())
+      location.reload()
+    })
+    .catch(() => setTimeout(reloadOnceHealthy, 1_000))
+}</script>"""
+"""Reload the page, which keeps its route, after a part of its code failed to load: the server restarts, or was upgraded
+and has that part under another name. The script waits until the server is healthy. It reloads at most once a minute,
+because a part that is still missing after a reload stays missing."""
+
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -141,7 +161,7 @@ class WebInterface:
 
 
 def _page(html: str) -> BytesResponse:
-    body = html.replace("<head>", f"<head>{PRESET_SCRIPT}", 1).encode()
+    body = html.replace("<head>", f"<head>{PRESET_SCRIPT}{RECOVERY_SCRIPT}", 1).encode()
     policy = (b"content-security-policy", CONTENT_SECURITY_POLICY.encode())
     etag = _etag(hashlib.sha256(body).hexdigest()[:20])
     return BytesResponse(body, MEDIA_TYPES["html"], headers=(etag, REVALIDATE, policy))
