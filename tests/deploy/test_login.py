@@ -113,6 +113,16 @@ def test_another_path_that_caddy_takes_for_health_is_health(proxy: str, path: st
     assert (answer.status, body) in ((200, b'{"status": "ok"}'), (401, b""))
 
 
+def test_a_request_that_never_reaches_the_server_is_answered_429(proxy: str, server: RailtrackServer) -> None:
+    server.stop()
+    try:
+        url = f"{proxy}/api/2.0/mlflow/runs/create"
+        assert status(url, PASSWORD, b'{"experiment_id": "0"}') == 429
+        assert status(url, None, b'{"experiment_id": "0"}') == 401
+    finally:
+        server.start()
+
+
 def test_health_is_answered_to_everybody_and_the_page_to_who_logs_in(proxy: str) -> None:
     assert status(f"{proxy}/health") == 200
     assert status(f"{proxy}/", PASSWORD) == 200

@@ -1,6 +1,7 @@
 """deploy/nginx and deploy/caddy with the real programs: clients and the web page through TLS and a path of its own,
 bodies passed on as they come, and the guard; with the prefix handed on to the server, and with it taken away."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -9,6 +10,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -17,7 +19,7 @@ import pytest
 from playwright.sync_api import expect
 from tests.clients.interpreters import client_environment, client_interpreter
 from tests.prometheus.scrape import Scrape
-from tests.servers.processes import TIMEOUT_S, wait_until
+from tests.servers.processes import TIMEOUT_S, free_port, wait_until
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 from tests.servers.web_proxies import PREFIX, WebProxy, web_proxy
 from tests.ui.browser import Tab, chromium
@@ -190,3 +192,30 @@ def test_health_is_shown_and_metrics_are_not(deployed: Deployment) -> None:
     assert (status, body, headers["x-request-id"]) == (200, b'{"status": "ok"}', "probe-1")
     assert ask(deployed.proxy, "GET", "/metrics")[0] == 404
     wait_until(lambda: _in_flight(deployed.server) == 1)  # past the proxy they are there
+
+
+@pytest.mark.parametrize("name", ["nginx", "caddy"])
+def test_only_a_request_that_never_reached_the_server_is_answered_429(name: str) -> None:
+    upstream = free_port()
+    create = ("POST", "/api/2.0/mlflow/runs/create", {"experiment_id": "0"})
+    with web_proxy(name, upstream) as proxy:
+        status, headers, _ = ask(proxy, *create)
+        assert status == 429
+        assert "retry-after" not in headers
+        with _upstream_that_cuts_off(upstream):
+            assert ask(proxy, *create)[0] == 502
+
+
+@contextlib.contextmanager
+def _upstream_that_cuts_off(port: int) -> Iterator[None]:
+    """Accepts one connection, and closes it after it has read from it."""
+    with socket.create_server(("127.0.0.1", port)) as listener, ThreadPoolExecutor() as pool:
+
+        def cut_off() -> None:
+            connection = listener.accept()[0]
+            connection.recv(PIECE)
+            connection.close()
+
+        served = pool.submit(cut_off)
+        yield
+        served.result()
