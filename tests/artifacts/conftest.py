@@ -1,4 +1,4 @@
-"""Stores to test: a local folder, S3 as moto has it, and S3 with quirks."""
+"""Artifact stores under test: a local folder, moto's S3, and an S3 with quirks."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

@@ -53,7 +53,7 @@ def at(quirky: QuirkyS3) -> dict[str, str]:
 
 async def test_a_request_that_the_store_rejects_is_a_problem_with_the_message_of_the_start(tmp_path: Path) -> None:
     async with quirky_s3() as quirky:
-        quirky.refused = {"DELETE": error(403, "AccessDenied", "Access Denied.")}
+        quirky.replies = {"DELETE": error(403, "AccessDenied", "Access Denied.")}
         store, clock = await examined(at(quirky), tmp_path)
     assert (store.status, clock.status) == ("problem", "ok")
     assert store.finding.startswith(f"The artifact store refuses to delete: the bucket '{BUCKET}' at http://127.0.0.1:")

@@ -1,4 +1,4 @@
-"""Databases for the tests of the database kernel."""
+"""Databases for tests of db/."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +10,6 @@ from tests.servers.postgres import PostgresServer
 
 @pytest.fixture(params=ENGINES)
 def url(request: pytest.FixtureRequest, postgres: PostgresServer, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database, on each engine."""
+    """Yield the URL of an empty database, on each engine."""
     with scratch_database(request.param, tmp_path, postgres) as url:
         yield url

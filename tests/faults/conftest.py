@@ -1,4 +1,4 @@
-"""A database of each engine, and a real server with two workers on it."""
+"""Fixtures for fault tests: a database of each engine, and a real server with two workers on it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 @pytest.fixture
 def database(engine: str, tmp_path: Path, postgres: PostgresServer) -> Iterator[str]:
-    """The URL of an empty database."""
+    """Yield the URL of an empty database."""
     with scratch_database(engine, tmp_path, postgres) as url:
         yield url
 

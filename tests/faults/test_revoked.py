@@ -112,7 +112,7 @@ async def test_keys_that_were_revoked_and_a_bucket_that_was_deleted(status: int,
         try:
             await until(server, upload, 200)
             began = time.monotonic()
-            quirky.refused = dict.fromkeys(ALL_KINDS, error(status, code, "It was there before."))
+            quirky.replies = dict.fromkeys(ALL_KINDS, error(status, code, "It was there before."))
             for answer in await refusals(server, upload):
                 assert (answer.status, answer.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
                 assert "retry-after" not in answer.headers
@@ -125,7 +125,7 @@ async def test_keys_that_were_revoked_and_a_bucket_that_was_deleted(status: int,
             assert 0 < len(told) <= WORKERS * (time.monotonic() - began + 1)  # each of them once a second
             assert "Traceback" not in server.log()
 
-            quirky.refused = {}
+            quirky.replies = {}
             await until(server, upload, 200)
             await until(server, ready, 200)
         finally:

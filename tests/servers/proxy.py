@@ -28,7 +28,7 @@ class Proxy:
         self._server = await asyncio.start_server(self.serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
-    async def refuse(self) -> None:
+    async def close(self) -> None:
         """Cut all connections and stop listening until accept()."""
         if self._server is not None:
             self._server.close()
@@ -66,4 +66,4 @@ async def proxy(target: int) -> AsyncIterator[Proxy]:
     try:
         yield made
     finally:
-        await made.refuse()
+        await made.close()

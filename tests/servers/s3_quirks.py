@@ -66,7 +66,7 @@ class QuirkyS3:
     no_bulk_delete: bool = False
     clock_ahead_s: int | None = None
     """By how many seconds the header Date is ahead of our clock; None: no such header."""
-    refused: dict[str, Reply] = field(default_factory=dict)
+    replies: dict[str, Reply] = field(default_factory=dict)
     """The replies to "METHOD kind" ("PUT part", "POST complete") in place of doing it."""
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
@@ -117,14 +117,14 @@ class QuirkyS3:
             return error(501, "NotImplemented", "A header you provided implies functionality that is not implemented")
         signed = call.headers.get("authorization") or call.query.get("X-Amz-Credential", "")
         if f"/{self.region}/s3/aws4_request" not in signed:
-            told = error(400, "AuthorizationHeaderMalformed", f"the region is wrong; expecting '{self.region}'")
-            return replace(told, headers={"x-amz-bucket-region": self.reported_region or self.region})
+            reply = error(400, "AuthorizationHeaderMalformed", f"the region is wrong; expecting '{self.region}'")
+            return replace(reply, headers={"x-amz-bucket-region": self.reported_region or self.region})
         digest = call.headers.get("x-amz-content-sha256")
         may_be_unsigned = self.scheme == "https" and digest == "UNSIGNED-PAYLOAD"
         is_presigned = "X-Amz-Signature" in call.query
         if not (is_presigned or may_be_unsigned or digest == hashlib.sha256(call.body).hexdigest()):
             return error(400, "XAmzContentSHA256Mismatch")
-        return self.refused.get(f"{call.method} {kind_of(call)}".strip())
+        return self.replies.get(f"{call.method} {kind_of(call)}".strip())
 
     def _get(self, call: Call) -> Reply:
         if not call.key:

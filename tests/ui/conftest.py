@@ -1,4 +1,4 @@
-"""One server with seeded data and one browser for all UI tests; a fresh profile and a check for each of them."""
+"""Fixtures for UI tests: one server with seeded data and one browser for all, a new profile for each."""
 
 import json
 import os
@@ -18,7 +18,7 @@ SEED = Path(__file__).with_name("seed.py")
 
 @pytest.fixture(scope="session")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the UI is. RAILTRACK_TEST_UI_URL names another server, MLflow's own say, to see what it does there."""
+    """Yield the URL of the UI. RAILTRACK_TEST_UI_URL names another server, such as MLflow's, for comparison."""
     if other := os.environ.get("RAILTRACK_TEST_UI_URL"):
         yield other
         return
@@ -29,8 +29,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def seeded(url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The ids of what seed.py has logged: experiments vision, audio and tuning; runs plain, showcase, parent and
-    failed; models logged."""
+    """Run seed.py and return the ids that it logs: experiments vision, audio and tuning; runs plain, showcase, parent
+    and failed; logged models.
+    """
     home = tmp_path_factory.mktemp("seed")
     done = subprocess.run(
         [str(client_interpreter("3.17.2")), str(SEED)],
@@ -60,7 +61,7 @@ def tab(request: pytest.FixtureRequest, browser: Browser, url: str, seeded: dict
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """UI tests come last: Playwright's loop runs in this thread from the first of them on, and no other can then."""
+    """Move UI tests to the end: Playwright's event loop occupies this thread from the first of them on."""
     items.sort(key=lambda item: item.path.is_relative_to(Path(__file__).parent))
 
 
@@ -69,7 +70,7 @@ FAILED = pytest.StashKey[bool]()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tell the fixture `tab` whether its test failed."""
+    """Let the fixture `tab` know whether its test failed."""
     report = yield
     item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
     return report

@@ -50,7 +50,7 @@ async def test_a_bucket_that_is_both_root_and_destination_is_tried_once(quirky: 
 async def test_what_is_not_allowed_is_told_by_its_name(
     quirky: QuirkyS3, quirky_stores: ArtifactStores, kind: str, told: str
 ) -> None:
-    quirky.refused = {kind: error(403, "AccessDenied", "Access Denied.")}
+    quirky.replies = {kind: error(403, "AccessDenied", "Access Denied.")}
     message = await refusal(quirky_stores)
     assert message == (
         f"The artifact store {told}: the bucket '{BUCKET}' at http://127.0.0.1:{quirky.port}: "
@@ -62,7 +62,7 @@ async def test_a_key_that_may_not_take_uploads_back_is_enough_and_told(
     quirky: QuirkyS3, quirky_stores: ArtifactStores
 ) -> None:
     """Amazon has a right of its own for that, s3:AbortMultipartUpload, which many a policy lacks."""
-    quirky.refused = {"DELETE complete": error(403, "AccessDenied", "Access Denied.")}
+    quirky.replies = {"DELETE complete": error(403, "AccessDenied", "Access Denied.")}
     (line,) = await quirky_stores.try_out()
     assert line.startswith(f"The artifact store refuses to take back uploads in parts: the bucket '{BUCKET}' at ")
     assert "give the key the right s3:AbortMultipartUpload, or have the bucket remove incomplete uploads" in line
@@ -100,14 +100,14 @@ async def test_a_store_that_nobody_listens_at_is_told_with_the_variable(quirky: 
 
 
 async def test_what_was_put_before_a_refusal_is_taken_back(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
-    quirky.refused = {"GET": error(403, "AccessDenied")}
+    quirky.replies = {"GET": error(403, "AccessDenied")}
     await refusal(quirky_stores)
     assert "PUT" in quirky.kinds()
     assert quirky.objects == {}
 
 
 async def test_what_is_no_store_is_told_with_the_variables(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
-    quirky.refused = {"PUT": Reply(404, b"<html>Not Found</html>")}
+    quirky.replies = {"PUT": Reply(404, b"<html>Not Found</html>")}
     assert (await refusal(quirky_stores)).endswith(
         "HTTP 404. Check AWS_S3_ENDPOINT_URL and MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE."
     )
@@ -120,7 +120,7 @@ async def test_presigned_urls_are_found_to_work_where_they_do(
     assert await presigned_work(store)
     assert (s3.objects(bucket), s3.unfinished_uploads(bucket)) == ({}, [])
     (store,) = quirky_stores.buckets()
-    quirky.refused = {"PUT part": error(403, "SignatureDoesNotMatch")}
+    quirky.replies = {"PUT part": error(403, "SignatureDoesNotMatch")}
     assert not await presigned_work(store)
     assert (quirky.objects, quirky.uploads) == ({}, {})
     quirky.busy = 1000

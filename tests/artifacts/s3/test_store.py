@@ -124,7 +124,7 @@ async def test_of_an_artifact_that_is_not_read_from_its_beginning_only_the_head_
     assert b"".join([chunk async for chunk in artifact.chunks(2, 5)]) == b"234"
     assert [(call.method, call.headers.get("range")) for call in quirky.calls] == [("HEAD", None), ("GET", "bytes=2-4")]
     assert "No such artifact" in await refused(404, store.open("b", whole=False))
-    quirky.refused = {"HEAD": Reply(403), "GET": error(403, "AccessDenied", "for this reason")}
+    quirky.replies = {"HEAD": Reply(403), "GET": error(403, "AccessDenied", "for this reason")}
     with pytest.raises(ApiError, match="for this reason"):
         await store.open("a", whole=False)
 
@@ -140,7 +140,7 @@ async def test_a_stores_etag_is_made_one_of_https(
     quirky: QuirkyS3, quirky_stores: ArtifactStores, sent: str, told: str
 ) -> None:
     headers = {"etag": sent, "last-modified": "Tue, 14 Nov 2023 22:13:20 GMT"}
-    quirky.refused = {"GET": Reply(200, b"x", headers)}
+    quirky.replies = {"GET": Reply(200, b"x", headers)}
     artifact = await quirky_stores.proxied().store.open("a")
     assert artifact.etag == told
     assert b"".join([chunk async for chunk in artifact.chunks(0, 1)]) == b"x"
@@ -151,7 +151,7 @@ async def test_a_store_that_sends_another_range_is_not_believed(
 ) -> None:
     quirky.objects["a"] = b"0123456789"
     artifact = await quirky_stores.proxied().store.open("a", whole=False)
-    quirky.refused = {"GET": Reply(206, b"0123", {"etag": artifact.etag})}
+    quirky.replies = {"GET": Reply(206, b"0123", {"etag": artifact.etag})}
     with pytest.raises(OSError, match="knows no ranges"):
         _ = [chunk async for chunk in artifact.chunks(2, 5)]
 
@@ -161,7 +161,7 @@ async def test_a_listing_that_does_not_go_on_is_an_error_and_not_the_end(
     quirky: QuirkyS3, quirky_stores: ArtifactStores, token: str
 ) -> None:
     listing = f"<ListBucketResult><IsTruncated>true</IsTruncated>{token}</ListBucketResult>"
-    quirky.refused = {"GET list": Reply(200, listing.encode())}
+    quirky.replies = {"GET list": Reply(200, listing.encode())}
     await refused(503, quirky_stores.proxied().store.list("big", None, 5000))
     assert len(quirky.calls) < 5
 
@@ -170,7 +170,7 @@ async def test_a_deletion_without_effect_does_not_go_on_for_ever(
     quirky: QuirkyS3, quirky_stores: ArtifactStores
 ) -> None:
     quirky.objects = {"big/a": b""}
-    quirky.refused = {"POST delete": Reply(200, b"<DeleteResult/>")}
+    quirky.replies = {"POST delete": Reply(200, b"<DeleteResult/>")}
     message = await refused(503, quirky_stores.proxied().store.delete("big"))
     assert "it lists what it said it had deleted" in message
 
@@ -178,13 +178,13 @@ async def test_a_deletion_without_effect_does_not_go_on_for_ever(
 async def test_a_part_that_is_refused_undoes_the_upload(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
     store = quirky_stores.proxied().store
     for refused_kind in ("PUT part", "POST complete"):
-        quirky.refused = {refused_kind: error(403, "AccessDenied", "no")}
+        quirky.replies = {refused_kind: error(403, "AccessDenied", "no")}
         assert "AccessDenied: no" in await refused(403, store.put("a", source(b"x" * (PART_BYTES + 1))))
         assert (quirky.uploads, quirky.objects) == ({}, {})
 
 
 async def test_a_completion_that_fails_after_200_is_no_success(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
-    quirky.refused = {"POST complete": error(200, "InvalidPart", "a part is gone")}
+    quirky.replies = {"POST complete": error(200, "InvalidPart", "a part is gone")}
     message = await refused(400, quirky_stores.proxied().store.put("a", source(b"x" * (PART_BYTES + 1))))
     assert "a part is gone" in message
     assert quirky.uploads == {}
@@ -196,11 +196,11 @@ async def test_a_completion_that_begins_with_blanks_is_read_behind_them(
     declared = b'<?xml version="1.0" encoding="UTF-8"?>'
     store = quirky_stores.proxied().store
     failed = b"   " + declared + b"<Error><Code>InvalidPart</Code><Message>a part is gone</Message></Error>"
-    quirky.refused = {"POST complete": Reply(200, failed)}
+    quirky.replies = {"POST complete": Reply(200, failed)}
     assert "a part is gone" in await refused(400, store.put("a", source(b"x" * (PART_BYTES + 1))))
-    quirky.refused = {"POST complete": Reply(200, b"   " + declared + b"<R/>")}
+    quirky.replies = {"POST complete": Reply(200, b"   " + declared + b"<R/>")}
     await store.put("a", source(b"x" * (PART_BYTES + 1)))
-    quirky.refused = {"POST complete": Reply(200, b"   ")}
+    quirky.replies = {"POST complete": Reply(200, b"   ")}
     message = await refused(503, store.put("a", source(b"x" * (PART_BYTES + 1))))
     assert "did not say that the upload was completed" in message
 
@@ -245,7 +245,7 @@ async def test_a_store_that_takes_for_ever_is_given_up(
 async def test_an_upload_that_the_store_has_lost_is_to_be_sent_again(
     quirky: QuirkyS3, quirky_stores: ArtifactStores
 ) -> None:
-    quirky.refused = {"POST complete": error(404, "NoSuchUpload")}
+    quirky.replies = {"POST complete": error(404, "NoSuchUpload")}
     message = await refused(503, quirky_stores.proxied().store.put("a", source(b"x" * (PART_BYTES + 1))))
     assert message == "The artifact store lost the upload. Please retry."
 
@@ -314,7 +314,7 @@ async def test_a_failed_deletion_is_told_and_does_not_go_on_for_ever(
     denied = (
         b"<DeleteResult><Error><Key>big/a</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
     )
-    quirky.refused = {"POST delete": Reply(200, denied)}
+    quirky.replies = {"POST delete": Reply(200, denied)}
     assert "AccessDenied" in await refused(403, quirky_stores.proxied().store.delete("big"))
 
 
