@@ -1,4 +1,4 @@
-"""What may be given as an artifact location. Where the words are MLflow's, it refuses the same; it lets `..` pass."""
+"""Artifact locations that a client may choose. MLflow rejects the same with the same message, but accepts `..`."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from railtrack.mlflow.artifact_location import absolute_location, validate_locat
         "wasbs://container@account/x",
     ],
 )
-def test_an_artifact_location_is_kept_as_it_is(location: str) -> None:
+def test_a_valid_location_is_not_changed(location: str) -> None:
     assert validate_location(location) == location
 
 
@@ -38,12 +38,12 @@ def test_an_artifact_location_is_kept_as_it_is(location: str) -> None:
         ("file:folder", "file://{here}/folder"),
     ],
 )
-def test_a_relative_location_is_made_absolute(location: str, kept: str) -> None:
+def test_a_relative_location_becomes_absolute(location: str, kept: str) -> None:
     assert validate_location(location) == kept.format(here=Path.cwd())
 
 
 @pytest.mark.parametrize(
-    ("location", "told"),
+    ("location", "message"),
     [
         ("s3://b/x#f", "'artifact_location' URL can't include fragments or params."),
         ("http:///#/../../etc", "'artifact_location' URL can't include fragments or params."),
@@ -72,13 +72,13 @@ def test_a_relative_location_is_made_absolute(location: str, kept: str) -> None:
         ("s3://b/" + "x" * 2048, "cannot be greater than 2048 characters"),
     ],
 )
-def test_an_artifact_location_that_leads_elsewhere_is_refused(location: str, told: str) -> None:
+def test_a_location_outside_of_the_storage_is_rejected(location: str, message: str) -> None:
     with pytest.raises(ApiError) as caught:
         validate_location(location)
     assert (caught.value.code, caught.value.status) == ("INVALID_PARAMETER_VALUE", 400)
-    assert told in caught.value.message
+    assert message in caught.value.message
 
 
 @pytest.mark.parametrize("root", ["hdfs://host/x", "https://host/api/2.0/mlflow-artifacts/artifacts", "/data/../x"])
-def test_what_the_operator_chose_is_not_questioned(root: str) -> None:
+def test_a_location_that_the_operator_configures_is_not_validated(root: str) -> None:
     assert absolute_location(root) == root

@@ -20,15 +20,15 @@ def clauses(text: str) -> list[tuple[str, ...]]:
     ]
 
 
-def refusal(text: str, stray_clauses: str = QUOTED) -> str:
+def error_message(text: str, invalid_clauses: str = QUOTED) -> str:
     with pytest.raises(ApiError) as caught:
-        names(text, stray_clauses)
+        names(text, invalid_clauses)
     assert (caught.value.code, caught.value.status) == ("INVALID_PARAMETER_VALUE", 400)
     return caught.value.message
 
 
-def names(text: str, stray_clauses: str = QUOTED) -> list[Name]:
-    return [name_of(clause.left) for clause in parse_filter(text, stray_clauses)]
+def names(text: str, invalid_clauses: str = QUOTED) -> list[Name]:
+    return [name_of(clause.left) for clause in parse_filter(text, invalid_clauses)]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def names(text: str, stray_clauses: str = QUOTED) -> list[Name]:
         ("AND params.p = 'a' AND AND params.q = 'b' AND", [("params.p", "=", "'a'"), ("params.q", "=", "'b'")]),
     ],
 )
-def test_a_filter_is_read_into_comparisons(text: str, expected: list[tuple[str, ...]]) -> None:
+def test_a_filter_is_parsed_into_comparisons(text: str, expected: list[tuple[str, ...]]) -> None:
     assert clauses(text) == expected
 
 
@@ -101,23 +101,23 @@ def test_a_filter_is_read_into_comparisons(text: str, expected: list[tuple[str, 
         ("((", "'(', '('"),
     ],
 )
-def test_what_is_no_comparison_is_named(text: str, stray: str) -> None:
-    assert refusal(text) == f"Invalid clause(s) in filter string: {stray}"
+def test_an_invalid_clause_is_named_in_the_error(text: str, stray: str) -> None:
+    assert error_message(text) == f"Invalid clause(s) in filter string: {stray}"
 
 
-def test_each_resource_names_it_in_its_own_words() -> None:
+def test_each_resource_has_its_own_message_for_invalid_clauses() -> None:
     text = "name = 'a' OR {b} name"
-    assert refusal(text, "No clause: {clauses}") == "No clause: OR, {b}, name"
-    assert refusal(text, "No filter: {filter!r}") == f"No filter: {text!r}"
+    assert error_message(text, "No clause: {clauses}") == "No clause: OR, {b}, name"
+    assert error_message(text, "No filter: {filter!r}") == f"No filter: {text!r}"
 
 
-def test_a_filter_of_spaces_only_is_refused() -> None:
-    assert refusal("   ") == "Invalid filter '   '. Could not be parsed."
+def test_a_blank_filter_is_rejected() -> None:
+    assert error_message("   ") == "Invalid filter '   '. Could not be parsed."
 
 
 @pytest.mark.parametrize("found", ["1", "'a'", "metrics.a-b", "metrics.a/b", "tags.a@b", "('a')", ".m"])
 def test_only_a_name_can_be_compared(found: str) -> None:
-    assert refusal(f"{found} = 1") == f"Invalid comparison clause. Expected 'Identifier' found '{found}'"
+    assert error_message(f"{found} = 1") == f"Invalid comparison clause. Expected 'Identifier' found '{found}'"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_list_has_strings(text: str, items: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("()", "expected a non-empty list of string values, but got empty list"),
         ("('a',,'b')", "expected a non-empty list of string values, but got ill-formed list."),
@@ -164,11 +164,11 @@ def test_a_list_has_strings(text: str, items: list[str]) -> None:
         ("(x)", "expected string value, punctuation, or whitespace, but got different type in list: (x,)"),
     ],
 )
-def test_a_list_of_anything_else_is_refused(text: str, told: str) -> None:
+def test_a_list_of_anything_else_is_rejected(text: str, message: str) -> None:
     [token] = tokenize(text)
     with pytest.raises(ApiError) as caught:
         list_items(token)
-    assert caught.value.message == f"While parsing a list in the query, {told}"
+    assert caught.value.message == f"While parsing a list in the query, {message}"
 
 
 @pytest.mark.parametrize(
@@ -205,28 +205,28 @@ def test_an_order_is_a_name_and_a_direction(text: str, name: Name, descending: b
         "m.a/b",
     ],
 )
-def test_an_order_that_is_none_cannot_be_parsed(text: str) -> None:
+def test_an_invalid_order_is_rejected(text: str) -> None:
     with pytest.raises(ApiError) as caught:
         parse_order(text)
     assert caught.value.message == f"Invalid order_by clause '{text}'. Could not be parsed."
 
 
 @pytest.mark.parametrize("text", ["a b", "metrics.m foo", "Run Name"])
-def test_an_order_knows_two_directions(text: str) -> None:
+def test_an_order_has_two_directions(text: str) -> None:
     with pytest.raises(ApiError) as caught:
         parse_order(text)
     assert caught.value.message == f"Invalid ordering key in order_by clause '{text}'."
 
 
-def test_a_filter_without_end_is_refused() -> None:
-    assert "characters, more than 200000" in refusal("a" * (TEXT_LIMIT + 1))
+def test_a_too_long_filter_is_rejected() -> None:
+    assert "characters, more than 200000" in error_message("a" * (TEXT_LIMIT + 1))
 
 
 PIECES = st.sampled_from(["'", '"', "`", "\\", "(", ")", ".", ",", ";", "=", "<", "a", "1", " ", "AND", "IS NULL", "/"])
 
 
 @given(st.lists(PIECES, max_size=40).map("".join))
-def test_nothing_but_space_is_lost_and_a_text_is_read_or_refused(text: str) -> None:
+def test_tokens_lose_nothing_but_spaces(text: str) -> None:
     tokens = tokenize(text)
     assert "".join(token.text for token in tokens).replace(" ", "") == text.replace(" ", "")
     with contextlib.suppress(ApiError):
@@ -234,7 +234,7 @@ def test_nothing_but_space_is_lost_and_a_text_is_read_or_refused(text: str) -> N
 
 
 @given(st.text(alphabet="abc'`\"\\% =(", min_size=1))
-def test_a_string_means_what_is_between_its_quotes(text: str) -> None:
+def test_a_string_is_the_text_between_its_quotes(text: str) -> None:
     quote = next((quote for quote in "'\"" if quote not in text), None)
     if quote and not text.endswith("\\"):
         [clause] = parse_filter(f"params.p = {quote}{text}{quote}", QUOTED)
@@ -256,7 +256,7 @@ def test_a_string_means_what_is_between_its_quotes(text: str) -> None:
         "a " * 99_999,
     ],
 )
-def test_a_hostile_filter_is_refused_in_linear_time(text: str) -> None:
+def test_a_hostile_filter_is_rejected_in_linear_time(text: str) -> None:
     started = time.process_time()
-    refusal(text)
+    error_message(text)
     assert time.process_time() - started < 5

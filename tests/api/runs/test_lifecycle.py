@@ -19,7 +19,7 @@ async def test_a_created_run_is_what_get_returns(client: Client) -> None:
     assert run["run"]["data"]["tags"] == [{"key": "mlflow.runName", "value": "first"}]
 
 
-async def test_a_run_by_itself_tells_the_same_as_in_a_search(client: Client, db: Db) -> None:
+async def test_get_returns_the_same_run_as_a_search(client: Client, db: Db) -> None:
     values = [0.1, -2.5, 1e22, 5e-324, -1.7976931348623157e308, 3.0, None]
     what: dict[str, Any] = {
         "metrics": {f"größe {at}": value for at, value in enumerate(values)},
@@ -53,7 +53,7 @@ def _in_order(run: Any) -> Any:
     return run
 
 
-async def test_a_run_without_a_name_gets_one_and_its_tag(client: Client) -> None:
+async def test_a_run_without_a_name_gets_a_random_one_and_its_tag(client: Client) -> None:
     run = (await client.ok("POST", "runs/create", {"experiment_id": "0"}))["run"]
     assert re.fullmatch(r"[a-z]+-[a-z]+-\d{1,3}", run["info"]["run_name"])
     assert run["data"]["tags"] == [{"key": "mlflow.runName", "value": run["info"]["run_name"]}]
@@ -69,7 +69,7 @@ async def test_a_name_and_a_name_tag_must_agree(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "told"),
+    ("body", "status", "message"),
     [
         ({}, 400, "required parameter 'experiment_id'"),
         ({"experiment_id": 3}, 400, "Invalid value 3 for parameter 'experiment_id'"),
@@ -83,16 +83,16 @@ async def test_a_name_and_a_name_tag_must_agree(client: Client) -> None:
         ({"experiment_id": "0", "tags": [{"key": f"t{number}"} for number in range(1001)]}, 400, "at most 1000 tags"),
     ],
 )
-async def test_a_wrong_creation_makes_no_run(
-    client: Client, db: Db, body: dict[str, Any], status: int, told: str
+async def test_an_invalid_request_creates_no_run(
+    client: Client, db: Db, body: dict[str, Any], status: int, message: str
 ) -> None:
     answer = await client.post("runs/create", body)
     assert answer.status == status
-    assert told in answer.json["message"]
+    assert message in answer.json["message"]
     assert await db.fetch_value("SELECT count(*) FROM runs") == 0
 
 
-async def test_a_deleted_experiment_takes_no_runs(client: Client, db: Db) -> None:
+async def test_a_deleted_experiment_accepts_no_runs(client: Client, db: Db) -> None:
     await db.execute("UPDATE experiments SET lifecycle_stage = 'deleted' WHERE experiment_id = 0")
     answer = await client.post("runs/create", {"experiment_id": "0"})
     assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
@@ -105,7 +105,7 @@ async def new_run(client: Client) -> str:
     return run_id
 
 
-async def test_an_update_changes_what_it_names_and_keeps_the_rest(client: Client) -> None:
+async def test_an_update_changes_only_the_fields_that_it_has(client: Client) -> None:
     run_id = await new_run(client)
     info = (await client.ok("POST", "runs/update", {"run_id": run_id, "status": 3, "end_time": "7"}))["run_info"]
     assert (info["status"], info["end_time"], info["run_name"]) == ("FINISHED", 7, "first")
@@ -116,20 +116,20 @@ async def test_an_update_changes_what_it_names_and_keeps_the_rest(client: Client
 
 
 @pytest.mark.parametrize("status", ["DONE", 99, 0, True, ["FINISHED"]])
-async def test_an_unknown_status_is_refused(client: Client, status: Any) -> None:
+async def test_an_unknown_status_is_rejected(client: Client, status: Any) -> None:
     answer = await client.post("runs/update", {"run_id": await new_run(client), "status": status, "end_time": 1})
     assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
     assert "for parameter 'status' supplied:" in answer.json["message"]
 
 
-async def test_an_end_time_of_zero_is_none(client: Client) -> None:
+async def test_an_end_time_of_zero_means_no_end_time(client: Client) -> None:
     run_id = await new_run(client)
     await client.ok("POST", "runs/update", {"run_id": run_id, "end_time": 7})
     info = (await client.ok("POST", "runs/update", {"run_id": run_id, "end_time": 0}))["run_info"]
     assert "end_time" not in info
 
 
-async def test_a_deleted_run_refuses_updates_until_it_is_restored(client: Client) -> None:
+async def test_a_deleted_run_rejects_updates_until_it_is_restored(client: Client) -> None:
     run_id = await new_run(client)
     for _ in range(2):
         assert await client.ok("POST", "runs/delete", {"run_id": run_id}) == {}
@@ -145,7 +145,7 @@ async def test_a_deleted_run_refuses_updates_until_it_is_restored(client: Client
     assert (info["lifecycle_stage"], info["run_name"]) == ("active", "x")
 
 
-async def test_the_time_of_a_deletion_is_kept_until_the_restoration(client: Client, db: Db) -> None:
+async def test_the_deletion_time_is_stored_until_the_run_is_restored(client: Client, db: Db) -> None:
     run_id = await new_run(client)
     await client.ok("POST", "runs/delete", {"run_id": run_id})
     assert await db.fetch_value("SELECT deleted_time FROM runs") > 1_700_000_000_000
@@ -153,7 +153,7 @@ async def test_the_time_of_a_deletion_is_kept_until_the_restoration(client: Clie
     assert await db.fetch_value("SELECT deleted_time FROM runs") is None
 
 
-async def test_a_tag_is_taken_off_once(client: Client) -> None:
+async def test_a_tag_can_be_deleted_once(client: Client) -> None:
     run_id = await new_run(client)
     await client.ok("POST", "runs/set-tag", {"run_id": run_id, "key": "team", "value": "vision"})
     assert await client.ok("POST", "runs/delete-tag", {"run_id": run_id, "key": "team"}) == {}
@@ -163,7 +163,7 @@ async def test_a_tag_is_taken_off_once(client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["runs/update", "runs/delete", "runs/restore", "runs/delete-tag"])
-async def test_a_run_that_is_not_there_is_not_found(client: Client, path: str) -> None:
+async def test_a_missing_run_is_not_found(client: Client, path: str) -> None:
     answer = await client.post(path, {"run_id": "nope", "key": "k"})
     assert (answer.status, answer.json["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
     assert answer.json["message"] == "Run with id=nope not found"

@@ -1,4 +1,4 @@
-"""Logging to a run: what is kept, what is refused, and that a refused request leaves nothing behind."""
+"""Logging to a run: what is stored, what is rejected, and that a rejected request stores nothing."""
 
 import asyncio
 from typing import Any
@@ -28,7 +28,7 @@ def point(key: str = "loss", value: Any = 1.0, timestamp: int = 10, step: int = 
     return {"key": key, "value": value, "timestamp": timestamp, "step": step}
 
 
-async def refusal(client: Client, path: str, body: dict[str, Any]) -> tuple[int, str, str]:
+async def error_of(client: Client, path: str, body: dict[str, Any]) -> tuple[int, str, str]:
     answer = await client.post(path, body)
     return answer.status, answer.json["error_code"], answer.json["message"]
 
@@ -40,13 +40,13 @@ async def test_the_latest_metric_is_the_greatest_step_timestamp_and_value(client
     assert (await data_of(client, run_id))["metrics"] == [point(step=2, value=5.0)]
 
 
-async def test_one_batch_finds_the_latest_as_single_requests_do(client: Client, run_id: str) -> None:
+async def test_a_batch_and_single_requests_agree_on_the_latest_metric(client: Client, run_id: str) -> None:
     points = [point(step=2, value=5.0), point(step=1, value=9.0), point(step=2, value=4.0), point(step=2, timestamp=9)]
     await client.ok("POST", "runs/log-batch", {"run_id": run_id, "metrics": points})
     assert (await data_of(client, run_id))["metrics"] == [point(step=2, value=5.0)]
 
 
-async def test_nan_and_infinities_are_kept_as_mlflow_keeps_them(client: Client, db: Db, run_id: str) -> None:
+async def test_nan_and_infinities_are_stored_as_in_mlflow(client: Client, db: Db, run_id: str) -> None:
     points = [point("a", "NaN"), point("b", "Infinity"), point("c", "-Infinity")]
     await client.ok("POST", "runs/log-batch", {"run_id": run_id, "metrics": points})
     assert [metric["value"] for metric in (await data_of(client, run_id))["metrics"]] == ["NaN", LARGEST, -LARGEST]
@@ -55,12 +55,12 @@ async def test_nan_and_infinities_are_kept_as_mlflow_keeps_them(client: Client, 
 
 
 @pytest.mark.parametrize("value", [0.1, 1 / 3, 5e-324, 123456789.123456789, -2.2250738585072014e-308, 2.5e17])
-async def test_a_value_comes_back_to_the_last_bit(client: Client, run_id: str, value: float) -> None:
+async def test_a_value_is_returned_exactly(client: Client, run_id: str, value: float) -> None:
     await client.ok("POST", "runs/log-metric", {"run_id": run_id, **point(value=value)})
     assert (await data_of(client, run_id))["metrics"][0]["value"] == value
 
 
-async def test_the_same_batch_sent_twice_leaves_the_same_rows(client: Client, db: Db, run_id: str) -> None:
+async def test_repeating_a_batch_changes_no_rows(client: Client, db: Db, run_id: str) -> None:
     batch = {
         "run_id": run_id,
         "metrics": [point(f"m{number % 3}", number, step=number) for number in range(30)],
@@ -79,18 +79,18 @@ async def everything(db: Db) -> dict[str, list[tuple[Any, ...]]]:
     return {table: sorted(tuple(row) for row in await db.fetch(f"SELECT * FROM {table}")) for table in tables}
 
 
-async def test_a_param_is_written_once(client: Client, run_id: str) -> None:
+async def test_a_param_cannot_change(client: Client, run_id: str) -> None:
     param = {"run_id": run_id, "key": "lr", "value": "0.1"}
     await client.ok("POST", "runs/log-parameter", param)
     await client.ok("POST", "runs/log-parameter", param)
-    status, code, message = await refusal(client, "runs/log-parameter", {**param, "value": "0.2"})
+    status, code, message = await error_of(client, "runs/log-parameter", {**param, "value": "0.2"})
     assert (status, code) == (400, "INVALID_PARAMETER_VALUE")
     assert "already logged with value='0.1'" in message
     assert "new value '0.2'" in message
     assert (await data_of(client, run_id))["params"] == [{"key": "lr", "value": "0.1"}]
 
 
-async def test_a_batch_with_a_changed_param_leaves_nothing_behind(client: Client, db: Db, run_id: str) -> None:
+async def test_a_batch_with_a_changed_param_stores_nothing(client: Client, db: Db, run_id: str) -> None:
     await client.ok("POST", "runs/log-parameter", {"run_id": run_id, "key": "lr", "value": "0.1"})
     before = await everything(db)
     batch = {
@@ -99,14 +99,14 @@ async def test_a_batch_with_a_changed_param_leaves_nothing_behind(client: Client
         "params": [{"key": "new", "value": "1"}, {"key": "lr", "value": "0.2"}],
         "tags": [{"key": "team", "value": "vision"}],
     }
-    status, _, message = await refusal(client, "runs/log-batch", batch)
+    status, _, message = await error_of(client, "runs/log-batch", batch)
     assert status == 400
     assert "{'key': 'lr', 'old_value': '0.1', 'new_value': '0.2'}" in message
     assert await everything(db) == before
 
 
 @pytest.mark.parametrize(
-    ("batch", "told"),
+    ("batch", "expected"),
     [
         ({"metrics": [point("ok"), point("..")]}, "'metrics[1].name'"),
         ({"metrics": [point("ok"), {"key": "x", "value": 1}]}, "'metrics[1].timestamp'"),
@@ -122,17 +122,17 @@ async def test_a_batch_with_a_changed_param_leaves_nothing_behind(client: Client
         ({"metrics": [point(), point(value="high")]}, "'metrics[1].value'"),
     ],
 )
-async def test_a_batch_with_one_wrong_part_leaves_nothing_behind(
-    client: Client, db: Db, run_id: str, batch: dict[str, Any], told: str
+async def test_a_batch_with_one_invalid_part_stores_nothing(
+    client: Client, db: Db, run_id: str, batch: dict[str, Any], expected: str
 ) -> None:
     before = await everything(db)
-    status, code, message = await refusal(client, "runs/log-batch", {"run_id": run_id, **batch})
+    status, code, message = await error_of(client, "runs/log-batch", {"run_id": run_id, **batch})
     assert (status, code) == (400, "INVALID_PARAMETER_VALUE")
-    assert told in message
+    assert expected in message
     assert await everything(db) == before
 
 
-async def test_long_values_are_cut_as_mlflow_cuts_them(client: Client, run_id: str) -> None:
+async def test_long_values_are_truncated_as_in_mlflow(client: Client, run_id: str) -> None:
     await client.ok("POST", "runs/log-parameter", {"run_id": run_id, "key": "p", "value": "x" * 6001})
     await client.ok("POST", "runs/set-tag", {"run_id": run_id, "key": "t", "value": "x" * 8001})
     data = await data_of(client, run_id)
@@ -140,7 +140,7 @@ async def test_long_values_are_cut_as_mlflow_cuts_them(client: Client, run_id: s
     assert len({tag["key"]: tag["value"] for tag in data["tags"]}["t"]) == 8000
 
 
-async def test_the_tag_of_the_run_name_renames_the_run(client: Client, run_id: str) -> None:
+async def test_setting_the_name_tag_renames_the_run(client: Client, run_id: str) -> None:
     await client.ok("POST", "runs/set-tag", {"run_id": run_id, "key": "mlflow.runName", "value": "second"})
     run = (await client.ok("GET", "runs/get", query={"run_id": run_id}))["run"]
     assert run["info"]["run_name"] == "second"
@@ -163,17 +163,17 @@ async def test_an_empty_name_tag_changes_neither_the_name_nor_the_tag(client: Cl
         ("runs/log-batch", {"metrics": [point()]}),
     ],
 )
-async def test_a_missing_and_a_deleted_run_are_refused(
+async def test_logging_to_a_missing_or_deleted_run_is_rejected(
     client: Client, db: Db, run_id: str, path: str, body: dict[str, Any]
 ) -> None:
-    assert await refusal(client, path, {"run_id": "nope", **body}) == (
+    assert await error_of(client, path, {"run_id": "nope", **body}) == (
         404,
         "RESOURCE_DOES_NOT_EXIST",
         "Run with id=nope not found",
     )
     await client.ok("POST", "runs/delete", {"run_id": run_id})
     before = await everything(db)
-    status, code, message = await refusal(client, path, {"run_id": run_id, **body})
+    status, code, message = await error_of(client, path, {"run_id": run_id, **body})
     assert (status, code) == (400, "INVALID_PARAMETER_VALUE")
     assert message == f"The run {run_id} must be in the 'active' state. Current state is deleted."
     assert await everything(db) == before
@@ -184,7 +184,7 @@ async def test_the_old_name_of_the_run_id_is_accepted(client: Client, run_id: st
     assert (await data_of(client, run_id))["metrics"] == [point()]
 
 
-async def test_requests_that_share_a_commit_fail_each_for_itself(client: Client, db: Db, run_id: str) -> None:
+async def test_requests_in_one_commit_fail_independently(client: Client, db: Db, run_id: str) -> None:
     """They are sent at once, so that one transaction takes them all; the second contradicts the first."""
     answers = await asyncio.gather(
         client.post("runs/log-parameter", {"run_id": run_id, "key": "p", "value": "1"}),
@@ -197,14 +197,14 @@ async def test_requests_that_share_a_commit_fail_each_for_itself(client: Client,
     assert (await data_of(client, run_id))["params"] == [{"key": "p", "value": "1"}]
 
 
-async def test_a_metric_of_an_unknown_model_is_refused(client: Client, db: Db, run_id: str) -> None:
+async def test_a_metric_of_an_unknown_model_is_rejected(client: Client, db: Db, run_id: str) -> None:
     before = await everything(db)
-    status, code, _ = await refusal(client, "runs/log-metric", {"run_id": run_id, **point(), "model_id": "m-1"})
+    status, code, _ = await error_of(client, "runs/log-metric", {"run_id": run_id, **point(), "model_id": "m-1"})
     assert (status, code) == (404, "RESOURCE_DOES_NOT_EXIST")
     assert await everything(db) == before
 
 
-async def test_a_metric_of_a_model_is_kept_with_the_model_too(client: Client, db: Db, run_id: str) -> None:
+async def test_a_metric_of_a_model_is_stored_with_the_model_too(client: Client, db: Db, run_id: str) -> None:
     async with db.write() as tx:
         await tx.execute(
             """

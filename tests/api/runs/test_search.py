@@ -120,7 +120,7 @@ async def search(client: Client, **body: Any) -> list[str]:
          "AND dataset.name = 'ds1' AND params.none IS NULL AND user_id LIKE 'a%' AND start_time > 0", ["r1"]),
     ],
 )  # fmt: skip
-async def test_a_filter_picks_runs(runs: Client, text: str, names: list[str]) -> None:
+async def test_a_filter_selects_runs(runs: Client, text: str, names: list[str]) -> None:
     assert await search(runs, filter=text) == names
 
 
@@ -147,7 +147,7 @@ async def test_a_filter_picks_runs(runs: Client, text: str, names: list[str]) ->
         (["run_id"], ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "old"]),
     ],
 )
-async def test_runs_come_in_the_order_asked_for(runs: Client, order_by: list[str], names: list[str]) -> None:
+async def test_runs_are_sorted_by_order_by(runs: Client, order_by: list[str], names: list[str]) -> None:
     assert await search(runs, order_by=order_by) == names
 
 
@@ -169,11 +169,13 @@ async def test_runs_come_in_the_order_asked_for(runs: Client, order_by: list[str
         ({"anded_expressions": [{"metric": {"key": "m"}}]}, ALL),
     ],
 )
-async def test_experiments_and_stages_bound_a_search(runs: Client, body: Mapping[str, Any], names: list[str]) -> None:
+async def test_a_search_is_limited_to_experiments_and_stages(
+    runs: Client, body: Mapping[str, Any], names: list[str]
+) -> None:
     assert await search(runs, **body) == names
 
 
-async def test_a_found_run_is_the_one_that_get_returns(runs: Client) -> None:
+async def test_a_search_returns_the_same_runs_as_get(runs: Client) -> None:
     found = await runs.ok("POST", "runs/search", {"experiment_ids": ["0"], "run_view_type": "ALL"})
     assert len(found["runs"]) == 10
     for run in found["runs"]:
@@ -181,7 +183,7 @@ async def test_a_found_run_is_the_one_that_get_returns(runs: Client) -> None:
         assert _in_key_order(run) == _in_key_order(got["run"])
 
 
-async def test_a_found_run_has_all_that_was_logged(runs: Client) -> None:
+async def test_a_search_returns_all_that_was_logged_to_a_run(runs: Client) -> None:
     [run] = (await runs.ok("POST", "runs/search", {"experiment_ids": ["0"], "filter": "run_name = 'r1'"}))["runs"]
     run_id = "r1".zfill(32)
     assert _in_key_order(run) == {
@@ -229,12 +231,12 @@ def _in_key_order(run: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("name", "value"), [("r3", "NaN"), ("r4", LARGEST_DOUBLE), ("r5", -LARGEST_DOUBLE)])
-async def test_a_metric_that_is_no_finite_number_is_told(runs: Client, name: str, value: float | str) -> None:
+async def test_metrics_that_are_not_finite_are_returned(runs: Client, name: str, value: float | str) -> None:
     found = await runs.ok("POST", "runs/search", {"experiment_ids": ["0"], "filter": f"run_name = '{name}'"})
     assert [metric["value"] for metric in found["runs"][0]["data"]["metrics"]] == [value]
 
 
-async def test_what_is_stored_comes_back_exactly(client: Client, db: Db) -> None:
+async def test_stored_values_are_returned_exactly(client: Client, db: Db) -> None:
     """Values that JSON, on its way from the database, could change."""
     numbers = [0.1, 0.0, 5e-324, 1e22, 123456789012345680.0, LARGEST_DOUBLE, 1 / 3, 50.0]
     texts = ["", " ", '"', "\\", "\\u0041", "\t\r\n\x01\x1f\x7f", "\u2028é漢🚀", "null", "{}", "x" * 8000]
@@ -262,7 +264,7 @@ async def test_what_is_stored_comes_back_exactly(client: Client, db: Db) -> None
     assert runs[1]["data"] == {}
 
 
-async def test_each_run_of_a_page_has_its_own(client: Client, db: Db) -> None:
+async def test_each_run_of_a_page_has_its_own_parts(client: Client, db: Db) -> None:
     for number in range(30):
         names = {f"k{at}": f"{number}/{at}" for at in range(number % 4)}
         metrics = {f"m{at}": number + at / 8 for at in range(number % 3)}
@@ -279,13 +281,13 @@ async def test_each_run_of_a_page_has_its_own(client: Client, db: Db) -> None:
         assert {(tag["key"], tag["value"]) for tag in data.get("tags", [])} == (names if number % 2 else set())
 
 
-async def test_nothing_found_is_an_empty_object(client: Client) -> None:
+async def test_a_search_without_matches_returns_an_empty_object(client: Client) -> None:
     assert await client.ok("POST", "runs/search", {"experiment_ids": ["0"]}) == {}
     assert await client.ok("POST", "runs/search", {}) == {}
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ({"max_results": 0}, "Invalid value 0 for parameter 'max_results' supplied. It must be a positive integer"),
         ({"max_results": -1}, "Invalid value -1 for parameter 'max_results' supplied. It must be a positive integer"),
@@ -346,12 +348,12 @@ async def test_nothing_found_is_an_empty_object(client: Client) -> None:
         ),
     ],
 )
-async def test_a_search_that_is_wrong_is_refused_in_mlflows_words(
-    client: Client, body: Mapping[str, Any], told: str
+async def test_an_invalid_search_is_rejected_with_mlflows_message(
+    client: Client, body: Mapping[str, Any], message: str
 ) -> None:
     answer = await client.post("runs/search", {"experiment_ids": ["0"], **body})
     assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
-    assert answer.json["message"].startswith(told), answer.json["message"]
+    assert answer.json["message"].startswith(message), answer.json["message"]
 
 
 def test_a_search_is_one_statement_with_a_semi_join_for_each_comparison() -> None:
@@ -374,7 +376,7 @@ def test_a_search_is_one_statement_with_a_semi_join_for_each_comparison() -> Non
     assert values == ["m", 0.5, "p", "a%", "train", "n", 7, "active", 100]
 
 
-def test_what_a_search_filters_and_orders_by_is_joined_once() -> None:
+def test_a_field_in_filter_and_order_is_joined_once() -> None:
     filter_text = "metrics.m > 0.5 AND metrics.m != 2 AND params.p LIKE 'a%'"
     order_by = ["params.p", "metrics.m DESC", "tags.other"]
     query = compile_search(SearchRuns(experiment_ids=["7"], filter=filter_text, order_by=order_by))
@@ -397,7 +399,9 @@ def test_what_a_search_filters_and_orders_by_is_joined_once() -> None:
         ("params.p LIKE 'a%' AND metrics.m >= 1", ["three", "one"]),
     ],
 )
-async def test_filter_and_order_by_the_same_name_agree(client: Client, filter_text: str, found: list[str]) -> None:
+async def test_a_filter_and_an_order_by_the_same_field_agree(
+    client: Client, filter_text: str, found: list[str]
+) -> None:
     """One run has no number in the metric, one no metric at all."""
     values = {"one": 1, "two": 2, "three": 3, "none": "NaN"}
     for name, param in {"one": "ab", "two": "b", "three": "ac", "none": "c", "without": "d"}.items():

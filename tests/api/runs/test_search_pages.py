@@ -72,7 +72,7 @@ KEYS = ["metrics.m", "metrics.n", "params.p", "params.q", "tags.t", "start_time"
     size=st.integers(1, 5),
 )
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_pages_of_any_size_and_order_give_every_run_once(
+async def test_pages_of_any_size_and_order_return_every_run_once(
     client: Client,
     db: Db,
     rows: Sequence[dict[str, Any]],
@@ -96,7 +96,7 @@ async def _delete_runs(db: Db) -> None:
 
 
 @pytest.mark.parametrize("order_by", [[], ["metrics.m"], ["params.p DESC"], ["tags.t", "metrics.m DESC"]])
-async def test_runs_that_come_and_go_between_pages_shift_no_other(runs: Client, db: Db, order_by: list[str]) -> None:
+async def test_runs_added_and_deleted_between_pages_shift_no_other(runs: Client, db: Db, order_by: list[str]) -> None:
     whole = await search(runs, order_by=order_by)
     body: dict[str, Any] = {"experiment_ids": ["0"], "max_results": 4, "order_by": order_by}
     page = await runs.ok("POST", "runs/search", body)
@@ -123,7 +123,7 @@ async def test_runs_that_come_and_go_between_pages_shift_no_other(runs: Client, 
         {"run_view_type": "ALL"},
     ],
 )
-async def test_a_token_of_another_search_is_refused(runs: Client, change: dict[str, Any]) -> None:
+async def test_a_token_of_another_search_is_rejected(runs: Client, change: dict[str, Any]) -> None:
     page = await runs.ok("POST", "runs/search", {"experiment_ids": ["0"], "max_results": 2})
     body = {"experiment_ids": ["0"], "max_results": 2, "page_token": page["next_page_token"], **change}
     answer = await runs.post("runs/search", body)
@@ -131,12 +131,12 @@ async def test_a_token_of_another_search_is_refused(runs: Client, change: dict[s
     assert answer.json["message"].startswith("Invalid page token, it was made for a search with other parameters")
 
 
-async def test_a_page_may_be_of_another_size_than_the_last(runs: Client) -> None:
+async def test_pages_may_differ_in_size(runs: Client) -> None:
     page = await runs.ok("POST", "runs/search", {"experiment_ids": ["0"], "max_results": 2})
     assert await search(runs, max_results=3, page_token=page["next_page_token"]) == (await search(runs))[2:5]
 
 
-async def test_the_last_page_has_no_token_even_when_it_is_full(runs: Client) -> None:
+async def test_a_full_last_page_has_no_token(runs: Client) -> None:
     page = await runs.ok("POST", "runs/search", {"experiment_ids": ["0"], "max_results": 9})
     assert len(page["runs"]) == 9
     assert "next_page_token" not in page
@@ -182,7 +182,7 @@ async def many(client: Client, db: Db) -> Client:
         ("metrics.m > 1e9", ["metrics.m"]),
     ],
 )
-async def test_the_pages_of_many_runs_are_those_of_the_whole_search(
+async def test_pages_of_many_runs_together_equal_the_whole_search(
     many: Client, db: Db, filter_text: str, order_by: list[str]
 ) -> None:
     request = SearchRuns(experiment_ids=["0"], filter=filter_text, order_by=order_by)
