@@ -24,7 +24,7 @@ from railtrack.webhooks.encryption import SecretCipher
 from railtrack.webhooks.sender import WebhookSender
 from railtrack.wire.access_log import AccessLog
 from railtrack.wire.csrf import BrowserGuard
-from railtrack.wire.dispatch import Dispatcher, Watch
+from railtrack.wire.dispatch import Dispatcher, RequestObserver
 from railtrack.wire.forwarded import TrustedProxies
 from railtrack.wire.request import HttpRequest, Receive, Scope
 from railtrack.wire.response import Send
@@ -91,10 +91,10 @@ class App:
             return Context(db, group_commits, self._artifacts, webhooks, self._settings, http, counters, self._policy)
 
         counters = self._open_counters(db, group_commits, slot)
-        watches: list[Watch] = [counters] if counters else []
+        observers: list[RequestObserver] = [counters] if counters else []
         if self._settings.logs.access_log:
-            watches.append(AccessLog(self._proxies, as_json=self._settings.logs.format == "json"))
-        self._dispatch = Dispatcher(self._routes, self._guard, make_context, watches)
+            observers.append(AccessLog(self._proxies, as_json=self._settings.logs.format == "json"))
+        self._dispatch = Dispatcher(self._routes, self._guard, make_context, observers)
 
     def _open_counters(self, db: Db, group_commits: GroupCommits, slot: int) -> WorkerCounters | None:
         if self._counters is None:

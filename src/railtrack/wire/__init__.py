@@ -1,1 +1,1 @@
-"""HTTP and MLflow's JSON rules: routes, requests, answers. No resource is named in here."""
+"""HTTP and MLflow's JSON rules: routes, requests, responses. No module here names a resource."""

@@ -1,7 +1,7 @@
-"""A line for every request, where the setting asks for it. The other lines of the log: logs.py.
+"""The access log: a line for every request, if a setting enables it. The format of other log lines is in logs/.
 
-Written past the logging module, which takes longer for a line than some requests take to be answered: each line goes
-out by one write of less than a pipe's atomic 4,096 bytes, so lines of several workers never mix.
+It bypasses the logging module, which takes longer per line than some requests. Each line is one write of less than the
+4,096 bytes that a pipe writes atomically, so lines of several workers don't mix.
 """
 
 import os
@@ -19,24 +19,24 @@ from railtrack.wire.routing import Route
 
 STDOUT = 1
 JSON_TIME = "%Y-%m-%dT%H:%M:%S"
-PATH_SHOWN = 1000
-VALUE_SHOWN = 100
-FIELDS_SHOWN = 20
-SHOWN_WITHOUT_STRUCT = frozenset({"path", "run_id", "run_uuid"})
-"""Parameters of the endpoints that read the request themselves; others show those that they declare."""
+PATH_LIMIT = 1000
+VALUE_LIMIT = 100
+PARAMETERS_LIMIT = 20
+LOGGED_WITHOUT_STRUCT = frozenset({"path", "run_id", "run_uuid"})
+"""Query parameters that are logged for handlers without a request struct. For others it's those of the struct."""
 _SECRET_NAME = re.compile(r"(?i)secret|password|credential|signature|token|authorization")
-_ODD = re.compile(r"[^!#-\[\]-~]")
+_UNSAFE = re.compile(r"[^!#-\[\]-~]")
 _encode = msgspec.json.Encoder().encode
 
 
 class AccessLog:
-    """Watches requests. `as_json`: an object a line; `proxies`: who may tell the client's address."""
+    """Log requests as text, or with `as_json` an object per line. `proxies` determine the client's address."""
 
     def __init__(self, proxies: TrustedProxies, *, as_json: bool) -> None:
         self._proxies = proxies
-        self._line = self._json if as_json else self._text
+        self._format_line = self._json if as_json else self._text
         self._second = 0
-        self._shown_second = ""
+        self._formatted_second = ""
         self._as_json = as_json
         self._pid = 0
 
@@ -44,16 +44,16 @@ class AccessLog:
         self._pid = self._pid or os.getpid()
 
     def ended(self, http: HttpRequest, request_id: str, seconds: float) -> None:
-        line = self._line(http, request_id, round(seconds * 1000, 1))
+        line = self._format_line(http, request_id, round(seconds * 1000, 1))
         try:
             os.write(STDOUT, line.encode() + b"\n")
         except OSError:
-            return  # nobody reads the log any more; the requests go on
+            return  # nobody reads the log any more; requests are served all the same
 
     def _text(self, http: HttpRequest, request_id: str, milliseconds: float) -> str:
         return (
-            f"[{self._moment(time.time())}] [{self._pid}] [INFO] {self._proxies.client(http)} "
-            f'"{http.method} {shown_path(http)}" {http.status or "gone"} '
+            f"[{self._timestamp(time.time())}] [{self._pid}] [INFO] {self._proxies.client(http)} "
+            f'"{http.method} {display_path(http)}" {http.status or "gone"} '
             f"{http.received}>{http.sent} bytes {milliseconds} ms request {request_id}"
         )
 
@@ -61,7 +61,7 @@ class AccessLog:
         now = time.time()
         route = http.route.path if isinstance(http.route, Route) else None
         line = {
-            "time": f"{self._moment(now)}.{int(now % 1 * 1000):03}Z",
+            "time": f"{self._timestamp(now)}.{int(now % 1 * 1000):03}Z",
             "level": "info",
             "logger": "railtrack.access",
             "pid": self._pid,
@@ -69,7 +69,7 @@ class AccessLog:
             "request_id": request_id,
             "client": self._proxies.client(http),
             "method": http.method,
-            "path": shown_path(http),
+            "path": display_path(http),
             "route": route,
             "status": http.status,
             "received_bytes": http.received,
@@ -78,37 +78,40 @@ class AccessLog:
         }
         return _encode(line).decode()
 
-    def _moment(self, now: float) -> str:
-        """The second, made once in each."""
+    def _timestamp(self, now: float) -> str:
+        """Return the formatted second, which is computed once per second."""
         if int(now) != self._second:
             self._second = int(now)
-            form, at = (JSON_TIME, time.gmtime(now)) if self._as_json else (TEXT_TIME, time.localtime(now))
-            self._shown_second = time.strftime(form, at)
-        return self._shown_second
+            self._formatted_second = (
+                time.strftime(JSON_TIME, time.gmtime(now))
+                if self._as_json
+                else time.strftime(TEXT_TIME, time.localtime(now))
+            )
+        return self._formatted_second
 
 
-def shown_path(http: HttpRequest) -> str:
-    """The path as it was sent, printable and cut, with the query's parameters; of most only the name is shown."""
+def display_path(http: HttpRequest) -> str:
+    """Return the path as sent, printable and truncated, with the query's parameters. Most values are masked."""
     path = _printable(http.raw_path.decode("latin-1"))
-    return redacted(f"{path}?{_shown_query(http)}" if http.raw_query else path)
+    return redacted(f"{path}?{_display_query(http)}" if http.raw_query else path)
 
 
-def _shown_query(http: HttpRequest) -> str:
+def _display_query(http: HttpRequest) -> str:
     struct = http.route.struct if isinstance(http.route, Route) else None
-    known = {*struct.__struct_fields__, *struct.ALIASES} if struct else SHOWN_WITHOUT_STRUCT
+    logged = {*struct.__struct_fields__, *struct.ALIASES} if struct else LOGGED_WITHOUT_STRUCT
     try:
-        pairs = parse_qsl(http.raw_query.decode("latin-1"), keep_blank_values=True, max_num_fields=FIELDS_SHOWN)
+        pairs = parse_qsl(http.raw_query.decode("latin-1"), keep_blank_values=True, max_num_fields=PARAMETERS_LIMIT)
     except ValueError:
         return "..."
     return "&".join(
-        f"{quote(name[:VALUE_SHOWN])}={quote(value[:VALUE_SHOWN]) if _is_harmless(name, known) else '***'}"
+        f"{quote(name[:VALUE_LIMIT])}={quote(value[:VALUE_LIMIT]) if _is_loggable(name, logged) else '***'}"
         for name, value in pairs
-    )[:PATH_SHOWN]
+    )[:PATH_LIMIT]
 
 
-def _is_harmless(name: str, known: set[str] | frozenset[str]) -> bool:
-    return name in known and not _SECRET_NAME.search(name)
+def _is_loggable(name: str, logged: set[str] | frozenset[str]) -> bool:
+    return name in logged and not _SECRET_NAME.search(name)
 
 
 def _printable(text: str) -> str:
-    return _ODD.sub(lambda match: f"%{ord(match[0]):02X}", text[:PATH_SHOWN])
+    return _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", text[:PATH_LIMIT])

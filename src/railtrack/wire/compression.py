@@ -1,4 +1,4 @@
-"""gzip for large JSON answers, where the client takes it. Static files come compressed; artifacts stay as they are."""
+"""gzip for large JSON responses if the client accepts it. Static files are compressed already, artifacts are not."""
 
 import asyncio
 import gzip
@@ -7,29 +7,29 @@ from typing import TypeGuard
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.response import JSON, BytesResponse, StreamResponse
 
-SMALLEST = 32 * 1024
-"""Bytes from which the transfer saved outweighs the work; most answers are far below."""
-IN_LOOP = 256 * 1024
-"""Larger bodies are compressed in a thread, so that other requests don't wait for them."""
+MIN_SIZE_BYTES = 32 * 1024
+"""Below this, compression takes longer than the transfer that it saves. Most responses are far smaller."""
+IN_LOOP_LIMIT_BYTES = 256 * 1024
+"""Larger bodies are compressed in a thread, so that other requests don't wait."""
 LEVEL = 1
 
 
-def is_worth_it(reply: BytesResponse | StreamResponse) -> TypeGuard[BytesResponse]:
-    """Whether it is JSON of some size."""
-    return isinstance(reply, BytesResponse) and len(reply.body) >= SMALLEST and reply.media_type == JSON
+def is_compressible(response: BytesResponse | StreamResponse) -> TypeGuard[BytesResponse]:
+    """Return True for JSON of at least MIN_SIZE_BYTES."""
+    return isinstance(response, BytesResponse) and len(response.body) >= MIN_SIZE_BYTES and response.media_type == JSON
 
 
-async def compress(http: HttpRequest, raw: BytesResponse) -> BytesResponse:
-    """The answer, compressed where the client takes gzip."""
+async def compress(http: HttpRequest, response: BytesResponse) -> BytesResponse:
+    """Return the response, compressed if the client accepts gzip."""
     if "gzip" not in http.header(b"accept-encoding"):
-        return raw
-    if len(raw.body) < IN_LOOP:
-        body = gzip.compress(raw.body, LEVEL, mtime=0)
+        return response
+    if len(response.body) < IN_LOOP_LIMIT_BYTES:
+        body = gzip.compress(response.body, LEVEL, mtime=0)
     else:
-        body = await asyncio.to_thread(gzip.compress, raw.body, LEVEL, mtime=0)
+        body = await asyncio.to_thread(gzip.compress, response.body, LEVEL, mtime=0)
     return BytesResponse(
         body,
-        raw.media_type,
-        raw.status,
-        (*raw.headers, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")),
+        response.media_type,
+        response.status,
+        (*response.headers, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")),
     )

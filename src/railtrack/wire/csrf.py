@@ -1,6 +1,6 @@
-"""Requests that a browser was talked into by another site: checked before anything is decoded.
+"""Protection against cross-site requests and DNS rebinding, applied before a request is decoded.
 
-An API client sends neither Origin nor Sec-Fetch-Site and passes; the official UI is of our own origin.
+API clients send neither Origin nor Sec-Fetch-Site and pass. The UI has the server's origin.
 """
 
 from functools import lru_cache
@@ -15,11 +15,12 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class BrowserGuard:
-    """`loopback`: the server listens on this machine only, so a Host that is a foreign name means DNS rebinding.
+    """Reject what a browser sends for another site.
 
-    `hosts`: names accepted all the same. On a public address any Host passes: a platform's domain is not ours to
-    know, and its health checks send names of their own. `proxies`: who may tell the Host that a browser asked
-    for. `prefix`: what paths begin with.
+    With `loopback` the server listens on this machine only, so that a Host with a foreign name means DNS rebinding,
+    unless it is one of `hosts`. On a public address any Host passes: the server doesn't know its platform's domains,
+    and health checks send arbitrary names. `proxies` determine the Host that the browser requested. All paths begin
+    with `prefix`.
     """
 
     def __init__(
@@ -28,19 +29,19 @@ class BrowserGuard:
         self._loopback = loopback
         self._proxies = proxies
         self._hosts = frozenset(hosts)
-        self._always = ("/health", f"{prefix}/health")
-        self._names_us = lru_cache(maxsize=64)(lambda host: self._is_own(_name(host)))
+        self._health_paths = ("/health", f"{prefix}/health")
+        self._is_own_host = lru_cache(maxsize=64)(lambda host: self._is_own(_name(host)))
 
     def check(self, http: HttpRequest) -> None:
-        """Raise 403 for a rebound Host, or a change that another site asks for."""
+        """Raise PERMISSION_DENIED for a rebound Host, or an unsafe method that another site requests."""
         host = http.header(b"host")
-        if self._loopback and http.path not in self._always and not self._names_us(host):
+        if self._loopback and http.path not in self._health_paths and not self._is_own_host(host):
             raise ApiError(
                 "PERMISSION_DENIED",
                 "Invalid Host header: this server listens on a loopback address only, "
                 "and MLFLOW_SERVER_ALLOWED_HOSTS doesn't name this host.",
             )
-        if http.method not in SAFE_METHODS and self._crosses_sites(http, host):
+        if http.method not in SAFE_METHODS and self._is_cross_site(http, host):
             raise ApiError("PERMISSION_DENIED", "Cross-origin request blocked.")
 
     def _is_own(self, name: str) -> bool:
@@ -52,25 +53,25 @@ class BrowserGuard:
             return False
         return True
 
-    def _crosses_sites(self, http: HttpRequest, host: str) -> bool:
-        """Browsers say it in Sec-Fetch-Site, except on plain http, where Origin against Host has to do."""
+    def _is_cross_site(self, http: HttpRequest, host: str) -> bool:
+        """Return True if another site sent the request. On plain HTTP, browsers send Origin but no Sec-Fetch-Site."""
         if site := http.header(b"sec-fetch-site"):
             return site in ("cross-site", "same-site")
         origin = http.header(b"origin")
         if not origin:
             return False
-        scheme, _, asked_from = origin.rpartition("//")
-        own = {_without_default_port(one, scheme) for one in (host, self._proxies.host(http)) if one}
-        return _without_default_port(asked_from, scheme) not in own
+        scheme, _, origin_host = origin.rpartition("//")
+        own = {_without_default_port(name, scheme) for name in (host, self._proxies.host(http)) if name}
+        return _without_default_port(origin_host, scheme) not in own
 
 
 def _without_default_port(host: str, scheme: str) -> str:
-    """A browser leaves the port out of Origin where it is the scheme's own; a proxy may add it to Host."""
+    """Remove the scheme's default port, which a browser omits from Origin and a proxy may add to Host."""
     return host.removesuffix({"https:": ":443", "http:": ":80"}.get(scheme, " "))
 
 
 def _name(host: str) -> str:
-    """The name in a Host header, without its port and an IPv6 address's brackets."""
+    """Return the host name of a Host header, without port and IPv6 brackets."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

@@ -1,4 +1,4 @@
-"""One request through the house: route, guard, decode, permission, handler, answer. The only catcher of ApiError."""
+"""Serve one request: guard, route, decode, call the handler, respond. The only module that catches ApiError."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from typing import Protocol
 from railtrack.errors import ApiError
 from railtrack.logs.throttle import ThrottledLog
 from railtrack.wire.call import CallContext, call
-from railtrack.wire.compression import compress, is_worth_it
+from railtrack.wire.compression import compress, is_compressible
 from railtrack.wire.csrf import BrowserGuard
 from railtrack.wire.request import ClientGone, HttpRequest, Receive, Scope
 from railtrack.wire.response import (
@@ -36,8 +36,8 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 MakeContext = Callable[[HttpRequest, Route], CallContext]
 
 
-class Watch(Protocol):
-    """Is told of every request: when it comes, and when it has ended, after `seconds`."""
+class RequestObserver(Protocol):
+    """Is called when a request begins and when it ends."""
 
     def began(self) -> None: ...
 
@@ -45,46 +45,46 @@ class Watch(Protocol):
 
 
 class Dispatcher:
-    """Answers every HTTP request; `make_context` gives a handler what it may use."""
+    """Responds to every HTTP request. `make_context` creates the context of a handler."""
 
     def __init__(
-        self, routes: Routes, guard: BrowserGuard, make_context: MakeContext, watches: Sequence[Watch] = ()
+        self, routes: Routes, guard: BrowserGuard, make_context: MakeContext, observers: Sequence[RequestObserver] = ()
     ) -> None:
         self._routes = routes
         self._guard = guard
         self._make_context = make_context
-        self._watches = watches
+        self._observers = observers
         self._new_ids = _new_ids()
         self._server_errors = ThrottledLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         http = HttpRequest(scope, receive)
         request_id = self._request_id(http)
-        if not self._watches:
+        if not self._observers:
             return await self._serve(http, request_id, send)
         began = time.perf_counter()
-        for watch in self._watches:
-            watch.began()
+        for observer in self._observers:
+            observer.began()
         try:
             await self._serve(http, request_id, send)
         finally:
             seconds = time.perf_counter() - began
-            for watch in self._watches:
-                watch.ended(http, request_id, seconds)
+            for observer in self._observers:
+                observer.ended(http, request_id, seconds)
 
     async def _serve(self, http: HttpRequest, request_id: str, send: Send) -> None:
         try:
-            reply = await self._answer(http, request_id)
-            if is_worth_it(reply):
-                reply = await compress(http, reply)
+            response = await self._respond(http, request_id)
+            if is_compressible(response):
+                response = await compress(http, response)
             headers = (*SECURITY_HEADERS, (b"x-request-id", request_id.encode()))
-            await send_response(http, reply, send, headers)
+            await send_response(http, response, send, headers)
         except ClientGone:
-            log.debug("request %s: the client has gone", request_id)
+            log.debug("request %s: the client closed the connection", request_id)
         finally:
             http.release()
 
-    async def _answer(self, http: HttpRequest, request_id: str) -> BytesResponse | StreamResponse:
+    async def _respond(self, http: HttpRequest, request_id: str) -> BytesResponse | StreamResponse:
         try:
             self._guard.check(http)
             route = http.route = self._routes.find(http)
@@ -100,17 +100,17 @@ class Dispatcher:
         except Exception:
             log.exception("request %s: %s %s failed", request_id, http.method, http.raw_path[:500].decode("latin-1"))
             return error_response(
-                ApiError("INTERNAL_ERROR", f"Internal error; the server's log tells more of request {request_id}.")
+                ApiError("INTERNAL_ERROR", f"Internal error. See the server's log for request {request_id}.")
             )
 
     def _request_id(self, http: HttpRequest) -> str:
-        """The client's or proxy's own id where it is harmless to log, else a new one."""
-        given = http.header(b"x-request-id")
-        return given if given and REQUEST_ID.fullmatch(given) else next(self._new_ids)
+        """Return the X-Request-ID of the client or proxy if it is safe to log, else a new id."""
+        sent = http.header(b"x-request-id")
+        return sent if sent and REQUEST_ID.fullmatch(sent) else next(self._new_ids)
 
 
 def _new_ids() -> Iterator[str]:
-    """Ids that no other process makes: a random beginning and a count."""
-    beginning = os.urandom(8).hex()
+    """Yield ids that are unique across processes: a random prefix and a counter."""
+    prefix = os.urandom(8).hex()
     for number in count(1):
-        yield f"{beginning}-{number:x}"
+        yield f"{prefix}-{number:x}"

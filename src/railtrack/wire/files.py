@@ -1,6 +1,6 @@
-"""A stored file as an HTTP answer: media type, disposition, conditional requests and ranges.
+"""Responses with a stored file: media type, disposition, conditional requests and ranges.
 
-The file is something a user uploaded: it always leaves as a download, and sandboxed for whoever renders it anyway.
+The file is a user's upload, so it is always sent as an attachment, with a sandbox for browsers that render it anyway.
 """
 
 import mimetypes
@@ -16,25 +16,25 @@ from railtrack.errors import ApiError
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.response import BytesResponse, Header, Response, StreamResponse, error_response
 
-OCTETS = "application/octet-stream"
+OCTET_STREAM = "application/octet-stream"
 # fmt: off
-TEXT_ENDINGS = frozenset((
+TEXT_EXTENSIONS = frozenset((
     ".cfg", ".conf", ".csv", ".err", ".ini", ".ipynb", ".js", ".json", ".log", ".md", ".properties", ".py", ".rst",
     ".srt", ".text", ".toml", ".tsv", ".txt", ".xml", ".yaml", ".yml",
 ))
 # fmt: on
-"""What MLflow serves as text/plain, as observed; so are files named MLmodel."""
+"""Extensions that MLflow serves as text/plain, by observation, like files named MLmodel."""
 
 RANGE = re.compile(r"bytes=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.IGNORECASE)
 
 _types = mimetypes.MimeTypes(filenames=())
-for _type, _ending in (("application/geo+json", ".geojson"), ("image/webp", ".webp"), ("text/javascript", ".mjs")):
-    _types.add_type(_type, _ending)
-"""Python's own table only, evened out over its versions: the machine must not change our answers."""
+for _type, _extension in (("application/geo+json", ".geojson"), ("image/webp", ".webp"), ("text/javascript", ".mjs")):
+    _types.add_type(_type, _extension)
+"""Python's table, with types that some of its versions lack. The machine's table must not change responses."""
 
 
 class File(Protocol):
-    """An open file. chunks() closes it at its end; close() is for a file of which nothing is sent."""
+    """An open file. chunks() closes it at the end. Call close() if chunks() is not called."""
 
     size: int
     modified: float
@@ -46,15 +46,15 @@ class File(Protocol):
 
 
 def file_response(http: HttpRequest, name: str, file: File) -> Response:
-    """All of `file` (200), the range asked for (206, 416 where there is no such range), or 304 Not Modified."""
+    """Return all of `file` (200), the requested range (206, or 416 if it is outside), or Not Modified (304)."""
     if _is_fresh(http, file):
         file.close()
         return BytesResponse(b"", media_type(name), 304, _headers(name, file))
-    wanted = _wanted(http, file)
-    start, stop = wanted or (0, file.size)
+    requested = _requested_range(http, file)
+    start, stop = requested or (0, file.size)
     headers = _headers(name, file)
     status = 200
-    if wanted:
+    if requested:
         if start >= stop:
             file.close()
             return _unsatisfiable(file)
@@ -66,10 +66,10 @@ def file_response(http: HttpRequest, name: str, file: File) -> Response:
 
 
 def media_type(name: str) -> str:
-    ending = splitext(name)[1]
-    if name == "MLmodel" or ending == ".MLmodel" or ending.lower() in TEXT_ENDINGS:
+    extension = splitext(name)[1]
+    if name == "MLmodel" or extension == ".MLmodel" or extension.lower() in TEXT_EXTENSIONS:
         return "text/plain"
-    return _types.guess_type(f"/{name}")[0] or OCTETS
+    return _types.guess_type(f"/{name}")[0] or OCTET_STREAM
 
 
 def _headers(name: str, file: File) -> tuple[Header, ...]:
@@ -84,14 +84,14 @@ def _headers(name: str, file: File) -> tuple[Header, ...]:
 
 
 def _disposition(name: str) -> bytes:
-    """RFC 6266: a plain ASCII name for everybody, and the true one where that is not it."""
-    plain = re.sub(r'[^ -~]|["\\]', "_", name)
-    true = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
-    return f'attachment; filename="{plain}"{true}'.encode()
+    """Return RFC 6266's Content-Disposition: an ASCII name, and the exact name if that differs."""
+    ascii_name = re.sub(r'[^ -~]|["\\]', "_", name)
+    exact = "" if ascii_name == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'attachment; filename="{ascii_name}"{exact}'.encode()
 
 
 def _is_fresh(http: HttpRequest, file: File) -> bool:
-    """The client has this version: by If-None-Match, or by If-Modified-Since where that is not sent."""
+    """Return True if the client has this version by If-None-Match, or by If-Modified-Since without the former."""
     if http.header(b"if-none-match"):
         return http.has_version(file.etag)
     since = http.header(b"if-modified-since")
@@ -106,12 +106,11 @@ def _is_unchanged_since(file: File, date: str) -> bool:
         return False
 
 
-def _wanted(http: HttpRequest, file: File) -> tuple[int, int] | None:
-    """The first byte and the one after the last of the range asked for, the other way round where nothing of it is in
-    the file; None for the whole file.
+def _requested_range(http: HttpRequest, file: File) -> tuple[int, int] | None:
+    """Return start and stop of the requested range, or None for the whole file. If it is outside, start >= stop.
 
-    Several ranges at once and units other than bytes get the whole file, which RFC 9110 leaves open; so does what is no
-    range, as it demands, and an empty file.
+    Several ranges and units other than bytes get the whole file, which RFC 9110 allows, and so do an invalid range,
+    which RFC 9110 demands, and an empty file.
     """
     match = RANGE.fullmatch(http.header(b"range"))
     if http.method != "GET" or not match or not file.size or not _is_version(http.header(b"if-range"), file):
@@ -125,7 +124,7 @@ def _wanted(http: HttpRequest, file: File) -> tuple[int, int] | None:
 
 
 def _is_version(condition: str, file: File) -> bool:
-    """If-Range, where it is sent, is this very version: a weak validator never says so."""
+    """Return True without If-Range, or if it is this version. A weak validator never matches."""
     return not condition or (condition == file.etag and not condition.startswith("W/"))
 
 

@@ -1,6 +1,6 @@
-"""Whom to believe that a request came from elsewhere: X-Forwarded-For and X-Forwarded-Host, from trusted peers only.
+"""The client's address and Host behind a proxy: X-Forwarded-For and X-Forwarded-Host, only from trusted peers.
 
-Anybody can send these headers; a proxy that is named in the settings is known to write them itself.
+Any client can send these headers. A proxy that the settings name is known to write them itself.
 """
 
 from collections.abc import Iterable
@@ -9,16 +9,16 @@ from ipaddress import ip_address, ip_network
 
 from railtrack.wire.request import HttpRequest
 
-ANYBODY = "*"
+ANY_PEER = "*"
 
 
 class TrustedProxies:
-    """`proxies`: addresses and networks, or `*` for every peer."""
+    """Proxies by address or network, or `*` for every peer."""
 
     def __init__(self, proxies: Iterable[str]) -> None:
         names = tuple(proxies)
-        self._anybody = ANYBODY in names
-        self._networks = [ip_network(name, strict=False) for name in names if name != ANYBODY]
+        self._trusts_any_peer = ANY_PEER in names
+        self._networks = [ip_network(name, strict=False) for name in names if name != ANY_PEER]
         self.trusts = lru_cache(maxsize=1024)(self._trusts)
 
     def _trusts(self, address: str) -> bool:
@@ -26,21 +26,21 @@ class TrustedProxies:
             parsed = ip_address(address)
         except ValueError:
             return False
-        return self._anybody or any(parsed in network for network in self._networks)
+        return self._trusts_any_peer or any(parsed in network for network in self._networks)
 
     def host(self, http: HttpRequest) -> str:
-        """The Host that the client asked for, as the nearest proxy tells it; "" when no trusted one does."""
+        """Return the Host that the client requested, by the nearest proxy's header, or "" without a trusted proxy."""
         if not self.trusts(http.peer):
             return ""
         return http.header(b"x-forwarded-host").rpartition(",")[2].strip()
 
     def client(self, http: HttpRequest) -> str:
-        """The client's address: from the peer backwards, the first that is not a trusted proxy's."""
+        """Return the client's address: the first, from the peer backwards, that is not a trusted proxy's."""
         client = http.peer
         if not self.trusts(client):
             return client
-        for told in reversed(http.header_list(b"x-forwarded-for")):
-            address = _address(told)
+        for hop in reversed(http.header_list(b"x-forwarded-for")):
+            address = _address(hop)
             if not address:
                 break
             client = address
@@ -50,9 +50,9 @@ class TrustedProxies:
 
 
 @lru_cache(maxsize=1024)
-def _address(told: str) -> str:
-    """An address in its usual spelling, without a port and brackets; "" for anything else."""
-    host = told.strip()
+def _address(hop: str) -> str:
+    """Return the address in its canonical form, without port and brackets, or "" if it is invalid."""
+    host = hop.strip()
     if host.startswith("["):
         host = host[1:].partition("]")[0]
     elif host.count(":") == 1:

@@ -1,14 +1,14 @@
-"""The JSON rules of protobuf, as MLflow applies them, for what strict decoding refused; and its complaints.
+"""Lenient decoding by protobuf's JSON rules, for requests that strict decoding rejects, and MLflow's error messages.
 
-null is absent, int64 may be a decimal string, doubles may be numeric strings, "NaN" or "Infinity", enums may be
-numbers, unknown fields are ignored. The rules are compiled from a struct's annotations on first use.
+null means absent, an int64 may be a decimal string, a double a numeric string, "NaN" or "Infinity", an enum its number,
+and unknown fields are ignored. The rules are compiled from a struct's annotations on first use.
 """
 
 import json
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 from msgspec import inspect
@@ -18,120 +18,132 @@ from railtrack.errors import SEE_DOCS, invalid, invalid_value, missing
 INT64 = range(-(2**63), 2**63)
 INT32 = range(-(2**31), 2**31)
 DIGITS_LIMIT = 400
-"""Longest text taken for a number; a double in plain decimals has at most 309 digits before the point."""
+"""Longest string that is parsed as a number. A double in decimal notation has at most 309 digits before the point."""
 DEPTH_LIMIT = 100
-"""Nested arrays and objects; protobuf's own limit."""
+"""Nested arrays and objects, as in protobuf."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 Rule = Callable[[Any, str], Any]
-"""From a JSON value and its place in the request (`metrics[0].key`) to the field's value."""
+"""(JSON value, field path such as `metrics[0].key`) -> the field's value."""
 
 
 class _Mismatch(Exception):
-    """The value is not of the field's type."""
+    """The value does not have the field's type."""
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """The body as a JSON object; an empty body is an empty object. Takes Python's bare NaN and Infinity too."""
+    """Parse the body as a JSON object. An empty body is an empty object. Accept Python's NaN and Infinity."""
     if not body:
         return {}
     try:
-        found = json.loads(body)
+        value = json.loads(body)
     except RecursionError:
         raise invalid(f"The request body is nested deeper than {DEPTH_LIMIT} levels.") from None
     except ValueError as error:
         raise invalid(f"The request body is not valid JSON: {error}") from None
-    if isinstance(found, str):
-        # Some old clients send their JSON encoded twice; MLflow decodes it again.
-        return json_object(found.encode("utf-8", "surrogatepass"))
-    if found is None:
+    if isinstance(value, str):
+        # Some old clients encode their JSON twice. MLflow decodes it twice, too.
+        return json_object(value.encode("utf-8", "surrogatepass"))
+    if value is None:
         return {}
-    if not isinstance(found, dict):
-        raise invalid(f"The request body must be a JSON object, not a {type(found).__name__}. {SEE_DOCS}")
-    return found
+    if not isinstance(value, dict):
+        raise invalid(f"The request body must be a JSON object, not a {type(value).__name__}. {SEE_DOCS}")
+    return value
 
 
 def reject_nul(value: Any) -> None:
-    """Raise when a string anywhere in `value` holds a NUL, which PostgreSQL's text cannot store."""
+    """Raise if a string anywhere in `value` contains a NUL, which PostgreSQL cannot store."""
     match value:
         case str():
             if "\0" in value:
                 raise invalid("A value of the request contains a NUL character (\\u0000), which cannot be stored.")
         case list():
-            for one in value:
-                reject_nul(one)
+            for item in value:
+                reject_nul(item)
         case dict():
-            for key, one in value.items():
+            for key, item in value.items():
                 reject_nul(key)
-                reject_nul(one)
+                reject_nul(item)
 
 
 def convert(data: Mapping[str, Any], struct: type[T]) -> T:
-    """The struct from decoded JSON. Raises MLflow's complaint about the first wrong field, in the struct's order."""
+    """Build the struct from decoded JSON. Raise MLflow's error for the first invalid field in the struct's order."""
     return cast(T, _struct_rule(struct)(data, ""))
 
 
 def convert_query(query: Mapping[str, list[str]], struct: type[T]) -> T:
-    """The struct from a query string: lists by repetition, everything else by its first value."""
-    kinds = {name: kind for _, names, _, kind in _fields(struct) for name in names}
+    """Build the struct from a query string. Lists are repeated parameters; of others the first counts."""
+    kinds = {name: field.kind for field in _fields(struct) for name in field.wire_names}
     return convert({name: _from_text(query[name], kind) for name, kind in kinds.items() if name in query}, struct)
 
 
+class _Field(NamedTuple):
+    name: str
+    wire_names: list[str]
+    """Error messages use the first one."""
+    is_required: bool
+    kind: inspect.Type
+
+
 @cache
-def _fields(struct: type[msgspec.Struct]) -> list[tuple[str, list[str], bool, inspect.Type]]:
-    """A struct's fields in order: name, wire names (the first is the one complaints use), required, type."""
-    names: dict[str, list[str]] = {}
-    for other, field in getattr(struct, "ALIASES", {}).items():
-        names.setdefault(field, []).append(other)
-    described = inspect.type_info(struct)
-    assert isinstance(described, inspect.StructType)
+def _fields(struct: type[msgspec.Struct]) -> list[_Field]:
+    aliases: dict[str, list[str]] = {}
+    for alias, name in getattr(struct, "ALIASES", {}).items():
+        aliases.setdefault(name, []).append(alias)
+    info = inspect.type_info(struct)
+    assert isinstance(info, inspect.StructType)
     return [
-        (field.name, [field.encode_name, *names.get(field.name, [])], field.required, _plain(field.type))
-        for field in described.fields
+        _Field(
+            field.name,
+            [field.encode_name, *aliases.get(field.name, [])],
+            field.required,
+            _without_none(field.type),
+        )
+        for field in info.fields
     ]
 
 
 @cache
 def _struct_rule(struct: type[msgspec.Struct]) -> Rule:
-    fields = [(name, wire, required, _rule(kind)) for name, wire, required, kind in _fields(struct)]
+    fields = [(field, _rule(field.kind)) for field in _fields(struct)]
 
-    def build(data: Any, place: str) -> msgspec.Struct:
+    def build(data: Any, parent_path: str) -> msgspec.Struct:
         if not isinstance(data, Mapping):
             raise _Mismatch
         values: dict[str, Any] = {}
-        for name, wire_names, required, rule in fields:
+        for (name, wire_names, is_required, _), rule in fields:
             value = next((data[wire] for wire in wire_names if data.get(wire) is not None), None)
-            here = f"{place}.{wire_names[0]}" if place else wire_names[0]
-            if value is None or (required and value == ""):
-                if required:
-                    raise missing(here)
+            field_path = f"{parent_path}.{wire_names[0]}" if parent_path else wire_names[0]
+            if value is None or (is_required and value == ""):
+                if is_required:
+                    raise missing(field_path)
                 continue
             try:
-                values[name] = rule(value, here)
+                values[name] = rule(value, field_path)
             except _Mismatch:
-                raise invalid_value(here, value) from None
+                raise invalid_value(field_path, value) from None
         return struct(**values)
 
     return build
 
 
-def _plain(kind: inspect.Type) -> inspect.Type:
-    """`T | None` without the None: null is absence, and absence is the default."""
+def _without_none(kind: inspect.Type) -> inspect.Type:
+    """Return T for `T | None`: null means absent, and then the field keeps its default."""
     if isinstance(kind, inspect.UnionType):
-        (kind,) = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
+        (kind,) = [member for member in kind.types if not isinstance(member, inspect.NoneType)]
     return kind
 
 
 def _rule(kind: inspect.Type) -> Rule:
     match kind:
         case inspect.ListType(item_type=item):
-            return _list_rule(_rule(_plain(item)))
+            return _list_rule(_rule(_without_none(item)))
         case inspect.StructType(cls=cls):
-            return lambda value, place: _struct_rule(cls)(value, place)
+            return lambda value, field_path: _struct_rule(cls)(value, field_path)
         case inspect.DictType(value_type=item):
-            return _map_rule(_rule(_plain(item)))
+            return _map_rule(_rule(_without_none(item)))
     scalar = _scalar(kind)
-    return lambda value, place: scalar(value)
+    return lambda value, _: scalar(value)
 
 
 def _scalar(kind: inspect.Type) -> Callable[[Any], Any]:
@@ -159,7 +171,7 @@ def _text(value: Any) -> str:
     if not value.isascii():
         try:
             value.encode()
-        except UnicodeEncodeError:  # a lone surrogate, which JSON's \u escapes can express and UTF-8 cannot
+        except UnicodeEncodeError:  # a lone surrogate, which a JSON \u escape can express
             raise _Mismatch from None
     return value
 
@@ -203,7 +215,7 @@ def _integer(value: Any, bounds: range) -> int:
 def _double(value: Any) -> float:
     if isinstance(value, str):
         return _double_from_text(value)
-    if not isinstance(value, (int, float)):  # true is 1.0 to protobuf, and here
+    if not isinstance(value, (int, float)):  # true is 1.0, as in protobuf
         raise _Mismatch
     try:
         return float(value)
@@ -212,7 +224,7 @@ def _double(value: Any) -> float:
 
 
 def _double_from_text(text: str) -> float:
-    """Protobuf's words NaN and Infinity, and what else Python reads as a number but for its 1_000."""
+    """Parse protobuf's NaN and Infinity, and what Python parses as a number except for 1_000."""
     if len(text) > DIGITS_LIMIT or not text.isascii() or "_" in text:
         raise _Mismatch
     try:
@@ -228,7 +240,7 @@ def _bool(value: Any) -> bool:
 
 
 def _enum(cls: type[Enum], value: Any) -> Enum:
-    """By name, or by protobuf's number: our enums list their members in its order, from 1."""
+    """Return the member by name or by protobuf's number. The enums list their members in protobuf's order, from 1."""
     if isinstance(value, str) and value in cls.__members__:
         return cls[value]
     number = _integer(value, INT32)
@@ -238,27 +250,27 @@ def _enum(cls: type[Enum], value: Any) -> Enum:
 
 
 def _list_rule(item: Rule) -> Rule:
-    def rule(value: Any, place: str) -> list[Any]:
+    def rule(value: Any, field_path: str) -> list[Any]:
         if not isinstance(value, list):
             raise _Mismatch
-        return [item(one, f"{place}[{index}]") for index, one in enumerate(value)]
+        return [item(member, f"{field_path}[{index}]") for index, member in enumerate(value)]
 
     return rule
 
 
 def _map_rule(item: Rule) -> Rule:
-    def rule(value: Any, place: str) -> dict[str, Any]:
+    def rule(value: Any, field_path: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise _Mismatch
-        return {_text(key): item(one, f"{place}.{key}") for key, one in value.items()}
+        return {_text(key): item(member, f"{field_path}.{key}") for key, member in value.items()}
 
     return rule
 
 
 def _from_text(values: list[str], kind: inspect.Type) -> Any:
-    """Query values in the shape their field's rule expects."""
+    """Return a parameter's values as the JSON value that the field's rule expects."""
     if isinstance(kind, inspect.ListType):
-        return [_from_text([one], _plain(kind.item_type)) for one in values]
+        return [_from_text([value], _without_none(kind.item_type)) for value in values]
     value = values[0]
     if isinstance(kind, inspect.BoolType):
         return {"true": True, "false": False}.get(value.lower(), value)

@@ -1,7 +1,7 @@
-"""From HTTP to a typed request: the raw HttpRequest, and the Request structs decoded from a JSON body or a query.
+"""HTTP requests, and the request structs that are decoded from a JSON body or a query string.
 
-A well-formed body takes the fast way (msgspec, straight into the struct). Whatever that refuses takes the
-lenient way, which knows the JSON rules of protobuf and MLflow's complaints (wire/protobuf_json.py).
+Decoding is strict and fast first (msgspec). What that rejects is decoded again by protobuf's lenient rules, which also
+produce MLflow's error messages (protobuf_json.py).
 """
 
 import asyncio
@@ -15,28 +15,28 @@ from railtrack.errors import ApiError, bad_request, invalid
 from railtrack.wire.protobuf_json import convert, convert_query, json_object, reject_nul
 
 BODY_LIMIT = 20 * 1024 * 1024
-"""Bytes of a JSON body. MLflow's clients cut their batches at 1 MB, but the profile of a dataset may have 16 MB."""
+"""Bytes of a JSON body. MLflow's clients split batches at 1 MB, but a dataset's profile may have 16 MB."""
 LARGE_BODY = 1024 * 1024
-LARGE_AT_ONCE = 1
-"""Bodies above LARGE_BODY that a worker holds at a time, from reading one to answering it; the others wait."""
-BODY_LIMIT_S = 60
-STALL_LIMIT_S = 45
-"""How long the next bytes of a streamed body may take to come. The server itself sets no limit for it."""
+LARGE_BODIES_AT_ONCE = 1
+"""Bodies above LARGE_BODY bytes that a worker holds at a time, from reading to the response. Others wait."""
+BODY_TIMEOUT_S = 60
+STALL_TIMEOUT_S = 45
+"""How long the next bytes of a streamed body may take. The HTTP server itself has no limit for it."""
 LENIENT_LIMIT = 2 * 1024 * 1024
-"""Bytes up to which a body is read leniently; what that makes of it takes up to 20 times its size in memory."""
+"""Bytes of a body that may be decoded leniently, which takes up to 20 times its size in memory."""
 DISCARD_LIMIT = 5 * BODY_LIMIT
-"""Bytes of a refused body that are taken off the wire, so that its sender gets to read the refusal."""
+"""Bytes of a rejected body that are read and dropped, so that the client reads the response instead of failing."""
 
 QUERY_FIELDS_LIMIT = 10_000
 
 RequiredStr = Annotated[str, msgspec.Meta(min_length=1)]
-"""A string that must be given; MLflow takes an empty one for a missing one."""
+"""A required string. MLflow treats an empty one as missing."""
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
 
 class Request(msgspec.Struct, kw_only=True):
-    """A decoded request; the fields in the order in which MLflow checks them."""
+    """A decoded request. The fields are in the order in which MLflow validates them."""
 
     ALIASES: ClassVar[Mapping[str, str]] = {}
     """Older or alternative wire names: `{"run_uuid": "run_id"}`."""
@@ -49,11 +49,11 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class ClientGone(Exception):
-    """The client closed the connection before its request was read or its answer was sent."""
+    """The client closed the connection before the request was read or the response was sent."""
 
 
 class HttpRequest:
-    """One request as it came: method, path parameters, query, headers, and the body as bytes or as a stream."""
+    """A request: method, path parameters, query, headers, and the body as bytes or as a stream."""
 
     __slots__ = (
         "_fields",
@@ -75,10 +75,10 @@ class HttpRequest:
         self._has_room = False
         self.method: str = scope.get("method", "")
         self.path: str = scope.get("path", "")
-        self._fields: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of those sent twice
+        self._fields: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of repeated headers
         self.params: dict[str, str] = {}
-        # What became of it, for whoever watches: the route (None: none was found), bytes of both bodies, and the
-        # status, 0 while it is not answered.
+        # For observers: the matched route or None, the bytes of both bodies, and the status, which is 0 until the
+        # response is sent.
         self.route: object = None
         self.received = 0
         self.sent = 0
@@ -86,7 +86,7 @@ class HttpRequest:
 
     @property
     def raw_path(self) -> bytes:
-        """The path as it was sent, before percent-decoding."""
+        """Return the path as it was sent, before percent-decoding."""
         raw: bytes = self._scope.get("raw_path") or self.path.encode()
         return raw.split(b"?", 1)[0]
 
@@ -97,31 +97,31 @@ class HttpRequest:
 
     @property
     def peer(self) -> str:
-        """The address at the other end of the connection, a proxy's where there is one; "" when it is not known."""
+        """Return the address at the other end of the connection, which may be a proxy's, or "" if it is unknown."""
         client = self._scope.get("client")
         return str(client[0]) if client else ""
 
     def header_list(self, name: bytes) -> list[str]:
-        """The values of a header that is a list, however many times it was sent."""
+        """Return the comma-separated values of a header, also if it was sent several times."""
         if name not in self._fields:
             return []
         sent = b",".join(value for key, value in self._scope["headers"] if key == name)
         return sent.decode("latin-1").split(",")
 
     def header(self, name: bytes) -> str:
-        """The header's value, "" when it was not sent; `name` in lower case."""
+        """Return the header's value, or "" if it was not sent. `name` is in lower case."""
         value = self._fields.get(name)
         return value.decode("latin-1") if value else ""
 
     def has_version(self, etag: str) -> bool:
-        """Whether If-None-Match names the version that `etag` (in its quotes) stands for: 304 is then enough."""
+        """Return True if If-None-Match contains `etag`, which is in quotes."""
         known = [tag.strip().removeprefix("W/") for tag in self.header(b"if-none-match").split(",")]
         return etag.removeprefix("W/") in known or known == ["*"]
 
     @property
     def query(self) -> dict[str, list[str]]:
-        """Query parameters, each with all its values in the order sent."""
-        found: dict[str, list[str]] = {}
+        """Return the query parameters, each with all its values in the order sent."""
+        parameters: dict[str, list[str]] = {}
         try:
             pairs = parse_qsl(
                 self._scope["query_string"].decode("latin-1"),
@@ -134,27 +134,27 @@ class HttpRequest:
         except ValueError:
             raise invalid(f"The query string has more than {QUERY_FIELDS_LIMIT} parameters.") from None
         for key, value in pairs:
-            found.setdefault(key, []).append(value)
-        return found
+            parameters.setdefault(key, []).append(value)
+        return parameters
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The body, of any length, in the pieces it arrives in; refused when nothing comes for STALL_LIMIT_S.
+        """Yield the body's chunks as they arrive, of any total length.
 
-        Raises ClientGone when the client hangs up half-way.
+        Raise a 408 if none arrives for STALL_TIMEOUT_S, ClientGone if the client closes the connection.
         """
-        pieces = self._pieces()
+        chunks = self._chunks()
         while True:
             try:
-                async with asyncio.timeout(STALL_LIMIT_S):
-                    piece = await anext(pieces)
+                async with asyncio.timeout(STALL_TIMEOUT_S):
+                    chunk = await anext(chunks)
             except StopAsyncIteration:
                 return
             except TimeoutError:
-                message = f"The request body was given up: nothing of it came for {STALL_LIMIT_S} s."
+                message = f"The request body timed out: no data arrived for {STALL_TIMEOUT_S} s."
                 raise ApiError("BAD_REQUEST", message, status=408) from None
-            yield piece
+            yield chunk
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
+    async def _chunks(self) -> AsyncIterator[bytes]:
         more = True
         while more:
             message = await self._receive()
@@ -166,59 +166,59 @@ class HttpRequest:
             more = message.get("more_body", False)
 
     async def disconnected(self) -> None:
-        """Return when the client hangs up: send() never says so itself."""
+        """Return when the client closes the connection, which send() doesn't report."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
     async def body(self, limit: int = BODY_LIMIT) -> bytes:
-        """The whole body, refused when it is longer than `limit` bytes."""
-        whole: bytes | None = self._scope.get("body")  # where it came with the head: http_server/exchange.py
-        if whole is not None and len(whole) <= min(limit, LARGE_BODY):
-            self.received = len(whole)
-            return whole
+        """Return the whole body. Raise a 413 if it is longer than `limit` bytes."""
+        body: bytes | None = self._scope.get("body")  # set by http_server/exchange.py if it came with the head
+        if body is not None and len(body) <= min(limit, LARGE_BODY):
+            self.received = len(body)
+            return body
         try:
-            async with asyncio.timeout(BODY_LIMIT_S):
-                return await self._whole_body(limit)
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                return await self._read_body(limit)
         except TimeoutError:
-            raise bad_request(f"The request body did not arrive within {BODY_LIMIT_S} s.") from None
+            raise bad_request(f"The request body did not arrive within {BODY_TIMEOUT_S} s.") from None
 
-    async def _whole_body(self, limit: int) -> bytes:
-        pieces: list[bytes] = []
+    async def _read_body(self, limit: int) -> bytes:
+        chunks: list[bytes] = []
         length = 0
-        async for piece in self._pieces():
-            length += len(piece)
+        async for chunk in self._chunks():
+            length += len(chunk)
             if length > DISCARD_LIMIT:
                 break
             if length > limit:
-                pieces.clear()
+                chunks.clear()
                 continue
             if length > LARGE_BODY and not self._has_room:
                 await _room.acquire()
                 self._has_room = True
-            pieces.append(piece)
+            chunks.append(chunk)
         if length > limit:
             raise ApiError("BAD_REQUEST", f"The request body is longer than {limit} bytes.", status=413)
-        return b"".join(pieces)
+        return b"".join(chunks)
 
     def release(self) -> None:
-        """Let the next large body in; the dispatcher calls it once the request is answered."""
+        """Let the next large body in. The dispatcher calls this after the response."""
         if self._has_room:
             self._has_room = False
             _room.release()
 
 
-_room = asyncio.Semaphore(LARGE_AT_ONCE)
+_room = asyncio.Semaphore(LARGE_BODIES_AT_ONCE)
 
 
 class Decoder(Generic[T]):
-    """Turns bodies and queries into one struct type; one for each endpoint, made once."""
+    """Decode bodies and queries into a struct. Each endpoint has one decoder."""
 
     def __init__(self, struct: type[T]) -> None:
         self._struct = struct
         self._fast = msgspec.json.Decoder(struct)
 
     async def decode(self, http: HttpRequest) -> T:
-        """The struct from the query (GET) or the JSON body (all else), path parameters over both."""
+        """Return the struct from the query (GET) or the JSON body (other methods). Path parameters override both."""
         if http.method in ("GET", "HEAD"):
             return self._from_query(http)
         body = await http.body()
@@ -230,9 +230,11 @@ class Decoder(Generic[T]):
                 return self._fast.decode(body)
         except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if len(body) > LENIENT_LIMIT:
-                raise invalid(f"The request body is not as expected: {error}") from None
+                raise invalid(f"The request body is invalid: {error}") from None
         if len(body) > LENIENT_LIMIT:
-            raise invalid(f"A request body of this kind may have {LENIENT_LIMIT} bytes at the most.")
+            raise invalid(
+                f"The request body has {len(body)} bytes. A body that needs lenient decoding may have {LENIENT_LIMIT}."
+            )
         data = json_object(body)
         if may_hold_nul:
             reject_nul(data)
@@ -245,7 +247,7 @@ class Decoder(Generic[T]):
 
 
 def _check_content_type(http: HttpRequest) -> None:
-    """Browsers send other types across sites without asking first, so this is a guard as much as a courtesy."""
+    """Raise unless it is JSON. This also protects from other sites: browsers send other types without a preflight."""
     content_type = http.header(b"content-type")
     if not content_type:
         raise invalid("Bad Request. Content-Type header is missing.")

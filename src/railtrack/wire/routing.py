@@ -1,6 +1,6 @@
-"""The table of endpoints: @endpoint declares one, Routes finds the one that a request means.
+"""The endpoints: @endpoint declares a route, Routes finds the route of a request.
 
-A route without an access declaration, or one declared twice, fails at start.
+A route without an access declaration, or one that is declared twice, fails at the start.
 """
 
 import re
@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Handler)
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One way in: `path` may hold `{name}` for a segment and end in `{name...}` for all the rest."""
+    """`path` may contain `{name}` for a segment and end in `{name...}` for the remaining segments."""
 
     method: str
     path: str
@@ -30,7 +30,7 @@ class Route:
 
 
 ROUTES: dict[tuple[str, str], Route] = {}
-"""Every declared endpoint, by method and path."""
+"""All declared endpoints, by method and path."""
 
 
 def endpoint(
@@ -48,13 +48,13 @@ def endpoint(
     decides what it gets: a Request struct, decoded from the request, or the HttpRequest itself.
     """
     if not isinstance(access, Access):
-        raise TypeError(f"{method} {path}: an endpoint declares the access that it demands")
+        raise TypeError(f"{method} {path}: declare the access that the endpoint requires")
 
     def declare(handler: F) -> F:
-        takes = list(get_type_hints(handler).values())[1]
-        struct = takes if issubclass(takes, Request) else None
-        if struct is None and takes is not HttpRequest:
-            raise TypeError(f"{method} {path}: {takes} is neither a Request nor HttpRequest")
+        parameter = list(get_type_hints(handler).values())[1]
+        struct = parameter if issubclass(parameter, Request) else None
+        if struct is None and parameter is not HttpRequest:
+            raise TypeError(f"{method} {path}: {parameter} is neither a Request nor HttpRequest")
         decoder = Decoder(struct) if struct else None
         for full in _full_paths(path, f"{api}/{service}", ajax_only=ajax_only):
             if (method, full) in ROUTES:
@@ -75,12 +75,12 @@ def _full_paths(path: str, root: str, *, ajax_only: bool) -> Iterator[str]:
 
 
 OUTSIDE_PREFIX = ("/health", "/ready", "/metrics")
-"""What platforms, load balancers and scrapers ask past the proxy: there with the prefix and without."""
+"""Served with and without the prefix: platforms, load balancers and scrapers bypass the proxy that adds it."""
 
 
 @dataclass(slots=True)
 class Routes:
-    """Finds routes: a dictionary of exact paths first, the few patterns after it."""
+    """Find routes: by a dictionary of exact paths first, then by a few patterns."""
 
     prefix: str = ""
     exact: dict[str, dict[str, Route]] = field(default_factory=dict)
@@ -88,22 +88,22 @@ class Routes:
 
     @classmethod
     def of(cls, routes: dict[tuple[str, str], Route], prefix: str = "") -> "Routes":
-        """`prefix`: what all paths begin with, `/mlflow` say."""
-        found = cls(prefix)
+        """Create the table. All paths begin with `prefix`, for example `/mlflow`."""
+        table = cls(prefix)
         if prefix:
-            found.exact[prefix] = {"GET": Route("GET", prefix, PUBLIC, _to_the_page, None, None)}
+            table.exact[prefix] = {"GET": Route("GET", prefix, PUBLIC, _redirect_to_page, None, None)}
         patterns: dict[str, dict[str, Route]] = {}
         for (method, path), route in routes.items():
-            table = patterns if "{" in path else found.exact
+            by_path = patterns if "{" in path else table.exact
             for full in {prefix + path, path} if path in OUTSIDE_PREFIX else {prefix + path}:
-                table.setdefault(full, {})[method] = route
-        # The more fixed text a pattern has, the earlier it is tried: `a/b/{x}` before `a/{x...}`.
+                by_path.setdefault(full, {})[method] = route
+        # Patterns with more fixed text are tried first: `a/b/{x}` before `a/{x...}`.
         ordered = sorted(patterns, key=lambda path: -len(re.sub(r"\{.*?\}", "", path)))
-        found.patterns = [(_compile(path), patterns[path]) for path in ordered]
-        return found
+        table.patterns = [(_compile(path), patterns[path]) for path in ordered]
+        return table
 
     def find(self, http: HttpRequest) -> Route:
-        """The route; fills `http.params`. Raises ENDPOINT_NOT_FOUND, or 405 for another method's path."""
+        """Return the route and set `http.params`. Raise ENDPOINT_NOT_FOUND, or a 405 if the path has other methods."""
         method = "GET" if http.method == "HEAD" else http.method
         by_method = self.exact.get(http.path)
         if by_method is None or method not in by_method:
@@ -127,8 +127,8 @@ class Routes:
         return other
 
 
-async def _to_the_page(_: Any, http: HttpRequest) -> BytesResponse:
-    """The prefix without its slash: the page's own links are relative, and lead astray from there."""
+async def _redirect_to_page(_: Any, http: HttpRequest) -> BytesResponse:
+    """Redirect from the prefix without a slash, where the page's relative links would be wrong."""
     query = b"?" + http.raw_query if http.raw_query else b""
     return BytesResponse(b"", status=308, headers=((b"location", http.path.encode() + b"/" + query),))
 
@@ -139,7 +139,7 @@ def no_such_endpoint(path: str, prefix: str = "") -> ApiError:
 
 
 def _compile(path: str) -> re.Pattern[str]:
-    """`{name}` is one segment, `{name...}` the rest, slashes and line ends included."""
+    """Compile `{name}` to a segment and `{name...}` to the rest, including slashes and line ends."""
     pattern = ""
     for literal, name, rest in re.findall(r"([^{]+)|\{(\w+)(\.\.\.)?\}", path):
         pattern += re.escape(literal) if literal else f"(?P<{name}>{'.*' if rest else '[^/]+'})"
