@@ -1,8 +1,8 @@
-"""What PostgreSQL does alone: the statements that Railtrack sends for a load's requests, replayed by pgbench.
+"""Measure PostgreSQL alone: pgbench replays the statements that Railtrack sends for a load.
 
-They are recorded from Railtrack itself, which serves the requests in this process; nothing is spelled out twice.
-pgbench prepares them once a connection, with the settings that Railtrack's connections have, and waits for nobody else.
-What varies from request to request is put in by PostgreSQL's replace(), which takes a twentieth of a batch's time.
+They are recorded from Railtrack, which serves the requests in this process, so no SQL is repeated here. pgbench
+prepares them once per connection, with the settings of Railtrack's connections. PostgreSQL's replace() inserts what
+varies from request to request, which takes a twentieth of a batch's time.
 """
 
 import asyncio
@@ -28,23 +28,23 @@ from railtrack.db import postgres
 JSON = {"Content-Type": "application/json"}
 Statement = tuple[str, tuple[Any, ...]]
 NUMBER, CONNECTION, WARMING = "4242424242", "7171717171", "1313131313"
-"""Stand for the number that grows with each request and for the connection's own; the third for a first request's."""
+"""Placeholders for the number that grows with each request, for the connection's number, and for that of a warm-up."""
 SCRIPTS = 8
-"""So many different requests of a load take turns."""
+"""Number of different requests of a load that take turns."""
 COUNTING = "\\set i :i + 1\n\\set n 1000000000 + :client_id * 100000000 + :i\n"
-"""A number of ten digits that grows and that no other client has."""
+"""A growing number of ten digits, unique to the client."""
 
 
 @dataclass
 class Transaction:
-    """Statements that are sent one after the other. `keyed`: as those of Db.fetch_by_key and Db.write are."""
+    """Consecutive statements. `by_key`: sent with the plan settings of Db.fetch_by_key and Db.write."""
 
-    keyed: bool
+    by_key: bool
     statements: list[Statement] = field(default_factory=list)
 
 
 def alone(database: str, folder: Path, requests: Sequence[Request], connections: int, seconds: float) -> float:
-    """Requests a second, each served by the statements that Railtrack would send for it alone."""
+    """Return requests per second, with the statements of one request per transaction."""
     recorded = asyncio.run(transactions(database, folder, [[request] for request in requests[:SCRIPTS]]))
     return pgbench(database, recorded, connections, seconds)
 
@@ -52,7 +52,7 @@ def alone(database: str, folder: Path, requests: Sequence[Request], connections:
 def alone_grouped(
     database: str, folder: Path, requests: Sequence[Request], size: int, connections: int, seconds: float
 ) -> float:
-    """Requests a second, `size` of them at a time served by the statements of one transaction."""
+    """Return requests per second, with `size` requests per transaction."""
     group = [requests[number % len(requests)] for number in range(size)]
     [recorded] = asyncio.run(transactions(database, folder, [group]))
     if len(recorded) != 1:
@@ -61,7 +61,7 @@ def alone_grouped(
 
 
 async def transactions(database: str, folder: Path, batches: Sequence[Sequence[Request]]) -> list[list[Transaction]]:
-    """What each batch of requests that come at once leads to; not at the first time, which fills caches."""
+    """Return the transactions of each batch of concurrent requests, after a warm-up."""
     app = App(load_settings({"database.uri": database, "data_folder": str(folder / "limit")}, {}))
     app.open()
     try:
@@ -93,40 +93,40 @@ def _body(request: Request, number: str, place: int) -> bytes:
 
 
 def _with_numbered_ids(found: list[Transaction]) -> list[Transaction]:
-    """The ids of new runs may be used once: their ends become the number that grows."""
+    """Replace the end of new runs' ids by the growing number, because an id is usable once."""
 
     def numbered(value: Any) -> Any:
         return re.sub(r"\b([0-9a-f]{22})[0-9a-f]{10}\b", rf"\g<1>{NUMBER}", value) if isinstance(value, str) else value
 
     return [
-        Transaction(one.keyed, [(sql, tuple(numbered(value) for value in args)) for sql, args in one.statements])
+        Transaction(one.by_key, [(sql, tuple(numbered(value) for value in args)) for sql, args in one.statements])
         for one in found
     ]
 
 
 @contextmanager
 def _recorded() -> Iterator[list[Transaction]]:
-    """What is sent to PostgreSQL meanwhile."""
+    """Record the statements sent to PostgreSQL meanwhile."""
     seen: list[Transaction] = []
     original = postgres.PostgresTx
 
     class Recorder(original):  # type: ignore[valid-type, misc]
         def __init__(self, connection: Any) -> None:
             super().__init__(connection)
-            self._seen = Transaction(keyed=bool(connection._keyed))
+            self._seen = Transaction(by_key=bool(connection._by_key))
             seen.append(self._seen)
 
         async def fetch(self, sql: str, *args: Any) -> Any:
             self._seen.statements.append((sql, args))
             return await super().fetch(sql, *args)
 
-        async def fetchrow(self, sql: str, *args: Any) -> Any:
+        async def fetch_row(self, sql: str, *args: Any) -> Any:
             self._seen.statements.append((sql, args))
-            return await super().fetchrow(sql, *args)
+            return await super().fetch_row(sql, *args)
 
-        async def fetchval(self, sql: str, *args: Any) -> Any:
+        async def fetch_value(self, sql: str, *args: Any) -> Any:
             self._seen.statements.append((sql, args))
-            return await super().fetchval(sql, *args)
+            return await super().fetch_value(sql, *args)
 
         async def execute(self, sql: str, *args: Any) -> int:
             self._seen.statements.append((sql, args))
@@ -141,7 +141,7 @@ def _recorded() -> Iterator[list[Transaction]]:
 
 
 def script(recorded: Sequence[Transaction]) -> str:
-    """A pgbench script of these transactions; one of a single statement needs no BEGIN."""
+    """Return a pgbench script of these transactions. A single statement needs no BEGIN."""
     lines = []
     for one in recorded:
         texts = [_with_values(sql, args) for sql, args in one.statements]
@@ -150,7 +150,7 @@ def script(recorded: Sequence[Transaction]) -> str:
 
 
 def _with_values(sql: str, args: Sequence[Any]) -> str:
-    """The statement on one line, its parameters put in."""
+    """Return the statement on one line with its parameters inserted."""
     return re.sub(r"\$(\d+)", lambda found: _literal(args[int(found[1]) - 1]), " ".join(sql.split())) + ";"
 
 
@@ -173,7 +173,7 @@ def _element(item: Any) -> str:
 
 
 def _text(value: str) -> str:
-    """A string without colons, after which pgbench would look for its variables; those stand around it."""
+    """Return a string literal whose colons are outside of it, because pgbench reads `:name` as a variable."""
     text = "E'" + value.replace("\\", "\\\\").replace("'", "''").replace(":", "\\x3a").replace("\n", "\\n") + "'"
     for placeholder, variable in ((NUMBER, ":n"), (CONNECTION, ":client_id")):
         if placeholder in value:
@@ -182,9 +182,9 @@ def _text(value: str) -> str:
 
 
 def pgbench(database: str, recorded: Sequence[Sequence[Transaction]], connections: int, seconds: float) -> float:
-    """How often a second one of the recorded, chosen at random, is done."""
+    """Return the rate at which pgbench runs the recorded scripts, chosen at random."""
     settings = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
-    if all(one.keyed for transactions in recorded for one in transactions):
+    if all(one.by_key for transactions in recorded for one in transactions):
         settings["enable_seqscan"] = "off"
     parts = urlsplit(database)
     with TemporaryDirectory() as folder:

@@ -45,7 +45,7 @@ def test_lists_keep_elements_with_commas_and_quotes_apart() -> None:
     assert statements_of(script(recorded)) == ['SELECT E\'{"a,\\\\"b","c"}\', E\'{1,2}\';']
 
 
-def test_a_value_that_has_no_literal_is_refused() -> None:
+def test_a_value_that_has_no_literal_is_rejected() -> None:
     with pytest.raises(TypeError, match="no literal for b'x'"):
         script([Transaction(True, [("SELECT $1", (b"x",))])])
 
@@ -76,7 +76,7 @@ async def counted(database: str, sql: str) -> int:
 
 async def test_requests_that_come_at_once_are_recorded_as_one_transaction(database: str, tmp_path: Path) -> None:
     [alone], [group] = await transactions(database, tmp_path, [[LOG], [LOG] * 3])
-    assert alone.keyed
+    assert alone.by_key
     assert [str(one.statements).count('"key":"m_') for one in (alone, group)] == [2, 6]  # a point, and the latest
 
 
@@ -107,7 +107,7 @@ async def test_a_script_that_fails_is_no_rate(database: str) -> None:
         pgbench(database, [[Transaction(True, [("SELECT 1 / $1", (0,))])]], 1, 1)
 
 
-async def test_a_request_that_is_refused_is_not_replayed(database: str, tmp_path: Path) -> None:
+async def test_a_request_that_is_rejected_is_not_replayed(database: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="RESOURCE_DOES_NOT_EXIST"):
         await transactions(database, tmp_path, [[Request("GET", "/api/2.0/mlflow/runs/get?run_id=none")]])
 
