@@ -1,1 +1,1 @@
-"""Speed and memory, measured on real servers and never in tests: what a run printed is a fact of its machine."""
+"""Measure speed and memory on real servers. No test runs this: results depend on the machine."""

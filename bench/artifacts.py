@@ -1,10 +1,10 @@
-"""Artifacts through the server to S3: memory, files left lying, time to the first byte, and throughput beside the store
-reached directly and MLflow's proxy.
+"""Measure artifacts through the server to S3: memory, temporary files, time to first byte, and throughput compared with
+direct access to the store and with MLflow's proxy.
 
     python -m bench.artifacts [--mlflow PYTHON] [--client PYTHON] [--large-mb N] [--side-mb N] [--rounds N]
 
-Railtrack runs with two workers in a memory cgroup of 512 MB, where one can be made; the store and the clients outside.
-Writes bench/results/artifacts.md; figures of a busy machine are worth little.
+Railtrack runs with two workers in a memory cgroup of 512 MB if one can be created. The store and the clients run
+outside. Writes bench/results/artifacts.md. Measure on a quiet machine.
 """
 
 import argparse
@@ -44,19 +44,19 @@ SHORT_OF = {"PUT": "up", "GET": "down"}
 
 
 class Target(NamedTuple):
-    """Where a load goes, and whose processor time it is to be charged to."""
+    """The URL of a load, and the processes whose CPU time counts."""
 
     name: str
     url: str
     pids: Callable[[], Sequence[int]]
     folders: Sequence[Path] = ()
     put: str = "PUT"
-    """How it is uploaded to, as bench.transfer calls it."""
+    """Upload method, as bench.transfer names it."""
 
 
 @dataclass
 class Load:
-    """One load: `count` files of `size_mb` at once."""
+    """One load: `count` concurrent files of `size_mb`."""
 
     mb_per_s: float
     cpu_s_per_gb: float
@@ -71,8 +71,8 @@ def load(target: Target, method: str, count: int, size_mb: int, *, folder: str =
     command = [sys.executable, "-m", "bench.transfer", verb, str(count), str(size_mb), f"{target.url}/{folder}/{{}}"]
     before = cpu_s(target.pids())
     with Watch(target.pids, target.folders) as watch:
-        told = subprocess.run(command, check=True, capture_output=True, timeout=LIMIT_S).stdout
-    outcome = json.loads(told)
+        output = subprocess.run(command, check=True, capture_output=True, timeout=LIMIT_S).stdout
+    outcome = json.loads(output)
     done_mb = count * size_mb
     taken = cpu_s(target.pids()) - before
     return Load(
@@ -101,8 +101,8 @@ def railtrack(folder: Path, s3: S3Server, cgroup: MemoryGroup | None) -> Iterato
 
 
 def memory_table(target: Target, cgroup: MemoryGroup | None, size_mb: int) -> str:
-    """AT_ONCE files of `size_mb` each, up and then down."""
-    lines = ["| load | throughput | PSS, peak | cgroup, peak | files, peak | failed |", "| --- " * 6 + "|"]
+    """Upload and then download AT_ONCE files of `size_mb` each."""
+    lines = ["| load | throughput | peak PSS | cgroup peak | peak files | failed |", "| --- " * 6 + "|"]
     for method, name in SHORT_OF.items():
         row = load(target, method, AT_ONCE, size_mb, folder="large")
         peak = f"{cgroup.peak_mb:.0f} MB" if cgroup else "no cgroup"
@@ -110,17 +110,17 @@ def memory_table(target: Target, cgroup: MemoryGroup | None, size_mb: int) -> st
             f"| {AT_ONCE} x {size_mb} MB {name} | {row.mb_per_s:.0f} MB/s | {row.peak_mb:.0f} MB | {peak} "
             f"| {row.files_mb:.1f} MB | {len(row.failed)} |"
         )
-        _tell(row.failed)
+        _log_failures(row.failed)
     if cgroup:
         lines += ["", f"Of the cgroup's use at the end, {cgroup.page_cache_mb:.0f} MB were page cache."]
     return "\n".join(lines)
 
 
 def first_byte_table(store: Target, targets: Sequence[Target]) -> str:
-    """FIRST_BYTES downloads of a block, one after the other, each target in turn."""
+    """Time FIRST_BYTES downloads of a block, one after the other, each target in turn."""
     found: dict[str, list[float]] = defaultdict(list)
     for target in targets:
-        _tell(load(target, "PUT", 1, 8, folder="first").failed)
+        _log_failures(load(target, "PUT", 1, 8, folder="first").failed)
     for _ in range(FIRST_BYTES):
         for target in targets:
             found[target.name] += load(target, "GET", 1, 8, folder="first").first_byte_s
@@ -134,24 +134,24 @@ def first_byte_table(store: Target, targets: Sequence[Target]) -> str:
 
 
 def side_by_side_table(store: Target, targets: Sequence[Target], size_mb: int, rounds: int) -> str:
-    """The same load for each target in turn, several times; medians, and the ratios of those."""
+    """Run the same load for each target in turn, several times. Return medians and their ratios."""
     loads: dict[tuple[str, str], list[Load]] = defaultdict(list)
     for _ in range(rounds):
         for target in targets:
             for method in SHORT_OF:
                 row = load(target, method, AT_ONCE, size_mb)
-                _tell(row.failed)
+                _log_failures(row.failed)
                 loads[target.name, method].append(row)
     speed = {key: statistics.median(row.mb_per_s for row in rows) for key, rows in loads.items()}
     head = [
-        "through",
-        "way",
+        "server",
+        "direction",
         "MB/s (median)",
         "slowest - fastest",
         "of the store",
-        "CPU s a GB",
-        "PSS, peak",
-        "files, peak",
+        "CPU s per GB",
+        "peak PSS",
+        "peak files",
     ]
     lines = [f"| {' | '.join([*head, 'failed'])} |", "| --- " * (len(head) + 1) + "|"]
     for (name, method), rows in loads.items():
@@ -177,16 +177,16 @@ def side_by_side_table(store: Target, targets: Sequence[Target], size_mb: int, r
 
 
 def clients_table(python: str, s3: S3Server, folder: Path) -> str:
-    """The unmodified client with one file of CLIENT_MB, by each way."""
+    """Transfer one file of CLIENT_MB with the unmodified client, by each path."""
     ways: dict[str, Mapping[str, str]] = {
         "proxied": {"MLFLOW_ARTIFACTS_DESTINATION": f"s3://{BUCKET}/client", "RAILTRACK_S3_PRESIGNED": "off"},
-        "presigned, in parts": {
+        "presigned, multipart": {
             "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{BUCKET}/client",
             "RAILTRACK_S3_PRESIGNED": "on",
         },
         "direct, with its own keys": {"MLFLOW_DEFAULT_ARTIFACT_ROOT": f"s3://{BUCKET}/client"},
     }
-    lines = [f"| way | {CLIENT_MB} MB up | {CLIENT_MB} MB down | PSS of the server, peak |", "| --- " * 4 + "|"]
+    lines = [f"| path | {CLIENT_MB} MB up | {CLIENT_MB} MB down | peak PSS of the server |", "| --- " * 4 + "|"]
     for number, (way, settings) in enumerate(ways.items()):
         home = folder / f"client-{number}"
         home.mkdir()
@@ -214,7 +214,7 @@ def _client(python: str, url: str, s3: S3Server, home: Path) -> dict[str, Any]:
     return report
 
 
-def _tell(failed: Sequence[str]) -> None:
+def _log_failures(failed: Sequence[str]) -> None:
     for line in failed:
         print(f"failed: {line}", file=sys.stderr, flush=True)
 
@@ -224,7 +224,7 @@ def machine() -> str:
     load_before = os.getloadavg()[0]
     return (
         f"{time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, {memory_gb:.0f} GB, Linux {platform.release()}, Python "
-        f"{platform.python_version()}; one-minute load before it began: {load_before:.1f}."
+        f"{platform.python_version()}; one-minute load before the run: {load_before:.1f}."
     )
 
 
@@ -245,12 +245,12 @@ def main() -> None:
         cgroup = stack.enter_context(memory_group(LIMIT_MB))
         _, ours = stack.enter_context(railtrack(folder / "railtrack", s3, cgroup))
         targets = [store, unsigned, ours]
-        where = f"in a cgroup of {LIMIT_MB} MB" if cgroup else "without a cgroup, which this user cannot make"
+        where = f"in a cgroup of {LIMIT_MB} MB" if cgroup else "without a cgroup, which this user cannot create"
         sections += [f"### Memory, {where}", memory_table(ours, cgroup, options.large_mb)]
         if options.mlflow:
             targets.append(stack.enter_context(_mlflow(options.mlflow, s3, folder / "mlflow")))
-        sections += ["### Time to the first byte", first_byte_table(store, [store, *targets[2:]])]
-        title = f"### Side by side: {AT_ONCE} files of {options.side_mb} MB at once, {options.rounds} rounds"
+        sections += ["### Time to first byte", first_byte_table(store, [store, *targets[2:]])]
+        title = f"### Throughput: {AT_ONCE} concurrent files of {options.side_mb} MB, {options.rounds} rounds"
         sections += [title, side_by_side_table(store, targets, options.side_mb, options.rounds)]
         if options.client:
             title = "### The unmodified client of MLflow 3.17.2"

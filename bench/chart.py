@@ -1,4 +1,4 @@
-"""Draws a record's main figures, each from zero in a field of its own; run by an interpreter that has matplotlib.
+"""Draw a record's main figures, each in its own field with an axis from zero. The interpreter needs matplotlib.
 
 python bench/chart.py RESULTS.json CHART.png
 """
@@ -30,7 +30,7 @@ class Field(NamedTuple):
     title: str
     unit: str
     value: Callable[[Record, str], float | None]
-    """The server's figure in the record, None where there is none."""
+    """The server's figure in the record, or None."""
     load: str = ""
 
 
@@ -47,7 +47,7 @@ def figures(record: Record, load: str, server: str) -> list[dict[str, Any]]:
 
 
 def failed(record: Record, load: str, server: str) -> int:
-    return sum(one["refused"] + one["lost"] + one["timeouts"] for one in figures(record, load, server))
+    return sum(one["rejected"] + one["lost"] + one["timeouts"] for one in figures(record, load, server))
 
 
 def start(record: Record, server: str) -> float | None:
@@ -65,7 +65,7 @@ def peak(record: Record, server: str) -> float | None:
 
 
 FIELDS = {
-    "Answers a second: more is better": (
+    "Responses per second: more is better": (
         rate("log-metric", "log-metric"),
         rate("log-batch of 100 metrics", "log-batch of 100 metrics"),
         rate("create-run", "create-run"),
@@ -74,8 +74,8 @@ FIELDS = {
         rate("get-history of 20,000 points", "get-history, 20,000 points"),
     ),
     "Memory and start: less is better": (
-        Field("memory when idle", " MB", idle),
-        Field("memory at most, under all loads", " MB", peak),
+        Field("idle memory", " MB", idle),
+        Field("peak memory of all loads", " MB", peak),
         Field("start on an existing database", " s", start),
     ),
 }
@@ -94,16 +94,16 @@ def main(results: str, chart: str) -> None:
         for number, (field, place) in enumerate(zip(fields, axes, strict=True)):
             draw(place, field, record, named=number % COLUMNS == 0)
     machine = record["machine"]
-    told = (
-        f"{machine['processors']} processors ({machine['model']}) shared with PostgreSQL 18 and the generator, "
-        f"{machine['date'][:10]}. MLflow 3.17.2 with 2 workers of 4 threads. Each field is linear, from zero."
+    caption = (
+        f"{machine['processors']} processors ({machine['model']}) shared with PostgreSQL 18 and the load generator, "
+        f"{machine['date'][:10]}. MLflow 3.17.2 with 2 workers of 4 threads. Each axis is linear from zero."
     )
-    figure.supxlabel(told, fontsize=8, color=FAINT, x=0.012, ha="left")
+    figure.supxlabel(caption, fontsize=8, color=FAINT, x=0.012, ha="left")
     figure.savefig(chart, dpi=160, facecolor="white")
 
 
 def draw(axes: Any, field: Field, record: Record, *, named: bool) -> None:
-    """A bar a server with its figure beside it. `named`: the servers' names stand before the bars."""
+    """Draw one bar per server with its figure. `named`: also draw the servers' names."""
     values = [field.value(record, server) for server in SERVERS]
     widths = [value or 0 for value in values]
     bars = axes.barh(range(len(SERVERS)), widths, 0.72, color=[colour for _, colour in SERVERS.values()])

@@ -1,4 +1,4 @@
-"""What is asked of the servers: each load is a name, a number of connections, and the requests they send in turn.
+"""The loads: each has a name, a number of connections, and the requests that they send in turn.
 
 In a body @n@ and @c@ stand for numbers that wrk/cycle.lua puts in.
 """
@@ -17,10 +17,10 @@ API = "/api/2.0/mlflow/"
 AJAX = "/ajax-api/2.0/mlflow/"
 CONNECTIONS = 16
 RUNS = 8
-"""That the connections share, each going round them."""
+"""Shared by the connections, each cycling through them."""
 ANSWER_LIMIT_S = 60
 DEEP = 20
-"""Pages of 1,000 that lie before the deep page."""
+"""Pages of 1,000 before the deep page."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Load:
-    """`requests` makes what is sent to a server, and what must be there first. `unit`: what is counted, one or all."""
+    """`requests` returns the requests to send, and creates what they need. `unit`: what counts, one request or all."""
 
     name: str
     connections: int
@@ -50,7 +50,7 @@ def get(path: str, query: dict[str, Any], prefix: str = API) -> Request:
 
 
 def answer(url: str, request: Request) -> Any:
-    """Send a request once; the JSON it is answered with, or {}. Raises HTTPError where it is refused."""
+    """Send a request and return the JSON of the response, or {}. Raise HTTPError if it is rejected."""
     body = request.body.encode() or None
     sent = urllib.request.Request(url + request.path, body, {"Content-Type": "application/json"}, method=request.method)
     with urllib.request.urlopen(sent, timeout=ANSWER_LIMIT_S) as reply:
@@ -63,7 +63,7 @@ def new_runs(url: str, count: int) -> list[str]:
 
 
 def log_metric(runs: int) -> Callable[[str], list[Request]]:
-    """Each connection logs a metric of its own, to a run that it shares with others."""
+    """Each connection logs its own metric, to a run that it shares with others."""
 
     def requests(url: str) -> list[Request]:
         point = {"value": "@n@", "timestamp": START_MS, "step": "@n@"}
@@ -83,7 +83,7 @@ def log_batch(size: int) -> Callable[[str], list[Request]]:
 
 
 def log_params(url: str) -> list[Request]:
-    """100 new params in each request."""
+    """Log 100 new params in each request."""
     params = [{"key": f"param_@c@_@n@_{at}", "value": f"value {at}"} for at in range(100)]
     return [post("runs/log-batch", {"run_id": run, "params": params}) for run in new_runs(url, RUNS)]
 
@@ -110,7 +110,7 @@ FILTERED = {"filter": "metrics.metric_3 > 50", "order_by": ["metrics.metric_3 DE
 
 @cache
 def search_deep(url: str) -> list[Request]:
-    """The page of 100 that follows the first 20,000 runs; the way there is walked once."""
+    """Fetch the page of 100 after the first 20,000 runs, whose pages are walked once."""
     page: dict[str, Any] = {"experiment_ids": [str(LARGE)], "max_results": 1000}
     for _ in range(DEEP):
         page["page_token"] = answer(url, post("runs/search", page))["next_page_token"]
@@ -126,7 +126,7 @@ def get_history(_url: str) -> list[Request]:
 
 
 def sampled_history(_url: str) -> list[Request]:
-    """320 points of one metric's 100,000, as a chart asks for them."""
+    """Fetch 320 points of one metric's 100,000, as a chart does."""
     return [_chart(run_id(HISTORY, 3), "loss")]
 
 
@@ -135,7 +135,7 @@ def _chart(run: str, key: str) -> Request:
 
 
 def duplicates(run: int, points: int) -> Callable[[str], list[Request]]:
-    """Batches that are stored already, re-sent as a client does whose answer was lost."""
+    """Send stored batches again, as a client does that lost the response."""
 
     def requests(_url: str) -> list[Request]:
         steps = range(0, points // BATCH, max(1, points // BATCH // 20))
@@ -166,7 +166,7 @@ GET_EXPERIMENT = """query MlflowGetExperimentQuery($input: MlflowGetExperimentIn
 
 
 def run_page(_url: str) -> list[Request]:
-    """What the browser asks for when a run's page opens: the run, where it is used, and six charts."""
+    """Send the browser's requests for a run's page: the run, its uses, and six charts."""
     run = run_id(LARGE, 7)
     query = {"operationName": "GetRun", "variables": {"data": {"runId": run}}, "query": GET_RUN}
     return [
@@ -181,7 +181,7 @@ def run_page(_url: str) -> list[Request]:
 
 
 def runs_table(_url: str) -> list[Request]:
-    """What the browser asks for when an experiment's table of runs opens."""
+    """Send the browser's requests for an experiment's table of runs."""
     experiment = str(LARGE)
     query = {"operationName": "MlflowGetExperimentQuery", "variables": {"input": {"experimentId": experiment}}}
     page = {"run_view_type": "ACTIVE_ONLY", "max_results": 100, "order_by": ["attributes.start_time DESC"]}

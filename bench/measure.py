@@ -1,4 +1,4 @@
-"""One load on one server: wrk sends it, and the kernel tells what it cost."""
+"""Measure one load on one server with wrk, and its cost from the kernel's counters."""
 
 import json
 import subprocess
@@ -21,20 +21,20 @@ TIMEOUT_S = 60
 NOT_SERVED = {404, 405, 501}
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/bench/"
 TRIED = 8
-"""So many of a load's requests are sent once before it, so that caches are warm and refusals are seen."""
+"""Number of a load's requests that are sent once before it, to warm caches and detect rejections."""
 ANSWERS, LONGEST_S = 4, 20
-"""A measurement lasts so many times its slowest request, within so many seconds."""
+"""Duration of a measurement as a multiple of its slowest request, and its limit in seconds."""
 FEW = 10
-"""Transactions that servers and PostgreSQL begin on their own meanwhile."""
+"""Transactions that servers and PostgreSQL begin by themselves meanwhile."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement. `rate`: requests or pages answered 2xx a second; CPU in seconds per 1,000 of them."""
+    """One measurement. `rate`: 2xx responses (requests or pages) per second; CPU in seconds per 1,000 of them."""
 
     rate: float
     ok: int
-    refused: int
+    rejected: int
     lost: int
     timeouts: int
     p50_ms: float
@@ -44,13 +44,13 @@ class Figure:
     peak_mb: float
     seconds: float
     grouped: float
-    """Requests for each transaction that wrote; 0 where none did."""
+    """Requests per writing transaction; 0 without any."""
 
 
 def measure(load: Load, server: Server, postgres: int, seconds: float) -> Figure | None:
-    """None where the server doesn't serve one of the load's endpoints; HTTPError where it refuses a request.
+    """Return None if the server lacks an endpoint of the load. Raise HTTPError if it rejects a request.
 
-    `postgres`: its process id. What takes long is measured for longer than `seconds`.
+    `postgres`: process id of PostgreSQL. Slow loads are measured for longer than `seconds`.
     """
     try:
         requests = load.requests(server.url)
@@ -66,13 +66,13 @@ def measure(load: Load, server: Server, postgres: int, seconds: float) -> Figure
         result = wrk(server.url, load.connections, seconds, requests)
     cpu, database = server.cpu_s() - before[0], cpu_s(tree(postgres)) - before[1]
     written = _transactions(server.database) - written
-    ok = result["requests"] - result["refused"]
+    ok = result["requests"] - result["rejected"]
     units = ok / (len(requests) if load.unit == "page" else 1)
     thousands = max(units, 1) / 1000
     return Figure(
         rate=units / result["seconds"],
         ok=int(ok),
-        refused=int(result["refused"]),
+        rejected=int(result["rejected"]),
         lost=int(result["lost"]),
         timeouts=int(result["timeouts"]),
         p50_ms=result["p50_ms"],
@@ -86,7 +86,7 @@ def measure(load: Load, server: Server, postgres: int, seconds: float) -> Figure
 
 
 def _try(url: str, requests: Sequence[Request]) -> float:
-    """Send each once; the seconds that the slowest took."""
+    """Send each request once and return the seconds of the slowest."""
     longest_s = 0.0
     for request in requests:
         began = time.monotonic()
@@ -96,18 +96,18 @@ def _try(url: str, requests: Sequence[Request]) -> float:
 
 
 def _transactions(database: str) -> int:
-    """How many that wrote something PostgreSQL has begun so far."""
+    """Return the number of writing transactions that PostgreSQL has begun so far."""
     [(number,)] = rows(database, "SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)")
     return int(number)
 
 
 def _tried(request: Request) -> Request:
-    """The request as a trial sends it: numbers that no connection of the load uses."""
+    """Return the request with numbers that no connection of the load uses."""
     return Request(request.method, request.path, request.body.replace("@n@", "0").replace("@c@", "999"))
 
 
 def wrk(url: str, connections: int, seconds: float, requests: Sequence[Request]) -> dict[str, float]:
-    """Send the requests in turn, on whichever of the connections is free, for `seconds`.
+    """Send the requests in turn, each on a free connection, for `seconds`.
 
     By one thread, which takes half as much of the processor that all share as one for each connection does.
     """
@@ -126,7 +126,7 @@ def wrk(url: str, connections: int, seconds: float, requests: Sequence[Request])
 
 @dataclass(frozen=True)
 class Transfer:
-    """A large artifact through the server, up and down: MB/s, seconds to the first byte, and peaks in MB."""
+    """A large artifact through the server, up and down: MB/s, seconds to first byte, and peaks in MB."""
 
     up: float
     down: float
@@ -136,11 +136,11 @@ class Transfer:
 
 
 def through(server: Server, folder: Path, megabytes: int) -> Transfer | str:
-    """Through mlflow-artifacts, to the server's own folder below `folder`; or why that does not work."""
+    """Transfer through mlflow-artifacts to the server's folder in `folder`. Return an error message if that fails."""
     try:
         answer(server.url, Request("PUT", f"{ARTIFACTS}small.bin", "small"))
     except HTTPError as error:
-        return "not served" if error.code in NOT_SERVED else f"refused: {error.code}"
+        return "not served" if error.code in NOT_SERVED else f"rejected: {error.code}"
     url = f"{server.url}{ARTIFACTS}large.bin"
     with Watch(server.pids, [folder]) as watch:
         up = transfer("PUT", 1, megabytes << 20, url)

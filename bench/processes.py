@@ -1,4 +1,4 @@
-"""What processes take: memory, processor time, files. Linux only; tests/servers/memory_group.py bounds memory."""
+"""Measure memory, CPU time and files of processes. Linux only; tests/servers/memory_group.py limits memory."""
 
 import os
 import re
@@ -13,7 +13,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def tree(pid: int) -> list[int]:
-    """A process and all below it."""
+    """Return a process and its descendants."""
     with suppress(OSError):
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return [pid, *(below for child in children for below in tree(int(child)))]
@@ -21,19 +21,19 @@ def tree(pid: int) -> list[int]:
 
 
 def pss_mb(pids: Sequence[int]) -> float:
-    """Memory of the processes together, each shared page counted once."""
+    """Return the memory of the processes, with shared pages counted once."""
     total = 0
     for pid in pids:
-        with suppress(OSError):  # it may end meanwhile
+        with suppress(OSError):  # a process may exit meanwhile
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
             total += int(re.findall(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)[0])
     return total / 1024
 
 
 def cpu_s(pids: Sequence[int]) -> float:
-    """Processor time so far, in user space and in the kernel, of the processes and of their children that have ended.
+    """Return the user and system CPU time of the processes and of their exited children.
 
-    A PostgreSQL that is asked over a new connection each time works in processes that are soon gone.
+    PostgreSQL serves short connections in processes that exit soon.
     """
     ticks = 0
     for pid in pids:
@@ -44,7 +44,7 @@ def cpu_s(pids: Sequence[int]) -> float:
 
 
 def files_mb(folders: Sequence[Path], pids: Sequence[int]) -> float:
-    """Bytes in files below the folders, and in files that the processes have open but that have no name any more."""
+    """Return bytes of files in the folders, and of deleted files that the processes have open."""
     total = 0
     for folder in folders:
         for inner, _, names in os.walk(folder):
@@ -61,7 +61,7 @@ def files_mb(folders: Sequence[Path], pids: Sequence[int]) -> float:
 
 
 class Watch:
-    """The peaks of memory and of files while it runs, sampled every SAMPLE_S; files beyond those there at the start."""
+    """Record peaks of memory and of files beyond the initial ones, sampled every SAMPLE_S."""
 
     def __init__(self, pids: Callable[[], Sequence[int]], folders: Sequence[Path]) -> None:
         self.peak_mb = 0.0

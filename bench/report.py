@@ -1,10 +1,10 @@
-"""The record as Markdown: what was aimed at, rates, what they cost, memory, growth. Measures nothing."""
+"""Format a record as Markdown: targets, rates, costs, memory, growth. Measures nothing."""
 
 from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
-from bench.servers import FASTTRACKML, IN_THE_GUIDES_SHAPE, RAILTRACK
+from bench.servers import FASTTRACKML, GUIDE_CONFIGURATION, RAILTRACK
 from bench.targets import peak_mb, rate, verdicts
 
 MET = {True: "met", False: "**not met**", None: "not measured"}
@@ -30,20 +30,18 @@ def _heading(found: dict[str, Any]) -> str:
         f"<!-- Written by `make bench`. -->\n\n# Benchmark of {machine['date'][:10]}\n\n"
         f"{machine['processors']} processors ({machine['model']}), {machine['memory_gb']} GB, "
         f"Linux {machine['kernel']}, Python {machine['python']}, PostgreSQL 18 with durable commits. The servers, "
-        "PostgreSQL and the generator (wrk) share the machine and are measured in turns. "
-        "[How it is measured](../../docs/performance.md#tracking).\n"
+        "PostgreSQL and the load generator (wrk) share the machine and take turns. "
+        "[Method](../../docs/performance.md#method).\n"
     )
     for one in found["measured"]:
-        text += (
-            f"\n- {one['date']}: Railtrack at {one['commit']}, load of the machine before it {one['load_before']:.2f}"
-        )
+        text += f"\n- {one['date']}: Railtrack at {one['commit']}, load before the run {one['load_before']:.2f}"
     return text
 
 
 def _targets(found: dict[str, Any]) -> str:
     rows = [[one.what, one.aim, one.found, MET[one.met]] for one in verdicts(found)]
-    return f"## Aims\n\nBeside {IN_THE_GUIDES_SHAPE}, where nothing else is said.\n\n" + table(
-        ["what", "aim", "found", ""], rows
+    return f"## Targets\n\nCompared with {GUIDE_CONFIGURATION}, unless stated otherwise.\n\n" + table(
+        ["what", "target", "measured", ""], rows
     )
 
 
@@ -58,8 +56,9 @@ def _servers(found: dict[str, Any]) -> str:
         ]
         for name, one in found["servers"].items()
     ]
-    heads = ["server", "version", "start, new database", "start, existing database", "idle", "peak over all loads"]
-    return "## Start and memory\n\nTo the first healthy answer; memory is the sum of PSS.\n\n" + table(heads, rows)
+    heads = ["server", "version", "start, new database", "start, existing database", "idle", "peak of all loads"]
+    explained = "Start: time to the first healthy response. Memory: sum of PSS."
+    return f"## Start and memory\n\n{explained}\n\n" + table(heads, rows)
 
 
 def _unit(number: float | None, unit: str, digits: int = 0) -> str:
@@ -71,13 +70,13 @@ def _rates(found: dict[str, Any]) -> str:
     rows = []
     for load, figures in found["loads"].items():
         ours = rate(figures.get(RAILTRACK, ()))
-        others = [rate(figures.get(name, ())) for name in (IN_THE_GUIDES_SHAPE, FASTTRACKML)]
+        others = [rate(figures.get(name, ())) for name in (GUIDE_CONFIGURATION, FASTTRACKML)]
         times = [f"{ours / theirs:.1f}x" if ours and theirs else "-" for theirs in others]
         rows.append([load, *(_cell(figures.get(name, ())) for name in names), *times])
     return (
-        "## Answers a second\n\nOnly 2xx are counted, of `web page` whole sequences of requests. Whatever was "
-        "refused, lost or late is told beside the rate; `-`: it is not served, or not accepted.\n\n"
-        + table(["load", *names, "beside MLflow", "beside FastTrackML"], rows)
+        "## Responses per second\n\nOnly 2xx count; `web page` counts whole sequences of requests. Rejected, lost and "
+        "late requests are shown next to the rate. `-`: the server lacks the endpoint or rejects the request.\n\n"
+        + table(["load", *names, "times MLflow", "times FastTrackML"], rows)
     )
 
 
@@ -85,19 +84,19 @@ def _cell(rounds: Sequence[Any]) -> str:
     figures = [one for one in rounds if not isinstance(one, str)]
     if not figures:
         return f"- ({rounds[0]})" if rounds else "-"
-    failures = {what: sum(one[what] for one in figures) for what in ("refused", "lost", "timeouts")}
-    told = ", ".join(f"**{count:,} {what}**" for what, count in failures.items() if count)
+    failures = {what: sum(one[what] for one in figures) for what in ("rejected", "lost", "timeouts")}
+    failed = ", ".join(f"**{count:,} {what}**" for what, count in failures.items() if count)
     answered = rate(figures)
     text = short(answered) if answered else f"- (none in {max(one['seconds'] for one in figures):.0f} s)"
-    return f"{text}, {told}" if told else text
+    return f"{text}, {failed}" if failed else text
 
 
 def _costs(found: dict[str, Any]) -> str:
     names = list(found["servers"])
     rows = [[load, *(_cost(figures.get(name, ())) for name in names)] for load, figures in found["loads"].items()]
     return (
-        "## What they cost\n\nProcessor seconds for 1,000 answers, of the server + of PostgreSQL; the median and the "
-        "99th percentile of the time to answer; the server's peak of memory.\n\n" + table(["load", *names], rows)
+        "## Cost\n\nCPU seconds per 1,000 responses, server + PostgreSQL; median and 99th percentile of the response "
+        "time; peak memory of the server.\n\n" + table(["load", *names], rows)
     )
 
 
@@ -119,23 +118,22 @@ def _alone(found: dict[str, Any]) -> str:
         ours, size = rate(found["loads"][load].get(RAILTRACK, ())), rates["size"]
         cells = [short(rates[kind]) if kind in rates else "-" for kind in ("one", "group")]
         parts = [f"{ours / rates[kind]:.0%}" if kind in rates else "-" for kind in ("one", "group")]
-        told = [cells[0], parts[0], str(size) if size else "-", cells[1], parts[1]]
-        rows.append([load, short(ours), *told, rates.get("failed", "")])
-    heads = ["load", "Railtrack", "one a transaction", "Railtrack's part", "group", "in groups", "Railtrack's part", ""]
+        compared = [cells[0], parts[0], str(size) if size else "-", cells[1], parts[1]]
+        rows.append([load, short(ours), *compared, rates.get("failed", "")])
+    heads = ["load", "Railtrack", "single", "Railtrack / single", "group size", "grouped", "Railtrack / grouped", ""]
     explained = (
-        "pgbench sends the statements that Railtrack sends, prepared once a connection and with the same settings: "
-        "first those of one request as a transaction of its own, on as many connections as the load has; then, for "
-        "writes, those of a group of requests as one transaction, the group as large as Railtrack's were on "
-        "average during the load, on so many connections that as many requests are under way. Nobody parses HTTP "
-        "or JSON meanwhile, and the whole machine is the database's. A part above 100 % of the first is what "
-        "writing in groups gains."
+        "pgbench replays the statements that Railtrack sends, prepared once per connection and with the same settings. "
+        "`single`: one request per transaction, on as many connections as the load. `grouped`, for writes: one group "
+        "of requests per transaction, as large as Railtrack's groups were on average, on connections for the same "
+        "number of concurrent requests. Nothing parses HTTP or JSON meanwhile, and the database has the whole machine. "
+        "More than 100 % of `single` is what group commit gains."
     )
-    return f"## What PostgreSQL does alone\n\nRequests a second. {explained}\n\n" + table(heads, rows)
+    return f"## PostgreSQL alone\n\nRequests per second. {explained}\n\n" + table(heads, rows)
 
 
 def _transfers(transfers: dict[str, Any]) -> str:
     rows = [[name, *_transfer(done)] for name, done in transfers.items()]
-    heads = ["server", "up", "down", "to the first byte", "memory, peak", "disk besides the file, peak"]
+    heads = ["server", "upload", "download", "time to first byte", "peak memory", "peak disk besides the file"]
     return "## 1 GB through the server\n\n" + table(heads, rows)
 
 
@@ -159,19 +157,19 @@ def _bounded(found: dict[str, Any]) -> str:
             continue
         failures = [f"{load}: {text}" for load, text in seen["failed"].items()]
         if untried := seen.get("untried"):
-            failures.append(f"not tried, for want of time: {len(untried)} loads")
+            failures.append(f"not run, time was up: {len(untried)} loads")
         failed = "; ".join(failures).replace("|", "/") or "none"
         cells = [_unit(seen.get(kind), "MB") for kind in ("peak_mb", "peak_with_files_mb")]
         rows.append([name, _unit(seen["start_s"], "s", 2), *cells, str(seen["killed"]), failed])
-    heads = ["server", "start", "cgroup's peak, loads", "cgroup's peak, 1 GB too", "killed by the kernel", "failures"]
+    heads = ["server", "start", "cgroup peak, loads", "cgroup peak, with 1 GB", "killed by the kernel", "failures"]
     return (
         "## In 512 MB\n\nA memory cgroup of 512 MB without swap, on the same data: every load for a second, then 1 GB "
-        "up and down, whose pages in the cache count until the kernel wants them back.\n\n" + table(heads, rows)
+        "up and down. The peak includes page cache, which the kernel drops on demand.\n\n" + table(heads, rows)
     )
 
 
 def _growth(grown: dict[str, Any], kind: str) -> str:
-    """A row a load and server, a column a size."""
+    """Return a table with one row per load and server, and one column per size."""
     sizes = list(grown)
     rows = [
         [f"{load}: {name}", *(_cell(grown[size]["loads"].get(load, {}).get(name, ())) for size in sizes)]
@@ -182,11 +180,13 @@ def _growth(grown: dict[str, Any], kind: str) -> str:
         for name in grown[sizes[0]].get(key, {}):
             cells = [_unit(grown[size][key].get(name), unit, 2 if unit == "s" else 0) for size in sizes]
             rows.append([f"{what}: {name}", *cells])
-    return f"## With more {kind}\n\nAnswers a second.\n\n" + table([kind, *(f"{int(size):,}" for size in sizes)], rows)
+    return f"## With more {kind}\n\nResponses per second.\n\n" + table(
+        [kind, *(f"{int(size):,}" for size in sizes)], rows
+    )
 
 
 def short(number: float) -> str:
-    """Three digits, and never an exponent."""
+    """Return the number with three digits and without an exponent."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 

@@ -1,10 +1,10 @@
-"""The benchmark: Railtrack, MLflow and FastTrackML on one machine and one PostgreSQL, measured in turns.
+"""Benchmark Railtrack, MLflow and FastTrackML on one machine and one PostgreSQL, in turns.
 
     make bench                                       everything, about half an hour
     make bench BENCH="--sections start,loads --only '^log-' --seconds 2 --rounds 1"
-    make bench BENCH="--into bench/results/2026-11-23.json --sections bounded"       puts a part into a record
+    make bench BENCH="--into bench/results/2026-11-23.json --sections bounded"       add a section to a record
 
-Writes bench/results/<date>.json, .md and .png. A busy machine's figures are worth little: look at its load first.
+Writes bench/results/<date>.json, .md and .png. Measure on a quiet machine.
 """
 
 import argparse
@@ -61,10 +61,10 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mlflow", metavar="PYTHON", required=True, help="an interpreter with mlflow and psycopg2")
     parser.add_argument("--fasttrackml", metavar="PROGRAM", help="FastTrackML's program fml")
-    parser.add_argument("--only", default="", metavar="REGEX", help="the loads whose name matches")
+    parser.add_argument("--only", default="", metavar="REGEX", help="run only loads whose name matches")
     parser.add_argument("--sections", type=_sections, default=SECTIONS, help=f"of {','.join(SECTIONS)}")
-    parser.add_argument("--into", type=Path, metavar="JSON", help="the record to put it into, new or there already")
-    parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
+    parser.add_argument("--into", type=Path, metavar="JSON", help="record to write, new or existing")
+    parser.add_argument("--seconds", type=float, default=3, help="duration of each measurement")
     parser.add_argument("--rounds", type=int, default=2)
     return parser.parse_args()
 
@@ -72,12 +72,12 @@ def parsed() -> argparse.Namespace:
 def _sections(text: str) -> list[str]:
     names = text.split(",")
     if unknown := set(names) - set(SECTIONS):
-        raise argparse.ArgumentTypeError(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+        raise argparse.ArgumentTypeError(f"unknown section {', '.join(unknown)}; use {', '.join(SECTIONS)}")
     return names
 
 
 def interrupted(_signal: int, _frame: object) -> NoReturn:
-    """As by Ctrl-C: what runs is stopped on the way out, and what was found is written."""
+    """Raise KeyboardInterrupt, as Ctrl-C does: servers are stopped, and the results so far are written."""
     raise KeyboardInterrupt
 
 
@@ -104,7 +104,7 @@ def _output(command: list[str]) -> str:
 
 
 def keep(found: dict[str, Any], path: Path) -> None:
-    """Written beside and moved: an interrupted run leaves what it had."""
+    """Write the record atomically, so an interrupted run leaves the previous state."""
     path.parent.mkdir(exist_ok=True)
     beside = path.with_suffix(".part")
     beside.write_text(json.dumps(found, indent=1) + "\n")
@@ -112,14 +112,14 @@ def keep(found: dict[str, Any], path: Path) -> None:
 
 
 def write(found: dict[str, Any], path: Path, python: str) -> None:
-    """The record, its tables, and the chart, which matplotlib draws, one of MLflow's own dependencies."""
+    """Write the record, its tables, and the chart. `python` needs matplotlib, a dependency of MLflow."""
     keep(found, path)
     text = markdown(found)
     path.with_suffix(".md").write_text(text)
     chart = Path(__file__).parent / "chart.py"
     subprocess.run([python, str(chart), str(path), str(path.with_suffix(".png"))], check=False)
     print(text)
-    say(f"written: {path} and, beside it, .md and .png")
+    say(f"Wrote {path}, and .md and .png beside it")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The parts of the benchmark: each measures one kind of figure on all servers and puts it into the record.
+"""Sections of the benchmark. Each measures one kind of figure on all servers and adds it to the record.
 
-What one load or one server does wrong is noted in its place, and the rest goes on.
+The failure of a load or server is recorded next to it and does not stop the rest.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from bench.limit import alone, alone_grouped
 from bench.loads import LOADS, Load
 from bench.measure import Figure, measure, through
 from bench.seed import seed, seed_runs
-from bench.servers import AS_IT_COMES, RAILTRACK, Contender, Server, healthy
+from bench.servers import DEFAULT_CONFIGURATION, RAILTRACK, Contender, Server, healthy
 
 SECTIONS = ("start", "loads", "transfer", "bounded", "runs", "connections")
 ON_THE_DATA = {"loads", "transfer", "bounded"}
@@ -40,12 +40,12 @@ GROWING = ("log-metric", "create-run", "get-run, 20 metrics", "search, page of 1
 WITH_CONNECTIONS = ("log-metric", "get-run, 20 metrics")
 
 Fill = Callable[[str, str], Coroutine[Any, Any, None]]
-"""Puts the data into a database of a schema."""
+"""Insert the data into a database with a schema."""
 
 
 @dataclass
 class Bench:
-    """A run of the benchmark: who is measured, for how long, and the record; `keep` writes that to its file."""
+    """A run of the benchmark: servers, durations and the record, which `keep` writes to its file."""
 
     postgres: PostgresCluster
     folder: Path
@@ -58,8 +58,8 @@ class Bench:
 
     @contextmanager
     def section(self, name: str) -> Iterator[None]:
-        """Says when it begins and what it took, and keeps what is found, also when it fails or is interrupted."""
-        say(f"-- {name}; load of the machine {os.getloadavg()[0]:.1f}")
+        """Log begin and duration, and save the results, also after a failure or an interruption."""
+        say(f"-- {name}; load {os.getloadavg()[0]:.1f}")
         self.found["errors"].pop(name, None)
         began = time.monotonic()
         try:
@@ -76,18 +76,18 @@ class Bench:
         say(f"-- {name} took {self.found['took_s'][name]} s")
 
     def figure(self, load: Load, server: Server, seconds: float | None = None) -> Figure | str:
-        """A figure, or why there is none."""
+        """Return a figure, or the reason why there is none."""
         try:
             return measure(load, server, self.postgres.pid, seconds or self.seconds) or "not served"
         except HTTPError as error:
-            return f"refused: {error.code}"
+            return f"rejected: {error.code}"
         except Exception as error:
             return f"failed: {error!r}"[:300]
 
     @property
     def few(self) -> list[Contender]:
-        """Without MLflow as it comes, which is measured where it takes little time."""
-        return [one for one in self.contenders if one.name != AS_IT_COMES]
+        """Return the contenders without MLflow's defaults, which are measured only where that is quick."""
+        return [one for one in self.contenders if one.name != DEFAULT_CONFIGURATION]
 
 
 def measure_all(bench: Bench, sections: Collection[str]) -> None:
@@ -108,7 +108,7 @@ def measure_all(bench: Bench, sections: Collection[str]) -> None:
 
 
 def start_times(bench: Bench) -> None:
-    """Seconds from the command to the first healthy answer, on a new database and on one that exists: medians."""
+    """Measure median seconds from the command to the first healthy response, on a new and an existing database."""
     times: dict[str, list[dict[str, float]]] = {contender.name: [] for contender in bench.contenders}
     for contender in bench.contenders:
         bench.found["errors"].pop(f"start of {contender.name}", None)
@@ -135,7 +135,7 @@ def _started(bench: Bench, contender: Contender) -> dict[str, float]:
 
 @contextmanager
 def all_running(bench: Bench, contenders: Sequence[Contender], fill: Fill) -> Iterator[dict[str, Server]]:
-    """Every contender on a database of its own, with its data; without those that cannot be started."""
+    """Run every contender that starts, each on its own database with the data."""
     with ExitStack() as stack:
         servers = {}
         for contender in contenders:
@@ -148,7 +148,7 @@ def all_running(bench: Bench, contenders: Sequence[Contender], fill: Fill) -> It
                 say(f"{contender.name} did not start")
         schemas = {one.name: one.schema for one in contenders}
         asyncio.run(_fill_all([fill(server.database, schemas[name]) for name, server in servers.items()]))
-        say(f"{', '.join(servers)}: started, the data is there")
+        say(f"{', '.join(servers)}: started, data inserted")
         time.sleep(SETTLE_S)
         yield servers
 
@@ -158,7 +158,7 @@ async def _fill_all(fills: Sequence[Coroutine[Any, Any, None]]) -> None:
 
 
 def _home(bench: Bench, contender: Contender) -> Path:
-    """A new folder of the contender's."""
+    """Return the path of a new folder for the contender."""
     number = sum(1 for _ in bench.folder.iterdir())
     return bench.folder / f"{number}-{contender.name.split(',')[0].lower()}"
 
@@ -184,25 +184,25 @@ def on_the_data(bench: Bench, servers: dict[str, Server], sections: Collection[s
 
 
 def run_load(bench: Bench, servers: dict[str, Server], load: Load, rounds: int = 0) -> dict[str, list[Any]]:
-    """Round by round, server by server: a machine that gets slower gets slower for all. MLflow as it comes has one."""
+    """Measure in turns, so a machine that slows down affects all servers. MLflow's defaults get one round."""
     rows: dict[str, list[Any]] = {name: [] for name in servers}
     for number in range(rounds or bench.rounds):
         for name, server in servers.items():
-            if number == 0 or name != AS_IT_COMES:
+            if number == 0 or name != DEFAULT_CONFIGURATION:
                 figure = bench.figure(load, server)
                 rows[name].append(figure if isinstance(figure, str) else asdict(figure))
-                say(f"{load.name}, {load.connections} connections: {name}: {_told(figure)}")
+                say(f"{load.name}, {load.connections} connections: {name}: {_described(figure)}")
     return rows
 
 
-def _told(figure: Figure | str) -> str:
+def _described(figure: Figure | str) -> str:
     if isinstance(figure, str):
         return figure
-    return f"{figure.rate:.1f}/s, {figure.refused + figure.lost + figure.timeouts} failed"
+    return f"{figure.rate:.1f}/s, {figure.rejected + figure.lost + figure.timeouts} failed"
 
 
 def database_alone(bench: Bench, server: Server, load: Load) -> dict[str, Any]:
-    """What PostgreSQL does by itself: with one request a transaction, and with as many as the server had on average."""
+    """Measure PostgreSQL alone: one request per transaction, and as many as the server had on average."""
     grouped = [one["grouped"] for one in bench.found["loads"][load.name][RAILTRACK] if not isinstance(one, str)]
     size = round(sum(grouped) / len(grouped)) if grouped else 0
     rates: dict[str, Any] = {"size": size}
@@ -225,7 +225,7 @@ def transferred(bench: Bench, server: Server) -> dict[str, Any] | str:
 
 
 def bounded(bench: Bench, contender: Contender, database: str) -> dict[str, Any] | str:
-    """All loads for a moment each, then 1 GB up and down, in a memory cgroup of 512 MB without swap."""
+    """Run all loads briefly, then 1 GB up and down, in a memory cgroup of 512 MB without swap."""
     with memory_group(BOUND_MB) as group:
         if group is None:
             return "no memory cgroup of its own could be made"
@@ -248,8 +248,8 @@ def _bounded_loads(bench: Bench, server: Server, group: MemoryGroup) -> dict[str
     while untried and time.monotonic() < deadline:
         load = untried.pop(0)
         figure = bench.figure(load, server, BOUND_S)
-        if figure != "not served" and (isinstance(figure, str) or figure.refused + figure.lost + figure.timeouts):
-            failed[load.name] = _told(figure)
+        if figure != "not served" and (isinstance(figure, str) or figure.rejected + figure.lost + figure.timeouts):
+            failed[load.name] = _described(figure)
     seen: dict[str, Any] = {"failed": failed, "peak_mb": round(group.peak_mb, 1), "healthy": healthy(server.url)}
     seen["untried"] = [load.name for load in untried]
     seen["transfer"] = transferred(bench, server) if seen["healthy"] else "not tried: it does not answer"
@@ -257,7 +257,7 @@ def _bounded_loads(bench: Bench, server: Server, group: MemoryGroup) -> dict[str
 
 
 def with_runs(bench: Bench, runs: int) -> dict[str, Any]:
-    """The figures with so many runs of few things each, and a second start on them."""
+    """Measure with `runs` small runs, and a second start on them."""
 
     async def fill(database: str, schema: str) -> None:
         await seed_runs(database, schema, runs)

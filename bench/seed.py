@@ -1,6 +1,6 @@
-"""The data that all servers are measured on, made by the same SQL in each one's tables.
+"""Insert the benchmark's data by the same SQL into each server's tables.
 
-FastTrackML's tables are MLflow's with a few columns more; its name for a column's place stands beside MLflow's.
+FastTrackML's tables are MLflow's with a few more columns; SCHEMAS lists them.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import asyncpg
 
 LARGE, HISTORY = 1001, 1002
-"""Experiments: many runs alike; a few runs with much in each."""
+"""Experiments: many similar runs; a few large runs."""
 LARGE_RUNS = 23_525
 METRICS = PARAMS = 20
 TAGS = 5
@@ -26,7 +26,7 @@ START_MS = 1_700_000_000_000
 
 @dataclass(frozen=True)
 class Columns:
-    """What a schema has besides MLflow's columns: ", name" lists and ", value" lists, and a param's value."""
+    """A schema's additional columns: lists of ", name" and ", value", and the expression of a param's value."""
 
     experiments: tuple[str, str]
     runs: tuple[str, str]
@@ -48,12 +48,12 @@ SCHEMAS = {
 
 
 def run_id(experiment_id: int, number: int) -> str:
-    """The id of the run with this number (from 1): what the SQL below calls md5(...)."""
+    """Return the id of the run with this number (from 1), as md5(...) in the SQL below."""
     return hashlib.md5(f"{experiment_id}/{number}".encode(), usedforsecurity=False).hexdigest()
 
 
 async def seed(database: str, schema: str) -> None:
-    """All that the loads need. The tables exist; the server may run."""
+    """Insert all data that the loads need. The tables must exist; the server may run."""
     connection = await asyncpg.connect(database)
     try:
         data = _Seed(connection, SCHEMAS[schema])
@@ -71,7 +71,7 @@ async def seed(database: str, schema: str) -> None:
 
 
 async def seed_some(database: str, runs: int) -> None:
-    """So many of the large experiment's runs, and the history of 20,000 points, in MLflow's tables."""
+    """Insert `runs` runs of the large experiment and the history of 20,000 points, into MLflow's tables."""
     connection = await asyncpg.connect(database)
     try:
         data = _Seed(connection, SCHEMAS["mlflow"])
@@ -84,7 +84,7 @@ async def seed_some(database: str, runs: int) -> None:
 
 
 async def seed_runs(database: str, schema: str, runs: int) -> None:
-    """One experiment of `runs` runs with few things each, to see how figures grow."""
+    """Insert one experiment of `runs` small runs, to measure growth."""
     connection = await asyncpg.connect(database)
     try:
         data = _Seed(connection, SCHEMAS[schema])
@@ -95,7 +95,7 @@ async def seed_runs(database: str, schema: str, runs: int) -> None:
 
 
 async def _settle(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """What the server would otherwise do in the background while it is measured."""
+    """Do the maintenance that would otherwise run during the measurement."""
     await connection.execute("VACUUM ANALYZE")
     await connection.execute("CHECKPOINT")
 
@@ -108,7 +108,7 @@ class _Seed:
     async def experiment(
         self, number: int, name: str, runs: int, *, metrics: int = 0, params: int = 0, tags: int = 0
     ) -> None:
-        """An experiment whose runs have so many metrics of one point, params and tags each."""
+        """Insert an experiment whose runs have these numbers of single-point metrics, params and tags."""
         names, values = self._columns.experiments
         await self._connection.execute(
             f"INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, creation_time,"
@@ -151,7 +151,7 @@ class _Seed:
         )  # fmt: skip
 
     async def _alike(self, number: int, runs: int, metrics: int) -> None:
-        """The same metrics in each of the runs; every value differs from run to run."""
+        """Insert the same metrics into each run, with different values."""
         for table, (names, values) in (("metrics", self._columns.metrics), ("latest_metrics", self._columns.latest)):
             await self._connection.execute(
                 f"INSERT INTO {table} (key, value, timestamp, step, is_nan, run_uuid{names})"
@@ -162,7 +162,7 @@ class _Seed:
             )  # fmt: skip
 
     async def latest(self, number: int, run: int, metrics: int) -> None:
-        """One run with many metrics."""
+        """Insert one run with many metrics."""
         for table, (names, values) in (("metrics", self._columns.metrics), ("latest_metrics", self._columns.latest)):
             await self._connection.execute(
                 f"INSERT INTO {table} (key, value, timestamp, step, is_nan, run_uuid{names})"
@@ -172,7 +172,7 @@ class _Seed:
             )  # fmt: skip
 
     async def points(self, number: int, run: int, key: str, keys: int, points: int) -> None:
-        """One run with `points` points in all, spread over `keys` metrics: steps from 0, a second apart."""
+        """Insert one run with `points` points in total over `keys` metrics: steps from 0, a second apart."""
         names, values = self._columns.metrics
         name = "$2::text || k" if keys > 1 else "$2::text || left(k::text, 0)"
         await self._connection.execute(

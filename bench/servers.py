@@ -1,4 +1,4 @@
-"""The servers that are compared, started as their users start them, and what the kernel says of their processes."""
+"""The compared servers, started as their users start them, and resource use of their processes."""
 
 import contextlib
 import http.client
@@ -21,14 +21,14 @@ from tests.servers.processes import die_with_parent, free_port
 from bench.processes import cpu_s, pss_mb, tree
 
 RAILTRACK, FASTTRACKML = "Railtrack", "FastTrackML"
-IN_THE_GUIDES_SHAPE, AS_IT_COMES = "MLflow, 2 workers of 4 threads", "MLflow, as it comes"
+GUIDE_CONFIGURATION, DEFAULT_CONFIGURATION = "MLflow, 2 workers of 4 threads", "MLflow, defaults"
 START_LIMIT_S = 180
 STOP_LIMIT_S = 20
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that answers at `url`. `start_s`: from its command to its first healthy answer."""
+    """A running server. `start_s`: seconds from its command to its first healthy response."""
 
     url: str
     database: str
@@ -47,12 +47,12 @@ class Server:
 
 class Start(Protocol):
     def __call__(self, database: str, folder: Path, group: MemoryGroup | None = None) -> AbstractContextManager[Server]:
-        """A server on a database, with a folder for artifacts and its log; `group`: what it is to run in."""
+        """Start a server on a database, with a folder for artifacts and its log, in `group`."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One of the compared. `schema`: whose tables its database has, "mlflow" or "fasttrackml"."""
+    """A compared server. `schema`: tables of its database, "mlflow" or "fasttrackml"."""
 
     name: str
     version: str
@@ -61,7 +61,7 @@ class Contender:
 
 
 def railtrack() -> Contender:
-    """As the deployment guide shapes it: two workers of four connections."""
+    """Return Railtrack in the guide's configuration: two workers of four connections."""
     program = Path(sys.executable).with_name("railtrack")
 
     def start(database: str, folder: Path, group: MemoryGroup | None = None) -> AbstractContextManager[Server]:
@@ -80,9 +80,9 @@ def mlflow(
     destination: str = "",
     variables: Mapping[str, str] | None = None,
 ) -> Contender:
-    """MLflow as the guide shapes it, two gunicorn workers of four threads without its job runner, or as it comes.
+    """Return MLflow in the guide's configuration (two gunicorn workers of four threads, no job runner) or its defaults.
 
-    `destination`: where artifacts that go through it end up, if not in its folder.
+    `destination`: location of proxied artifacts. Default: its folder.
     """
 
     def start(database: str, folder: Path, group: MemoryGroup | None = None) -> AbstractContextManager[Server]:
@@ -98,12 +98,12 @@ def mlflow(
         return running(command, port, folder, database, environment, group)
 
     return Contender(
-        IN_THE_GUIDES_SHAPE if guide else AS_IT_COMES, _version([python, "-m", "mlflow", "--version"]), start
+        GUIDE_CONFIGURATION if guide else DEFAULT_CONFIGURATION, _version([python, "-m", "mlflow", "--version"]), start
     )
 
 
 def fasttrackml(program: str) -> Contender:
-    """FastTrackML as it comes, but for its line in the log for each request."""
+    """Return FastTrackML with its defaults, without its access log."""
 
     def start(database: str, folder: Path, group: MemoryGroup | None = None) -> AbstractContextManager[Server]:
         port = free_port()
@@ -127,10 +127,10 @@ def running(
     environment: Mapping[str, str],
     group: MemoryGroup | None,
 ) -> Iterator[Server]:
-    """The command's server once it answers, at home in `folder`; nothing of it is left at the end."""
+    """Run the command with `folder` as its home, yield the server once it responds, stop all its processes."""
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     url = f"http://127.0.0.1:{port}"
-    # Nothing of this machine's own: a stray MLFLOW_ or AWS_ variable would change what is measured.
+    # A stray MLFLOW_ or AWS_ variable of this machine would change the results.
     clean = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environment, "HOME": str(folder)}
     clean.setdefault("TMPDIR", str(folder / "tmp"))
     began = time.monotonic()
@@ -180,7 +180,7 @@ def _stop(process: "subprocess.Popen[bytes]", home: Path) -> None:
 
 
 def _end_all(home: Path) -> None:
-    """What is still there: MLflow's children outlive it at times."""
+    """Kill remaining processes: MLflow's children sometimes outlive it."""
     deadline = time.monotonic() + STOP_LIMIT_S
     while (left := at_home(home)) and time.monotonic() < deadline:
         for pid in left:
@@ -190,10 +190,10 @@ def _end_all(home: Path) -> None:
 
 
 def at_home(home: Path) -> list[int]:
-    """The processes that were given this folder as their home, whoever their parents are by now."""
+    """Return the processes whose HOME is this folder, whatever their parents."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it may end meanwhile, and others' are not ours to read
+        with contextlib.suppress(OSError):  # a process may exit meanwhile, and others' environments are not readable
             if f"HOME={home}".encode() in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(int(folder.name))
     return found

@@ -1,6 +1,6 @@
-"""A long mixed load on the container image in a memory cgroup of 512 MB without swap, and on MLflow in the same cgroup.
+"""Run a long mixed load on the container image and on MLflow, each in a memory cgroup of 512 MB without swap.
 
-    make soak            ten minutes of load, and MLflow's record beside it; writes docs/soak.md
+    make soak            ten minutes of load, and two on MLflow; writes docs/soak.md
 
 PostgreSQL, the S3 store and the 16 clients are outside the cgroup.
 """
@@ -46,12 +46,12 @@ RUNS = 3000
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 ANSWER_LIMIT_S = 120
 MLFLOW_LIMIT_S = 120
-"""MLflow's record needs no ten minutes: by then it is clear how often the kernel has ended it."""
+"""Two minutes suffice to show how often the kernel kills MLflow."""
 
 
 @dataclass
 class Soak:
-    """What is found meanwhile. `answers`: (kind, outcome) -> how many; `memory`: (second, PSS MB, cgroup MB)."""
+    """The measurements. `answers`: (kind, outcome) -> count; `memory`: (second, PSS MB, cgroup MB)."""
 
     answers: Counter[tuple[str, str]] = field(default_factory=Counter)
     slowest_s: dict[str, float] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Soak:
 
 
 class Client:
-    """One connection, kept alive and made anew when it is lost."""
+    """One keep-alive connection, which is reopened when it is lost."""
 
     def __init__(self, url: str, soak: Soak) -> None:
         self._address = urlsplit(url).netloc
@@ -75,7 +75,7 @@ class Client:
         self._connection = http.client.HTTPConnection(self._address, timeout=ANSWER_LIMIT_S)
 
     def send(self, kind: str, request: Request) -> bytes:
-        """The body of the answer, empty where there is none."""
+        """Return the body of the response, empty if the request failed."""
         began = time.monotonic()
         body = b""
         try:
@@ -94,7 +94,7 @@ class Client:
 
 
 Role = Callable[[Client, int, str], None]
-"""One turn of a connection: what it sends, given a number that grows and a run of its own."""
+"""Send one turn of a connection, given a growing number and the connection's run."""
 
 
 def log_metrics(client: Client, number: int, run: str) -> None:
@@ -108,7 +108,7 @@ def log_batches(client: Client, number: int, run: str) -> None:
 
 
 def search_all(client: Client, _number: int, _run: str) -> None:
-    """All runs, in pages of 1,000."""
+    """Search all runs in pages of 1,000."""
     page: dict[str, object] = {"experiment_ids": [str(LARGE)], "max_results": 1000}
     while True:
         body = client.send("search, page of 1,000", post("runs/search", page))
@@ -128,11 +128,11 @@ def open_pages(client: Client, number: int, _run: str) -> None:
 
 
 ROLES: tuple[Role, ...] = (*[log_metrics] * 5, *[log_batches] * 4, *[search_all] * 2, read_history, *[open_pages] * 2)
-"""With the two that move artifacts, sixteen connections."""
+"""Sixteen connections, together with the two that transfer artifacts."""
 
 
 def load(soak: Soak, url: str, seconds: float) -> None:
-    """All roles at once, for so long."""
+    """Run all roles concurrently for `seconds`."""
     until = time.monotonic() + seconds
     runs = new_runs(url, len(ROLES))
 
@@ -152,7 +152,7 @@ def load(soak: Soak, url: str, seconds: float) -> None:
 
 
 def _artifacts(soak: Soak, url: str, number: int, until: float) -> None:
-    """One file of 700 MB, up and down and up again."""
+    """Upload and download one file of 700 MB in turn."""
     while time.monotonic() < until:
         for method in ("PUT", "GET"):
             began = time.monotonic()
@@ -167,7 +167,7 @@ def _artifacts(soak: Soak, url: str, number: int, until: float) -> None:
 
 @contextmanager
 def watched(soak: Soak, pids: Callable[[], list[int]], group: MemoryGroup) -> Iterator[None]:
-    """Memory every second, and at the end what the kernel says of the group."""
+    """Sample memory every second, and read the group's counters at the end."""
     over = threading.Event()
     began = time.monotonic()
 
@@ -193,7 +193,7 @@ def watched(soak: Soak, pids: Callable[[], list[int]], group: MemoryGroup) -> It
 
 
 def railtrack(postgres: PostgresServer, s3: S3Server, folder: Path, seconds: float) -> Soak:
-    """The image, as the guide runs it, but with its artifacts through the server."""
+    """Load the image as the guide runs it, but with artifacts through the server."""
     soak = Soak()
     with ExitStack() as stack:
         image = stack.enter_context(built_image(ROOT, {}))
@@ -230,7 +230,7 @@ def mlflow_beside(postgres: PostgresServer, s3: S3Server, folder: Path, python: 
         try:
             server = stack.enter_context(mlflow(python, **options).start(database, folder / "mlflow", group))
         except RuntimeError:
-            soak.started = "never healthy: it ended, or was not healthy after 180 s"
+            soak.started = "never healthy: exited, or not healthy after 180 s"
             soak.killed, soak.cgroup_peak_mb = group.oom_kills, group.peak_mb
             return soak
         soak.started = f"healthy after {server.start_s:.1f} s"
@@ -242,17 +242,17 @@ def mlflow_beside(postgres: PostgresServer, s3: S3Server, folder: Path, python: 
 def _group(stack: ExitStack) -> MemoryGroup:
     group = stack.enter_context(memory_group(LIMIT_MB))
     if group is None:
-        raise SystemExit("This user cannot make a memory cgroup here: run it as root on Linux.")
+        raise SystemExit("This user cannot create a memory cgroup here. Run it as root on Linux.")
     return group
 
 
 def report(where: str, found: dict[str, Soak]) -> str:
     parts = [
         "<!-- Written by `make soak`. -->\n# Ten minutes in 512 MB\n\n"
-        f"{where} The server's processes are alone in a memory cgroup of {LIMIT_MB} MB without swap, whose use "
-        "counts page cache and socket buffers too. Sixteen connections at once: single metrics, batches of 100, "
-        f"searches over {RUNS:,} runs in pages of 1,000, a history of 20,000 points, artifacts of {ARTIFACT_MB} MB up "
-        "and down through the server, and what the web interface's pages ask for.",
+        f"{where} Only the server's processes are in a memory cgroup of {LIMIT_MB} MB without swap. Its use includes "
+        "page cache and socket buffers. Sixteen concurrent connections: single metrics, batches of 100, searches over "
+        f"{RUNS:,} runs in pages of 1,000, a history of 20,000 points, artifacts of {ARTIFACT_MB} MB up and down "
+        "through the server, and the requests of the web interface's pages.",
         _memory(found),
     ]
     parts += [f"## {name}\n\n{_answers(soak)}" for name, soak in found.items() if soak.answers]
@@ -275,7 +275,7 @@ def _memory(found: dict[str, Soak]) -> str:
                 str(soak.killed),
             ]
         )
-    heads = ["server", "start", "load", "PSS, idle", "PSS, peak", "PSS, at the end", "cgroup, peak", "killed by it"]
+    heads = ["server", "start", "load", "idle PSS", "peak PSS", "final PSS", "cgroup peak", "killed"]
     return table(heads, rows)
 
 
@@ -286,7 +286,7 @@ def _answers(soak: Soak) -> str:
         ok = outcomes.pop("ok", 0)
         failed = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())) or "none"
         rows.append([kind, f"{ok:,}", f"{ok / soak.seconds:.1f}/s", failed, f"{soak.slowest_s[kind]:.1f} s"])
-    return table(["request", "answered", "rate", "failed", "slowest"], rows)
+    return table(["request", "succeeded", "rate", "failed", "slowest"], rows)
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
-"""What Railtrack aims at, and whether a record holds it. Measures nothing."""
+"""Railtrack's performance targets, and whether a record meets them. Measures nothing."""
 
 from collections.abc import Iterator, Sequence
 from statistics import mean
 from typing import Any, NamedTuple
 
-from bench.servers import FASTTRACKML, IN_THE_GUIDES_SHAPE, RAILTRACK
+from bench.servers import FASTTRACKML, GUIDE_CONFIGURATION, RAILTRACK
 
 RATIOS = {
     "log-metric": 25,
@@ -17,7 +17,7 @@ RATIOS = {
     "get-history, 20,000 points": 30,
     "get-history-bulk-interval, 320 of 100,000": 20,
 }
-"""Load -> at least so many times MLflow's rate."""
+"""Load -> minimum ratio to MLflow's rate."""
 LOG_METRIC, BESIDE_FASTTRACKML = "log-metric", 6
 IDLE, START = 8, 15
 PEAK_MB = 200
@@ -32,7 +32,7 @@ class Verdict(NamedTuple):
     aim: str
     found: str
     met: bool | None
-    """None where the record does not say."""
+    """None if the record lacks the figures."""
 
 
 def verdicts(record: dict[str, Any]) -> list[Verdict]:
@@ -40,7 +40,7 @@ def verdicts(record: dict[str, Any]) -> list[Verdict]:
 
 
 def rate(rounds: Sequence[Any]) -> float:
-    """The mean rate of the rounds; 0 where there is none."""
+    """Return the mean rate of the rounds, or 0 without any."""
     rates = [one["rate"] for one in rounds if not isinstance(one, str)]
     return mean(rates) if rates else 0.0
 
@@ -50,7 +50,7 @@ def rate_of(record: dict[str, Any], load: str, server: str) -> float:
 
 
 def peak_mb(record: dict[str, Any], server: str) -> float:
-    """The most memory (summed PSS) over all loads and the transfers; 0 where none was measured."""
+    """Return the peak memory (sum of PSS) of all loads and transfers, or 0 if none was measured."""
     rounds = [
         one for servers in record["loads"].values() for one in servers.get(server, ()) if not isinstance(one, str)
     ]
@@ -61,28 +61,28 @@ def peak_mb(record: dict[str, Any], server: str) -> float:
 
 def _rates(record: dict[str, Any]) -> Iterator[Verdict]:
     for load, aim in RATIOS.items():
-        yield _ratio(load, aim, rate_of(record, load, RAILTRACK), rate_of(record, load, IN_THE_GUIDES_SHAPE))
+        yield _ratio(load, aim, rate_of(record, load, RAILTRACK), rate_of(record, load, GUIDE_CONFIGURATION))
         if load == LOG_METRIC:
             ours, theirs = rate_of(record, load, RAILTRACK), rate_of(record, load, FASTTRACKML)
-            yield _ratio(f"{load}, beside FastTrackML", BESIDE_FASTTRACKML, ours, theirs)
+            yield _ratio(f"{load}, compared with FastTrackML", BESIDE_FASTTRACKML, ours, theirs)
 
 
 def _ratio(what: str, aim: float, more: float, less: float) -> Verdict:
-    """`more` is to be at least `aim` times `less`; what was not measured is 0."""
+    """Check that `more` is at least `aim` times `less`. 0 means not measured."""
     if not more or not less:
         return Verdict(what, f"at least {aim:g}x", "-", None)
     return Verdict(what, f"at least {aim:g}x", f"{more / less:.1f}x", more / less >= aim)
 
 
 def _servers(record: dict[str, Any]) -> Iterator[Verdict]:
-    ours, theirs = (record["servers"].get(name, {}) for name in (RAILTRACK, IN_THE_GUIDES_SHAPE))
+    ours, theirs = (record["servers"].get(name, {}) for name in (RAILTRACK, GUIDE_CONFIGURATION))
     for kind in ("new", "existing"):
         times = [one.get("start_s", {}).get(kind, 0.0) for one in (theirs, ours)]
         yield _part(f"start, {kind} database", START, *times)
-    yield _part("idle memory, summed PSS", IDLE, theirs.get("idle_mb", 0.0), ours.get("idle_mb", 0.0))
+    yield _part("idle memory, sum of PSS", IDLE, theirs.get("idle_mb", 0.0), ours.get("idle_mb", 0.0))
     peak = peak_mb(record, RAILTRACK)
     found = f"{peak:.0f} MB" if peak else "-"
-    yield Verdict("peak memory over all loads, summed PSS", f"{PEAK_MB} MB", found, peak <= PEAK_MB if peak else None)
+    yield Verdict("peak memory of all loads, sum of PSS", f"{PEAK_MB} MB", found, peak <= PEAK_MB if peak else None)
 
 
 def _part(what: str, aim: int, theirs: float, ours: float) -> Verdict:
@@ -91,14 +91,14 @@ def _part(what: str, aim: int, theirs: float, ours: float) -> Verdict:
 
 
 def _writes(record: dict[str, Any]) -> Iterator[Verdict]:
-    """The writes by the part they reach: of the database's rate at one request a transaction, and at groups of them."""
-    for kind, told in (("one", "one request a transaction"), ("group", "as many as the server had in one")):
+    """Compare writes with the database's rates, single and grouped."""
+    for kind, meaning in (("one", "one request per transaction"), ("group", "groups as large as the server's")):
         parts = {
             load: rate_of(record, load, RAILTRACK) / rates[kind]
             for load, rates in record["alone"].items()
             if rates.get("size") and rates.get(kind)
         }
-        what, aim = f"writes beside the database alone, {told}", f"at least {OF_THE_DATABASE:.0%}"
+        what, aim = f"writes compared with PostgreSQL alone, {meaning}", f"at least {OF_THE_DATABASE:.0%}"
         if not parts:
             yield Verdict(what, aim, "-", None)
             continue
@@ -109,7 +109,7 @@ def _writes(record: dict[str, Any]) -> Iterator[Verdict]:
 
 def _history(record: dict[str, Any]) -> Verdict:
     short, long = (rate_of(record, load, RAILTRACK) for load in (SHORT_HISTORY, LONG_HISTORY))
-    what, aim = "re-sent batches, history of 200,000 beside 10,000", f"at most {SLOWER:g}x slower"
+    what, aim = "re-sent batches, history of 200,000 compared with 10,000", f"at most {SLOWER:g}x slower"
     if not short or not long:
         return Verdict(what, aim, "-", None)
     return Verdict(what, aim, f"{short / long:.2f}x", short / long <= SLOWER)

@@ -1,10 +1,10 @@
-"""Many uploads or downloads at once over HTTP, run as a process of its own beside the server under test.
+"""Run concurrent uploads or downloads over HTTP, in a separate process from the server under test.
 
     python -m bench.transfer PUT|GET|SIGNED COUNT MB URL     URL: with {} for the number of the file
 
-prints one line of JSON: seconds, failures, and the seconds to the first byte of each answer's body. What is sent is one
-random block, again and again; what comes back is compared with it. SIGNED is a PUT that takes the SHA-256 of each block
-before it sends it, as whoever sends to S3 over plain http has to.
+Print one line of JSON: seconds, failures, and the seconds to the first byte of each response body. Uploads repeat one
+random block, and downloads are compared with it. SIGNED is a PUT that computes the SHA-256 of each block before sending
+it, as clients of S3 over plain http must.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class Outcome:
 
 
 def transfer(method: str, count: int, size: int, url: str) -> Outcome:
-    """`count` files of `size` bytes, a multiple of BLOCK, all at once."""
+    """Transfer `count` files of `size` bytes, a multiple of BLOCK, concurrently."""
     outcome = Outcome()
     block = hashlib.shake_128(b"bench").digest(BLOCK)  # it does not compress
     threads = [
@@ -78,7 +78,7 @@ def _put(connection: http.client.HTTPConnection, path: str, size: int, block: by
 
 
 def _get(connection: http.client.HTTPConnection, path: str, size: int, block: bytes) -> float:
-    """Seconds from the request to the first byte of the body."""
+    """Return the seconds from the request to the first byte of the body."""
     began = time.monotonic()
     connection.request("GET", path)
     answer = connection.getresponse()

@@ -40,7 +40,7 @@ end
 function done(summary, latency, _)
   local errors = summary.errors
   io.write(string.format(
-    '\nRESULT {"requests": %d, "seconds": %.3f, "refused": %d, "lost": %d, "timeouts": %d, "p50_ms": %.3f, "p99_ms": %.3f}\n',
+    '\nRESULT {"requests": %d, "seconds": %.3f, "rejected": %d, "lost": %d, "timeouts": %d, "p50_ms": %.3f, "p99_ms": %.3f}\n',
     summary.requests, summary.duration / 1e6, errors.status, errors.connect + errors.read + errors.write,
     errors.timeout, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3
   ))

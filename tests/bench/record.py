@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from bench.servers import FASTTRACKML, IN_THE_GUIDES_SHAPE, RAILTRACK
+from bench.servers import FASTTRACKML, GUIDE_CONFIGURATION, RAILTRACK
 
 
 def figure(rate: float, **more: Any) -> dict[str, Any]:
     """One measurement that lasted a second."""
-    counts = {"ok": int(rate), "refused": 0, "lost": 0, "timeouts": 0, "seconds": 1.0, "grouped": 0.0}
+    counts = {"ok": int(rate), "rejected": 0, "lost": 0, "timeouts": 0, "seconds": 1.0, "grouped": 0.0}
     return {
         "rate": rate,
         **counts,
@@ -34,18 +34,18 @@ def record() -> dict[str, Any]:
         "measured": [{"date": "2026-01-02T03:04+00:00", "commit": "abc1234", "load_before": 0.1}],
         "servers": {
             RAILTRACK: {"version": "0.1.0", "start_s": {"new": 0.2, "existing": 0.1}, "idle_mb": 50.0},
-            IN_THE_GUIDES_SHAPE: {"version": "3.17.2", "start_s": {"new": 4.0, "existing": 1.0}, "idle_mb": 500.0},
+            GUIDE_CONFIGURATION: {"version": "3.17.2", "start_s": {"new": 4.0, "existing": 1.0}, "idle_mb": 500.0},
             FASTTRACKML: {"version": "0.6.0", "start_s": {"new": 0.1, "existing": 0.1}, "idle_mb": 30.0},
         },
         "loads": {
             "log-metric": {
                 RAILTRACK: [figure(100), figure(200, peak_mb=90.0)],
-                IN_THE_GUIDES_SHAPE: [figure(5)],
-                FASTTRACKML: [figure(30, refused=7)],
+                GUIDE_CONFIGURATION: [figure(5)],
+                FASTTRACKML: [figure(30, rejected=7)],
             },
             "get-history, 20,000 points": {
                 RAILTRACK: [figure(40)],
-                IN_THE_GUIDES_SHAPE: [figure(0, timeouts=4)],
+                GUIDE_CONFIGURATION: [figure(0, timeouts=4)],
                 FASTTRACKML: ["not served"],
             },
         },

@@ -1,7 +1,7 @@
 """A record as Markdown: every figure with what failed beside it, and nothing that was not measured."""
 
 from bench.report import markdown, short
-from bench.servers import FASTTRACKML, IN_THE_GUIDES_SHAPE, RAILTRACK
+from bench.servers import FASTTRACKML, GUIDE_CONFIGURATION, RAILTRACK
 from tests.bench.record import figure, record
 
 
@@ -13,29 +13,29 @@ def row(text: str, heading: str, name: str) -> list[str]:
 
 
 def test_failures_stand_beside_the_rate() -> None:
-    cells = row(markdown(record()), "Answers a second", "log-metric")
-    assert cells[1:] == ["150", "5", "30, **7 refused**", "30.0x", "5.0x"]
+    cells = row(markdown(record()), "Responses per second", "log-metric")
+    assert cells[1:] == ["150", "5", "30, **7 rejected**", "30.0x", "5.0x"]
 
 
 def test_what_gave_no_answer_has_no_rate() -> None:
-    cells = row(markdown(record()), "Answers a second", "get-history, 20,000 points")
+    cells = row(markdown(record()), "Responses per second", "get-history, 20,000 points")
     assert cells[1:] == ["40", "- (none in 1 s), **4 timeouts**", "- (not served)", "-", "-"]
 
 
 def test_the_costs_are_the_means_of_the_rounds_and_the_greatest_peak() -> None:
-    cells = row(markdown(record()), "What they cost", "log-metric")
+    cells = row(markdown(record()), "Cost", "log-metric")
     assert cells[1] == "0.1 + 0.2 s; 1, 2 ms; 90 MB"
 
 
 def test_the_limit_is_told_for_single_requests_and_for_groups() -> None:
-    cells = row(markdown(record()), "What PostgreSQL does alone", "log-metric")
+    cells = row(markdown(record()), "PostgreSQL alone", "log-metric")
     assert cells[1:7] == ["150", "200", "75%", "4", "300", "50%"]
 
 
 def test_what_could_not_be_replayed_says_why() -> None:
     found = record()
     found["alone"]["log-metric"] = {"size": 0, "failed": "RuntimeError('pgbench')"}
-    cells = row(markdown(found), "What PostgreSQL does alone", "log-metric")
+    cells = row(markdown(found), "PostgreSQL alone", "log-metric")
     assert cells[1:] == ["150", "-", "-", "-", "-", "-", "RuntimeError('pgbench')"]
 
 
@@ -52,16 +52,16 @@ def test_a_server_that_did_not_live_in_512_mb_says_so() -> None:
     found = record()
     found["bounded"] = {
         RAILTRACK: {"start_s": 0.2, "peak_mb": 100.0, "peak_with_files_mb": 512.0, "killed": 0, "failed": {}},
-        IN_THE_GUIDES_SHAPE: {"start_s": None, "killed": 3, "failed": {"it ended": "a|b"}, "untried": ["create-run"]},
+        GUIDE_CONFIGURATION: {"start_s": None, "killed": 3, "failed": {"it ended": "a|b"}, "untried": ["create-run"]},
     }
     text = markdown(found)
     assert row(text, "In 512 MB", RAILTRACK)[1:] == ["0.20 s", "100 MB", "512 MB", "0", "none"]
-    assert row(text, "In 512 MB", IN_THE_GUIDES_SHAPE)[1:] == [
+    assert row(text, "In 512 MB", GUIDE_CONFIGURATION)[1:] == [
         "-",
         "-",
         "-",
         "3",
-        "it ended: a/b; not tried, for want of time: 1 loads",
+        "it ended: a/b; not run, time was up: 1 loads",
     ]
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bench.servers import IN_THE_GUIDES_SHAPE, RAILTRACK
+from bench.servers import GUIDE_CONFIGURATION, RAILTRACK
 from bench.targets import LONG_HISTORY, RATIOS, SHORT_HISTORY, Verdict, peak_mb, verdicts
 from tests.bench.record import figure, record
 
@@ -17,7 +17,7 @@ def test_a_ratio_is_of_the_means_of_the_rounds() -> None:
 
 
 def test_a_ratio_below_the_aim_is_not_met() -> None:
-    assert verdict(record(), "log-metric, beside FastTrackML")[2:] == ("5.0x", False)
+    assert verdict(record(), "log-metric, compared with FastTrackML")[2:] == ("5.0x", False)
 
 
 def test_a_load_without_answers_on_one_side_is_not_judged() -> None:
@@ -32,36 +32,36 @@ def test_a_load_that_was_not_measured_is_not_judged() -> None:
 def test_starts_and_idle_memory_are_parts_of_mlflows() -> None:
     assert verdict(record(), "start, new database")[1:] == ("1/15", "1/20.0", True)
     assert verdict(record(), "start, existing database")[2:] == ("1/10.0", False)
-    assert verdict(record(), "idle memory, summed PSS")[1:] == ("1/8", "1/10.0", True)
+    assert verdict(record(), "idle memory, sum of PSS")[1:] == ("1/8", "1/10.0", True)
 
 
 def test_the_peak_is_that_of_all_loads_and_of_the_transfer() -> None:
     found = record()
     assert peak_mb(found, RAILTRACK) == 90
-    found["transfer"] = {RAILTRACK: {"peak_mb": 201.0}, IN_THE_GUIDES_SHAPE: "not served"}
+    found["transfer"] = {RAILTRACK: {"peak_mb": 201.0}, GUIDE_CONFIGURATION: "not served"}
     assert peak_mb(found, RAILTRACK) == 201
-    assert verdict(found, "peak memory over all loads, summed PSS")[2:] == ("201 MB", False)
+    assert verdict(found, "peak memory of all loads, sum of PSS")[2:] == ("201 MB", False)
 
 
 def test_writes_are_judged_by_the_least_of_them() -> None:
     found = record()
     found["loads"]["create-run"] = {RAILTRACK: [figure(50)]}
     found["alone"]["create-run"] = {"size": 4, "one": 100.0}
-    told = verdict(found, "writes beside the database alone, one request a transaction")
-    assert told[2:] == ("50% (create-run) to 75% (log-metric)", False)
-    told = verdict(found, "writes beside the database alone, as many as the server had in one")
-    assert told[2:] == ("50% (log-metric) to 50% (log-metric)", False)
+    one = verdict(found, "writes compared with PostgreSQL alone, one request per transaction")
+    assert one[2:] == ("50% (create-run) to 75% (log-metric)", False)
+    one = verdict(found, "writes compared with PostgreSQL alone, groups as large as the server's")
+    assert one[2:] == ("50% (log-metric) to 50% (log-metric)", False)
 
 
 def test_reads_are_no_writes() -> None:
     found = record()
     found["alone"] = {"get-history, 20,000 points": {"size": 0, "one": 4000.0}}
-    assert verdict(found, "writes beside the database alone, one request a transaction").met is None
+    assert verdict(found, "writes compared with PostgreSQL alone, one request per transaction").met is None
 
 
 def test_a_long_history_may_be_a_little_slower() -> None:
     found = record()
     found["loads"] |= {SHORT_HISTORY: {RAILTRACK: [figure(130)]}, LONG_HISTORY: {RAILTRACK: [figure(100)]}}
-    assert verdict(found, "re-sent batches, history of 200,000 beside 10,000")[2:] == ("1.30x", True)
+    assert verdict(found, "re-sent batches, history of 200,000 compared with 10,000")[2:] == ("1.30x", True)
     found["loads"][LONG_HISTORY] = {RAILTRACK: [figure(99)]}
-    assert verdict(found, "re-sent batches, history of 200,000 beside 10,000")[2:] == ("1.31x", False)
+    assert verdict(found, "re-sent batches, history of 200,000 compared with 10,000")[2:] == ("1.31x", False)
