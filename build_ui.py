@@ -1,7 +1,7 @@
-"""Build hook: takes MLflow's web interface out of MLflow's own wheel and puts it, compressed, into ours.
+"""Build hook: extract MLflow's web interface from MLflow's wheel, compress it, and add it to Railtrack's wheel.
 
-The result stays in src/railtrack/_ui (ignored by git), so that only a clone's first build fetches anything.
-How it is served is the business of src/railtrack/api/ui/pages.py.
+The result is kept in src/railtrack/_ui (ignored by git), so that only the first build of a clone downloads anything.
+src/railtrack/api/ui/pages.py serves it.
 """
 
 import gzip
@@ -22,37 +22,37 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 MLFLOW = "3.17.2"
 SHA256 = "4e44c03791beb518d8b0a40b0982d958c2634d902f46d67d7907c82107f21fac"
-"""Of mlflow-3.17.2-py3-none-any.whl."""
+"""SHA-256 of mlflow-3.17.2-py3-none-any.whl."""
 
 LAYOUT = 2
-"""Of the folder that is written; a folder of another layout is made anew."""
+"""Version of the folder's layout. A folder of another version is rebuilt."""
 
 INSIDE = "mlflow/server/js/build/"
 LICENSE = f"mlflow-{MLFLOW}.dist-info/licenses/LICENSE.txt"
 BROTLI_QUALITY = 10
 """On two cores: 8 s for 6.3 MB. 11 takes 18 s for 6.2 MB, 9 takes 2 s for 6.8 MB."""
 
-WORTH_IT = 0.9
-"""A file is kept compressed only if that leaves less than this part of it; images stay as they are."""
+MAX_COMPRESSED_RATIO = 0.9
+"""A file is stored compressed only if that makes it smaller than this part of its size. Images are not."""
 
 FOLDER = Path("src/railtrack/_ui")
 
 
 class UiBuildHook(BuildHookInterface):  # type: ignore[misc, type-arg, unused-ignore]
-    """Runs before a wheel is packed, the editable one of `uv sync` included."""
+    """Runs before a wheel is built, including the editable one of `uv sync`."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Leaves the interface in src/railtrack/_ui, from where hatchling packs it with the rest."""
+        """Put the interface into src/railtrack/_ui, where hatchling finds it."""
         folder = Path(self.root) / FOLDER
         if os.environ.get("RAILTRACK_UI") == "skip":
             self.app.display_warning("RAILTRACK_UI=skip: this build may lack the web interface.")
         elif not is_current(folder):
-            self.app.display_info(f"Taking the web interface from mlflow {MLFLOW}")
+            self.app.display_info(f"Extracting the web interface from mlflow {MLFLOW}")
             build(folder)
 
 
 def is_current(folder: Path) -> bool:
-    """Whether `folder` holds what this hook would write."""
+    """Return whether `folder` contains what this hook would write."""
     try:
         written = json.loads((folder / "files.json").read_bytes())
     except FileNotFoundError:
@@ -61,7 +61,7 @@ def is_current(folder: Path) -> bool:
 
 
 def build(folder: Path) -> None:
-    """Fetch, compress and put in place; a build that is killed leaves no half-written `folder`."""
+    """Download and compress the interface. A build that is killed leaves no incomplete `folder`."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="_ui-") as scratch:
         fresh = Path(scratch) / "ui"
         with zipfile.ZipFile(fetch_wheel(Path(scratch))) as wheel:
@@ -71,7 +71,7 @@ def build(folder: Path) -> None:
 
 
 def fetch_wheel(scratch: Path) -> Path:
-    """MLflow's wheel, by pip and thus with the user's own index, proxy and certificates."""
+    """Download MLflow's wheel with pip, and so with the user's index, proxy and certificates."""
     pinned = scratch / "requirements.txt"
     pinned.write_text(f"mlflow=={MLFLOW} --hash=sha256:{SHA256}\n")
     options = "--quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: --require-hashes"
@@ -86,24 +86,24 @@ def fetch_wheel(scratch: Path) -> Path:
         "-r",
         pinned,
     ]
-    if subprocess.run(command, env=with_index(os.environ)).returncode:  # noqa: S603 (no word of it is foreign)
+    if subprocess.run(command, env=with_index(os.environ)).returncode:  # noqa: S603 (all arguments are constants)
         raise SystemExit(
-            f"The web interface could not be fetched: it is in the wheel of mlflow {MLFLOW}, which pip takes "
-            "from the package index (PIP_INDEX_URL) or from a folder (PIP_FIND_LINKS). "
+            f"Could not download the web interface, which is in the wheel of mlflow {MLFLOW}. Check the package "
+            "index (PIP_INDEX_URL), or put the wheel into a folder (PIP_FIND_LINKS). "
             "To build without it, set RAILTRACK_UI=skip."
         )
     return next(scratch.glob("mlflow-*.whl"))
 
 
 def with_index(environ: Any) -> dict[str, str]:
-    """The environment for pip, told of the index that uv was told of."""
+    """Return the environment for pip, with the index that uv uses."""
     index = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL")
     return {**({"PIP_INDEX_URL": index} if index else {}), **environ}
 
 
 def write(wheel: zipfile.ZipFile, folder: Path) -> None:
-    """Write the interface's files and, in files.json, what the server must know of each."""
-    # Threads will do: zlib and brotli let go of the interpreter while they work. The largest goes first.
+    """Write the files of the interface, and files.json with the facts that the server needs."""
+    # Threads suffice: zlib and brotli release the GIL. The largest file goes first.
     entries = sorted(wheel.infolist(), key=lambda entry: -entry.file_size)
     bodies = {e.filename.removeprefix(INSIDE): wheel.read(e) for e in entries if is_served(e.filename)}
     with ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -115,23 +115,23 @@ def write(wheel: zipfile.ZipFile, folder: Path) -> None:
 
 
 def is_served(filename: str) -> bool:
-    """Whether this entry of the wheel is a file of the interface."""
+    """Return whether this entry of the wheel is a file of the interface."""
     return filename.startswith(INSIDE) and not filename.endswith("/")
 
 
 def write_file(folder: Path, name: str, body: bytes) -> dict[str, Any]:
-    """Write one file, as it is or compressed in both ways; returns its digest, its size, and theirs."""
+    """Write a file, compressed both ways or not at all. Return its digest, its size, and the compressed sizes."""
     target = folder / "files" / name
     target.parent.mkdir(parents=True, exist_ok=True)
     fact = {"digest": hashlib.sha256(body).hexdigest()[:20], "size": len(body)}
-    zipped = gzip.compress(body, 9, mtime=0)
-    if name == "index.html" or len(zipped) > WORTH_IT * len(body):
+    gzip_body = gzip.compress(body, 9, mtime=0)
+    if name == "index.html" or len(gzip_body) > MAX_COMPRESSED_RATIO * len(body):
         target.write_bytes(body)
         return fact
-    squeezed = brotli.compress(body, quality=BROTLI_QUALITY)
-    target.with_name(f"{target.name}.gzip").write_bytes(zipped)
-    target.with_name(f"{target.name}.br").write_bytes(squeezed)
-    return {**fact, "gzip": len(zipped), "br": len(squeezed)}
+    brotli_body = brotli.compress(body, quality=BROTLI_QUALITY)
+    target.with_name(f"{target.name}.gzip").write_bytes(gzip_body)
+    target.with_name(f"{target.name}.br").write_bytes(brotli_body)
+    return {**fact, "gzip": len(gzip_body), "br": len(brotli_body)}
 
 
 if __name__ == "__main__":

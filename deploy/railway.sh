@@ -1,26 +1,26 @@
 #!/bin/sh
-# Puts Railtrack on Railway by Railway's command line: docs/deploy.md, method 2. Shows the commands, and runs them only
-# with --apply. Settings of the server itself belong into src/railtrack/config/settings.py, not in here.
+# Deploys Railtrack on Railway with Railway's CLI: docs/deploy.md, method 2. Shows the commands, and runs them only with
+# --apply. Settings of the server belong in src/railtrack/config/settings.py, not here.
 set -eu
 
 usage() {
     cat <<'END'
 usage: deploy/railway.sh [--apply] [options]
 
-Shows the commands that make or update the service; with --apply it runs them.
+Shows the commands that create or update the service; with --apply it runs them.
 
   --store s3|r2|b2|railway  where artifacts go (default: s3, Amazon's)
-  --bucket NAME             the bucket (--store railway: made where it isn't there; default: mlflow-artifacts)
+  --bucket NAME             the bucket (--store railway: created if missing; default: mlflow-artifacts)
   --prefix NAME             the folder in the bucket (default: mlflow-artifacts)
-  --region NAME             s3: the bucket's region; railway: where a new one is made, sjc, iad, ams or sin (default: sin)
+  --region NAME             s3: the bucket's region; railway: of a new bucket, sjc, iad, ams or sin (default: sin)
   --endpoint URL            r2, b2: the store's URL
   --proxied                 clients send artifacts through the server and need no keys
   --service NAME            the name of the service (default: mlflow-service)
   --postgres NAME           the name of the PostgreSQL service (default: Postgres)
   --apply                   run the commands
 
-The keys of the store are taken from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or asked for. They are never shown,
-and reach Railway's program through a pipe, so that no list of processes has them.
+The credentials of the store are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from the terminal. They are
+never shown, and are piped to Railway's CLI, so that they are in no process list.
 END
 }
 
@@ -50,20 +50,20 @@ while [ $# -gt 0 ]; do
         esac
         shift
         ;;
-    *) die "$1 is no option. deploy/railway.sh --help shows them." ;;
+    *) die "Unknown option $1. deploy/railway.sh --help shows the options." ;;
     esac
     shift
 done
 
 case $store in
-s3) [ -n "$region" ] || die "--store s3 needs --region, the one that the bucket is in, such as ap-northeast-2." ;;
-r2 | b2) [ -n "$endpoint" ] || die "--store $store needs --endpoint, the URL that the store's page shows for S3." ;;
+s3) [ -n "$region" ] || die "--store s3 needs --region, the region of the bucket, such as ap-northeast-2." ;;
+r2 | b2) [ -n "$endpoint" ] || die "--store $store needs --endpoint, the S3 URL that the store's page shows." ;;
 railway) bucket=${bucket:-mlflow-artifacts} ;;
-*) die "--store $store: it is one of s3, r2, b2, railway." ;;
+*) die "Invalid --store $store. Use s3, r2, b2 or railway." ;;
 esac
 [ -n "$bucket" ] || die "--store $store needs --bucket, its name."
 case $service$postgres$bucket in
-*[!A-Za-z0-9._\ -]*) die "A name has other characters than letters, digits, dots, dashes, underscores and spaces." ;;
+*[!A-Za-z0-9._\ -]*) die "Invalid name. Use letters, digits, dots, dashes, underscores and spaces." ;;
 esac
 
 # A word as a shell takes it: in single quotes where it needs them, so that ${{...}} reaches Railway as it stands.
@@ -87,43 +87,43 @@ run() {
     [ -z "$apply" ] || "$@"
 }
 
-# Railway's list of $1 (service, bucket) has one with the name $2.
-there_is() {
+# Whether Railway has a $1 (service, bucket) with the name $2.
+exists() {
     railway "$1" list --json | grep -Eq "\"name\"[[:space:]]*:[[:space:]]*\"$(printf '%s' "$2" | sed 's/\./\\./g')\""
 }
 
 check_railway() {
-    command -v railway >/dev/null || die "Railway's program is not installed: npm install --global @railway/cli"
-    # A project's token, as CI has one, is no person's: whoami knows none.
+    command -v railway >/dev/null || die "Railway's CLI is not installed. Install it: npm install --global @railway/cli"
+    # whoami fails with a project token, which CI uses.
     [ -n "${RAILWAY_TOKEN:-}" ] || railway whoami >/dev/null || die "Log in first: railway login"
-    railway status >/dev/null || die "This folder belongs to no project of Railway's yet: railway link"
-    railway variable set --help >/dev/null 2>&1 || die "Railway's program is too old: railway upgrade"
-    there_is service "$postgres" ||
-        die "The project has no service $postgres. Add one: railway add --database postgres. Or name it: --postgres NAME"
+    railway status >/dev/null || die "This folder is not linked to a Railway project. Link it: railway link"
+    railway variable set --help >/dev/null 2>&1 || die "Railway's CLI is too old. Upgrade it: railway upgrade"
+    exists service "$postgres" ||
+        die "The project has no service $postgres. Add it: railway add --database postgres. Or name another: --postgres NAME"
 }
 
 add_service() {
-    if [ -n "$apply" ] && there_is service "$service"; then
-        printf '# The service %s is there.\n' "$service"
+    if [ -n "$apply" ] && exists service "$service"; then
+        printf '# The service %s exists.\n' "$service"
     else
-        # With a variable given, Railway's program doesn't ask for some.
+        # Without a variable, Railway's CLI asks for some.
         run railway add --service "$service" --variables MLFLOW_PORT=5000
     fi
 }
 
 add_bucket() {
     [ "$store" = railway ] || return 0
-    if [ -n "$apply" ] && there_is bucket "$bucket"; then
-        printf '# The bucket %s is there.\n' "$bucket"
+    if [ -n "$apply" ] && exists bucket "$bucket"; then
+        printf '# The bucket %s exists.\n' "$bucket"
     else
         run railway bucket create "$bucket" --region "${region:-sin}"
     fi
 }
 
-# Railway's program takes these settings only where it is connected to a terminal: elsewhere it expects other input.
+# Railway's CLI accepts these settings only on a terminal: elsewhere it expects other input.
 set_up_deployment() {
     if [ -n "$apply" ] && [ ! -t 0 ]; then
-        printf '# No terminal here: set these by hand, in the Settings of %s: Start Command %s, Healthcheck Path %s.\n' \
+        printf '# Not a terminal. Set these in the Settings of %s: Start Command %s, Healthcheck Path %s.\n' \
             "$service" /mlflow/docker-entrypoint.sh /health
         return
     fi
@@ -146,14 +146,14 @@ set_artifact_root() {
     fi
 }
 
-# Sets the variable $1, which holds a secret: by way of the program's input.
+# Sets the variable $1 to a secret, through a pipe.
 set_secret() {
     printf "\$ printf %%s \"\$%s\" | " "$1"
     show railway variable set "$1" --stdin --service "$service" --skip-deploys | cut -c 3-
     [ -z "$apply" ] || printf %s "$2" | railway variable set "$1" --stdin --service "$service" --skip-deploys
 }
 
-# The secret in the variable $1, or typed in, on standard output; what it prints is caught, never shown.
+# Prints the secret in the variable $1, or read from the terminal. The caller captures the output.
 secret() {
     eval "value=\${$1:-}"
     if [ -z "$value" ] && [ -n "$apply" ]; then
@@ -189,12 +189,12 @@ next_steps() {
     cat <<END
 
 # Next
-# 1. See that it works:
+# 1. Check that it works:
 #      railway ssh --service $service -- railtrack verify http://localhost:5000
-# 2. Give services of the same project its address; nobody else reaches it there:
+# 2. Configure services of the same project with its address, which only they can reach:
 #      MLFLOW_TRACKING_URI=http://$service.railway.internal:5000
-# 3. There is no login yet. With a domain of its own, everybody could read, change and delete all it has. docs/deploy.md
-#    puts a login in front, which gets the domain. Where you want none:
+# 3. There is no login yet. With a public domain, everyone could read, change and delete everything. docs/deploy.md
+#    adds a login in front, which gets the domain. Without a login:
 #      railway domain --service $service --port 5000
 END
 }
@@ -208,7 +208,7 @@ if [ -n "$apply" ]; then
         secret_key=$(secret AWS_SECRET_ACCESS_KEY)
     fi
 else
-    printf '# Nothing is done yet. With --apply, these are run:\n'
+    printf '# Nothing is changed. With --apply, these commands are run:\n'
 fi
 add_service
 add_bucket

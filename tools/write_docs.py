@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that follow from the code: settings, endpoints, metrics. `make docs` runs it."""
+"""Write the pages of docs/ that are generated from the code: settings, endpoints, metrics. `make docs` runs it."""
 
 import json
 import re
@@ -15,7 +15,7 @@ HEAD = "<!-- Written by `make docs` from the code: change it there. -->\n"
 
 
 def pages() -> dict[Path, str]:
-    """Each page's path and text."""
+    """Return the path and text of each page."""
     return {
         DOCS / "configuration.md": configuration(),
         DOCS / "endpoints.md": endpoint_list(),
@@ -31,8 +31,8 @@ def configuration() -> str:
         HEAD,
         "A flag of `railtrack server` wins over its variable; an empty variable counts as unset. Every variable can",
         "also be read from a file named in the variable with `_FILE` added to its name, as secrets are often mounted.",
-        "Blanks, line ends and a pair of quotes around a value do not belong to it. `railtrack doctor` takes the same",
-        "flags, and tells what is wrong ([doctor.md](doctor.md)).",
+        "Blanks, line ends and a pair of quotes around a value are removed. `railtrack doctor` takes the same flags,",
+        "and reports invalid values ([doctor.md](doctor.md)).",
         "",
         "| variable | flag | default | meaning |",
         "| --- | --- | --- | --- |",
@@ -46,7 +46,7 @@ def configuration() -> str:
 
 
 def endpoint_list() -> str:
-    """Twins under /api and /ajax-api share a line."""
+    """Return the list of endpoints. Those under both /api and /ajax-api share a line."""
     prefixes: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for (method, path), route in endpoints().items():
         prefix, rest = re.fullmatch(r"(/api|/ajax-api)?(.*)", path).groups()  # type: ignore[union-attr]
@@ -72,7 +72,7 @@ def metrics() -> str:
         "# Metrics",
         "",
         HEAD,
-        "What `/metrics` tells Prometheus; [operations](operations.md) says how to turn it on and what to watch.",
+        "The metrics at `/metrics`. How to enable them and what to monitor: [operations](operations.md).",
         "",
         "| metric | type | labels | meaning |",
         "| --- | --- | --- | --- |",

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Starts Caddy with the user and password of LOGIN_USER and LOGIN_PASSWORD, which it gets as a hash.
+# Starts Caddy with the login in LOGIN_USER and LOGIN_PASSWORD. Caddy gets a hash of the password.
 set -eu
-: "${LOGIN_USER:?is not set: the name to log in with}"
-: "${LOGIN_PASSWORD:?is not set: the password to log in with}"
+: "${LOGIN_USER:?is not set. Set it to the user name of the login}"
+: "${LOGIN_PASSWORD:?is not set. Set it to the password of the login}"
 if [ "${#LOGIN_PASSWORD}" -lt 12 ]; then
-    echo "LOGIN_PASSWORD is shorter than 12 characters: it stands between the internet and all data." >&2
+    echo "LOGIN_PASSWORD is shorter than 12 characters. Use a longer one: it is all that protects the data." >&2
     exit 1
 fi
 LOGIN_HASH=$(printf '%s\n' "$LOGIN_PASSWORD" | caddy hash-password)

@@ -141,8 +141,8 @@ def test_a_second_run_makes_nothing_twice(railway: Railway) -> None:
     railway.buckets = ("mlflow-artifacts",)
     said = script(railway, "--store", "railway", "--apply")
     assert railway.commands == commands_for("railway")[1][2:]
-    assert "# The service mlflow-service is there." in said
-    assert "# The bucket mlflow-artifacts is there." in said
+    assert "# The service mlflow-service exists." in said
+    assert "# The bucket mlflow-artifacts exists." in said
 
 
 def test_a_service_whose_name_only_begins_alike_is_another(railway: Railway) -> None:
@@ -155,8 +155,8 @@ def test_a_service_whose_name_only_begins_alike_is_another(railway: Railway) -> 
     ("state", "told"),
     [
         ({"logged_in": False}, "Error: Log in first: railway login"),
-        ({"linked": False}, "Error: This folder belongs to no project of Railway's yet: railway link"),
-        ({"services": ()}, "Error: The project has no service Postgres. Add one: railway add --database postgres."),
+        ({"linked": False}, "Error: This folder is not linked to a Railway project. Link it: railway link"),
+        ({"services": ()}, "Error: The project has no service Postgres. Add it: railway add --database postgres."),
     ],
 )
 def test_what_has_to_be_there_first_is_told_before_anything_is_made(
@@ -176,10 +176,10 @@ def test_what_has_to_be_there_first_is_told_before_anything_is_made(
         ((), "--store s3 needs --region"),
         (("--region", "us-east-1"), "--store s3 needs --bucket"),
         (("--store", "r2", "--bucket", "b"), "--store r2 needs --endpoint"),
-        (("--store", "gcs"), "--store gcs: it is one of s3, r2, b2, railway."),
+        (("--store", "gcs"), "Invalid --store gcs. Use s3, r2, b2 or railway."),
         (("--bucket",), "--bucket needs a value."),
-        (("--aply",), "--aply is no option."),
-        ((*S3, "--service", "a}}b"), "A name has other characters"),
+        (("--aply",), "Unknown option --aply."),
+        ((*S3, "--service", "a}}b"), "Invalid name. Use letters, digits, dots"),
     ],
 )
 def test_a_wrong_option_is_told_in_one_line(railway: Railway, options: tuple[str, ...], told: str) -> None:

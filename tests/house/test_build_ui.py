@@ -28,7 +28,7 @@ def wheel(tmp_path: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(tmp_path / "mlflow.whl")
 
 
-def test_only_the_interface_is_taken_and_what_shrinks_is_compressed_twice(
+def test_only_the_interface_is_extracted_and_compressible_files_are_compressed_twice(
     wheel: zipfile.ZipFile, tmp_path: Path
 ) -> None:
     folder = tmp_path / "_ui"
@@ -84,7 +84,7 @@ def build_without_a_network(project: Path, **environment: str) -> subprocess.Com
     return subprocess.run(command, capture_output=True, text=True, env=given, timeout=300)
 
 
-def test_a_build_that_cannot_fetch_the_interface_fails_and_says_what_to_do(tmp_path: Path) -> None:
+def test_a_build_that_cannot_download_the_interface_fails_with_advice(tmp_path: Path) -> None:
     package = tmp_path / "src" / "railtrack"
     package.mkdir(parents=True)
     result = build_without_a_network(tmp_path)
@@ -93,14 +93,14 @@ def test_a_build_that_cannot_fetch_the_interface_fails_and_says_what_to_do(tmp_p
     assert not list(package.iterdir())
 
 
-def test_a_build_that_was_told_to_leaves_the_interface_out(tmp_path: Path) -> None:
+def test_a_build_can_skip_the_interface(tmp_path: Path) -> None:
     (tmp_path / "src" / "railtrack").mkdir(parents=True)
     result = build_without_a_network(tmp_path, RAILTRACK_UI="skip")
     assert result.returncode == 0, result.stderr
     assert "may lack the web interface" in result.stderr + result.stdout
 
 
-def test_pip_asks_the_index_that_uv_was_told_of_unless_it_has_one_of_its_own() -> None:
+def test_pip_uses_the_index_of_uv_unless_it_has_another() -> None:
     assert build_ui.with_index({"UV_DEFAULT_INDEX": "http://a"})["PIP_INDEX_URL"] == "http://a"
     both = {"UV_DEFAULT_INDEX": "http://a", "PIP_INDEX_URL": "http://b"}
     assert build_ui.with_index(both)["PIP_INDEX_URL"] == "http://b"

@@ -36,13 +36,13 @@ def test_continuous_integration_runs_the_test_command_of_the_front_page() -> Non
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1].endswith("exec make test")
 
 
-def test_every_target_that_is_meant_for_people_is_explained() -> None:
+def test_every_public_make_target_is_explained() -> None:
     phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.M)
     assert phony
     assert set(phony[1].split()) == set(re.findall(r"^([a-z-]+):.* ## \S", MAKEFILE, re.M))
 
 
-def test_every_dependency_has_its_line_in_the_record_and_no_other_has() -> None:
+def test_the_record_lists_exactly_the_dependencies() -> None:
     required = [*PROJECT["project"]["dependencies"], *PROJECT["build-system"]["requires"]]
     required += [one for group in PROJECT["dependency-groups"].values() for one in group if isinstance(one, str)]
     names = {re.split(r"[^\w.-]", requirement)[0] for requirement in required}
@@ -50,11 +50,11 @@ def test_every_dependency_has_its_line_in_the_record_and_no_other_has() -> None:
     assert set(re.findall(r"^\| ([\w.-]+) \|", record, re.M)) - {"dependency", "---"} == names
 
 
-def test_what_a_build_requires_is_in_the_lock_file_by_its_group() -> None:
+def test_build_requirements_are_locked() -> None:
     assert PROJECT["dependency-groups"]["build"] == PROJECT["build-system"]["requires"]
 
 
-def test_the_lock_file_names_no_index_but_the_public_one() -> None:
+def test_the_lock_file_names_only_the_public_index() -> None:
     lock = tomllib.loads((ROOT / "uv.lock").read_text())
     sources = {package["source"].get("registry", "here") for package in lock["package"]}
     assert sources == {"https://pypi.org/simple", "here"}
@@ -65,14 +65,14 @@ def test_the_decision_records_are_numbered_without_a_gap() -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_the_map_shows_every_part_of_the_package() -> None:
+def test_the_architecture_page_shows_every_part_of_the_package() -> None:
     parts = {path.name for path in (ROOT / "src" / "railtrack").iterdir() if path.is_dir() or path.suffix == ".py"}
     parts = {part for part in parts if not part.startswith("__")}
     drawn = (ROOT / "docs" / "architecture.md").read_text()
     assert not {part for part in parts if not re.search(rf"^  {re.escape(part)}/? ", drawn, re.M)}
 
 
-def test_the_changelog_has_a_place_for_the_next_version() -> None:
+def test_the_changelog_has_a_section_for_the_next_version() -> None:
     assert re.search(r"^## Unreleased$", (ROOT / "CHANGELOG.md").read_text(), re.M)
 
 

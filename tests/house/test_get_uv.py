@@ -50,36 +50,36 @@ def run(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=given, timeout=300)
 
 
-def test_a_uv_of_another_digest_is_thrown_away(index: str, tmp_path: Path) -> None:
+def test_a_uv_with_another_digest_is_rejected(index: str, tmp_path: Path) -> None:
     result = run(tmp_path, PIP_INDEX_URL=index)
     assert result.returncode == 1
-    assert "it was thrown away" in result.stderr
+    assert "whose SHA-256 is not" in result.stderr
     assert not (tmp_path / "uv-folder").exists()
 
 
-def test_an_index_that_nobody_answers_at_is_told_in_one_line(tmp_path: Path) -> None:
+def test_an_unreachable_index_is_reported_in_one_line(tmp_path: Path) -> None:
     result = run(tmp_path, PIP_INDEX_URL="http://127.0.0.1:9/simple")
     assert result.returncode == 1
-    assert result.stderr.startswith("Could not fetch uv from http://127.0.0.1:9/simple/uv/")
+    assert result.stderr.startswith("Could not download uv from http://127.0.0.1:9/simple/uv/")
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_an_index_without_this_uv_is_told_in_one_line(index: str, tmp_path: Path) -> None:
+def test_an_index_without_this_version_is_reported_in_one_line(index: str, tmp_path: Path) -> None:
     (tmp_path / "simple" / "uv" / "index.html").write_text("<a href='other.whl'>other.whl</a>")
     result = run(tmp_path, PIP_INDEX_URL=index)
     assert result.returncode == 1
-    assert result.stderr.startswith(f"{index}/uv/ has no uv-{get_uv.VERSION}")
+    assert result.stderr.startswith(f"{index}/uv/ does not list uv-{get_uv.VERSION}")
 
 
-def test_the_index_is_the_one_of_pips_own_settings(index: str, tmp_path: Path) -> None:
+def test_the_index_is_that_of_pips_settings(index: str, tmp_path: Path) -> None:
     settings = tmp_path / "pip.conf"
     settings.write_text(f"[global]\nindex-url = {index}/\n")
-    assert "it was thrown away" in run(tmp_path, PIP_CONFIG_FILE=str(settings)).stderr
+    assert "whose SHA-256 is not" in run(tmp_path, PIP_CONFIG_FILE=str(settings)).stderr
     unreachable = run(tmp_path, PIP_CONFIG_FILE=str(settings), PIP_INDEX_URL="http://127.0.0.1:9/simple")
-    assert "Could not fetch uv" in unreachable.stderr, "a variable wins over a file"
+    assert "Could not download uv" in unreachable.stderr, "a variable wins over a file"
 
 
-def test_the_executable_appears_alone_and_can_be_run(
+def test_the_executable_is_extracted_alone_and_runs(
     index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", index)

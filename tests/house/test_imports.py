@@ -1,4 +1,4 @@
-"""Imports point one way (docs/architecture.md), and what a module is called and how long it is stays bearable."""
+"""Import directions (docs/architecture.md), and the names and lengths of modules."""
 
 import ast
 import re
@@ -111,7 +111,7 @@ def test_the_architecture_page_lists_these_imports() -> None:
     }
 
 
-def test_a_driver_is_imported_only_at_the_edge() -> None:
+def test_a_driver_is_imported_by_one_module_only() -> None:
     foreign = {(name.split(".")[0], short(path)) for path in MODULES for name in imports(path)}
     assert not {(name, path) for name, path in foreign if name in ONLY_IN and not path.startswith(ONLY_IN[name])}
 
@@ -154,15 +154,15 @@ def test_endpoints_are_declared_only_in_folders_of_resources() -> None:
     assert declaring == {PACKAGE / "api"}
 
 
-def test_a_module_says_what_lives_in_it() -> None:
+def test_a_module_has_a_docstring() -> None:
     assert not [short(path) for path in ALL_MODULES if not ast.get_docstring(ast.parse(path.read_text()))]
 
 
-def test_a_module_has_a_telling_name() -> None:
+def test_a_module_has_no_vague_name() -> None:
     assert not [short(path) for path in ALL_MODULES if set(path.with_suffix("").relative_to(ROOT).parts) & VAGUE]
 
 
-def test_a_module_has_a_bearable_length() -> None:
+def test_a_module_is_not_too_long() -> None:
     lengths = {short(path): len(path.read_text().splitlines()) for path in ALL_MODULES}
     assert not {name: length for name, length in lengths.items() if length > LONGEST}
 
