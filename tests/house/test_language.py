@@ -3,7 +3,9 @@ setting.
 """
 
 import ast
+import io
 import re
+import tokenize
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,19 +60,21 @@ AVOIDED_IN_TEXTS = {
     r"anew": "again",
     r"by our own hand|of ours|of its own": "custom, internal or own",
     r"given up": "timed out",
-    r"is none|are none": "an invalid ...",
     r"looked after": "maintained",
     r"mends?|mended": "fix",
     r"of late": "recently",
     r"passed over": "ignored",
-    r"refus(?:e|es|ed|al|als|ing)": "reject, or the condition that failed",
+    r"(?<!connection )refus(?:e|es|ed|al|als|ing)(?! connection)": "reject, or the condition that failed",
     r"tells?|told": "report, log or show",
     r"sa(?:y|ys|id)": "report, or quote the message",
     r"seen to its end": "completed",
     r"troubles?": "error, failure or issue",
     r"whoever": "the caller",
 }
-"""Patterns that no string literal of the code contains, and what to use instead."""
+"""Patterns that no string literal, docstring or comment contains, and what to use instead."""
+
+AVOIDED_IN_MESSAGES = {r"is none|are none": "an invalid ..."}
+"""Patterns that no string literal contains."""
 
 DECLARATIONS = "src/railtrack/config/settings.py"
 MOST_REPEATED = 2
@@ -81,12 +85,17 @@ TODO = {
     "src/railtrack/artifacts/local.py",
     "src/railtrack/artifacts/paths.py",
     "src/railtrack/artifacts/s3/client.py",
+    "src/railtrack/artifacts/s3/credential_process.py",
     "src/railtrack/artifacts/s3/factory.py",
     "src/railtrack/artifacts/s3/probe.py",
     "src/railtrack/artifacts/s3/store.py",
     "src/railtrack/artifacts/s3/upload.py",
+    "src/railtrack/artifacts/s3/upload_memory.py",
+    "src/railtrack/artifacts/store.py",
     "src/railtrack/http_server/connection.py",
     "src/railtrack/http_server/exchange.py",
+    "src/railtrack/http_server/processes.py",
+    "src/railtrack/http_server/request_body.py",
     "src/railtrack/http_server/request_head.py",
     "src/railtrack/http_server/response_head.py",
 }
@@ -149,8 +158,16 @@ def avoided_names(path: str, tree: ast.Module) -> set[str]:
 
 
 def avoided_texts(tree: ast.Module) -> list[str]:
+    patterns = "|".join([*AVOIDED_IN_TEXTS, *AVOIDED_IN_MESSAGES])
+    return [text for text in texts(tree) if re.search(rf"\b(?:{patterns})\b", text, re.IGNORECASE)]
+
+
+def avoided_prose(source: str) -> list[str]:
+    """Return the comments and strings, which include docstrings, with an avoided word."""
     avoided = re.compile(rf"\b(?:{'|'.join(AVOIDED_IN_TEXTS)})\b", re.IGNORECASE)
-    return [text for text in texts(tree) if avoided.search(text)]
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    prose = [token.string for token in tokens if token.type in (tokenize.COMMENT, tokenize.STRING)]
+    return [text for text in prose if avoided.search(text)]
 
 
 def test_no_name_contains_an_avoided_word() -> None:
@@ -160,6 +177,12 @@ def test_no_name_contains_an_avoided_word() -> None:
 
 def test_no_text_contains_an_avoided_word() -> None:
     found = {path: lines for path, tree in trees() if path not in TODO and (lines := avoided_texts(tree))}
+    assert not found
+
+
+def test_no_docstring_or_comment_contains_an_avoided_word() -> None:
+    paths = [str(path.relative_to(ROOT)) for path in MODULES]
+    found = {path: prose for path in paths if path not in TODO and (prose := avoided_prose((ROOT / path).read_text()))}
     assert not found
 
 
@@ -184,6 +207,19 @@ def test_a_class_name_stands_for_one_concept() -> None:
 def test_the_checks_find_avoided_words(source: str, names: set[str], lines: list[str]) -> None:
     tree = ast.parse(source)
     assert (avoided_names("module.py", tree), avoided_texts(tree)) == (names, lines)
+
+
+@pytest.mark.parametrize(
+    ("source", "is_avoided"),
+    [
+        ("def f():\n    'Whether it refuses.'", True),
+        ("x = 1  # of late", True),
+        ("x = 1  # 429 or a refused connection", False),
+        ("refuse = 1  # a name", False),
+    ],
+)
+def test_the_check_of_prose_finds_avoided_words(source: str, is_avoided: bool) -> None:
+    assert bool(avoided_prose(source)) is is_avoided
 
 
 def test_each_setting_is_declared_once() -> None:

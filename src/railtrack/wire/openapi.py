@@ -110,7 +110,7 @@ def _operation(route: Route, components: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _operation_id(route: Route) -> str:
-    """Return the handler's name, made unique by what tells routes of one handler apart: prefix, version, method."""
+    """Return the handler's name, made unique by what distinguishes the routes of a handler: prefix, version, method."""
     prefix = "ajax_" if route.path.startswith("/ajax-api/") else ""
     version = re.match(r"/(?:ajax-)?api/(\d)\.", route.path)
     return f"{prefix}{route.handler.__name__}_{route.method.lower()}{f'_v{version[1]}' if version else ''}"
@@ -169,5 +169,5 @@ def _path_parameter(name: str, path: str) -> dict[str, Any]:
 
 
 def _template(path: str) -> str:
-    """OpenAPI has no notation for a parameter that spans segments; its description says so."""
+    """OpenAPI has no notation for a parameter that spans segments; its description states it."""
     return path.replace("...}", "}")
