@@ -31,7 +31,7 @@ QUIRKS: dict[str, dict[str, Any]] = {
 def quirk_stores(
     request: pytest.FixtureRequest, quirky: QuirkyS3, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ArtifactStores]:
-    monkeypatch.setattr("railtrack.artifacts.s3.client.WAIT_S", 0.001)
+    monkeypatch.setattr("railtrack.artifacts.s3.client.FIRST_PAUSE_S", 0.001)
     for name, value in QUIRKS[request.node.callspec.params["store"]].items():
         setattr(quirky, name, value)
     stores = stores_at(f"s3://{BUCKET}", quirky.virtual if quirky.style == "virtual" else quirky.environment)

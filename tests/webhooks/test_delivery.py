@@ -308,9 +308,7 @@ async def test_a_payload_over_the_limit_is_dropped(sender: Client, receiver: Rec
     assert await queued(db) == 0
 
 
-@pytest.mark.parametrize(
-    ("attempts", "minimum", "maximum"), [(1, 1.5, 2.5), (2, 3, 5), (10, 768, 1280), (30, 2700, 4500)]
-)
+@pytest.mark.parametrize(("attempts", "minimum", "maximum"), [(1, 1, 3), (2, 2, 6), (10, 512, 1536), (30, 1800, 5400)])
 def test_backoff_grows_to_an_hour(attempts: int, minimum: float, maximum: float) -> None:
     assert minimum <= backoff(attempts, None) <= maximum
 

@@ -6,16 +6,16 @@ Failures are raised as StartError. The tables are in schema/, the engines in pos
 import asyncio
 import itertools
 import logging
-import os
 import time
 from collections.abc import Mapping
 
+from railtrack.backoff import backoff_s
 from railtrack.clock import now_ms
 from railtrack.db import Conflict, Db, Engine, Row, Tx, UniqueViolation, schema
 from railtrack.db.schema.indexes import add_indexes, create_indexes
 from railtrack.db.schema.own_tables import create_own_tables
 from railtrack.db.url import SETTING, DatabaseUrl
-from railtrack.errors import ApiError, StartError
+from railtrack.errors import ApiError, StartError, describe_os_error
 
 log = logging.getLogger("railtrack")
 
@@ -84,7 +84,7 @@ async def wait_for_database(db: Db, url: DatabaseUrl, seconds: float) -> None:
             where = f"{url.host} port {url.port}"
             log.info("Waited %.0f of %g s for PostgreSQL at %s: %s", waited, seconds, where, _message(cause))
             next_line_at = waited + LOG_INTERVAL_S
-        await asyncio.sleep(min(FIRST_PAUSE_S * 2**attempt, PAUSE_LIMIT_S))
+        await asyncio.sleep(backoff_s(attempt, FIRST_PAUSE_S, PAUSE_LIMIT_S))
 
 
 async def prepare(db: Db, url: DatabaseUrl, *, default_location: str) -> None:
@@ -260,6 +260,6 @@ def _sqlstate(error: BaseException) -> str:
 
 def _message(error: BaseException) -> str:
     """Return the first line of the driver's message, or a description where it is empty."""
-    if isinstance(error, ConnectionError) and error.errno:
-        return os.strerror(error.errno)  # asyncio's message repeats the address
-    return str(error).partition("\n")[0] or ("no answer" if isinstance(error, TimeoutError) else type(error).__name__)
+    if isinstance(error, OSError):
+        return describe_os_error(error)
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
+from railtrack.backoff import backoff_s
 from railtrack.db import Conflict, ConstraintViolation, UniqueViolation
 from railtrack.errors import ApiError, bad_request, exists, not_processed
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 log = logging.getLogger("railtrack")
 
 ATTEMPTS = 8
-FIRST_PAUSE_S = 0.005
+FIRST_PAUSE_S, PAUSE_LIMIT_S = 0.005, 1.0
 
 
 class RetryCounters:
@@ -47,7 +47,7 @@ async def retry_on_conflict(work: Callable[P, Awaitable[T]], *args: P.args, **kw
                 raise _rejected(error) from error
             previous = error
         retry_counters.retries += 1
-        await asyncio.sleep(FIRST_PAUSE_S * 2**attempt * (0.5 + random.random()))  # noqa: S311 (jitter, not a secret)
+        await asyncio.sleep(backoff_s(attempt, FIRST_PAUSE_S, PAUSE_LIMIT_S))
     retry_counters.exhausted += 1
     message = "The database was busy with other changes of the same rows. Nothing was stored. Please retry."
     raise not_processed(message) from previous

@@ -5,12 +5,12 @@ It sleeps until the next delivery is due. Without webhooks it runs one query eve
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
+from railtrack.backoff import backoff_s
 from railtrack.clock import now_ms
 from railtrack.db import Conflict, Db, Tx
 from railtrack.db.retry import retry_on_conflict
@@ -164,13 +164,13 @@ class Webhooks:
         if not result.is_retryable or claimed.attempts > self._max_retries or is_expired:
             log.warning("Dropped webhook %s", described)
             return None
-        backoff_s = backoff(claimed.attempts, result.retry_after_s)
-        log.info("Retrying in %.0f s: webhook %s", backoff_s, described)
-        return backoff_s
+        pause_s = backoff(claimed.attempts, result.retry_after_s)
+        log.info("Retrying in %.0f s: webhook %s", pause_s, described)
+        return pause_s
 
 
 def backoff(attempts: int, retry_after_s: float | None) -> float:
     """Return the seconds before the next attempt: the receiver's Retry-After, else exponential with jitter."""
     if retry_after_s is not None:
         return min(retry_after_s, MAX_BACKOFF_S)
-    return min(FIRST_BACKOFF_S * 2.0 ** (attempts - 1), MAX_BACKOFF_S) * random.uniform(0.75, 1.25)  # noqa: S311 (jitter)
+    return backoff_s(attempts - 1, FIRST_BACKOFF_S, MAX_BACKOFF_S)

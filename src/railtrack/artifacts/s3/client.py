@@ -7,7 +7,6 @@ No call sends `x-amz-checksum-*` or `aws-chunked`, which R2, B2 and older MinIO 
 import asyncio
 import hashlib
 import logging
-import random
 import re
 import time
 import xml.etree.ElementTree as ElementTree
@@ -17,6 +16,7 @@ from urllib.parse import quote
 
 from railtrack.artifacts.s3.signing import UNRESERVED, Credentials, Query, Signer, encode_query
 from railtrack.artifacts.store import error_log
+from railtrack.backoff import backoff_s
 from railtrack.errors import ApiError, invalid, not_processed, unavailable
 from railtrack.http_client.client import (
     Body,
@@ -36,8 +36,7 @@ RETRY_WINDOW_S = 20.0
 """No further attempt is begun this long after the first: the client waits 120 s, and may itself try again."""
 CALL_LIMIT_S = 60.0
 """All attempts of a call together, to the end of the answer; the bytes of an artifact are not a part of it."""
-WAIT_S = 0.2
-WAIT_LIMIT_S = 3.0
+FIRST_PAUSE_S, PAUSE_LIMIT_S = 0.3, 3.0
 ANSWER_BYTES = 16 * 1024 * 1024
 """The longest answer that is read whole: 1,000 keys of 1,024 characters, each escaped."""
 SETTINGS_FAULTS = frozenset(
@@ -217,7 +216,7 @@ class Bucket:
                     raise
                 if attempt == ATTEMPTS or time.monotonic() - begun > RETRY_WINDOW_S:
                     raise self.unreachable(error) from error
-            await asyncio.sleep(random.uniform(0.5, 1) * min(WAIT_S * 2**attempt, WAIT_LIMIT_S))  # noqa: S311
+            await asyncio.sleep(backoff_s(attempt - 1, FIRST_PAUSE_S, PAUSE_LIMIT_S))
         raise AssertionError("the last attempt returns or raises")
 
     def _follow(self, region: str) -> bool:

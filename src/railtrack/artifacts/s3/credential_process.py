@@ -2,7 +2,7 @@
 
 credentials.py starts it with the kind of source as its argument and the settings as AWS_* variables. It is a process of
 its own because awscrt's providers start threads, take their settings from the environment, and abort the whole process
-when STS can't be reached (record 8). It imports nothing of railtrack, so that it starts in 0.1 s.
+when STS can't be reached (record 8). It imports next to nothing of railtrack, so that it starts in 0.1 s.
 
 Two sources are not awscrt's: a web identity, because awscrt takes AWS_ENDPOINT_URL_STS for a host name and always
 connects to port 443; and SSO, which its Python binding lacks.
@@ -12,7 +12,6 @@ import hashlib
 import http.client
 import json
 import os
-import random
 import resource
 import signal
 import ssl
@@ -31,10 +30,12 @@ from awscrt.auth import AwsCredentialsProvider
 from awscrt.exceptions import AwsCrtError
 from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup
 
+from railtrack.backoff import backoff_s
+
 PROVIDER_TIMEOUT_S = 8.0
 ATTEMPTS = 3
 ATTEMPT_TIMEOUT_S = 2.5
-FIRST_PAUSE_S = 0.2
+FIRST_PAUSE_S = 0.3
 LIFETIME_S = 30
 """The process ends itself after this time, even if the server that started it was killed."""
 RESPONSE_BYTES = 64 * 1024
@@ -253,7 +254,7 @@ def _send(method: str, url: str, target: str, headers: dict[str, str], body: byt
     why = ""
     for attempt in range(ATTEMPTS):
         if attempt:
-            time.sleep(FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 (jitter)
+            time.sleep(backoff_s(attempt - 1, FIRST_PAUSE_S, PROVIDER_TIMEOUT_S))
         connection = http.client.HTTPConnection(parts.netloc, timeout=ATTEMPT_TIMEOUT_S)
         if parts.scheme == "https":
             trusted = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
