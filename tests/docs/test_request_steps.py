@@ -125,7 +125,7 @@ async def test_a_request_passes_the_files_of_the_page(
     assert steps.kernel <= passed
 
 
-def test_the_page_walks_five_requests_with_few_files_of_their_own() -> None:
+def test_the_page_walks_five_requests_with_few_files_of_a_resource() -> None:
     assert len(STEPS) == 5
     assert EVERY_REQUEST
     assert all(1 <= len(steps.own) <= MOST_OWN_FILES for steps in STEPS.values())
