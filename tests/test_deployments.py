@@ -68,7 +68,7 @@ DEPLOYMENTS = {
         endpoint="https://s3.us-west-002.backblazeb2.com",
         region="us-west-002",
     ),
-    "Railway with a bucket of its own, clients without keys": Deployment(
+    "Railway with its own bucket, clients without credentials": Deployment(
         {
             **RAILWAY,
             **KEYS,

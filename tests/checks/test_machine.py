@@ -1,4 +1,4 @@
-"""What is said of a machine: memory, file descriptors, Python."""
+"""Checks of the machine: memory, file descriptors, Python."""
 
 from railtrack.checks.machine import descriptors_finding, memory_finding, python_finding
 from railtrack.checks.memory import idle_memory

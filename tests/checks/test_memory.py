@@ -11,7 +11,7 @@ NO_LIMIT_V1 = "9223372036854771712\n"
 
 
 def limit(folder: Path, membership: str, **files: str) -> int | None:
-    """What is read where the files, given by their path with two underscores for a slash, are mounted."""
+    """Return the limit read from a mount with these files, named by their path with two underscores for a slash."""
     for name, content in files.items():
         file = folder / "mount" / name.replace("__", "/").replace("-", ".")
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ async def empty(postgres: PostgresServer) -> AsyncIterator[str]:
 
 @pytest.fixture(scope="module")
 async def template(postgres: PostgresServer) -> AsyncIterator[str]:
-    """The URL of a database with MLflow's tables, to be copied."""
+    """Create a database with MLflow's tables, as a template, and return its URL."""
     async with postgres.scratch_database() as url:
         db = open_database(parse_database_url(url), connections=1)
         await prepare(db, parse_database_url(url), default_location="mlflow-artifacts:/0")
@@ -36,7 +36,7 @@ async def template(postgres: PostgresServer) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def made(postgres: PostgresServer, template: str) -> AsyncIterator[str]:
-    """The URL of a database with MLflow's tables."""
+    """Create a database with MLflow's tables, and return its URL."""
     name = f"copy_{uuid4().hex[:12]}"
     await run_sql(postgres.url, f"CREATE DATABASE {name} TEMPLATE {template.rpartition('/')[2]}")
     yield postgres.database_url(name)
@@ -50,14 +50,14 @@ async def examined(url: str, **pool: str) -> dict[str, Finding]:
     return {one.check: one for one in found}
 
 
-def troubles(found: dict[str, Finding]) -> set[str]:
-    """What is not good, the distance left out: a machine at work may answer late."""
+def problems(found: dict[str, Finding]) -> set[str]:
+    """Return the checks with a problem, except the distance: a busy machine may respond late."""
     return {name for name, one in found.items() if one.status != "ok"} - {"database distance"}
 
 
 async def test_an_empty_database_is_ok_and_stays_empty(empty: str) -> None:
     found = await examined(empty)
-    assert troubles(found) == set()
+    assert problems(found) == set()
     assert found["database schema"].finding == f"Empty. The start creates MLflow's {len(schema.tables())} tables."
     assert found["database rights"].finding == "The role may create tables in the schema public"
     assert found["database version"].finding.startswith("PostgreSQL 1")
@@ -69,7 +69,7 @@ async def test_an_empty_database_is_ok_and_stays_empty(empty: str) -> None:
 
 async def test_a_database_of_this_revision_is_ok(made: str) -> None:
     found = await examined(made)
-    assert troubles(found) == set()
+    assert problems(found) == set()
     assert schema.REVISION in found["database schema"].finding
     assert found["database rights"].finding == "SELECT, INSERT, UPDATE and DELETE on all tables in use"
 
@@ -92,7 +92,7 @@ async def test_the_schema_is_checked_as_at_the_start(made: str, statement: str, 
 
 @pytest.fixture
 async def clerk(made: str) -> AsyncIterator[str]:
-    """The URL with which a role without any rights comes in."""
+    """Create a role without rights, and return the URL of its login."""
     await run_sql(made, "CREATE ROLE clerk LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     yield f"postgresql://clerk@{made.rpartition('@')[2]}"
     await run_sql(made, "DROP OWNED BY clerk", "DROP ROLE clerk")
@@ -152,7 +152,7 @@ async def test_connections_are_compared_with_every_limit(made: str, clerk: str) 
 async def test_a_pooler_is_recognized(made: str) -> None:
     with pgbouncer(made, pool_size=2) as pooled:
         found = await examined(pooled)
-    assert troubles(found) == set()
+    assert problems(found) == set()
     assert found["database login"].finding.endswith("through a transaction-mode pooler")
     assert "the pooler limits" in found["database connections"].finding
 

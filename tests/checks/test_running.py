@@ -49,7 +49,7 @@ async def test_a_failing_check_does_not_affect_the_others() -> None:
 
 
 async def test_checks_run_concurrently() -> None:
-    """Each waits for the other: one after the other, neither would end."""
+    """Both checks wait for each other: one after the other, neither would end."""
     both = asyncio.Barrier(2)
 
     async def meet() -> list[Finding]:

@@ -1,4 +1,4 @@
-"""`railtrack doctor` as it is called: what it prints, its exit code, and the words that it shares with the server."""
+"""`railtrack doctor` as a command: its output, exit code, and the messages that it shares with the server."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ def s3() -> Iterator[S3Server]:
 
 
 def doctor(folder: Path, *arguments: str, **environ: str) -> tuple[int, dict[str, Any]]:
-    """Its exit code and its report."""
+    """Run `railtrack doctor`, and return its exit code and report."""
     done = command(folder, "doctor", "--json", *arguments, **environ)
     assert done.stderr == ""
     report = json.loads(done.stdout)
@@ -236,7 +236,7 @@ def test_a_sqlite_file_in_use_is_read_and_not_changed(tmp_path: Path) -> None:
 
 
 class Silent:
-    """A server that takes connections and never answers. `asked`: somebody has said something to it."""
+    """A server that accepts connections and never responds. `asked`: a client has sent something."""
 
     def __init__(self) -> None:
         self.port = 0

@@ -1,4 +1,4 @@
-"""`railtrack server` with S3: what it says at its start, when it does not start, and artifacts through real workers."""
+"""`railtrack server` with S3: startup messages, failed starts, and artifacts through real workers."""
 
 import hashlib
 import json
@@ -54,7 +54,7 @@ def test_the_start_logs_that_credentials_are_present(tmp_path: Path, environment
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"AWS_ACCESS_KEY_ID": ""}, "Error: Unable to locate credentials: AWS_ACCESS_KEY_ID is not set."),
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "Error: The artifact store refuses to put: the bucket 'bucket-"),
@@ -67,7 +67,7 @@ def test_the_start_logs_that_credentials_are_present(tmp_path: Path, environment
     ],
 )
 def test_a_store_setting_that_cannot_work_ends_the_start_with_one_line(
-    tmp_path: Path, environment: dict[str, str], changed: dict[str, str], told: str
+    tmp_path: Path, environment: dict[str, str], changed: dict[str, str], message: str
 ) -> None:
     with (
         pytest.raises(RuntimeError, match="railtrack ended") as caught,
@@ -76,7 +76,7 @@ def test_a_store_setting_that_cannot_work_ends_the_start_with_one_line(
         pass
     last = str(caught.value).splitlines()[-1]
     assert last.startswith("Error: ")
-    assert told in last
+    assert message in last
 
 
 def test_an_unreachable_store_does_not_prevent_the_start(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -19,7 +19,7 @@ OURS = {name for setting in SETTINGS for name in setting.variables}
 
 
 def substituted(text: str, environ: dict[str, str]) -> str:
-    """As Compose does it: ${NAME:-default}."""
+    """Replace ${NAME:-default} as Compose does."""
     return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: environ.get(found[1]) or found[2], text)
 
 
@@ -27,7 +27,7 @@ def environment(service: str, **environ: str) -> dict[str, str]:
     return {name: substituted(text, environ) for name, text in SERVICES[service]["environment"].items()}
 
 
-def test_the_server_gets_the_database_and_the_store_of_its_neighbours() -> None:
+def test_the_server_uses_the_database_and_the_store_of_compose() -> None:
     given = environment("mlflow")
     assert given.keys() <= OURS
     settings = load({}, given)
@@ -49,7 +49,7 @@ def test_the_server_gets_the_database_and_the_store_of_its_neighbours() -> None:
     assert len(keys["MINIO_ROOT_PASSWORD"]) >= 8  # MinIO wants that
 
 
-def test_other_passwords_reach_both_ends() -> None:
+def test_changed_passwords_reach_the_server_and_the_services() -> None:
     others = {"POSTGRES_PASSWORD": "one", "MINIO_ROOT_USER": "two", "MINIO_ROOT_PASSWORD": "three"}
     settings = load({}, environment("mlflow", **others))
     assert parse_database_url(settings.database.uri).password == "one"
@@ -58,7 +58,7 @@ def test_other_passwords_reach_both_ends() -> None:
     assert environment("minio", **others) == environment("bucket", **others)
 
 
-def test_the_bucket_that_is_made_is_the_one_that_is_used() -> None:
+def test_the_created_bucket_is_the_one_in_use() -> None:
     stores = ArtifactStores(load({}, environment("mlflow")))
     assert {store.bucket.name for store in stores.buckets()} == {"mlflow-artifacts"}
     (command,) = SERVICES["bucket"]["command"]
@@ -67,13 +67,13 @@ def test_the_bucket_that_is_made_is_the_one_that_is_used() -> None:
     assert not re.search(r"(?<!\$)\$[A-Z{]", command), "Compose would put in variables of this machine"
 
 
-def test_the_ports_of_the_guide_are_open_to_this_machine_only() -> None:
+def test_the_ports_are_open_to_this_machine_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert {port.rpartition(":")[0] for port in ports} >= {"127.0.0.1:5000", "127.0.0.1:9000"}
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_each_waits_for_what_it_needs() -> None:
+def test_each_service_waits_for_those_it_needs() -> None:
     assert SERVICES["mlflow"]["depends_on"] == {
         "postgres": {"condition": "service_healthy"},
         "bucket": {"condition": "service_completed_successfully"},
@@ -83,12 +83,12 @@ def test_each_waits_for_what_it_needs() -> None:
     assert SERVICES["minio"]["healthcheck"]["test"][1:] == ["mc", "ready", "local"]
 
 
-def test_the_server_has_the_guides_memory_and_time_to_end() -> None:
+def test_the_server_has_the_memory_and_stop_time_of_the_guide() -> None:
     assert SERVICES["mlflow"]["mem_limit"] == SERVICES["mlflow"]["memswap_limit"] == "512m"
     assert int(SERVICES["mlflow"]["stop_grace_period"].removesuffix("s")) >= GRACE_S + 5
 
 
-def test_what_is_to_stay_lies_in_a_volume_that_is_there() -> None:
+def test_persistent_data_is_in_declared_volumes() -> None:
     used = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())}
     assert used == set(COMPOSE["volumes"]) == {"postgres", "minio"}
 

@@ -28,12 +28,12 @@ def environment() -> dict[str, str]:
     return {**SECRET["stringData"], **{one["name"]: one["value"] for one in CONTAINER["env"]}}
 
 
-def test_every_manifest_but_the_example_is_applied() -> None:
+def test_all_manifests_except_the_example_are_applied() -> None:
     files = {path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml", "secret.example.yaml"}
     assert set(manifest("kustomization.yaml")["resources"]) == files
 
 
-def test_the_server_starts_with_what_it_is_given() -> None:
+def test_the_settings_of_the_deployment_are_valid() -> None:
     given = environment()
     assert given.keys() <= OURS
     assert all(isinstance(text, str) for text in given.values())
@@ -45,7 +45,7 @@ def test_the_server_starts_with_what_it_is_given() -> None:
     assert CONTAINER["envFrom"] == [{"secretRef": {"name": SECRET["metadata"]["name"]}}]
 
 
-def test_the_probes_ask_routes_that_there_are() -> None:
+def test_the_probes_use_existing_routes() -> None:
     asked = {kind: CONTAINER[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
     assert {kind: probe["path"] for kind, probe in asked.items()} == {
         "startup": "/health",
@@ -56,28 +56,28 @@ def test_the_probes_ask_routes_that_there_are() -> None:
     assert {probe["port"] for probe in asked.values()} == {CONTAINER["ports"][0]["name"]}
 
 
-def test_a_start_may_take_as_long_as_the_server_waits_for_postgresql() -> None:
+def test_the_startup_probe_allows_for_the_wait_for_postgresql() -> None:
     probe = CONTAINER["startupProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] >= load({}, environment()).database.wait_s + 30
 
 
-def test_requests_under_way_are_ended_before_the_kill() -> None:
+def test_requests_in_progress_end_before_the_kill() -> None:
     paused = CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert POD["terminationGracePeriodSeconds"] >= paused + GRACE_S + 5
 
 
-def test_a_service_of_the_name_mlflow_sets_no_port() -> None:
+def test_a_service_called_mlflow_sets_no_port() -> None:
     assert manifest("service.yaml")["metadata"]["name"] == "mlflow"
     assert POD["enableServiceLinks"] is False
 
 
-def test_a_rolling_update_always_leaves_all_replicas() -> None:
+def test_a_rolling_update_keeps_all_replicas_available() -> None:
     assert DEPLOYMENT["replicas"] >= 2
     assert DEPLOYMENT["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     assert manifest("disruption-budget.yaml")["spec"]["minAvailable"] == 1
 
 
-def test_all_select_the_same_pods() -> None:
+def test_all_manifests_select_the_same_pods() -> None:
     labels = DEPLOYMENT["template"]["metadata"]["labels"]
     assert DEPLOYMENT["selector"]["matchLabels"] == labels
     assert manifest("service.yaml")["spec"]["selector"] == labels
@@ -85,7 +85,7 @@ def test_all_select_the_same_pods() -> None:
     assert manifest("service.yaml")["spec"]["ports"][0]["targetPort"] == CONTAINER["ports"][0]["name"]
 
 
-def test_the_container_may_do_nothing_that_it_need_not() -> None:
+def test_the_container_has_no_unneeded_privileges() -> None:
     assert POD["securityContext"] | {"runAsNonRoot": True, "runAsUser": 1000} == POD["securityContext"]
     assert CONTAINER["securityContext"] == {
         "allowPrivilegeEscalation": False,
@@ -98,7 +98,7 @@ def test_the_container_may_do_nothing_that_it_need_not() -> None:
     assert {volume["name"] for volume in POD["volumes"]} == mounted.keys()
 
 
-def test_nothing_that_is_a_secret_stands_outside_the_secret() -> None:
+def test_secrets_are_in_the_secret_only() -> None:
     secret = {name for setting in SETTINGS if setting.secret for name in setting.variables}
     assert SECRET["stringData"].keys() <= secret
     assert not secret & {one["name"] for one in CONTAINER["env"]}

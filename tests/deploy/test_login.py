@@ -41,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RailtrackServer
 
 @pytest.fixture(scope="module")
 def proxy(server: RailtrackServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Its URL, with the name in the Host header that a domain has."""
+    """Run the proxy, and yield its URL."""
     find_program("caddy")
     port = free_port()
     environment = {
@@ -73,7 +73,7 @@ def proxy(server: RailtrackServer, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def status(url: str, password: str | None = None, body: bytes | None = None, **headers: str) -> int:
-    """What is answered, 0 when nothing listens there."""
+    """Return the status of the response, 0 if there is none."""
     request = urllib.request.Request(url, body, {"content-type": "application/json", **headers})
     if password is not None:
         token = base64.b64encode(f"{USER}:{password}".encode()).decode()
@@ -88,7 +88,7 @@ def status(url: str, password: str | None = None, body: bytes | None = None, **h
 
 
 @pytest.mark.parametrize("path", ["/", "/ready", "/health/", "/api/2.0/mlflow/runs/get"])
-def test_nothing_is_answered_without_a_login(proxy: str, path: str) -> None:
+def test_requests_without_a_login_are_rejected(proxy: str, path: str) -> None:
     assert status(f"{proxy}{path}") == 401
     assert status(f"{proxy}{path}", "wrong password!") == 401
 
@@ -102,7 +102,7 @@ def test_nothing_is_answered_without_a_login(proxy: str, path: str) -> None:
         "/get-artifact/../health?run_uuid=1&path=a",
     ],
 )
-def test_another_path_that_caddy_takes_for_health_is_health(proxy: str, path: str) -> None:
+def test_other_spellings_of_the_health_path_reach_health_only(proxy: str, path: str) -> None:
     """Else its login could be gone round: it compares paths that it has tidied up, and sends them as they came."""
     connection = http.client.HTTPConnection(proxy.removeprefix("http://"), timeout=30)
     connection.putrequest("GET", path)
@@ -123,12 +123,12 @@ def test_a_request_that_never_reaches_the_server_is_answered_429(proxy: str, ser
         server.start()
 
 
-def test_health_is_answered_to_everybody_and_the_page_to_who_logs_in(proxy: str) -> None:
+def test_health_is_public_and_the_page_needs_the_login(proxy: str) -> None:
     assert status(f"{proxy}/health") == 200
     assert status(f"{proxy}/", PASSWORD) == 200
 
 
-def test_the_page_may_change_things_and_another_sites_page_may_not(proxy: str) -> None:
+def test_changes_are_accepted_from_the_page_but_not_from_other_sites(proxy: str) -> None:
     search = f"{proxy}/ajax-api/2.0/mlflow/experiments/create"
     domain = {"Host": "mlflow-login-production-1a2b.up.railway.app"}
     own = {"Origin": "https://mlflow-login-production-1a2b.up.railway.app", **domain}
@@ -137,7 +137,7 @@ def test_the_page_may_change_things_and_another_sites_page_may_not(proxy: str) -
     assert status(search, PASSWORD, json.dumps({"name": "theirs"}).encode(), **other) == 403
 
 
-def test_the_client_logs_in_by_its_own_variables(proxy: str, server: RailtrackServer, tmp_path: Path) -> None:
+def test_the_client_logs_in_with_its_variables(proxy: str, server: RailtrackServer, tmp_path: Path) -> None:
     login = {"MLFLOW_TRACKING_USERNAME": USER, "MLFLOW_TRACKING_PASSWORD": PASSWORD}
     done = subprocess.run(
         [str(client_interpreter("3.17.2")), "-c", PROGRAM],
@@ -153,7 +153,7 @@ def test_the_client_logs_in_by_its_own_variables(proxy: str, server: RailtrackSe
     assert server.logged_errors() == []
 
 
-def test_verify_goes_through_with_the_same_variables(proxy: str, tmp_path: Path) -> None:
+def test_verify_passes_with_the_clients_variables(proxy: str, tmp_path: Path) -> None:
     program = str(Path(sys.executable).with_name("railtrack"))
     for password, code in ((PASSWORD, 0), ("wrong password!", 1)):
         login = {"MLFLOW_TRACKING_USERNAME": USER, "MLFLOW_TRACKING_PASSWORD": password}
@@ -170,7 +170,7 @@ def test_verify_goes_through_with_the_same_variables(proxy: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"LOGIN_PASSWORD": PASSWORD}, "LOGIN_USER: is not set"),
         ({"LOGIN_USER": USER}, "LOGIN_PASSWORD: is not set"),
@@ -178,7 +178,7 @@ def test_verify_goes_through_with_the_same_variables(proxy: str, tmp_path: Path)
         ({"LOGIN_USER": USER, "LOGIN_PASSWORD": "too short"}, "LOGIN_PASSWORD is shorter than 12 characters"),
     ],
 )
-def test_it_does_not_start_without_a_login(given: dict[str, str], told: str) -> None:
+def test_an_incomplete_login_prevents_the_start(given: dict[str, str], message: str) -> None:
     done = subprocess.run(
         ["sh", str(FOLDER / "login.sh")],
         env={"PATH": os.environ["PATH"], **given},
@@ -188,10 +188,10 @@ def test_it_does_not_start_without_a_login(given: dict[str, str], told: str) -> 
         check=False,
     )
     assert done.returncode != 0
-    assert told in done.stderr
+    assert message in done.stderr
 
 
-def test_the_image_holds_what_is_started() -> None:
+def test_the_image_contains_what_the_dockerfile_starts() -> None:
     lines = (FOLDER / "Dockerfile").read_text().splitlines()
     assert "COPY Caddyfile login.sh /login/" in lines
     assert lines[-1] == 'CMD ["sh", "/login/login.sh"]'

@@ -57,7 +57,7 @@ def toml(name: str) -> dict[str, Any]:
     return tomllib.loads((ROOT / name).read_text())
 
 
-def test_railway_is_told_what_the_guide_tells_it() -> None:
+def test_railway_json_has_the_settings_of_the_guide() -> None:
     config = toml("railway.toml")
     assert config.keys() == {"build", "deploy"}
     assert config["build"].keys() <= RAILWAY_BUILD
@@ -74,7 +74,7 @@ def test_railway_is_told_what_the_guide_tells_it() -> None:
     assert ("GET", config["deploy"]["healthcheckPath"]) in endpoints()
 
 
-def test_the_script_sets_on_the_service_what_the_file_says() -> None:
+def test_the_script_sets_the_settings_of_the_file() -> None:
     config, script = toml("railway.toml"), (ROOT / "deploy" / "railway.sh").read_text()
     for name, value in config["deploy"].items():
         if name not in ("healthcheckTimeout", "drainingSeconds"):
@@ -84,7 +84,7 @@ def test_the_script_sets_on_the_service_what_the_file_says() -> None:
     assert f"RAILWAY_DOCKERFILE_PATH={config['build']['dockerfilePath']} " in script
 
 
-def test_render_builds_the_image_and_joins_it_with_its_database() -> None:
+def test_render_builds_the_image_and_connects_its_database() -> None:
     blueprint = yaml.safe_load((ROOT / "render.yaml").read_text())
     (service,), (database,) = blueprint["services"], blueprint["databases"]
     assert service.keys() <= RENDER_SERVICE
@@ -104,7 +104,7 @@ def test_render_builds_the_image_and_joins_it_with_its_database() -> None:
     assert not secret & values.keys()
 
 
-def test_fly_reaches_the_port_that_is_listened_on() -> None:
+def test_fly_connects_to_the_port_of_the_server() -> None:
     config = toml("deploy/fly.toml")
     assert config["env"].keys() <= OURS
     settings = load({}, config["env"])

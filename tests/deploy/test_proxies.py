@@ -109,7 +109,7 @@ def test_a_client_logs_a_run_with_an_artifact(deployed: Deployment, tmp_path: Pa
     assert run_id in deployed.server.log()  # it is this server that was asked, and by its access log it says so
 
 
-def test_the_page_is_opened_without_its_slash_and_makes_an_experiment(deployed: Deployment) -> None:
+def test_the_page_opens_without_a_trailing_slash_and_creates_an_experiment(deployed: Deployment) -> None:
     name = f"through port {deployed.proxy.port}"
     with chromium() as browser:
         context = browser.new_context(ignore_https_errors=True, viewport={"width": 1500, "height": 1000})
@@ -129,7 +129,7 @@ def test_the_page_is_opened_without_its_slash_and_makes_an_experiment(deployed: 
     assert (status, json.loads(body)["experiment"]["name"]) == (200, name)
 
 
-def test_an_upload_reaches_the_server_while_it_is_being_sent(deployed: Deployment) -> None:
+def test_an_upload_is_streamed_to_the_server(deployed: Deployment) -> None:
     server, proxy = deployed
     with _raw(proxy) as connection:
         head = f"PUT {PREFIX}{ARTIFACTS}/up.bin HTTP/1.1\r\nHost: 127.0.0.1:{proxy.port}"
@@ -147,7 +147,7 @@ def test_an_upload_reaches_the_server_while_it_is_being_sent(deployed: Deploymen
     stored.unlink()
 
 
-def test_a_download_is_not_collected_by_the_proxy_while_the_client_is_slow(deployed: Deployment) -> None:
+def test_a_download_to_a_slow_client_is_not_buffered_by_the_proxy(deployed: Deployment) -> None:
     server, proxy = deployed
     path = f"{ARTIFACTS}/down.bin"
     content = os.urandom(PIECE) * (2 * LARGE // PIECE)
@@ -179,7 +179,7 @@ def _raw(proxy: WebProxy) -> ssl.SSLSocket:
     return proxy.tls.wrap_socket(connection, server_hostname="127.0.0.1")
 
 
-def test_a_change_from_our_own_page_passes_and_one_from_another_site_does_not(deployed: Deployment) -> None:
+def test_changes_are_accepted_from_the_page_but_not_from_other_sites(deployed: Deployment) -> None:
     proxy = deployed.proxy
     create = ("POST", "/api/2.0/mlflow/runs/create", {"experiment_id": "0"})
     assert ask(proxy, *create, {"Origin": f"https://127.0.0.1:{proxy.port}"})[0] == 200
@@ -187,7 +187,7 @@ def test_a_change_from_our_own_page_passes_and_one_from_another_site_does_not(de
     assert ask(proxy, *create, {"Origin": "https://evil.example", "X-Forwarded-Host": "evil.example"})[0] == 403
 
 
-def test_health_is_shown_and_metrics_are_not(deployed: Deployment) -> None:
+def test_health_is_public_and_metrics_are_not(deployed: Deployment) -> None:
     status, headers, body = ask(deployed.proxy, "GET", "/health", headers={"X-Request-ID": "probe-1"})
     assert (status, body, headers["x-request-id"]) == (200, b'{"status": "ok"}', "probe-1")
     assert ask(deployed.proxy, "GET", "/metrics")[0] == 404

@@ -44,14 +44,14 @@ def railway(tmp_path: Path) -> Railway:
 
 
 def script(railway: Railway, *options: str, typed: str = "", terminal: bool = True) -> str:
-    """What the script says when it succeeds."""
+    """Run the script, which must succeed, and return its output."""
     done = railway.run("sh", SCRIPT, *options, cwd=Path("/"), typed=typed, terminal=terminal)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def shown(output: str) -> list[list[str]]:
-    """The commands of the output, as a shell reads them; those with a pipe are what comes after it."""
+    """Return the commands of the output, split as by a shell; of a pipe, the last one."""
     lines = [line[2:] for line in output.splitlines() if line.startswith("$ ")]
     return [shlex.split(line.rpartition(" | ")[2])[1:] for line in lines]
 
@@ -94,7 +94,7 @@ STORES = {
 
 
 def commands_for(store: str) -> tuple[tuple[str, ...], list[list[str]]]:
-    """The options, and all commands that follow from them where nothing is there yet."""
+    """Return options of the script, and the commands that it runs for them on an empty project."""
     options, stored = STORES[store]
     made = [ADDED, shlex.split("bucket create mlflow-artifacts --region sin")] if store == "railway" else [ADDED]
     keys = [] if store == "railway" else KEYS_SET
@@ -102,76 +102,74 @@ def commands_for(store: str) -> tuple[tuple[str, ...], list[list[str]]]:
 
 
 @pytest.mark.parametrize("store", STORES)
-def test_the_commands_of_the_guide_reach_railway_word_for_word(railway: Railway, store: str) -> None:
+def test_the_script_runs_exactly_the_commands_of_the_guide(railway: Railway, store: str) -> None:
     options, expected = commands_for(store)
     assert shown(script(railway, *options)) == expected
     assert railway.calls == []  # that was for show
 
-    said = script(railway, *options, "--apply")
-    assert railway.commands == shown(said) == expected
+    output = script(railway, *options, "--apply")
+    assert railway.commands == shown(output) == expected
     typed_in = [call["stdin"] for call in railway.calls if "stdin" in call]
     assert typed_in == ([] if store == "railway" else list(KEYS.values()))
 
 
-def test_no_secret_is_shown_or_stands_in_a_list_of_processes(railway: Railway) -> None:
-    said = script(railway, *S3) + script(railway, *S3, "--apply")
+def test_no_secret_is_printed_or_in_an_argument(railway: Railway) -> None:
+    output = script(railway, *S3) + script(railway, *S3, "--apply")
     arguments = [word for call in railway.calls for word in call["argv"]]
     for secret in KEYS.values():
-        assert secret not in said
+        assert secret not in output
         assert not [word for word in arguments if secret in word]
 
 
-def test_keys_that_are_not_in_the_environment_are_asked_for(railway: Railway) -> None:
+def test_missing_credentials_are_read_from_the_terminal(railway: Railway) -> None:
     railway.environment = {}
-    said = script(railway, *S3, "--apply", typed="AKIATYPED\nty ped\\n'\n")
+    output = script(railway, *S3, "--apply", typed="AKIATYPED\nty ped\\n'\n")
     assert [call["stdin"] for call in railway.calls if "stdin" in call] == ["AKIATYPED", "ty ped\\n'"]
-    assert "TYPED" not in said
-    assert "ty ped" not in said
+    assert "TYPED" not in output
+    assert "ty ped" not in output
 
 
-def test_keys_that_nobody_can_be_asked_for_end_it_before_anything_is_made(railway: Railway) -> None:
+def test_missing_credentials_without_a_terminal_end_the_script_first(railway: Railway) -> None:
     railway.environment = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE"}
     done = railway.run("sh", SCRIPT, *S3, "--apply", cwd=Path("/"), terminal=False)
     assert (done.returncode, done.stderr) == (1, "Error: AWS_SECRET_ACCESS_KEY is not set.\n")
     assert railway.commands == []
 
 
-def test_a_second_run_makes_nothing_twice(railway: Railway) -> None:
+def test_a_second_run_creates_nothing_twice(railway: Railway) -> None:
     railway.services = ("Postgres", "mlflow-service")
     railway.buckets = ("mlflow-artifacts",)
-    said = script(railway, "--store", "railway", "--apply")
+    output = script(railway, "--store", "railway", "--apply")
     assert railway.commands == commands_for("railway")[1][2:]
-    assert "# The service mlflow-service exists." in said
-    assert "# The bucket mlflow-artifacts exists." in said
+    assert "# The service mlflow-service exists." in output
+    assert "# The bucket mlflow-artifacts exists." in output
 
 
-def test_a_service_whose_name_only_begins_alike_is_another(railway: Railway) -> None:
+def test_a_service_with_a_longer_name_is_another_one(railway: Railway) -> None:
     railway.services = ("Postgres", "mlflow-service-2", "my-mlflow-service")
     script(railway, *S3, "--apply")
     assert railway.commands[0] == ADDED
 
 
 @pytest.mark.parametrize(
-    ("state", "told"),
+    ("state", "message"),
     [
         ({"logged_in": False}, "Error: Log in first: railway login"),
         ({"linked": False}, "Error: This folder is not linked to a Railway project. Link it: railway link"),
         ({"services": ()}, "Error: The project has no service Postgres. Add it: railway add --database postgres."),
     ],
 )
-def test_what_has_to_be_there_first_is_told_before_anything_is_made(
-    railway: Railway, state: dict[str, bool], told: str
-) -> None:
+def test_a_missing_prerequisite_ends_the_script_first(railway: Railway, state: dict[str, bool], message: str) -> None:
     for name, value in state.items():
         setattr(railway, name, value)
     done = railway.run("sh", SCRIPT, *S3, "--apply", cwd=Path("/"))
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(told)
+    assert done.stderr.splitlines()[-1].startswith(message)
     assert railway.commands == []
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ((), "--store s3 needs --region"),
         (("--region", "us-east-1"), "--store s3 needs --bucket"),
@@ -182,36 +180,36 @@ def test_what_has_to_be_there_first_is_told_before_anything_is_made(
         ((*S3, "--service", "a}}b"), "Invalid name. Use letters, digits, dots"),
     ],
 )
-def test_a_wrong_option_is_told_in_one_line(railway: Railway, options: tuple[str, ...], told: str) -> None:
+def test_an_invalid_option_is_reported_in_one_line(railway: Railway, options: tuple[str, ...], message: str) -> None:
     done = railway.run("sh", SCRIPT, *options, cwd=Path("/"))
     assert done.returncode == 1
-    assert done.stderr.startswith(f"Error: {told}")
+    assert done.stderr.startswith(f"Error: {message}")
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
 
 
-def test_without_a_terminal_it_says_what_is_left_to_do_by_hand(railway: Railway) -> None:
-    said = script(railway, *S3, "--apply", terminal=False)
+def test_without_a_terminal_the_manual_steps_are_printed(railway: Railway) -> None:
+    output = script(railway, *S3, "--apply", terminal=False)
     assert "environment" not in [command[0] for command in railway.commands]
-    assert "Start Command /mlflow/docker-entrypoint.sh, Healthcheck Path /health." in said
+    assert "Start Command /mlflow/docker-entrypoint.sh, Healthcheck Path /health." in output
 
 
-def test_a_deployment_that_fails_fails_the_script(railway: Railway) -> None:
+def test_a_failed_deployment_fails_the_script(railway: Railway) -> None:
     railway.up = 1
     done = railway.run("sh", SCRIPT, *S3, "--apply", cwd=Path("/"))
     assert done.returncode == 1
     assert "# Next" not in done.stdout
 
 
-def test_the_commands_that_it_names_at_its_end_are_ones_that_railway_takes(railway: Railway) -> None:
-    said = script(railway, *S3)
-    named = [line[1:].strip() for line in said.splitlines() if line.startswith("#      railway ")]
+def test_the_commands_printed_at_the_end_are_valid(railway: Railway) -> None:
+    output = script(railway, *S3)
+    named = [line[1:].strip() for line in output.splitlines() if line.startswith("#      railway ")]
     assert len(named) == 2
     for command in named:
         assert railway.run("sh", "-c", command, cwd=ROOT).returncode == 0, command
 
 
-def test_every_variable_that_it_sets_is_one_of_ours_or_of_railways(railway: Railway) -> None:
+def test_every_variable_is_a_setting_or_one_of_railways(railway: Railway) -> None:
     ours = {name for setting in SETTINGS for name in setting.variables}
     for options, _ in STORES.values():
         for words in shown(script(railway, *options)):

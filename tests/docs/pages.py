@@ -45,7 +45,7 @@ class Page:
 
     @property
     def anchors(self) -> set[str]:
-        """As GitHub makes them; a second heading of the same words is not linked to."""
+        """Return the anchors as GitHub makes them. A second heading with the same text is not linked."""
         return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for _, title in self.headings}
 
     @property

@@ -36,7 +36,7 @@ class Deployment(NamedTuple):
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """The guide's."""
+    """Return the deployment of the guide."""
     folder = tmp_path_factory.mktemp("deployment")
     with postgres_cluster(fsync=False, password="secret") as cluster, s3_server() as s3:
         asyncio.run(create_database(cluster.url))
@@ -62,7 +62,7 @@ async def create_database(url: str) -> None:
 
 
 def shape(printed: str, folder: Path | None = None) -> list[str]:
-    """The lines without numbers, ids, the broadness of columns, and what depends on the machine."""
+    """Return the lines without numbers, ids, the width of columns, and what depends on the machine."""
     text = printed.replace(f"{folder}/data", "/mlflow/data") if folder else printed
     text = re.sub(r"\b[0-9a-f]{12,32}\b", "ID", text)
     text = re.sub(r"\d[\d.,]*", "0", re.sub(r"  +", "  ", text))
@@ -72,8 +72,8 @@ def shape(printed: str, folder: Path | None = None) -> list[str]:
     return [line for line in collapsed if line and not line.startswith(left_out) and "[::]" not in line]
 
 
-def test_a_good_report_is_as_shown(deployment: Deployment) -> None:
-    """The page shows some of the settings only."""
+def test_the_report_without_problems_is_as_documented(deployment: Deployment) -> None:
+    """Compare the report with the page, which shows only some of the settings."""
     printed = shape(deployment.run("doctor", "--port", str(free_port())), deployment.folder)
     shown = shape(GOOD)
     pause = shown.index("...")
@@ -83,7 +83,7 @@ def test_a_good_report_is_as_shown(deployment: Deployment) -> None:
     assert printed[-len(rest) :] == rest
 
 
-def test_a_trouble_is_as_shown(deployment: Deployment) -> None:
+def test_the_report_with_a_problem_is_as_documented(deployment: Deployment) -> None:
     wrong = deployment.environ["MLFLOW_BACKEND_STORE_URI"].replace("secret", "wrong")
     printed = deployment.run("doctor", MLFLOW_BACKEND_STORE_URI=wrong)
     first = printed.index("problem ")
@@ -91,7 +91,7 @@ def test_a_trouble_is_as_shown(deployment: Deployment) -> None:
     assert [re.sub(r"\d+", "0", line) for line in lines] == [re.sub(r"\d+", "0", line) for line in BAD.splitlines()]
 
 
-def test_a_visit_is_as_shown(deployment: Deployment) -> None:
+def test_the_report_of_verify_is_as_documented(deployment: Deployment) -> None:
     environ = {**deployment.environ, "MLFLOW_HOST": "127.0.0.1"}
     with railtrack_server(deployment.folder / "server", environment=environ, workers=1) as server:
         assert shape(deployment.run("verify", server.url)) == shape(VISIT)
@@ -100,11 +100,11 @@ def test_a_visit_is_as_shown(deployment: Deployment) -> None:
 
 
 def documented(command: str) -> set[str]:
-    """The members of its JSON."""
+    """Return the documented fields of the JSON."""
     return set(re.findall(rf"^\| `(\w+)` \| (?:both|{command}) \|", PAGE, re.M))
 
 
-def test_every_member_and_every_check_is_documented(deployment: Deployment) -> None:
+def test_every_field_and_every_check_is_documented(deployment: Deployment) -> None:
     report = json.loads(deployment.run("doctor", "--json"))
     assert set(report) == documented("doctor")
     rows = set(re.findall(r"^\| ([\w ]+) \| [^|]+ \|$", PAGE, re.M)) - {"check"}
@@ -113,7 +113,7 @@ def test_every_member_and_every_check_is_documented(deployment: Deployment) -> N
     assert rows - names == {"database file", "artifact folder"}
 
 
-def test_the_memory_that_is_told_is_the_memory_that_is_reckoned_with() -> None:
+def test_the_documented_memory_is_that_of_the_check() -> None:
     text = " ".join(PAGE.split())
     per_worker = (memory_needed(2) - memory_needed(1)) // MB
     assert f"{memory_needed(0) // MB} MB + {per_worker} MB x `GUNICORN_WORKERS`, " in text

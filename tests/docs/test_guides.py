@@ -51,14 +51,14 @@ MUST_BE_THERE = [
     "railway link", "railway up --service mlflow-service", "Could not connect to backend store",
     "Unable to locate credentials", "Connection refused", "password authentication failed", "$0.023", "$0.015", "512",
 ]  # fmt: skip
-"""Names and words of the guide that this one follows."""
+"""Texts of the guide that this one follows."""
 
 both = pytest.mark.parametrize("page", GUIDES.values(), ids=GUIDES)
 all_three = pytest.mark.parametrize("page", [*GUIDES.values(), PLATFORMS], ids=[*GUIDES, "platforms"])
 
 
 def commands(page: Page) -> list[list[str]]:
-    """Every command of the bash blocks, each part of a pipe on its own."""
+    """Yield the commands of the bash blocks, each part of a pipe separately."""
     joined = "\n".join(block.code.replace("\\\n", " ") for block in page.blocks if block.language == "bash")
     return [shlex.split(part) for line in joined.splitlines() if line for part in line.split(" | ")]
 
@@ -78,17 +78,17 @@ def test_both_guides_have_the_same_parts_and_the_same_code() -> None:
 
 
 @both
-def test_nothing_of_the_guide_that_it_follows_is_lost(page: Page) -> None:
+def test_the_guide_has_all_parts_of_the_one_it_follows(page: Page) -> None:
     assert not [words for words in MUST_BE_THERE if words not in page.text]
 
 
 @all_three
-def test_every_block_says_what_it_is(page: Page) -> None:
+def test_every_code_block_has_a_language(page: Page) -> None:
     assert {block.language for block in page.blocks} <= {"bash", "env", "json", "python", "text"}
 
 
 @all_three
-def test_every_command_is_one_that_a_shell_takes_and_a_test_knows(page: Page) -> None:
+def test_every_command_is_valid_shell_with_a_known_program(page: Page) -> None:
     for block in page.blocks:
         if block.language == "bash":
             done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, check=False)
@@ -97,14 +97,14 @@ def test_every_command_is_one_that_a_shell_takes_and_a_test_knows(page: Page) ->
 
 
 @all_three
-def test_every_variable_is_one_that_somebody_reads(page: Page) -> None:
+def test_every_variable_is_a_known_one(page: Page) -> None:
     found = [variables(block.text).keys() for block in page.blocks if block.language == "env"]
     assert len(found) >= 1
     assert set().union(*found) <= OURS | CLIENTS | RAILWAYS
 
 
 @both
-def test_the_server_understands_the_variables_as_the_guide_means_them(page: Page) -> None:
+def test_the_variables_lead_to_the_settings_that_the_guide_describes(page: Page) -> None:
     blocks = [variables(block.text) for block in page.blocks if block.language == "env"]
     stores = [one for one in blocks if "MLFLOW_DEFAULT_ARTIFACT_ROOT" in one]
     assert len(stores) == 5  # four stores, and all variables together
@@ -126,7 +126,7 @@ def test_the_server_understands_the_variables_as_the_guide_means_them(page: Page
 
 
 def resolved(text: str) -> str:
-    """As Railway, and the user, put in what they know."""
+    """Replace what Railway and the user fill in."""
     known = {
         "${{Postgres.DATABASE_URL}}": "postgresql://postgres:pw@postgres.railway.internal:5432/railway",
         "${{mlflow-artifacts.BUCKET}}": "vision-platform-prod",
@@ -140,7 +140,7 @@ def resolved(text: str) -> str:
 
 
 @both
-def test_the_keys_for_development_are_those_of_the_compose_file(page: Page) -> None:
+def test_the_development_credentials_are_those_of_the_compose_file(page: Page) -> None:
     blocks = [variables(block.text) for block in page.blocks if block.language == "env"]
     (local,) = [given for given in blocks if given.get("MLFLOW_TRACKING_URI") == "http://localhost:5000"]
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
@@ -150,7 +150,7 @@ def test_the_keys_for_development_are_those_of_the_compose_file(page: Page) -> N
 
 
 @both
-def test_the_commands_for_railway_are_ones_that_it_takes(page: Page, tmp_path: Path) -> None:
+def test_the_commands_for_railway_are_valid(page: Page, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     (clone / "deploy").mkdir(parents=True)
     shutil.copy(ROOT / "deploy" / "railway.sh", clone / "deploy")
@@ -174,9 +174,9 @@ def railway_blocks(page: Page) -> list[str]:
 
 
 @both
-def test_by_hand_the_same_is_set_as_by_the_script(page: Page, tmp_path: Path) -> None:
+def test_the_manual_steps_set_the_same_as_the_script(page: Page, tmp_path: Path) -> None:
     railway = Railway(tmp_path, environment=KEYS)
-    said = railway.run("sh", ROOT / "deploy" / "railway.sh", "--bucket", "vision-platform-prod", "--region",
+    output = railway.run("sh", ROOT / "deploy" / "railway.sh", "--bucket", "vision-platform-prod", "--region",
                        "ap-northeast-2", cwd=ROOT).stdout  # fmt: skip
     by_hand = {
         word
@@ -186,13 +186,13 @@ def test_by_hand_the_same_is_set_as_by_the_script(page: Page, tmp_path: Path) ->
         if "=" in word
     }
     by_script = {
-        word for line in said.splitlines() if " variable set " in line for word in shlex.split(line) if "=" in word
+        word for line in output.splitlines() if " variable set " in line for word in shlex.split(line) if "=" in word
     }
     assert by_hand == by_script
 
 
 @both
-def test_every_railway_command_in_the_prose_is_one_that_it_takes(page: Page, tmp_path: Path) -> None:
+def test_every_railway_command_in_the_prose_is_valid(page: Page, tmp_path: Path) -> None:
     named = set(re.findall(r"`(railway [a-z][^`]*)`", page.prose))
     gone = {"railway service create", "railway ps"}
     assert gone < named
@@ -206,7 +206,7 @@ def test_every_railway_command_in_the_prose_is_one_that_it_takes(page: Page, tmp
 
 
 @both
-def test_every_railtrack_command_is_there(page: Page) -> None:
+def test_every_railtrack_command_exists(page: Page) -> None:
     inside = [words[words.index("--") + 1 :] for words in commands(page) if words[:2] == ["railway", "ssh"]]
     here = [words for words in commands(page) if words[0] == ".venv/bin/railtrack"]
     named = {words[1] for words in inside + here}
@@ -216,7 +216,7 @@ def test_every_railtrack_command_is_there(page: Page) -> None:
 
 
 @both
-def test_the_policy_for_amazon_allows_the_folder_and_no_more(page: Page) -> None:
+def test_the_policy_for_amazon_allows_the_folder_only(page: Page) -> None:
     (policy,) = [json.loads(block.text) for block in page.blocks if block.language == "json"]
     allowed = [statement["Action"] for statement in policy["Statement"]]
     assert allowed == [

@@ -38,7 +38,7 @@ def postgres() -> Iterator[PostgresCluster]:
 
 @pytest.fixture(scope="module")
 def amazon() -> Iterator[S3Server]:
-    """With the guide's bucket, and the keys of its owner."""
+    """Run an S3 store with the guide's bucket and the credentials of its owner."""
     with s3_server() as server:
         server.new_bucket(BUCKET)
         yield server
@@ -46,7 +46,7 @@ def amazon() -> Iterator[S3Server]:
 
 @pytest.fixture(scope="module")
 def s3(amazon: S3Server) -> S3Server:
-    """The same with the keys of a user who may do what the guide's policy allows, and nothing else."""
+    """Return the store with the credentials of a user with the guide's policy."""
     return with_policy(amazon, policy())
 
 
@@ -56,7 +56,7 @@ def policy() -> str:
 
 
 def with_policy(server: S3Server, document: str) -> S3Server:
-    """The same server with the keys of a new user whom `document` allows what it says."""
+    """Return the same server with the credentials of a new user with the policy `document`."""
     iam = boto3.client(
         "iam",
         endpoint_url=server.url,
@@ -72,7 +72,7 @@ def with_policy(server: S3Server, document: str) -> S3Server:
 
 
 def environment_of(s3: S3Server) -> dict[str, str]:
-    """The variables of step 3, with the keys and the endpoint of our store."""
+    """Return the variables of step 3, with the credentials and the endpoint of the test's store."""
     blocks = [variables(block.text) for block in ENGLISH.blocks if block.language == "env"]
     (whole,) = [one for one in blocks if "MLFLOW_BACKEND_STORE_URI" in one]
     given = {name: resolved(text) for name, text in whole.items() if name in OURS}
@@ -89,7 +89,7 @@ def server(
         yield server
 
 
-def test_the_log_is_the_one_that_is_expected(server: RailtrackServer) -> None:
+def test_the_log_is_as_documented(server: RailtrackServer) -> None:
     (expected,) = [block.text for block in ENGLISH.blocks if "Starting MLflow Tracking Server" in block.text]
     expected = expected.replace("5000", str(server.port))
     lines = iter(server.log().splitlines())
@@ -101,7 +101,7 @@ def test_the_log_is_the_one_that_is_expected(server: RailtrackServer) -> None:
     assert ":pw@" not in server.log()
 
 
-def test_curl_gets_the_answers_that_the_guide_shows(server: RailtrackServer) -> None:
+def test_curl_gets_the_documented_responses(server: RailtrackServer) -> None:
     (block,) = [one.text for one in ENGLISH.blocks if one.text.startswith(f"curl {DOMAIN}")]
     lines = block.replace(DOMAIN, server.url).splitlines()
     asked = lines[::2]
@@ -114,7 +114,7 @@ def test_curl_gets_the_answers_that_the_guide_shows(server: RailtrackServer) -> 
         assert done.stdout == answer
 
 
-def test_verify_and_doctor_find_all_well_as_the_guide_runs_them(
+def test_verify_and_doctor_find_no_problem_with_the_commands_of_the_guide(
     server: RailtrackServer, s3: S3Server, tmp_path: Path
 ) -> None:
     named = [block.text for block in ENGLISH.blocks if "railtrack verify" in block.text]
@@ -141,9 +141,7 @@ def test_verify_and_doctor_find_all_well_as_the_guide_runs_them(
 
 
 @pytest.mark.parametrize("proxied", [False, True], ids=["straight-to-the-bucket", "through-the-server"])
-def test_the_program_that_is_to_be_tried_works(
-    proxied: bool, postgres: PostgresCluster, s3: S3Server, tmp_path: Path
-) -> None:
+def test_the_example_program_works(proxied: bool, postgres: PostgresCluster, s3: S3Server, tmp_path: Path) -> None:
     given = environment_of(s3)
     if proxied:
         given["MLFLOW_ARTIFACTS_DESTINATION"] = given.pop("MLFLOW_DEFAULT_ARTIFACT_ROOT")
@@ -168,7 +166,7 @@ def test_the_program_that_is_to_be_tried_works(
 
 
 def client_keys(s3: S3Server, folder: Path) -> dict[str, str]:
-    """What the guide tells a training service to have: keys, the endpoint under the client's name, and boto3."""
+    """Return the environment of a training service by the guide: credentials, endpoint, and boto3."""
     packages = folder / "packages"
     packages.mkdir()
     for name in S3_PACKAGES:
@@ -188,28 +186,28 @@ def client_keys(s3: S3Server, folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("action", ["PutObject", "GetObject", "DeleteObject", "ListBucket"])
-def test_without_any_one_of_its_actions_the_policy_is_too_little(amazon: S3Server, tmp_path: Path, action: str) -> None:
+def test_every_action_of_the_policy_is_required(amazon: S3Server, tmp_path: Path, action: str) -> None:
     whole = policy()
     assert whole.count(f'"s3:{action}"') == 1
     less = with_policy(amazon, whole.replace(f'"s3:{action}"', '"s3:GetBucketTagging"'))
-    told = failure(environment_of(less), tmp_path)
-    assert told.startswith("Error: The artifact store refuses to")
-    assert "AccessDenied" in told
+    message = failure(environment_of(less), tmp_path)
+    assert message.startswith("Error: The artifact store refuses to")
+    assert "AccessDenied" in message
 
 
-def test_a_policy_without_the_right_to_take_uploads_back_is_enough_and_told(amazon: S3Server, tmp_path: Path) -> None:
+def test_a_policy_without_the_right_to_abort_uploads_suffices_with_a_warning(amazon: S3Server, tmp_path: Path) -> None:
     """Many a policy names put, get, delete and list only."""
     environment = environment_of(
         with_policy(amazon, policy().replace('"s3:AbortMultipartUpload"', '"s3:GetObjectAcl"'))
     )
     with railtrack_server(tmp_path, environment=environment) as server:
-        [told] = [line for line in server.log().splitlines() if "AbortMultipartUpload" in line]
-    assert "refuses to take back uploads in parts" in told
+        [message] = [line for line in server.log().splitlines() if "AbortMultipartUpload" in line]
+    assert "refuses to take back uploads in parts" in message
     assert amazon.unfinished_uploads(BUCKET) == []
 
 
 def failure(environment: dict[str, str], folder: Path) -> str:
-    """The last line of a start that is to fail."""
+    """Return the last line of a failing start."""
     with (
         pytest.raises(RuntimeError, match="railtrack ended") as caught,
         railtrack_server(folder, environment=environment),
@@ -218,8 +216,8 @@ def failure(environment: dict[str, str], folder: Path) -> str:
     return str(caught.value).splitlines()[-1]
 
 
-def troubles() -> list[str]:
-    """The lines that the guide says a start ends with, in its order."""
+def error_lines() -> list[str]:
+    """Return the last lines of failed starts that the guide quotes, in its order."""
     return [
         line
         for block in ENGLISH.blocks
@@ -235,20 +233,20 @@ def generalised(line: str) -> str:
     return re.sub(r"\d+", "N", line)
 
 
-def test_the_troubles_are_told_as_the_guide_has_them(postgres: PostgresCluster, s3: S3Server, tmp_path: Path) -> None:
-    nobody, no_keys, port, login = troubles()
+def test_the_errors_are_as_documented(postgres: PostgresCluster, s3: S3Server, tmp_path: Path) -> None:
+    nobody, no_keys, port, login = error_lines()
     given = environment_of(s3)
     there = urlsplit(postgres.url)
     assert there.hostname
     away = urlunsplit(there._replace(netloc=f"postgres:pw@127.0.0.1:{free_port()}"))
-    told = failure({**given, "MLFLOW_BACKEND_STORE_URI": away, "RAILTRACK_DB_WAIT_S": "1"}, tmp_path)
-    assert generalised(told).startswith(generalised(nobody))
-    told = failure({**given, "AWS_ACCESS_KEY_ID": ""}, tmp_path)
-    assert told == no_keys
+    message = failure({**given, "MLFLOW_BACKEND_STORE_URI": away, "RAILTRACK_DB_WAIT_S": "1"}, tmp_path)
+    assert generalised(message).startswith(generalised(nobody))
+    message = failure({**given, "AWS_ACCESS_KEY_ID": ""}, tmp_path)
+    assert message == no_keys
     with socket.create_server(("0.0.0.0", 0)) as taken:
-        told = failure({**given, "MLFLOW_PORT": str(taken.getsockname()[1])}, tmp_path)
-    assert generalised(told) == generalised(port)
+        message = failure({**given, "MLFLOW_PORT": str(taken.getsockname()[1])}, tmp_path)
+    assert generalised(message) == generalised(port)
     wrong = urlunsplit(there._replace(netloc=f"postgres:wrong@127.0.0.1:{there.port}"))
-    told = failure({**given, "MLFLOW_BACKEND_STORE_URI": wrong}, tmp_path)
-    assert generalised(told) == generalised(login)
-    assert "wrong" not in told
+    message = failure({**given, "MLFLOW_BACKEND_STORE_URI": wrong}, tmp_path)
+    assert generalised(message) == generalised(login)
+    assert "wrong" not in message

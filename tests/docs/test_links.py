@@ -18,12 +18,12 @@ def _leads_somewhere(page: Path, link: str) -> bool:
     return target.exists() and (not anchor or anchor in Page(target).anchors)
 
 
-def test_every_link_leads_somewhere() -> None:
+def test_every_link_has_a_target() -> None:
     assert sum(len(page.links) for page in PAGES) > 40
     assert {str(page.path.relative_to(ROOT)): broken(page) for page in PAGES if broken(page)} == {}
 
 
-def test_a_link_to_a_heading_or_file_that_is_not_there_is_found(tmp_path: Path) -> None:
+def test_a_link_without_a_target_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A: title, of `mine`\n[a](#a-title-of-mine) [b](#b) [c](other.md) [d](page.md#b)\n")
     assert broken(Page(page)) == ["#b", "other.md", "page.md#b"]

@@ -1,4 +1,4 @@
-"""What README, CONTRIBUTING and docs/ say of the project is so, as far as a test can tell."""
+"""Statements of README, CONTRIBUTING and docs/ that can be computed are true."""
 
 import re
 import tomllib
@@ -16,7 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def code(page: Path) -> str:
-    """What stands in code blocks and between backticks."""
+    """Return the text in code blocks and between backticks."""
     text = page.read_text()
     return "\n".join([*re.findall(r"^```.*?^```", text, re.M | re.S), *re.findall(r"`([^`\n]+)`", text)])
 

@@ -1,4 +1,4 @@
-"""The pages that follow from the code say what the code says."""
+"""The generated pages are up to date."""
 
 import pytest
 from tools.write_docs import pages

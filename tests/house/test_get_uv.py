@@ -1,4 +1,4 @@
-"""How `make` gets uv: from an index that a test serves, and what it says when it can't."""
+"""tools/get_uv.py with an index that a test serves: installation and errors."""
 
 import hashlib
 import io
@@ -26,7 +26,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[str]:
-    """The address of a package index that has every wheel of uv, each with a script in it for an executable."""
+    """Serve a package index with all wheels of uv, each with a script as executable, and yield its URL."""
     page = tmp_path / "simple" / "uv"
     page.mkdir(parents=True)
     for tag, _ in get_uv.WHEELS.values():
@@ -88,8 +88,8 @@ def test_the_executable_is_extracted_alone_and_runs(
     assert zipfile.is_zipfile(io.BytesIO(wheel))
     get_uv.install(wheel, tmp_path / "folder")
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["uv"]
-    said = subprocess.run([tmp_path / "folder" / "uv"], capture_output=True, text=True, check=True)
-    assert said.stdout == "the uv of a test\n"
+    output = subprocess.run([tmp_path / "folder" / "uv"], capture_output=True, text=True, check=True)
+    assert output.stdout == "the uv of a test\n"
 
 
 def test_every_pinned_digest_is_a_sha_256() -> None:

@@ -59,7 +59,7 @@ LONGEST = 500
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The dotted names that a module imports, wherever in it."""
+    """Yield the dotted names that a module imports anywhere."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -70,7 +70,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def file_of(name: str) -> Path | None:
-    """The file of a dotted name that is a module of ours."""
+    """Return the file of a module of this project, None for others."""
     stem = ROOT / "src" / Path(*name.split("."))
     return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.exists()), None)
 

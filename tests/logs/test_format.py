@@ -1,4 +1,4 @@
-"""The log's lines in both forms: one event a line, nothing forged, nothing secret, and the start as documented."""
+"""Log lines as text and JSON: one event per line, no forged lines, no secrets, and the documented startup lines."""
 
 import asyncio
 import json
@@ -51,32 +51,32 @@ def failed(message: str) -> Exception:
 
 
 def test_a_forged_line_in_a_text_message_is_indented() -> None:
-    for made in (record("told: %s", FORGED), record("told", error=failed(FORGED))):
+    for made in (record("logged: %s", FORGED), record("logged", error=failed(FORGED))):
         lines = TextFormatter(TEXT_FORMAT, TEXT_TIME).format(made).split("\n")
-        assert re.match(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+\d{4}\] \[\d+\] \[ERROR\] told", lines[0])
+        assert re.match(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+\d{4}\] \[\d+\] \[ERROR\] logged", lines[0])
         assert all(line.startswith("    ") for line in lines[1:])
         assert "forged\\r\\x1b[31m\\x85\\u2028end" in "\n".join(lines)
         assert not re.search(r"[\r\x1b\x85\u2028]", "\n".join(lines))
 
 
 def test_a_json_line_is_one_line_with_all_its_parts() -> None:
-    line = JsonFormatter().format(record("told: %s", FORGED, error=failed(FORGED)))
+    line = JsonFormatter().format(record("logged: %s", FORGED, error=failed(FORGED)))
     assert len(line.splitlines()) == 1 or "\u2028" in line
     assert "\n" not in line
     found = json.loads(line)
     assert found.keys() == {"time", "level", "logger", "pid", "message", "exception"}
     assert (found["level"], found["logger"], found["pid"]) == ("error", "railtrack", os.getpid())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", found["time"])
-    assert found["message"] == f"told: {FORGED}"
+    assert found["message"] == f"logged: {FORGED}"
     assert "RuntimeError" in found["exception"]
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(TEXT_FORMAT), JsonFormatter()])
 def test_secrets_are_redacted_in_every_part_of_a_line(formatter: logging.Formatter, secrets: None) -> None:
-    told = (
+    logged = (
         f"keys {KEY}:{SECRET}, {TOKEN}; password={PASSWORD}; Authorization: Bearer abcdef.ghi-jkl Basic dXNlcjpwYXNz="
     )
-    line = formatter.format(record("%s", told, error=failed(told)))
+    line = formatter.format(record("%s", logged, error=failed(logged)))
     for secret in (KEY, SECRET, TOKEN, PASSWORD, "abcdef.ghi-jkl", "dXNlcjpwYXNz"):
         assert secret not in line
     assert line.count("***") >= 18  # six of them in the message, in the error, and in its cause
@@ -167,7 +167,7 @@ async def _ask(port: int, path: str) -> None:
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_server_that_loses_its_database_logs_no_secret(form: str, tmp_path: Path, postgres: PostgresServer) -> None:
-    """At the level of most lines, with a failure that puts the driver's own words into the log."""
+    """At level debug, with a failure that logs the driver's message."""
     environment = {
         "AWS_ACCESS_KEY_ID": KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET,

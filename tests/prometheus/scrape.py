@@ -1,11 +1,11 @@
-"""What /metrics says, read as Prometheus reads it."""
+"""/metrics, parsed as Prometheus does."""
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 
 class Scrape:
-    """One answer of /metrics; samples are looked up by name and labels."""
+    """A response of /metrics. Samples are looked up by name and labels."""
 
     def __init__(self, text: str) -> None:
         self.families = {family.name: family for family in text_string_to_metric_families(text)}
@@ -15,10 +15,10 @@ class Scrape:
         return [one.value for one in self.samples if one.name == name and labels.items() <= one.labels.items()]
 
     def total(self, name: str, **labels: str) -> float:
-        """The sum over all samples that bear these labels."""
+        """Return the sum of all samples with these labels."""
         return sum(self.values(name, **labels))
 
     def sums(self) -> dict[tuple[str, str], float]:
-        """Every sample that may only grow, by its name and labels."""
+        """Return the samples that must not decrease, by name and labels."""
         growing = [family for family in self.families.values() if family.type in ("counter", "histogram")]
         return {(one.name, str(one.labels)): one.value for family in growing for one in family.samples}

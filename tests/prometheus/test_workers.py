@@ -1,4 +1,4 @@
-"""/metrics of several workers: whichever of them is asked tells of all, and a worker's death takes nothing back."""
+"""/metrics with several workers: each serves the counters of all, and they survive the death of a worker."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ VERSION = "/version"
 
 
 async def ask_on_many_connections(port: int) -> None:
-    """CONNECTIONS x EACH requests, over connections that the kernel deals out among the workers."""
+    """Send CONNECTIONS x EACH requests, over connections that the kernel distributes to the workers."""
     opened = [Connection(port) for _ in range(CONNECTIONS)]
     for _ in range(EACH):
         answers = await asyncio.gather(*(one.get(VERSION) for one in opened))
@@ -33,7 +33,7 @@ async def ask_on_many_connections(port: int) -> None:
 
 
 async def scrape(port: int) -> Scrape:
-    """Over a connection of its own. Raises Lost."""
+    """Scrape /metrics over a new connection. Raise Lost."""
     connection = Connection(port)
     try:
         return Scrape((await connection.get("/metrics")).body.decode())
@@ -42,7 +42,7 @@ async def scrape(port: int) -> Scrape:
 
 
 async def scrapes_after(port: int, asked: int) -> list[Scrape]:
-    """Several, one after the other, once all that was `asked` is counted: a request ends after its answer is sent."""
+    """Scrape repeatedly, once `asked` requests are counted: a request ends after its response is sent."""
     async with asyncio.timeout(TIMEOUT_S):
         while (await scrape(port)).total("railtrack_http_requests_total", route=VERSION) < asked:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
@@ -61,8 +61,8 @@ def test_a_scrape_covers_all_workers_and_totals_survive_their_death(tmp_path: Pa
         assert {one.total("railtrack_worker_starts_total") for one in first} == {2}
         workers = {one.labels["worker"] for one in first[0].samples if "worker" in one.labels}
         assert workers == {"master", "0", "1"}
-        told = first[-1].total("railtrack_process_proportional_memory_bytes") / 2**20
-        assert server.pss_mb() / 2 < told < server.pss_mb() * 2
+        pss_mb = first[-1].total("railtrack_process_proportional_memory_bytes") / 2**20
+        assert server.pss_mb() / 2 < pss_mb < server.pss_mb() * 2
 
         for pid in server.workers():
             os.kill(pid, signal.SIGKILL)
@@ -80,7 +80,7 @@ def test_a_scrape_covers_all_workers_and_totals_survive_their_death(tmp_path: Pa
 
 
 async def _until_started(server: RailtrackServer, workers: int) -> None:
-    """Until so many workers, the killed ones included, have begun to count."""
+    """Wait until so many workers, including killed ones, have started."""
     async with asyncio.timeout(TIMEOUT_S):
         while True:
             await asyncio.sleep(0.05)

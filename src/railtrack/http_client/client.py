@@ -60,7 +60,7 @@ class Origin(NamedTuple):
 
     @property
     def netloc(self) -> str:
-        """The value of the Host header, without the scheme's default port."""
+        """Return the value of the Host header, without the scheme's default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 

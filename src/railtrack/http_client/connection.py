@@ -34,7 +34,7 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether it is open and has no unexpected bytes in its buffer."""
+        """True if it is open and has no unexpected bytes in its buffer."""
         return not (self._has_ended or self._chunks or self._transport.is_closing())
 
     async def read_some(self, limit: int) -> bytes:
