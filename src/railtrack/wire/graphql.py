@@ -4,7 +4,6 @@ No type of the schema is named here. Import this with the first query only: it t
 """
 
 import math
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from inspect import isawaitable
@@ -31,6 +30,7 @@ from graphql import (
 )
 
 from railtrack.errors import ApiError
+from railtrack.wire.protobuf_json import camel_to_snake
 
 QUERY_LENGTH_LIMIT = 16 * 1024
 TOKENS_LIMIT = 2000
@@ -114,7 +114,7 @@ def _adapt(resolver: Resolver) -> Callable[..., Any]:
 
 
 def _attribute_resolver(field_name: str, type_: GraphQLOutputType) -> Callable[[Any, Any], Any]:
-    name = re.sub("([A-Z])", r"_\1", field_name).lower()
+    name = camel_to_snake(field_name)
     convert, unset = (None, ()) if is_list_type(type_) else _SCALARS.get(get_named_type(type_).name, (None, None))
 
     def resolve(source: Any, _info: Any) -> Any:

@@ -5,6 +5,7 @@ and unknown fields are ignored. The rules are compiled from a struct's annotatio
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
@@ -29,6 +30,11 @@ Rule = Callable[[Any, str], Any]
 
 class _Mismatch(Exception):
     """The value does not have the field's type."""
+
+
+def camel_to_snake(name: str) -> str:
+    """Return the name of a protobuf field for a name in GraphQL."""
+    return re.sub("([A-Z])", r"_\1", name).lower()
 
 
 def json_object(body: bytes) -> dict[str, Any]:

@@ -5,7 +5,6 @@ completes every value in Python, and the worker serves nothing else meanwhile.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -24,7 +23,7 @@ from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
 from railtrack.mlflow.ids import experiment_number
 from railtrack.wire.call import call
-from railtrack.wire.protobuf_json import convert
+from railtrack.wire.protobuf_json import camel_to_snake, convert
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import BytesResponse, Response, StreamResponse
 from railtrack.wire.routing import ROUTES, Route, endpoint
@@ -297,7 +296,7 @@ def _page_request(input: Input) -> dict[str, Any]:
 def _rest_request(input: Input) -> dict[str, Any]:
     """Return the input with REST's field names and without fields that are null."""
     fields = (input or {}).items()
-    return {re.sub("([A-Z])", r"_\1", name).lower(): value for name, value in fields if value is not None}
+    return {camel_to_snake(name): value for name, value in fields if value is not None}
 
 
 def _route(method: str, path: str) -> Route:
