@@ -1,7 +1,6 @@
 """Checks of artifact stores: credentials, a probe of each S3 location as at the start, and the store's clock."""
 
 import asyncio
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,16 +30,13 @@ async def check_artifacts(settings: Settings) -> list[Finding]:
     stores = ArtifactStores(settings)
     try:
         check_credentials(stores)
-        return await run_checks([check for store in stores.buckets() for check in _checks_of(store)])
+        checks = []
+        for store in stores.buckets():
+            checks.append(Check("artifact store", BUCKET_TIMEOUT_S, partial(_check_bucket, store)))
+            checks.append(Check("artifact store clock", BUCKET_TIMEOUT_S, partial(_check_clock, store)))
+        return await run_checks(checks)
     finally:
         stores.close()
-
-
-def _checks_of(store: "S3Store") -> Sequence[Check]:
-    return (
-        Check("artifact store", BUCKET_TIMEOUT_S, partial(_check_bucket, store)),
-        Check("artifact store clock", BUCKET_TIMEOUT_S, partial(_check_clock, store)),
-    )
 
 
 async def _check_bucket(store: "S3Store") -> list[Finding]:

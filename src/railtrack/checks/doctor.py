@@ -58,15 +58,13 @@ async def run_doctor(resolved: Sequence[ResolvedSetting]) -> DoctorReport:
         except StartError as error:
             invalid.add("database.uri")
             findings.append(start_problem("database address", error))
-    checks = [_check(one, settings, invalid) for one in SETTINGS_CHECKS]
+    checks = []
+    for check in SETTINGS_CHECKS:
+        run = partial(_skip, check.name) if check.needs & invalid else partial(check.run, settings)
+        checks.append(Check(check.name, check.timeout_s, run))
     checks += [Check("file descriptors", 5.0, check_descriptors), Check("Python", 5.0, check_python)]
     findings += await run_checks(checks)
     return DoctorReport(shown_settings(resolved, settings), findings, time.monotonic() - started)
-
-
-def _check(check: _SettingsCheck, settings: Settings, invalid: set[str]) -> Check:
-    run = partial(_skip, check.name) if check.needs & invalid else partial(check.run, settings)
-    return Check(check.name, check.timeout_s, run)
 
 
 async def _skip(name: str) -> Sequence[Finding]:

@@ -144,11 +144,6 @@ async def _experiment(session: VerifySession) -> Finding:
     return ok("experiment", f"{session.name}, artifacts at {fetched['experiment']['artifact_location']}")
 
 
-def _points() -> list[dict[str, object]]:
-    now = now_ms()
-    return [{"key": "loss", "value": 1 / (step + 1), "timestamp": now, "step": step} for step in range(STEPS_OF_METRIC)]
-
-
 async def _run(session: VerifySession) -> Finding:
     now = now_ms()
     created = await session.client.call(
@@ -159,7 +154,10 @@ async def _run(session: VerifySession) -> Finding:
     await session.client.call("POST", "runs/log-parameter", body=parameter)
     last = {"run_id": session.run_id, "key": "accuracy", "value": 0.75, "timestamp": now, "step": 3}
     await session.client.call("POST", "runs/log-metric", body=last)
-    batch = {"run_id": session.run_id, "metrics": _points(), "params": [{"key": "depth", "value": "3"}]}
+    points = [
+        {"key": "loss", "value": 1 / (step + 1), "timestamp": now, "step": step} for step in range(STEPS_OF_METRIC)
+    ]
+    batch = {"run_id": session.run_id, "metrics": points, "params": [{"key": "depth", "value": "3"}]}
     await session.client.call("POST", "runs/log-batch", body=batch)
     data = (await session.client.call("GET", "runs/get", {"run_id": session.run_id}))["run"]["data"]
     params = {one["key"]: one["value"] for one in data["params"]}

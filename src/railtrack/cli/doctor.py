@@ -14,7 +14,6 @@ from typing import NoReturn
 from railtrack import MLFLOW_VERSION
 from railtrack.checks.doctor import DoctorReport, run_doctor
 from railtrack.checks.report import Output, columns, exit_code, findings_as_json, summary, table, verdict
-from railtrack.checks.settings import ShownSetting
 from railtrack.cli.flags import add_flags
 from railtrack.config.lookup import ResolvedSetting
 from railtrack.config.settings import resolve_all
@@ -55,7 +54,13 @@ def _text(report: DoctorReport) -> str:
         [
             f"Railtrack {version('railtrack')}, for clients of MLflow up to {MLFLOW_VERSION}",
             "",
-            *columns([(one.name, one.value, _source(one)) for one in report.settings if one.value]),
+            *columns(
+                [
+                    (one.name, one.value, "" if one.source == one.name else one.source)
+                    for one in report.settings
+                    if one.value
+                ]
+            ),
             *Output.of_stdout().lines(f"Not set: {', '.join(unset)}", 0),
             "",
             *table(report.findings, Output.of_stdout()),
@@ -63,10 +68,6 @@ def _text(report: DoctorReport) -> str:
             summary(report.findings, report.seconds),
         ]
     )
-
-
-def _source(one: ShownSetting) -> str:
-    return "" if one.source == one.name else one.source
 
 
 def _json(report: DoctorReport) -> str:
