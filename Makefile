@@ -17,7 +17,7 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
-.PHONY: help serve install test test-fast coverage image-test bench bench-artifacts soak dist lint format docs compat-record lock clean
+.PHONY: help serve install test test-fast coverage image-test test-outages bench bench-artifacts soak dist lint format docs compat-record lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -65,6 +65,9 @@ coverage: .venv/.installed-dev $(UI) $(VENVS) .cache/.programs ## Measure which 
 image-test: .venv/.installed-dev .cache/client-3.17.2/.ready ## Build the container image and test it, as root on Debian
 	@tools/get_image_programs
 	.venv/bin/pytest tests/image
+
+test-outages: .venv/.installed-dev $(UI) $(VENVS) .cache/.programs ## Run clients through outages of minutes; figures go to docs/outages.md
+	.venv/bin/pytest tests/clients/outages/long
 
 bench: .venv/.installed-dev $(UI) .cache/mlflow/.ready .cache/fasttrackml/.ready ## Measure speed and memory beside others'
 	@tools/get_programs wrk

@@ -1,4 +1,4 @@
-"""Servers of tests that are coroutines, run in a thread of their own for tests that block."""
+"""Runs servers that are coroutines in a background thread, for tests that block."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ class Background:
 
     @contextlib.contextmanager
     def enter(self, server: AbstractAsyncContextManager[T]) -> Iterator[T]:
-        """The server, running in that loop."""
+        """Run the server in that loop."""
         value = self.run(server.__aenter__())  # type: ignore[arg-type]
         try:
             yield value

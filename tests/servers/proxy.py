@@ -15,13 +15,17 @@ class Proxy:
         self._clients: list[asyncio.StreamWriter] = []
         self._upstream: list[asyncio.StreamWriter] = []
         self._server: asyncio.Server | None = None
+        self._forwards = asyncio.Event()
+        self._forwards.set()
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
         self._clients.append(writer)
         self._upstream.append(upstream)
-        await asyncio.gather(forward(reader, upstream), forward(upstream_reader, writer))
+        await asyncio.gather(
+            forward(reader, upstream, self._forwards), forward(upstream_reader, writer, self._forwards)
+        )
 
     async def accept(self) -> None:
         """Listen: on a free port at first, on the same one later."""
@@ -33,6 +37,14 @@ class Proxy:
         if self._server is not None:
             self._server.close()
         await self.cut()
+
+    async def hold(self) -> None:
+        """Accept connections, but forward nothing until release()."""
+        self._forwards.clear()
+
+    async def release(self) -> None:
+        """Forward what arrived since hold(), and what arrives."""
+        self._forwards.set()
 
     async def send_to_clients(self, message: bytes) -> None:
         """Send bytes to all connected clients as if the target did, and give them time to read."""
@@ -49,10 +61,14 @@ class Proxy:
         await asyncio.sleep(0.05)
 
 
-async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Forward bytes in one direction until it ends."""
+async def forward(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, forwards: asyncio.Event | None = None
+) -> None:
+    """Forward bytes in one direction until it ends, while `forwards` is set."""
     with contextlib.suppress(OSError):
         while piece := await reader.read(65536):
+            if forwards is not None:
+                await forwards.wait()
             writer.write(piece)
             await writer.drain()
     writer.close()

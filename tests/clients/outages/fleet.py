@@ -1,10 +1,10 @@
-"""Four unmodified clients at default settings on one server, all operations at once, and what came of each call."""
+"""Four unmodified clients at default settings that call one server in loops, and the record of their calls."""
 
 import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,29 +13,28 @@ from tests.clients.interpreters import client_environment, client_interpreter
 from tests.servers.processes import die_with_parent
 
 VERSIONS = ("3.18.0", "3.17.2", "3.1.0", "2.9.2")
-OPERATIONS = ("log_metric", "log_batch", "set_tag", "create_run", "log_artifact", "register")
-CREATES = ("create_run", "register")
-"""What would exist twice if it were sent again after all: client 3.18.0 repeats these more rarely."""
+CREATES = ("create_run", "create_model_version")
+"""Calls that are not idempotent. Client 3.18.0 has a stricter retry policy for them."""
+OPERATIONS = ("log_metric", "log_batch", "set_tag", "log_artifact", *CREATES)
 PROGRAM = Path(__file__).with_name("program.py")
-BEYOND_THE_OUTAGE_S = 400
-"""How long a test waits for calls to return. The longest pause of a client between two attempts is 120 s."""
+TIMEOUT_S = 400
+"""How long to wait for calls to return. A client waits up to 120 s before its last attempt."""
 
 
-class Policy(msgspec.Struct):
-    """How one of a client's HTTP sessions repeats a failed request: read from the session itself."""
+class RetryPolicy(msgspec.Struct):
+    """How an HTTP session of a client retries, as read from the session."""
 
-    statuses: list[int]
-    read_errors: bool
-    pauses_s: list[float]
+    retried_statuses: list[int]
+    delays_s: list[float]
 
     @property
-    def patience_s(self) -> float:
-        """Seconds from a call's first attempt to its last one, at least (the random part is left out)."""
-        return sum(self.pauses_s)
+    def window_s(self) -> float:
+        """Time from the first attempt to the last one, without jitter."""
+        return sum(self.delays_s)
 
 
 class Call(msgspec.Struct):
-    """One call of a client: `began` and `ended` by the monotonic clock of this machine."""
+    """One call of a client. `began` and `ended` are readings of the monotonic clock."""
 
     operation: str
     began: float
@@ -48,16 +47,25 @@ class Call(msgspec.Struct):
         return self.ended - self.began
 
 
-class Client:
-    """A client's process and its record."""
+class FailedCall(NamedTuple):
+    version: str
+    call: Call
+    policy: RetryPolicy
 
-    def __init__(self, version: str, url: str, folder: Path) -> None:
+    def __str__(self) -> str:
+        return f"{self.version} {self.call.operation} after {self.call.seconds:.1f} s: {self.call.error}"
+
+
+class Client:
+    """The process of a client, and its record."""
+
+    def __init__(self, version: str, url: str, folder: Path, environment: Mapping[str, str]) -> None:
         self.version = version
-        self._folder = folder
         self._record = folder / "record.jsonl"
-        environment = client_environment(url, folder)
-        del environment["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]  # the other tests': here the client's own default counts
-        with (folder / "log").open("wb") as log:
+        self._log = folder / "log"
+        environment = client_environment(url, folder) | environment
+        del environment["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]  # these tests are about the default
+        with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [str(client_interpreter(version)), str(PROGRAM), str(self._record), str(folder)],
                 env=environment,
@@ -68,100 +76,78 @@ class Client:
                 preexec_fn=die_with_parent,
             )
 
-    def policies(self) -> list[Policy]:
-        return msgspec.convert(self._lines()[0]["policies"], list[Policy])
-
-    def policy(self, operation: str) -> Policy:
-        """Of a client with two policies, creates follow the stricter one."""
-        by_strictness = sorted(self.policies(), key=lambda policy: len(policy.statuses))
-        return by_strictness[0 if operation in CREATES else -1]
-
     def calls(self) -> list[Call]:
+        """Return the calls that have returned so far."""
         return msgspec.convert(self._lines()[1:], list[Call])
+
+    def failed_calls(self) -> list[FailedCall]:
+        policies = msgspec.convert(self._lines()[0]["policies"], list[RetryPolicy])
+        policies.sort(key=lambda policy: len(policy.retried_statuses))
+        strictest, most_lenient = policies[0], policies[-1]
+        return [
+            FailedCall(self.version, call, strictest if call.operation in CREATES else most_lenient)
+            for call in self.calls()
+            if call.error is not None
+        ]
 
     def _lines(self) -> list[Any]:
         if self._process.poll() not in (None, 0):
-            raise AssertionError(f"client {self.version} ended:\n{self.log()}")
+            raise AssertionError(f"client {self.version} ended:\n{self._log.read_text(errors='replace')}")
         text = self._record.read_text() if self._record.exists() else ""
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
-    def log(self) -> str:
-        return (self._folder / "log").read_text(errors="replace")
-
-    def ask_to_finish(self) -> None:
-        """Have it make no more calls."""
+    def request_stop(self) -> None:
+        """Make the client end after the calls in flight."""
         assert self._process.stdin is not None
         self._process.stdin.close()
 
-    def wait_finished(self) -> None:
-        """Return when the calls under way have returned and it has ended."""
-        assert self._process.wait(BEYOND_THE_OUTAGE_S) == 0, self.log()
+    def wait_stopped(self) -> None:
+        assert self._process.wait(TIMEOUT_S) == 0, self._log.read_text(errors="replace")
 
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
 
 
-class Failure(NamedTuple):
-    """A call that failed, with what its client's policy says about it."""
-
-    version: str
-    call: Call
-    policy: Policy
-
-    def __str__(self) -> str:
-        return f"{self.version} {self.call.operation} after {self.call.seconds:.1f} s: {self.call.error}"
-
-
 class Fleet:
-    """All clients. Calls are looked at from a moment on, by time.monotonic()."""
+    """All clients."""
 
     def __init__(self, clients: Sequence[Client]) -> None:
         self.clients = clients
 
     def wait_until_each_succeeds(self, since: float) -> None:
         """Return when each operation of each client has succeeded in a call that began after `since`."""
-        self._wait(since, lambda call: call.error is None)
-
-    def wait_until_each_returns(self, since: float) -> None:
-        """Return when each operation of each client has returned from a call that began after `since`."""
-        self._wait(since, lambda call: True)
-
-    def _wait(self, since: float, counts: Callable[[Call], bool]) -> None:
-        deadline = time.monotonic() + BEYOND_THE_OUTAGE_S
         wanted = {(client.version, operation) for client in self.clients for operation in OPERATIONS}
+        deadline = time.monotonic() + TIMEOUT_S
         while missing := wanted - {
             (client.version, call.operation)
             for client in self.clients
             for call in client.calls()
-            if call.began > since and counts(call)
+            if call.began > since and call.error is None
         }:
-            assert time.monotonic() < deadline, f"no call of {sorted(missing)} since the outage"
+            assert time.monotonic() < deadline, f"no success of {sorted(missing)}"
             time.sleep(0.2)
 
-    def failures(self, since: float = 0) -> list[Failure]:
-        return [
-            Failure(client.version, call, client.policy(call.operation))
-            for client in self.clients
-            for call in client.calls()
-            if call.error is not None and call.ended > since
-        ]
+    def failed_calls(self, since: float = 0) -> list[FailedCall]:
+        """Return the failed calls that ended after `since`."""
+        return [failed for client in self.clients for failed in client.failed_calls() if failed.call.ended > since]
 
-    def finish(self) -> None:
+    def stop(self) -> None:
+        """Stop all clients after their calls in flight."""
         for client in self.clients:
-            client.ask_to_finish()
+            client.request_stop()
         for client in self.clients:
-            client.wait_finished()
+            client.wait_stopped()
 
 
 @contextlib.contextmanager
-def running_fleet(url: str, folder: Path, versions: Sequence[str] = VERSIONS) -> Iterator[Fleet]:
-    """The clients, each at work: every operation has succeeded once."""
+def running_fleet(url: str, folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Fleet]:
+    """Start the clients, and return when each operation of each client has succeeded once."""
     clients: list[Client] = []
     try:
-        for version in versions:
+        for version in VERSIONS:
             (folder / version).mkdir(parents=True)
-            clients.append(Client(version, url, folder / version))
+            clients.append(Client(version, url, folder / version, environment or {}))
         fleet = Fleet(clients)
         fleet.wait_until_each_succeeds(since=0)
         yield fleet

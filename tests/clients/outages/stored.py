@@ -1,4 +1,4 @@
-"""Whether the database and the artifact store hold what the server has acknowledged to the clients, once each."""
+"""Compares the database and the artifact store with what the server acknowledged to the clients."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,42 +8,36 @@ from tests.clients.outages.fleet import Fleet
 from tests.servers.databases import rows
 
 ReadArtifact = Callable[[str], bytes | None]
-"""The content of the artifact at a path below the artifact root, None where there is none."""
+"""Return the artifact at a path below the artifact root, None if there is none."""
 
 
-def lost(fleet: Fleet, database: str, read_artifact: ReadArtifact) -> list[str]:
-    """What was acknowledged and is not there."""
+def lost_writes(fleet: Fleet, database: str, read_artifact: ReadArtifact) -> list[str]:
+    """Return the acknowledged calls whose effect is not stored."""
     metrics = set(rows(database, "SELECT run_uuid, key, step, value FROM metrics"))
     params = set(rows(database, "SELECT run_uuid, key, value FROM params"))
     tags = set(rows(database, "SELECT run_uuid, key, value FROM tags"))
-    runs = {row[0] for row in rows(database, "SELECT run_uuid FROM runs")}
-    versions = set(
-        rows(
-            database,
-            "SELECT v.name, v.version, t.value FROM model_versions v JOIN model_version_tags t"
-            " ON t.name = v.name AND t.version = v.version AND t.key = 'number'",
-        )
-    )
+    run_ids = {row[0] for row in rows(database, "SELECT run_uuid FROM runs")}
+    versions = set(rows(database, "SELECT name, version, value FROM model_version_tags WHERE key = 'number'"))
 
     def is_stored(operation: str, acknowledged: list[Any]) -> bool:
         match operation, acknowledged:
-            case "log_metric", [run_id, key, step, value]:
-                return (run_id, key, step, value) in metrics
-            case "log_batch", [run_id, number, first, after_last]:
+            case "log_metric", [run_id, n]:
+                return (run_id, "single", n, n / 8) in metrics
+            case "log_batch", [run_id, n, first, end]:
                 return (
-                    all((run_id, "batch", step, step / 8) in metrics for step in range(first, after_last))
-                    and (run_id, f"param {number}", str(number)) in params
-                    and (run_id, f"batch {number}", str(number)) in tags
+                    all((run_id, "batch", step, step / 8) in metrics for step in range(first, end))
+                    and (run_id, f"param {n}", str(n)) in params
+                    and (run_id, f"batch {n}", str(n)) in tags
                 )
-            case "set_tag", [run_id, key, value]:
-                return (run_id, key, value) in tags
-            case "create_run", [run_id]:
-                return run_id in runs
+            case "set_tag", [run_id, n]:
+                return (run_id, f"tag {n}", str(n)) in tags
             case "log_artifact", [run_id, path, content]:
                 return read_artifact(f"0/{run_id}/artifacts/{path}") == content.encode()
-            case "register", [name, version, number]:
-                return (name, version, str(number)) in versions
-        raise AssertionError(f"unknown: {operation} {acknowledged}")
+            case "create_run", [run_id]:
+                return run_id in run_ids
+            case "create_model_version", [name, version, n]:
+                return (name, version, str(n)) in versions
+        raise AssertionError(f"unexpected record: {operation} {acknowledged}")
 
     return [
         f"{client.version} {call.operation} {call.acknowledged}"[:300]
@@ -53,18 +47,14 @@ def lost(fleet: Fleet, database: str, read_artifact: ReadArtifact) -> list[str]:
     ]
 
 
-def doubled_steps(database: str) -> list[tuple[Any, ...]]:
-    """Steps of a metric that are there more than once."""
-    return rows(
-        database, "SELECT run_uuid, key, step, count(*) FROM metrics GROUP BY 1, 2, 3 HAVING count(*) > 1 LIMIT 10"
+def duplicates(database: str) -> list[str]:
+    """Return the metric steps, runs and model versions that one call stored twice."""
+    steps = Counter(
+        f"{key} {step} of {run}" for run, key, step in rows(database, "SELECT run_uuid, key, step FROM metrics")
     )
-
-
-def doubled_creates(database: str) -> list[str]:
-    """Runs and model versions that one call made twice. Each has its call's number."""
-    runs = Counter(row[0] for row in rows(database, "SELECT name FROM runs"))
+    runs = Counter(f"run {name}" for (name,) in rows(database, "SELECT name FROM runs"))
     versions = Counter(
-        f"{name} number {number}"
+        f"version {number} of {name}"
         for name, number in rows(database, "SELECT name, value FROM model_version_tags WHERE key = 'number'")
     )
-    return [name for name, count in (runs + versions).items() if count > 1]
+    return [item for item, count in (steps + runs + versions).items() if count > 1]
