@@ -80,12 +80,15 @@ class Client:
         """Return the calls that have returned so far."""
         return msgspec.convert(self._lines()[1:], list[Call])
 
-    def failed_calls(self) -> list[FailedCall]:
+    def policy(self, operation: str) -> RetryPolicy:
+        """Return the policy for an operation. If the client has two, the stricter one is for creates."""
         policies = msgspec.convert(self._lines()[0]["policies"], list[RetryPolicy])
         policies.sort(key=lambda policy: len(policy.retried_statuses))
-        strictest, most_lenient = policies[0], policies[-1]
+        return policies[0 if operation in CREATES else -1]
+
+    def failed_calls(self) -> list[FailedCall]:
         return [
-            FailedCall(self.version, call, strictest if call.operation in CREATES else most_lenient)
+            FailedCall(self.version, call, self.policy(call.operation))
             for call in self.calls()
             if call.error is not None
         ]

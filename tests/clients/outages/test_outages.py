@@ -42,6 +42,18 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         assert "Traceback" not in server.log()
 
 
+def test_the_clients_retry_as_docs_outages_md_describes(site: Site) -> None:
+    clients = {client.version: client for client in site.fleet.clients}
+    windows = {version: client.policy("log_metric").window_s for version, client in clients.items()}
+    assert windows == {"3.18.0": 244, "3.17.2": 244, "3.1.0": 244, "2.9.2": 60}
+    assert {client.policy("create_run").window_s for client in clients.values()} == {244, 60}
+    newest = clients.pop("3.18.0")
+    assert newest.policy("create_run").retried_statuses == [408, 429]
+    statuses = newest.policy("log_metric").retried_statuses
+    assert {429, 502, 503} <= set(statuses)
+    assert all(client.policy("create_run").retried_statuses == statuses for client in clients.values())
+
+
 def test_no_call_fails_while_the_server_restarts(site: Site) -> None:
     began = time.monotonic()
     for _ in range(RESTARTS):
