@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.client import Client, running_app
-from tests.house.test_imports import MODULES, short
+from tests.house.test_imports import MODULES, PACKAGE, short
 
 from railtrack.auth import EXPERIMENT_READ, RUN_EDIT, RUN_READ, SIGNED_IN, Access
 from railtrack.config.settings import Settings
@@ -113,4 +113,8 @@ def test_only_call_reaches_a_handler() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr == "handler"
     }
-    assert readers == {"wire/call.py"}
+    # The description of the API reads a handler's name, docstring and annotations, and calls none.
+    assert readers == {"wire/call.py", "wire/openapi.py"}
+    description = ast.parse((PACKAGE / "wire" / "openapi.py").read_text())
+    called = [node.func for node in ast.walk(description) if isinstance(node, ast.Call)]
+    assert not [func for func in called if isinstance(func, ast.Attribute) and func.attr == "handler"]
