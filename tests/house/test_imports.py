@@ -44,7 +44,9 @@ ONLY_IN = {
     "asyncpg": "db/postgres.py",
     "awscrt": "artifacts/s3/",
     "gunicorn": "http_server/processes.py",
+    "httptools": "http_server/",
     "sqlite3": "db/sqlite.py",
+    "uvicorn": "http_server/",
 }
 """Drivers stay at the edge."""
 

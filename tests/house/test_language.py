@@ -92,12 +92,6 @@ TODO = {
     "src/railtrack/artifacts/s3/upload.py",
     "src/railtrack/artifacts/s3/upload_memory.py",
     "src/railtrack/artifacts/store.py",
-    "src/railtrack/http_server/connection.py",
-    "src/railtrack/http_server/exchange.py",
-    "src/railtrack/http_server/processes.py",
-    "src/railtrack/http_server/request_body.py",
-    "src/railtrack/http_server/request_head.py",
-    "src/railtrack/http_server/response_head.py",
 }
 """Files that still have avoided words."""
 

@@ -1,17 +1,18 @@
-"""Connections of ours in this process, on real sockets and uvloop, with an application that tests give them."""
+"""Connections in this process, on real sockets and uvloop, for an application of the test."""
 
 import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import uvloop
 from tests.servers.processes import TIMEOUT_S, until
 
-from railtrack.http_server.connection import Connection
-from railtrack.http_server.response_head import date_line
+from railtrack.http_server.governed_protocol import GovernedProtocol, WorkerState
+from railtrack.http_server.limits import HeldBytes
+from railtrack.http_server.processes import protocol_config
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -31,22 +32,6 @@ def upload(length: int, *headers: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-class Worker:
-    """What a connection needs of gunicorn's worker."""
-
-    def __init__(self, app: App) -> None:
-        self.asgi = app
-        self.loop = asyncio.get_running_loop()
-        self.alive = True
-        self.nr_conns = 0
-        self.connections: set[Connection] = set()
-        self.date = date_line()
-        self.requests = 0
-
-    def count_request(self) -> None:
-        self.requests += 1
-
-
 class Client:
     """The other end of a connection."""
 
@@ -55,7 +40,7 @@ class Client:
         self.writer = writer
 
     async def send(self, data: bytes) -> None:
-        """Send it, and let the other side read it before anything else."""
+        """Send `data`, and let the server read it."""
         self.writer.write(data)
         await self.writer.drain()
         await asyncio.sleep(0)
@@ -64,15 +49,15 @@ class Client:
     async def head(self) -> bytes:
         return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), TIMEOUT_S)
 
-    async def answer(self) -> tuple[int, bytes, bytes]:
-        """Status, head and body of the next answer, which has a content-length."""
+    async def response(self) -> tuple[int, bytes, bytes]:
+        """Return status, head and body of the next response, which has a content-length."""
         head = await self.head()
         length = re.search(rb"content-length: (\d+)", head)
         body = await asyncio.wait_for(self.reader.readexactly(int(length[1]) if length else 0), TIMEOUT_S)
         return int(head.split(b" ", 2)[1]), head, body
 
     async def rest(self) -> bytes:
-        """All that comes until the other side closes; b"" too where it resets the connection."""
+        """Return what arrives until the server closes; b"" also if it resets the connection."""
         with contextlib.suppress(ConnectionError):
             return await asyncio.wait_for(self.reader.read(), TIMEOUT_S)
         return b""
@@ -84,15 +69,32 @@ class Client:
 class Served:
     """An application behind a port."""
 
-    def __init__(self, worker: Worker, port: int) -> None:
-        self.worker = worker
+    def __init__(self, state: WorkerState, port: int) -> None:
+        self.state = state
         self.port = port
+
+    @property
+    def connections(self) -> list[GovernedProtocol]:
+        return cast(list[GovernedProtocol], list(self.state.connections))
+
+    def is_any_busy(self) -> bool:
+        return any(connection.cycle for connection in self.connections)
+
+    def held(self) -> HeldBytes:
+        """Return what the only connection holds in memory."""
+        [connection] = self.connections
+        return connection.held_bytes()
+
+    def check(self, seconds: float) -> None:
+        """Do what the worker does every second, `seconds` from now."""
+        for connection in self.connections:
+            connection.check(connection.loop.time() + seconds)
 
     async def client(self) -> Client:
         return Client(*await asyncio.open_connection("127.0.0.1", self.port))
 
     async def exchange(self, data: bytes) -> bytes:
-        """What is answered to `data` on a connection of its own, to its end."""
+        """Send `data` on a new connection, and return what arrives until the server closes it."""
         client = await self.client()
         await client.send(data)
         answer = await client.rest()
@@ -105,13 +107,15 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def _served(app: App) -> AsyncIterator[Served]:
-    worker = Worker(app)
-    server = await worker.loop.create_server(lambda: Connection(worker), "127.0.0.1", 0)
+    config, state = protocol_config(app), WorkerState()
+    state.default_headers.append((b"date", b"Mon, 30 Nov 2026 12:00:00 GMT"))
+    server = await asyncio.get_running_loop().create_server(lambda: GovernedProtocol(config, state), "127.0.0.1", 0)
+    served = Served(state, server.sockets[0].getsockname()[1])
     try:
-        yield Served(worker, server.sockets[0].getsockname()[1])
+        yield served
     finally:
         server.close()
-        for connection in list(worker.connections):
+        for connection in served.connections:
             connection.abort()
         await asyncio.sleep(0.01)
 
@@ -126,17 +130,17 @@ def play(app: App, scene: Callable[[Served], Awaitable[None]]) -> None:
     uvloop.run(run())
 
 
-class Gone(Exception):
-    """The client closed the connection before its body was whole."""
+class Disconnected(Exception):
+    """The client disconnected before its body was complete."""
 
 
 async def read(receive: Receive) -> bytes:
-    """The whole body of a request. Raises Gone."""
+    """Return the whole body of a request. Raise Disconnected if the client disconnects before."""
     body = b""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Gone
+            raise Disconnected
         body += message["body"]
         if not message["more_body"]:
             return body
@@ -148,16 +152,16 @@ async def reply(send: Send, body: bytes, status: int = 200, *headers: tuple[byte
     await send({"type": "http.response.body", "body": body})
 
 
-async def refuse(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Answers without a look at the body."""
+async def reject(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Respond without receiving the body."""
     await reply(send, b"no", 403)
 
 
 async def mirror(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Answers with all that came with the request."""
+    """Respond with everything that the application gets of the request."""
     try:
         body = await read(receive)
-    except Gone:
+    except Disconnected:
         return
     seen = [scope["method"], scope["path"], scope["raw_path"], scope["query_string"], scope["headers"], body]
     answer = repr(seen).encode()
@@ -169,6 +173,6 @@ def undated(answers: bytes) -> bytes:
 
 
 def error_of(answer: bytes) -> tuple[int, str]:
-    """Status and error code of an answer in MLflow's form."""
+    """Return status and error code of a response in MLflow's form."""
     head, _, body = answer.partition(b"\r\n\r\n")
     return int(head.split(b" ", 2)[1]), msgspec.json.decode(body)["error_code"]

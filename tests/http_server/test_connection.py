@@ -1,4 +1,4 @@
-"""Connections over real sockets: order, keeping, backpressure, applications that fail. Their ends: test_ends.py."""
+"""Connections over real sockets: order, keep-alive, backpressure, failing applications. Their ends: test_ends.py."""
 
 import asyncio
 import socket
@@ -17,17 +17,18 @@ from tests.http_server.served import (
     mirror,
     play,
     read,
-    refuse,
+    reject,
     reply,
     undated,
     upload,
 )
 
-from railtrack.http_server.connection import HELD_LIMIT
-from railtrack.http_server.exchange import CONTINUE
+from railtrack.http_server.limits import HELD_LIMIT
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def test_requests_are_answered_in_order_wherever_they_are_split() -> None:
+def test_split_requests_get_their_responses_in_order() -> None:
     async def scene(served: Served) -> None:
         whole = undated(await served.exchange(ALL))
         assert whole.count(b"HTTP/1.1 200 OK") == 5
@@ -47,7 +48,7 @@ def test_requests_are_answered_in_order_wherever_they_are_split() -> None:
     play(mirror, scene)
 
 
-def test_thousands_of_requests_that_came_early_are_answered_in_order() -> None:
+def test_thousands_of_pipelined_requests_get_their_responses_in_order() -> None:
     count = 16_000
 
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -59,12 +60,12 @@ def test_thousands_of_requests_that_came_early_are_answered_in_order() -> None:
         ask = b"".join(b"GET /?%06d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(count))
         client.writer.write(ask)
         assert len(ask) > 2 * HELD_LIMIT
-        assert [(await client.answer())[2] for _ in range(count)] == [b"%06d" % number for number in range(count)]
+        assert [(await client.response())[2] for _ in range(count)] == [b"%06d" % number for number in range(count)]
 
     play(app, scene)
 
 
-def test_the_application_gets_what_was_asked() -> None:
+def test_the_application_gets_the_decoded_and_the_raw_path() -> None:
     async def scene(served: Served) -> None:
         answer = await served.exchange(
             GET.replace(b"/a%20b", b"/%C3%BC%ff").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
@@ -83,7 +84,7 @@ def test_the_application_gets_what_was_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "told"),
+    ("first", "expected"),
     [
         (b"GET / HTTP/1.1\r\n\r\n", b""),
         (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", b"connection: close"),
@@ -91,28 +92,28 @@ def test_the_application_gets_what_was_asked() -> None:
         (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", b"connection: keep-alive"),
     ],
 )
-def test_a_connection_is_kept_or_closed_as_is_told(first: bytes, told: bytes) -> None:
+def test_a_connection_is_kept_alive_or_closed_as_requested(first: bytes, expected: bytes) -> None:
     async def scene(served: Served) -> None:
         client = await served.client()
         await client.send(first)
-        status, head, _ = await client.answer()
+        status, head, _ = await client.response()
         assert status == 200
-        assert told in head
-        if told == b"connection: close":
+        assert expected in head
+        if expected == b"connection: close":
             assert await client.rest() == b""
         else:
             assert b"close" not in head
             await client.send(POST)
-            assert (await client.answer())[0] == 200
+            assert (await client.response())[0] == 200
 
     play(mirror, scene)
 
 
 def test_head_and_304_have_no_body() -> None:
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        status = 304 if scope["path"] == "/same" else 200
+        status, body = (304, b"") if scope["path"] == "/same" else (200, b"not seen after HEAD")
         await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": b"never seen"})
+        await send({"type": "http.response.body", "body": body})
 
     async def scene(served: Served) -> None:
         client = await served.client()
@@ -120,12 +121,12 @@ def test_head_and_304_have_no_body() -> None:
             await client.send(ask)
             assert b"chunked" not in await client.head()
         await client.send(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
-        assert (await client.rest()).endswith(b"\r\n\r\nnever seen")
+        assert b"not seen after HEAD" in await client.rest()
 
     play(app, scene)
 
 
-def test_an_answer_without_a_length_is_sent_in_chunks() -> None:
+def test_a_response_without_a_length_is_chunked() -> None:
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for piece in (b"one", b"", b"x" * 100_000):
@@ -157,25 +158,25 @@ def test_a_continue_is_sent_when_the_application_asks_for_the_body() -> None:
         asked.set()
         assert await client.head() == CONTINUE
         await client.send(b"hello")
-        assert (await client.answer())[2] == b"hello"
+        assert (await client.response())[2] == b"hello"
         await client.send(upload(5, "Expect: 100-continue") + b"hello")
-        assert (await client.answer())[2] == b"hello"
+        assert (await client.response())[2] == b"hello"
 
     play(app, scene)
 
 
-def test_an_answer_without_a_continue_ends_the_connection() -> None:
+def test_a_response_without_a_continue_ends_the_connection() -> None:
     async def scene(served: Served) -> None:
         client = await served.client()
         await client.send(upload(5, "Expect: 100-continue"))
-        status, head, _ = await client.answer()
+        status, head, _ = await client.response()
         assert (status, b"connection: close" in head) == (403, True)
         assert await client.rest() == b""
 
-    play(refuse, scene)
+    play(reject, scene)
 
 
-def test_who_sends_a_large_body_reads_the_answer_that_came_early() -> None:
+def test_a_client_that_is_still_uploading_reads_an_early_response() -> None:
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await reply(send, b"too much", 413)
 
@@ -188,12 +189,12 @@ def test_who_sends_a_large_body_reads_the_answer_that_came_early() -> None:
     async def scene(served: Served) -> None:
         answer = await asyncio.to_thread(send_all_then_read, served.port)
         assert answer.startswith(b"HTTP/1.1 413 ")
-        await served.until(lambda: served.worker.nr_conns == 0)
+        await served.until(lambda: len(served.connections) == 0)
 
     play(app, scene)
 
 
-def test_a_body_that_nobody_takes_is_not_read() -> None:
+def test_a_body_that_the_application_does_not_receive_is_not_read() -> None:
     taking = asyncio.Event()
     size = 40_000_000
 
@@ -209,18 +210,18 @@ def test_a_body_that_nobody_takes_is_not_read() -> None:
             taking.clear()
             client = await served.client()
             client.writer.write(head + body)
-            await served.until(lambda: any(one._reading_paused for one in served.worker.connections))
+            await served.until(lambda: any(one.flow.read_paused for one in served.connections))
             left = client.writer.transport.get_write_buffer_size()
             await asyncio.sleep(0.1)
             assert client.writer.transport.get_write_buffer_size() > size / 2, left
             taking.set()
-            assert (await client.answer())[2] == b"%d" % size
+            assert (await client.response())[2] == b"%d" % size
             client.close()
 
     play(app, scene)
 
 
-def test_an_answer_that_nobody_reads_is_not_made() -> None:
+def test_the_application_waits_for_a_client_that_does_not_read() -> None:
     made: list[int] = []
     pieces, size = 100, 1_000_000
 
@@ -234,7 +235,7 @@ def test_an_answer_that_nobody_reads_is_not_made() -> None:
     async def scene(served: Served) -> None:
         client = await served.client()
         await client.send(GET)
-        await served.until(lambda: any(one.writing_paused for one in served.worker.connections))
+        await served.until(lambda: any(one.flow.write_paused for one in served.connections))
         await asyncio.sleep(0.1)
         assert len(made) < pieces / 2
         await client.head()
@@ -244,7 +245,7 @@ def test_an_answer_that_nobody_reads_is_not_made() -> None:
     play(app, scene)
 
 
-def test_the_application_is_told_that_the_client_has_gone_and_cancelled_later() -> None:
+def test_a_disconnect_reaches_the_application_which_is_cancelled_later() -> None:
     seen: list[str] = []
 
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -264,15 +265,15 @@ def test_the_application_is_told_that_the_client_has_gone_and_cancelled_later() 
             seen.clear()
             client = await served.client()
             await client.send(ask)
-            await served.until(lambda: any(one._exchange for one in served.worker.connections))
+            await served.until(served.is_any_busy)
             client.close()
             await served.until(lambda: seen == ["told", "cancelled"])
-        assert served.worker.nr_conns == 0
+        assert len(served.connections) == 0
 
     play(app, scene)
 
 
-def test_a_client_that_goes_while_an_answer_waits_for_it_lets_the_application_end() -> None:
+def test_a_disconnect_ends_the_wait_of_send() -> None:
     ended: list[bool] = []
 
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -284,7 +285,7 @@ def test_a_client_that_goes_while_an_answer_waits_for_it_lets_the_application_en
     async def scene(served: Served) -> None:
         client = await served.client()
         await client.send(GET)
-        await served.until(lambda: any(one.writing_paused for one in served.worker.connections))
+        await served.until(lambda: any(one.flow.write_paused for one in served.connections))
         client.close()
         await served.until(lambda: bool(ended))
 
@@ -292,9 +293,7 @@ def test_a_client_that_goes_while_an_answer_waits_for_it_lets_the_application_en
 
 
 @pytest.mark.parametrize("what", ["raises", "ends", "sends twice", "has a line end in a header", "is too long"])
-def test_an_application_that_fails_is_a_500_and_one_line_of_the_log(
-    what: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failing_application_yields_a_500_and_one_log_line(what: str, caplog: pytest.LogCaptureFixture) -> None:
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         headers = [(b"content-length", b"2")]
         match what:
@@ -319,7 +318,7 @@ def test_an_application_that_fails_is_a_500_and_one_line_of_the_log(
 
 
 @pytest.mark.parametrize("what", ["raises", "ends", "is too short"])
-def test_an_answer_that_breaks_off_is_seen_to_do_so(what: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_can_detect_a_truncated_response(what: str, caplog: pytest.LogCaptureFixture) -> None:
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         headers = [(b"content-length", b"10")] if what == "is too short" else []
         await send({"type": "http.response.start", "status": 200, "headers": headers})

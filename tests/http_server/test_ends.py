@@ -1,8 +1,7 @@
-"""How connections end: refused, out of time, with their worker; and what garbage does to them."""
+"""How connections end: rejections, timeouts, shutdown of the worker, garbage; and the bytes that they hold."""
 
 import asyncio
 import random
-import time
 from typing import Any
 
 import pytest
@@ -18,17 +17,17 @@ from tests.http_server.served import (
     error_of,
     mirror,
     play,
-    refuse,
+    reject,
     reply,
     upload,
 )
 
-from railtrack.http_server import connection
-from railtrack.http_server.connection import (
-    FIRST_REQUEST_LIMIT_S,
-    HEAD_LIMIT_S,
+from railtrack.http_server import limits
+from railtrack.http_server.limits import (
+    HEAD_TIMEOUT_S,
     KEEP_ALIVE_S,
     LINGER_S,
+    WRITE_STALL_S,
 )
 
 
@@ -36,6 +35,7 @@ from railtrack.http_server.connection import (
     ("ask", "status"),
     [
         (b"GET / HTTP/1.1\nHost: x\n\n", 400),
+        (b"\r\n\r\n\r\n / \r\n\r\n", 400),
         (b"\x16\x03\x01\x00\xb3", 400),
         (b"GET / HTTP/3.0\r\n\r\n", 505),
         (b"GET /" + b"a" * 1_100_000, 414),
@@ -46,7 +46,7 @@ from railtrack.http_server.connection import (
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc" + GET, 400),
     ],
 )
-def test_what_is_no_request_is_refused_in_mlflows_form_and_ends_the_connection(ask: bytes, status: int) -> None:
+def test_a_rejection_has_mlflows_form_and_ends_the_connection(ask: bytes, status: int) -> None:
     async def scene(served: Served) -> None:
         answer = await served.exchange(ask)
         assert error_of(answer) == (status, "BAD_REQUEST")
@@ -57,20 +57,20 @@ def test_what_is_no_request_is_refused_in_mlflows_form_and_ends_the_connection(a
 
 
 @pytest.mark.parametrize("upgrade", ["h2c", "websocket", "TLS/1.0"])
-def test_an_upgrade_is_not_taken_up_and_its_body_is_a_body(upgrade: str) -> None:
+def test_an_upgrade_is_ignored_and_its_body_is_a_body(upgrade: str) -> None:
     async def scene(served: Served) -> None:
         client = await served.client()
         headers = ("Connection: Upgrade, HTTP2-Settings", f"Upgrade: {upgrade}", "HTTP2-Settings: AAMAAABk")
         await client.send(upload(len(GET), *headers) + GET)
-        status, _, body = await client.answer()
+        status, _, body = await client.response()
         assert (status, repr(GET).encode() in body) == (200, True)
         await client.send(POST)
-        assert (await client.answer())[0] == 200
+        assert (await client.response())[0] == 200
 
     play(mirror, scene)
 
 
-def test_garbage_ends_its_own_connection_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+def test_garbage_ends_only_its_connection(caplog: pytest.LogCaptureFixture) -> None:
     chance = random.Random(11)
 
     def garbage() -> bytes:
@@ -91,59 +91,53 @@ def test_garbage_ends_its_own_connection_and_nothing_else(caplog: pytest.LogCapt
             answer = await client.rest()
             assert answer == b"" or answer.startswith(b"HTTP/1.1 ")
             client.close()
-        await served.until(lambda: served.worker.nr_conns == 0)
+        await served.until(lambda: len(served.connections) == 0)
         assert await served.exchange(LAST)
 
     play(mirror, scene)
     assert caplog.records == []
 
 
-async def _passes(served: Served, seconds: float) -> None:
-    """What the worker does every second, at a later time."""
-    for one in list(served.worker.connections):
-        one.check(time.monotonic() + seconds)
-
-
 @pytest.mark.parametrize(
     ("sent", "limit", "status"),
     [
-        (b"", FIRST_REQUEST_LIMIT_S, 0),
-        (b"GET / HT", FIRST_REQUEST_LIMIT_S, 408),
+        (b"", HEAD_TIMEOUT_S, 0),
+        (b"GET / HT", HEAD_TIMEOUT_S, 408),
         (GET, KEEP_ALIVE_S, 200),
         (GET + b"\r\n", KEEP_ALIVE_S, 200),
-        (GET + b"GET / HT", HEAD_LIMIT_S, 408),
+        (GET + b"GET / HT", HEAD_TIMEOUT_S, 408),
     ],
 )
-def test_a_request_that_does_not_come_in_time_ends_the_connection(sent: bytes, limit: float, status: int) -> None:
+def test_a_request_that_times_out_ends_the_connection(sent: bytes, limit: float, status: int) -> None:
     async def scene(served: Served) -> None:
         client = await served.client()
         await client.send(sent)
         half = sent.endswith(b"HT")
-        await served.until(lambda: [bool(one._kept) for one in served.worker.connections] == [half])
-        await served.until(lambda: served.worker.requests == sent.startswith(GET))
-        await _passes(served, limit / 2)
-        assert served.worker.nr_conns == 1
-        await _passes(served, limit + 1)
+        await served.until(lambda: [one._is_reading_head for one in served.connections] == [half])
+        await served.until(lambda: served.state.total_requests == sent.startswith(GET))
+        served.check(limit / 2)
+        assert len(served.connections) == 1
+        served.check(limit + 1)
         answers = (await client.rest()).split(b"HTTP/1.1 ")
         assert answers[-1].startswith(b"%d" % status if status else b"")
 
     play(mirror, scene)
 
 
-def test_who_takes_neither_its_answer_nor_the_end_is_cut_off() -> None:
+def test_a_client_that_keeps_its_side_open_is_disconnected() -> None:
     async def scene(served: Served) -> None:
         client = await served.client()
         await client.send(upload(1000))
-        await client.answer()
-        await _passes(served, LINGER_S / 2)
-        assert served.worker.nr_conns == 1
-        await _passes(served, LINGER_S + 1)
-        await served.until(lambda: served.worker.nr_conns == 0)
+        await client.response()
+        served.check(LINGER_S / 2)
+        assert len(served.connections) == 1
+        served.check(LINGER_S + 1)
+        await served.until(lambda: len(served.connections) == 0)
 
-    play(refuse, scene)
+    play(reject, scene)
 
 
-def test_a_worker_that_ends_closes_what_is_idle_and_finishes_what_is_not() -> None:
+def test_a_worker_that_ends_closes_idle_connections_and_finishes_requests() -> None:
     going_on = asyncio.Event()
 
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -154,33 +148,80 @@ def test_a_worker_that_ends_closes_what_is_idle_and_finishes_what_is_not() -> No
     async def scene(served: Served) -> None:
         idle = [await served.client() for _ in range(3)]
         await idle[1].send(GET)
-        await idle[1].answer()
+        await idle[1].response()
         await idle[2].send(GET[:-3])
         busy = await served.client()
         await busy.send(b"GET /slow HTTP/1.1\r\n\r\n" + GET)
-        await served.until(lambda: any(one._exchange for one in served.worker.connections))
-        served.worker.alive = False
-        for one in list(served.worker.connections):
-            one.close_if_idle()
+        await served.until(served.is_any_busy)
+        for one in served.connections:
+            one.shutdown()
         assert [await one.rest() for one in idle] == [b"", b"", b""]
         going_on.set()
-        status, head, body = await busy.answer()
+        status, head, body = await busy.response()
         assert (status, b"connection: close" in head, body) == (200, True, b"done")
         assert await busy.rest() == b""
-        await served.until(lambda: served.worker.nr_conns == 0)
+        await served.until(lambda: len(served.connections) == 0)
 
     play(app, scene)
 
 
-def test_one_connection_too_many_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "CONNECTIONS_LIMIT", 20)
+def test_a_connection_above_the_limit_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CONNECTIONS_LIMIT", 20)
 
     async def scene(served: Served) -> None:
         full = [await served.client() for _ in range(20)]
-        await served.until(lambda: served.worker.nr_conns == 20)
+        await served.until(lambda: len(served.connections) == 20)
         assert await served.exchange(GET) == b""
         full.pop().close()
-        await served.until(lambda: served.worker.nr_conns == 19)
+        await served.until(lambda: len(served.connections) == 19)
         assert (await served.exchange(LAST)).startswith(b"HTTP/1.1 200 OK")
 
     play(mirror, scene)
+
+
+def test_a_client_that_does_not_read_its_response_is_disconnected() -> None:
+    size = 50_000_000
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await reply(send, bytes(size))
+
+    async def scene(served: Served) -> None:
+        client = await served.client()
+        await client.send(GET)
+        await served.until(lambda: any(one.flow.write_paused for one in served.connections))
+        served.check(0)
+        served.check(WRITE_STALL_S - 1)
+        [connection] = served.connections
+        assert connection.held_bytes().unsent > size / 2
+        await client.head()
+        assert await client.reader.readexactly(size // 2)  # progress
+        served.check(WRITE_STALL_S + 1)
+        assert len(served.connections) == 1
+        served.check(2 * WRITE_STALL_S + 2)
+        await served.until(lambda: not served.connections)
+
+    play(app, scene)
+
+
+def test_the_bytes_that_a_connection_holds_are_counted() -> None:
+    taking = asyncio.Event()
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await taking.wait()
+        await reply(send, b"")
+
+    async def scene(served: Served) -> None:
+        client = await served.client()
+        await client.send(GET[:10])
+        await served.until(lambda: served.held() == (10, 0, 0))
+        await client.send(GET[10:] + POST)
+        await served.until(lambda: served.held() == (len(POST), 0, 0))
+        taking.set()
+        await client.response()
+        await client.response()
+        assert served.held() == (0, 0, 0)
+        taking.clear()
+        await client.send(upload(100_000) + bytes(70_000))
+        await served.until(lambda: served.held() == (0, 70_000, 0))
+
+    play(app, scene)

@@ -1,4 +1,4 @@
-"""The processes: sockets, what gunicorn is told, and the private names of gunicorn that our worker stands on."""
+"""Processes: sockets, gunicorn's configuration, and the private names of gunicorn that the worker uses."""
 
 import asyncio
 import inspect
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from gunicorn import arbiter
+from gunicorn.asgi.lifespan import LifespanManager
 from gunicorn.workers import base, gasgi
 from tests.faults.http_load import Connection
 from tests.servers.processes import free_port
@@ -40,7 +41,7 @@ def test_all_addresses_means_ipv6_too_where_there_is_any() -> None:
             one.close()
 
 
-def test_a_port_that_is_taken_is_told_with_who_asked_for_it() -> None:
+def test_a_port_in_use_is_reported_with_its_setting() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StartError) as caught:
@@ -48,16 +49,17 @@ def test_a_port_that_is_taken_is_told_with_who_asked_for_it() -> None:
     assert str(caught.value).startswith(f"MLFLOW_PORT: cannot listen on 127.0.0.1 port {port} (Address already in use)")
 
 
-def test_gunicorn_has_the_private_names_that_the_worker_uses() -> None:
+def test_gunicorn_has_the_names_that_the_worker_uses() -> None:
     """If one of these fails with a newer gunicorn, review http_server/processes.py before moving the pin."""
-    serving = inspect.getsource(gasgi.ASGIWorker._serve)
-    assert "lambda: ASGIProtocol(self)" in serving
-    assert "while self.alive:" in serving
-    assert "self._shutdown()" in serving
     assert "self._serve()" in inspect.getsource(gasgi.ASGIWorker.run)
-    assert "while self.nr_conns > 0" in inspect.getsource(gasgi.ASGIWorker._shutdown)
+    shutdown = inspect.getsource(gasgi.ASGIWorker._shutdown)
+    assert "while self.nr_conns > 0" in shutdown
+    assert "self.lifespan.shutdown()" in shutdown
+    assert "self.alive = False" in inspect.getsource(gasgi.ASGIWorker.handle_exit_signal)
+    assert "self.handle_exit_signal" in inspect.getsource(gasgi.ASGIWorker.init_signals)
     assert "self.asgi = self.app.wsgi()" in inspect.getsource(gasgi.ASGIWorker.load_wsgi)
-    assert "self.max_requests = " in inspect.getsource(base.Worker.__init__)
+    assert "self.ppid = " in inspect.getsource(base.Worker.__init__)
+    assert {"app", "logger", "state"} <= inspect.signature(LifespanManager).parameters.keys()
     assert Worker.__mro__[1] is gasgi.ASGIWorker
     assert f'info("{LISTENING}", listeners_str' in inspect.getsource(arbiter.Arbiter.start)
 

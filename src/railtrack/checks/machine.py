@@ -7,7 +7,7 @@ import sys
 from railtrack.checks import Finding, ok, problem, warning
 from railtrack.checks.memory import MB, idle_memory, memory_limit, memory_needed, memory_warnings
 from railtrack.config.settings import Settings
-from railtrack.http_server.connection import CONNECTIONS_LIMIT
+from railtrack.http_server.limits import CONNECTIONS_LIMIT
 from railtrack.http_server.processes import DESCRIPTORS
 
 TESTED_PYTHONS = ((3, 11), (3, 13))

@@ -1,1 +1,1 @@
-"""What serves the application: gunicorn's processes (processes.py) and our own HTTP/1.1 (connection.py and below)."""
+"""Serve the application: gunicorn's processes (processes.py), uvicorn's HTTP/1.1 connections (governed_protocol.py)."""

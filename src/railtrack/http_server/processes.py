@@ -1,9 +1,9 @@
-"""The processes: gunicorn's master and its ASGI workers, the sockets they share, and how they end.
+"""Processes: gunicorn's master, its workers, their sockets and their end. Connections are in governed_protocol.py.
 
-Nothing of the application is in here but its import; cli/server.py starts it. The worker uses a few private names
-of gunicorn 27 (pinned below 28; tests/http_server/test_processes.py holds each of them to what is expected here).
+The worker uses a few private names of gunicorn 27. It is pinned below 28; a test checks them.
 """
 
+import asyncio
 import contextlib
 import ctypes
 import os
@@ -11,71 +11,99 @@ import resource
 import signal
 import socket
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from email.utils import formatdate
+from typing import Any, cast
 
 from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.asgi.lifespan import LifespanManager
 from gunicorn.workers import gasgi
+from uvicorn.config import Config
 
 from railtrack.config.settings import Settings
 from railtrack.errors import StartError
-from railtrack.http_server.connection import CONNECTIONS_LIMIT, Connection
-from railtrack.http_server.response_head import date_line
+from railtrack.http_server.governed_protocol import GovernedProtocol, WorkerState
+from railtrack.http_server.limits import CONNECTIONS_LIMIT
 from railtrack.logs.format import current_formatter
 from railtrack.prometheus.shared_memory import SLOTS
 
+BACKLOG = 2048
 GRACE_S = 30
 UNDO_S = 5
-"""The last of the grace period, after which the master kills: what is under way is broken off and takes itself back."""
+"""End of the grace period, in which open requests are aborted and roll back. After it, the master kills the workers."""
 LAST_REQUEST_S = 1
-"""How long idle connections stay open once no new ones are accepted. A client may be sending a request on one just now:
-closing it would cut the request off, and MLflow's client 3.18 does not repeat a creation then."""
+"""Idle connections stay open for so long after the worker stops listening. A client may just be sending a request:
+closing would cut it off, and MLflow's client 3.18 does not repeat a creation then."""
 STUCK_LIMIT_S = 60
 TRIM_EVERY_S = 10
-"""How often what is free goes back to the system; that takes a millisecond or so."""
+"""Interval of returning free memory to the system, which takes about a millisecond."""
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hints
-    """gunicorn's ASGI worker with connections of our own; at its end it closes those that are idle."""
+    """gunicorn's ASGI worker (loop, signals, lifespan) with uvicorn's connections."""
 
     def init_process(self) -> None:
         self.state["slot"] = self.slot  # the application finds it in its lifespan's state
-        self.connections: set[Connection] = set()
-        self.date = date_line()
-        gasgi.ASGIProtocol = Connection  # the worker makes its connections of this name
+        self.server_state = WorkerState()
         super().init_process()
 
+    @property
+    def nr_conns(self) -> int:
+        """Number of open connections; gunicorn waits for them when the worker ends."""
+        return len(self.server_state.connections)
+
+    @nr_conns.setter
+    def nr_conns(self, count: int) -> None:
+        """Ignore gunicorn's initial value."""
+
     async def _serve(self) -> None:
-        release_signals()  # not before the loop runs: uvloop takes no notice of a signal until then
+        unblock_signals()  # not before the loop runs: uvloop ignores signals until then
+        self.lifespan = LifespanManager(self.asgi, self.log, self.state)
+        try:
+            await self.lifespan.startup()
+        except Exception as error:
+            self.log.error("The application did not start: %s", error)
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
+        self.config = protocol_config(self.asgi)
+        for listener in self.sockets:
+            server = await self.loop.create_server(self._new_connection, sock=listener.sock, backlog=BACKLOG)
+            self.servers.append(server)
         self._trim()
         self._tick()
-        await super()._serve()
+        while self.alive and self.ppid == os.getppid():
+            self.notify()
+            await asyncio.sleep(1)
+        await self._shutdown()
+
+    def handle_exit_signal(self) -> None:
+        super().handle_exit_signal()
+        self.server_state.is_ending = True
 
     def _tick(self) -> None:
-        """What connections have done for them once a second, not by each."""
-        self.date = date_line()
-        now = time.monotonic()
-        for connection in list(self.connections):
-            connection.check(now)
+        """Do once a second what would cost more for each request."""
+        self.server_state.default_headers[:] = [(b"date", formatdate(usegmt=True).encode())]
+        for connection in self._connections():
+            connection.check(self.loop.time())
         self.loop.call_later(1, self._tick)
 
-    def count_request(self) -> None:
-        """Once gunicorn's `max_requests` are served, another worker takes over."""
-        self.nr += 1
-        if self.nr >= self.max_requests:
-            self.alive = False
+    def _new_connection(self) -> GovernedProtocol:
+        return GovernedProtocol(self.config, self.server_state)
+
+    def _connections(self) -> list[GovernedProtocol]:
+        return cast(list[GovernedProtocol], list(self.server_state.connections))
 
     def _trim(self) -> None:
         trim_memory()
         self.loop.call_later(TRIM_EVERY_S, self._trim)
 
     async def _shutdown(self) -> None:
+        self.server_state.is_ending = True
         await self._stop_listening()
         self.loop.call_later(LAST_REQUEST_S, self._close_idle)
-        self.loop.call_later(self.cfg.graceful_timeout - UNDO_S, self._hang_up)
+        self.loop.call_later(self.cfg.graceful_timeout - UNDO_S, self._abort_connections)
         await super()._shutdown()
 
     async def _stop_listening(self) -> None:
@@ -84,19 +112,28 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hi
         for server in self.servers:
             server.close()
         for connection in waiting:
-            await self.loop.connect_accepted_socket(lambda: Connection(self), connection)
+            await self.loop.connect_accepted_socket(self._new_connection, connection)
 
     def _close_idle(self) -> None:
-        for connection in list(self.connections):
-            connection.close_if_idle()
+        for connection in self._connections():
+            connection.shutdown()
 
-    def _hang_up(self) -> None:
-        for connection in list(self.connections):
+    def _abort_connections(self) -> None:
+        for connection in self._connections():
             connection.abort()
 
 
+def protocol_config(app: Any) -> Config:
+    """Return uvicorn's settings for connections: no WebSockets, no logs, no trust in proxies' headers."""
+    config = Config(
+        lambda: app, factory=True, interface="asgi3", ws="none", log_config=None, proxy_headers=False, lifespan="off"
+    )
+    config.load()
+    return config
+
+
 def accepted(listener: socket.socket) -> Iterator[socket.socket]:
-    """Accept what waits on a non-blocking socket."""
+    """Accept the connections that wait on a non-blocking socket."""
     with contextlib.suppress(OSError):
         while True:
             yield listener.accept()[0]
@@ -106,7 +143,7 @@ LISTENING = "Listening at: %s (%s)"
 
 
 class Log(glogging.Logger):  # type: ignore[misc]  # gunicorn has no type hints
-    """gunicorn's log, in the form of ours."""
+    """gunicorn's log in Railtrack's format."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -114,7 +151,7 @@ class Log(glogging.Logger):  # type: ignore[misc]  # gunicorn has no type hints
             handler.setFormatter(current_formatter())
 
     def info(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """A line for each address that is listened at, so that the one that was asked for stands by itself."""
+        """Log one line for each address, so that each can be found by its text."""
         if msg == LISTENING:
             for address in args[0].split(","):
                 super().info(msg, address, *args[1:], **kwargs)
@@ -124,29 +161,31 @@ class Log(glogging.Logger):  # type: ignore[misc]  # gunicorn has no type hints
 
 def before_fork(master: Any, worker: Any) -> None:
     worker.slot = free_slot(master.WORKERS)
-    hold_signals()
+    block_signals()
 
 
 def free_slot(workers: Mapping[int, Any]) -> int:
-    """Where a new worker counts what it does: the lowest number that none of the living has.
+    """Return the lowest slot of the shared counters that no living worker has.
 
-    There are more than signals to the master are likely to ask for; beyond that, the last one is shared.
+    Signals to the master can ask for more workers than there are slots; those share the last one.
     """
     return min(set(range(SLOTS)) - {worker.slot for worker in workers.values()}, default=SLOTS - 1)
 
 
-def hold_signals() -> None:
-    """Keep the signals to end pending while a worker is born: it would take them for its master's and lose them,
-    and the master would wait for it for the whole grace period."""
+def block_signals() -> None:
+    """Block termination signals across fork until the worker has installed its handlers.
+
+    A worker would handle them like its master, lose them, and make the master wait for the whole grace period.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
 
 
-def release_signals() -> None:
+def unblock_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hints
-    """The master: loads the application once, before it forks the workers."""
+    """gunicorn's master. It loads the application once, before it forks the workers."""
 
     def __init__(self, settings: Settings, listeners: Sequence[socket.socket], load: Callable[[], Any]) -> None:
         self._settings = settings
@@ -174,17 +213,17 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
         }
         for name, value in options.items():
             self.cfg.set(name, value)
-        os.register_at_fork(after_in_parent=release_signals)
+        os.register_at_fork(after_in_parent=unblock_signals)
 
     def load(self) -> Any:
         return self._load()
 
 
-SHARED_MEMORY = "/dev/shm"  # noqa: S108 (a folder, in which gunicorn makes files of its own)
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 (gunicorn creates its files there safely)
 
 
 def heartbeat_folder() -> str:
-    """Where the workers touch a file to show that they live: in memory, for on a busy disk that would block."""
+    """Return the folder for the workers' heartbeat files: in memory, since a busy disk would block them."""
     if os.access(SHARED_MEMORY, os.W_OK | os.X_OK):
         return SHARED_MEMORY
     try:
@@ -201,10 +240,10 @@ M_ARENA_MAX = -8
 
 
 def give_memory_back() -> None:
-    """Tell glibc to return what is freed. Elsewhere (musl, macOS) there is no such call, and nothing is done.
+    """Configure glibc to return freed memory to the system. Do nothing without glibc (musl, macOS).
 
-    Pieces of artifacts (256 kB) stay below the threshold for mappings of their own: those are faulted in page by page
-    each time. Workers inherit it.
+    The threshold for separate mappings stays above the 256 kB of an artifact's chunk: a mapping is page-faulted on each
+    use. Workers inherit the configuration.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -214,18 +253,18 @@ def give_memory_back() -> None:
 
 
 def trim_memory() -> None:
-    """Return what is free between pieces in use: after a burst of 200 stalled downloads, 77 MB stay without it."""
+    """Return free memory between blocks in use. Without it, 77 MB remain after a burst of 200 stalled downloads."""
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:
         malloc_trim(0)
 
 
 DESCRIPTORS = CONNECTIONS_LIMIT + 256
-"""What a worker may need: its clients' connections, and its own to the database and the store, and files."""
+"""For a worker's client connections, database and store connections, and files."""
 
 
 def allow_descriptors() -> None:
-    """Raise the soft limit, often 1,024, towards what a worker may need. It inherits the master's."""
+    """Raise the soft limit, often 1,024, towards DESCRIPTORS. Workers inherit the master's."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -233,19 +272,19 @@ def allow_descriptors() -> None:
 
 
 def listeners(settings: Settings) -> list[socket.socket]:
-    """The bound sockets. Raises StartError that names the port and the setting that asked for it."""
-    return [listen(host, port, asked) for host, port, asked in addresses(settings)]
+    """Return the bound sockets. Raise StartError with the port and its setting if one can't be bound."""
+    return [listen(host, port, setting) for host, port, setting in addresses(settings)]
 
 
 def addresses(settings: Settings) -> list[tuple[str, int, str]]:
-    """(host, port, the setting that asked for it) of every socket to listen on."""
+    """Return (host, port, setting of the port) of every socket to listen on."""
     ports = {settings.server.port: "MLFLOW_PORT"}
     if settings.server.platform_port is not None:
         ports.setdefault(settings.server.platform_port, "PORT")
     hosts = [settings.server.host]
-    if settings.server.host == "0.0.0.0" and socket.has_ipv6:  # noqa: S104 (asked for)
+    if settings.server.host == "0.0.0.0" and socket.has_ipv6:  # noqa: S104 (the user's choice)
         hosts.append("::")
-    return [(host, port, asked) for port, asked in ports.items() for host in hosts if host != "::" or _ipv6_works()]
+    return [(host, port, setting) for port, setting in ports.items() for host in hosts if host != "::" or _ipv6_works()]
 
 
 def _ipv6_works() -> bool:
@@ -257,21 +296,21 @@ def _ipv6_works() -> bool:
     return True
 
 
-def listen(host: str, port: int, asked: str) -> socket.socket:
-    """One bound socket. Raises StartError that names the port and the setting that asked for it."""
+def listen(host: str, port: int, setting: str) -> socket.socket:
+    """Return one bound socket. Raise StartError with the port and its setting if it can't be bound."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         bound = socket.socket(family)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # Its twin on IPv4 is a socket of its own, so that the log shows the address that was asked for.
+            # IPv4 has a separate socket, so that the log shows its address.
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind((host, port))
-        bound.listen(2048)
+        bound.listen(BACKLOG)
     except OSError as error:
         reason = error.strerror or str(error)
         raise StartError(
-            f"{asked}: cannot listen on {host} port {port} ({reason}).",
-            f"Stop what uses the port, or set {asked} to another one.",
+            f"{setting}: cannot listen on {host} port {port} ({reason}).",
+            f"Stop what uses the port, or set {setting} to another one.",
         ) from None
     return bound

@@ -172,7 +172,7 @@ class HttpRequest:
 
     async def body(self, limit: int = BODY_LIMIT) -> bytes:
         """Return the whole body. Raise a 413 if it is longer than `limit` bytes."""
-        body: bytes | None = self._scope.get("body")  # set by http_server/exchange.py if it came with the head
+        body: bytes | None = self._scope.get("body")  # set by http_server if it came with the head
         if body is not None and len(body) <= min(limit, LARGE_BODY):
             self.received = len(body)
             return body

@@ -1,0 +1,338 @@
+"""One HTTP/1.1 connection: uvicorn's httptools protocol with timeouts, limits, stricter checks and a graceful close.
+
+Sockets and processes are in processes.py.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import math
+import socket
+import sys
+import termios
+from typing import cast
+from urllib.parse import unquote
+
+import httptools
+import msgspec
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from railtrack.http_server import limits
+from railtrack.http_server.governed_cycle import GovernedCycle
+from railtrack.http_server.limits import HeldBytes, Rejection, check_head_size, unique_headers
+
+END = b"\r\n\r\n"
+CHUNKED = -1
+
+
+class WorkerState(ServerState):
+    """What the connections of a worker share. `is_ending`: no response may promise to keep its connection open."""
+
+    is_ending = False
+
+
+class GovernedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol. `cycle` is the request in progress, or None.
+
+    The parser is never fed more than one request. A cycle has this object for its transport.
+    """
+
+    cycle: GovernedCycle | None  # type: ignore[assignment]
+
+    def __init__(self, config: Config, server_state: WorkerState) -> None:
+        super().__init__(config, server_state, {})
+        self.worker_state = server_state
+        self.cycle = None
+        self.url, self.headers = b"", []
+        self._task: asyncio.Task[None] | None = None
+        self._is_reading_head = False
+        self._head_size = 0  # bytes of an incomplete head
+        self._last_bytes = b""  # fed to the parser last, at most 3, to find an END that was split
+        self._bytes_beside_chunks = 0  # since the last part of the body
+        self._body_left = 0  # bytes of the request's body that are still to come, or CHUNKED
+        self._pipelined = bytearray()
+        self._draining = False
+        self._drained = 0
+        self._output: list[bytes] = []
+        self._written = 0
+        self._acknowledged = 0
+        self._acknowledged_at = self.loop.time()
+        self._deadline = self._acknowledged_at + limits.HEAD_TIMEOUT_S
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast(asyncio.Transport, transport))  # uvloop's is not a subclass
+        if len(self.connections) > limits.CONNECTIONS_LIMIT:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._abandon_request()
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        if self._draining:
+            self._drained += len(data)
+            if self._drained > limits.LINGER_BYTES:
+                self.transport.abort()
+            return
+        try:
+            while data:
+                if self._body_left > 0:
+                    data = self._read_counted_body(data)
+                elif self.cycle is None or self._body_left:
+                    data = self._feed_parser(data)
+                else:
+                    self._pipelined += data
+                    if len(self._pipelined) > limits.HELD_LIMIT:
+                        self.flow.pause_reading()
+                    return
+        except Rejection as error:
+            self._reject(error)
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, Rejection):  # raised by a callback
+                self._reject(error.__context__)
+            elif str(error) == "Invalid HTTP version":
+                self._reject(Rejection("This server speaks HTTP/1.1.", 505))
+            else:
+                self._reject(Rejection("The request is not valid HTTP/1.1."))
+
+    def _feed_parser(self, data: bytes) -> bytes:
+        """Feed the parser up to the next END, where alone a head or a chunked body ends, and return the rest.
+
+        The parser doesn't report where a request ends, and would parse the next one too.
+        """
+        searched = self._last_bytes + data
+        found = searched.find(END)
+        if found >= 0:
+            end = found + len(END) - len(self._last_bytes)
+            self._last_bytes = b""
+        else:
+            end = len(data)
+            self._last_bytes = searched[1 - len(END) :]
+        is_head = self.cycle is None
+        if is_head:
+            self._head_size += end
+        else:
+            self._bytes_beside_chunks += end
+        try:
+            self.parser.feed_data(data[:end])
+        except httptools.HttpParserUpgrade:  # no upgrade is supported: what follows is this request's body
+            self.parser = httptools.HttpRequestParser(self)
+        rest = data[end:]
+        if self.cycle is None:
+            check_head_size(self._head_size, self.url, self.headers)
+        elif self._bytes_beside_chunks > limits.HEADER_LIMIT:
+            raise Rejection("An extension or trailer of a chunk is too long.")
+        elif is_head and 0 <= self._body_left <= len(rest):
+            self.scope["body"] = rest[: self._body_left]  # type: ignore[typeddict-unknown-key]  # for wire/request.py
+            if not self._body_left:
+                self._complete_request()
+        return rest
+
+    def _read_counted_body(self, data: bytes) -> bytes:
+        """Read a body of known length, which the parser would copy; return the rest."""
+        assert self.cycle is not None
+        piece = data[: self._body_left]
+        self._body_left -= len(piece)
+        self.cycle.add_body(piece)
+        if not self._body_left:
+            self.parser = httptools.HttpRequestParser(self)  # the other one waits for this body
+            self._complete_request()
+        return data[len(piece) :]
+
+    def _complete_request(self) -> None:
+        assert self.cycle is not None
+        self._body_left = 0
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
+
+    # Callbacks of the parser
+
+    def on_message_begin(self) -> None:
+        if self.cycle is not None:
+            raise Rejection("The request is not valid HTTP/1.1.")
+        self._is_reading_head = True
+        self._deadline = self.loop.time() + limits.HEAD_TIMEOUT_S
+        self.url = b""
+        self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.cycle is None:  # else it is a trailer, and must not pass for a header
+            self.headers.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        check_head_size(self._head_size, self.url, self.headers)
+        self._is_reading_head = False
+        self._head_size = 0
+        self._deadline = math.inf
+        fields = unique_headers(self.headers)
+        version = self.parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise Rejection("This server speaks HTTP/1.1.", 505)
+        coding = fields.get(b"transfer-encoding")
+        if coding is not None:
+            if version == "1.0" or self.parser.should_upgrade():
+                raise Rejection("Transfer-Encoding can't be used with HTTP/1.0 or to upgrade the connection.")
+            if coding.lower() != b"chunked":
+                raise Rejection("The only supported Transfer-Encoding is chunked.", 501)
+        self._bytes_beside_chunks = 0
+        self._body_left = CHUNKED if coding is not None else int(fields.get(b"content-length", b"0"))
+        path, _, query = self.url.partition(b"?")  # httptools.parse_url() fails above 64 kB
+        if path[:1] != b"/":
+            raise Rejection("The target of the request is not a path.")
+        decoded = path.decode("ascii")
+        self.scope = {  # type: ignore[typeddict-item]  # what wire/ reads
+            "type": "http",
+            "http_version": version,
+            "method": self.parser.get_method().decode("ascii"),
+            "path": unquote(decoded) if "%" in decoded else decoded,
+            "raw_path": path,
+            "query_string": query,
+            "headers": self.headers,
+            "client": self.client,
+        }
+        self.cycle = GovernedCycle(
+            scope=self.scope,
+            transport=cast(asyncio.Transport, self),
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=version == "1.1" and fields.get(b"expect", b"").lower() == b"100-continue",
+            keep_alive=self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        self._task = self.loop.create_task(self.cycle.run_asgi(self.app))
+
+    def on_body(self, body: bytes) -> None:
+        if self.cycle is None or self._body_left != CHUNKED:
+            raise Rejection("The request is not valid HTTP/1.1.")
+        self._bytes_beside_chunks = 0
+        self.cycle.add_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._body_left == CHUNKED:
+            self._complete_request()
+
+    # The transport of a cycle
+
+    def write(self, data: bytes) -> None:
+        """Write, but a response's head only with the first part of its body, in one system call and packet."""
+        self._output.append(data)
+        if self.cycle is None or not self.cycle.response_started:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._output or self.is_closing():
+            return
+        output, self._output = self._output, []
+        size = sum(map(len, output))
+        self._written += size
+        if size < limits.JOINED_LIMIT:
+            self.transport.write(b"".join(output))
+        else:
+            self.transport.writelines(output)
+
+    def is_closing(self) -> bool:
+        return self._draining or self.transport.is_closing()
+
+    def close(self) -> None:
+        """Close the connection; if the client is still sending its request, read on so that it reads the response."""
+        self.flush()
+        if self._body_left:
+            self._drain()
+        else:
+            self.transport.close()
+
+    # The end of a request, and of the connection
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        self.flush()
+        self.cycle = self.scope = None  # type: ignore[assignment]  # an idle connection holds no request
+        self.url, self.headers = b"", []
+        if self.is_closing():
+            return
+        self._deadline = self.loop.time() + limits.KEEP_ALIVE_S
+        self.flow.resume_reading()
+        if self._pipelined:
+            data, self._pipelined = bytes(self._pipelined), bytearray()
+            self.data_received(data)
+
+    def shutdown(self) -> None:
+        """Close the connection if it is idle, else after the current response."""
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+        elif not self._draining:
+            self.transport.close()
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+    def check(self, now: float) -> None:
+        """Enforce the timeouts. The worker calls it every second, which costs less than timers for each request."""
+        if self._is_write_stalled(now) or (self._draining and now >= self._deadline):
+            self.transport.abort()
+        elif now >= self._deadline and not self.transport.is_closing():
+            if self._is_reading_head:
+                self._reject(Rejection("The request did not arrive in time.", 408))
+            else:
+                self.transport.close()
+
+    def _is_write_stalled(self, now: float) -> bool:
+        unsent = self.transport.get_write_buffer_size()
+        if unsent:
+            acknowledged = self._written - unsent - _unacknowledged(self.transport.get_extra_info("socket"))
+            if acknowledged == self._acknowledged:
+                return now >= self._acknowledged_at + limits.WRITE_STALL_S
+            self._acknowledged = acknowledged
+        self._acknowledged_at = now
+        return False
+
+    def held_bytes(self) -> HeldBytes:
+        body = 0 if self.cycle is None else len(self.cycle.body)
+        return HeldBytes(self._head_size + len(self._pipelined), body, self.transport.get_write_buffer_size())
+
+    def _reject(self, error: Rejection) -> None:
+        """Respond with the error where that is still possible, and close the connection."""
+        self._abandon_request()
+        if self.cycle is not None and self.cycle.is_head_sent:
+            self.transport.close()
+        else:
+            self.respond(error.status, "BAD_REQUEST", error.message)
+
+    def respond(self, status: int, code: str, message: str) -> None:
+        """Write a whole response in MLflow's form of an error, and close the connection once the client has read it."""
+        body = msgspec.json.encode({"error_code": code, "message": message})
+        headers = [*self.server_state.default_headers, (b"content-type", b"application/json")]
+        headers += [(b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+        self._output = [STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n", body]
+        self.flush()
+        self._drain()
+
+    def _abandon_request(self) -> None:
+        """Report a disconnect to the application, and cancel it if it doesn't finish."""
+        if self.cycle is not None and self._task is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self.loop.call_later(limits.DISCONNECT_GRACE_S, self._task.cancel)
+
+    def _drain(self) -> None:
+        """End our side of the connection, and discard what the client still sends."""
+        self._draining = True
+        self._deadline = self.loop.time() + limits.LINGER_S
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+            self.flow.resume_reading()
+
+
+def _unacknowledged(sock: socket.socket) -> int:
+    """Return the bytes in the kernel's send buffer, megabytes without which a slow reader's progress would not show."""
+    with contextlib.suppress(OSError):  # not supported on macOS
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    return 0
