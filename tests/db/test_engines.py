@@ -18,7 +18,7 @@ async def names(db: Db) -> list[str]:
     return [name for (name,) in await db.fetch("SELECT name FROM runs ORDER BY name")]
 
 
-async def test_a_transaction_that_raises_is_undone(db: Db) -> None:
+async def test_a_transaction_that_raises_is_rolled_back(db: Db) -> None:
     with pytest.raises(KeyError):
         await insert_and_raise(db)
     assert await names(db) == []
@@ -30,7 +30,7 @@ async def insert_and_raise(db: Db) -> None:
         raise KeyError
 
 
-async def test_a_transaction_that_is_cancelled_is_undone_and_the_connection_goes_on(db: Db) -> None:
+async def test_a_cancelled_transaction_is_rolled_back_and_its_connection_reused(db: Db) -> None:
     started = asyncio.Event()
 
     async def insert_and_wait() -> None:
@@ -48,7 +48,7 @@ async def test_a_transaction_that_is_cancelled_is_undone_and_the_connection_goes
     assert await names(db) == ["second"]
 
 
-async def test_reads_of_one_block_see_one_state(db: Db) -> None:
+async def test_the_reads_of_a_block_see_one_snapshot(db: Db) -> None:
     async with db.read() as tx:
         assert await tx.fetch_value("SELECT count(*) FROM runs") == 0
         await db.execute(INSERT, "a", "first")
@@ -74,7 +74,7 @@ async def test_a_list_is_compared_with_any(db: Db) -> None:
     assert await db.fetch_value("SELECT count(*) FROM runs WHERE experiment_id = ANY($1)", [0, 7]) == 3
 
 
-async def test_execute_tells_how_many_rows_changed(db: Db) -> None:
+async def test_execute_returns_the_number_of_changed_rows(db: Db) -> None:
     for run_id in "abc":
         assert await db.execute(INSERT, run_id, run_id) == 1
     assert await db.execute("UPDATE runs SET name = 'x' WHERE run_uuid <> $1", "a") == 2
@@ -92,31 +92,31 @@ async def test_many_rows_go_in_with_one_call(db: Db) -> None:
     assert await db.execute_rows(again, columns, [*rows[:3], ("new", "x")]) == 1
 
 
-async def test_like_tells_capitals_from_small_letters(db: Db) -> None:
+async def test_like_is_case_sensitive(db: Db) -> None:
     await db.execute(INSERT, "a", "Loss")
     assert await db.fetch_value("SELECT count(*) FROM runs WHERE name LIKE $1", "L%") == 1
     assert await db.fetch_value("SELECT count(*) FROM runs WHERE name LIKE $1", "l%") == 0
 
 
-async def test_a_row_that_is_there_already_is_told_with_its_key(db: Db) -> None:
+async def test_a_unique_violation_names_its_constraint(db: Db) -> None:
     await db.execute(INSERT, "a", "first")
     with pytest.raises(UniqueViolation) as caught:
         await db.execute(INSERT, "a", "second")
     assert caught.value.constraint in ("run_pk", "runs.run_uuid")
 
 
-async def test_a_row_that_refers_to_nothing_is_refused(db: Db) -> None:
+async def test_a_row_that_refers_to_a_missing_one_is_a_foreign_key_violation(db: Db) -> None:
     with pytest.raises(ForeignKeyViolation):
         await db.execute("INSERT INTO runs (run_uuid, experiment_id) VALUES ('a', 12345)")
 
 
-async def test_a_value_out_of_range_is_the_requests_fault(db: Db) -> None:
+async def test_a_value_out_of_range_is_the_requests_error(db: Db) -> None:
     with pytest.raises(ApiError) as caught:
         await db.execute("UPDATE runs SET start_time = $1", 2**63)
     assert (caught.value.status, caught.value.code) == (400, "INVALID_PARAMETER_VALUE")
 
 
-async def test_a_statement_that_never_could_work_stays_an_error_of_ours(db: Db) -> None:
+async def test_an_invalid_statement_stays_an_internal_error(db: Db) -> None:
     with pytest.raises(Exception, match=r"(?i)frobnicate") as caught:
         await db.fetch("SELECT frobnicate FROM runs")
     assert not isinstance(caught.value, (ApiError, Conflict))

@@ -13,12 +13,12 @@ from railtrack.errors import ApiError, invalid
 
 @dataclass(frozen=True)
 class Note:
-    """A run of this name; `refused` by the writer, or `poison` to the database."""
+    """A run of this name; rejected by the writer if `is_invalid`, by the database if `is_poison`."""
 
     name: str
     cost: int = 1
-    refused: bool = False
-    poison: bool = False
+    is_invalid: bool = False
+    is_poison: bool = False
 
 
 class Writer:
@@ -35,21 +35,21 @@ class Writer:
     async def _write(self, tx: Tx, notes: Sequence[Note]) -> list[ApiError | None]:
         self.groups.append([note.name for note in notes])
         for note in notes:
-            if not note.refused:
-                start = 2**63 if note.poison else 1
+            if not note.is_invalid:
+                start = 2**63 if note.is_poison else 1
                 sql = "INSERT INTO runs (run_uuid, start_time, experiment_id) VALUES ($1, $2, 0)"
                 await tx.execute(sql, note.name, start)
         if self._conflicts:
             self._conflicts -= 1
             raise Conflict("as if another transaction had won")
-        return [invalid(f"no {note.name}") if note.refused else None for note in notes]
+        return [invalid(f"no {note.name}") if note.is_invalid else None for note in notes]
 
 
 async def stored(db: Db) -> list[str]:
     return [name for (name,) in await db.fetch("SELECT run_uuid FROM runs ORDER BY run_uuid")]
 
 
-async def test_what_waits_is_committed_together(db: Db) -> None:
+async def test_waiting_entries_are_committed_together(db: Db) -> None:
     writer = Writer()
     group = GroupCommit(db, writer.write)
     await asyncio.gather(*(group.submit(Note(name)) for name in "abcdef"))
@@ -58,29 +58,29 @@ async def test_what_waits_is_committed_together(db: Db) -> None:
     assert len(writer.groups) <= 2
 
 
-async def test_an_answer_comes_after_the_commit(db: Db) -> None:
+async def test_a_submission_returns_after_the_commit(db: Db) -> None:
     group = GroupCommit(db, Writer().write)
     await group.submit(Note("a"))
     assert await stored(db) == ["a"]
 
 
-async def test_a_refused_entry_fails_alone(db: Db) -> None:
+async def test_an_invalid_entry_fails_alone(db: Db) -> None:
     group = GroupCommit(db, Writer().write)
-    notes = [Note("a"), Note("b", refused=True), Note("c")]
+    notes = [Note("a"), Note("b", is_invalid=True), Note("c")]
     answers = await asyncio.gather(*(group.submit(note) for note in notes), return_exceptions=True)
     assert [str(answer) for answer in answers] == ["None", "no b", "None"]
     assert await stored(db) == ["a", "c"]
 
 
-async def test_what_the_database_refuses_fails_alone(db: Db) -> None:
+async def test_an_entry_that_the_database_rejects_fails_alone(db: Db) -> None:
     group = GroupCommit(db, Writer().write)
-    notes = [Note("a"), Note("b", poison=True), Note("c")]
+    notes = [Note("a"), Note("b", is_poison=True), Note("c")]
     answers = await asyncio.gather(*(group.submit(note) for note in notes), return_exceptions=True)
     assert [getattr(answer, "status", None) for answer in answers] == [None, 400, None]
     assert await stored(db) == ["a", "c"]
 
 
-async def test_a_group_that_lost_against_another_transaction_is_written_again(db: Db) -> None:
+async def test_a_group_that_conflicts_is_written_again(db: Db) -> None:
     writer = Writer(conflicts=2)
     group = GroupCommit(db, writer.write)
     await group.submit(Note("a"))
@@ -104,7 +104,7 @@ async def test_a_group_holds_no_more_than_its_bound(db: Db) -> None:
     assert await stored(db) == list("abcdef")
 
 
-async def test_a_full_queue_refuses_with_a_time_to_come_again(db: Db) -> None:
+async def test_a_full_queue_answers_429(db: Db) -> None:
     group = GroupCommit(db, Writer().write)
     half = QUEUE_COST_LIMIT // 2
     answers = await asyncio.gather(*(group.submit(Note(name, cost=half)) for name in "abc"), return_exceptions=True)
@@ -115,7 +115,7 @@ async def test_a_full_queue_refuses_with_a_time_to_come_again(db: Db) -> None:
     assert await stored(db) == ["a", "b", "d"]
 
 
-async def test_a_client_that_goes_away_does_not_hold_up_the_others(db: Db) -> None:
+async def test_a_cancelled_submission_does_not_block_the_others(db: Db) -> None:
     group = GroupCommit(db, Writer().write)
     gone = asyncio.create_task(group.submit(Note("a")))
     await asyncio.sleep(0)

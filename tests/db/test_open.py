@@ -104,7 +104,7 @@ def test_a_missing_database_ends_the_wait_at_once(cluster: PostgresCluster) -> N
 
 
 @pytest.mark.slow
-def test_an_address_where_nothing_listens_is_given_up_after_the_wait() -> None:
+def test_an_address_where_nothing_listens_times_out_after_the_wait() -> None:
     began = time.monotonic()
     line = refusal(f"postgresql://user:secret@127.0.0.1:{free_port()}/railway", wait=1)
     assert 1 <= time.monotonic() - began < LONG
@@ -112,7 +112,7 @@ def test_an_address_where_nothing_listens_is_given_up_after_the_wait() -> None:
     assert "secret" not in line
 
 
-def test_a_host_that_has_no_address_is_given_up_after_the_wait() -> None:
+def test_a_host_without_an_address_times_out_after_the_wait() -> None:
     assert "Could not connect to backend store" in refusal("postgresql://user@no.such.host.invalid/railway", wait=0)
 
 
@@ -120,7 +120,7 @@ def test_a_server_without_tls_is_not_taken_where_it_is_required(cluster: Postgre
     assert "rejected SSL upgrade" in refusal(f"{cluster.url}?sslmode=require")
 
 
-def test_the_start_waits_for_a_server_that_comes_later_and_tells_so_again_and_again(
+def test_the_start_waits_for_a_server_that_comes_later_and_logs_it(
     cluster: PostgresCluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("railtrack.db.open.LOG_INTERVAL_S", 0.3)
@@ -139,11 +139,11 @@ def test_the_start_waits_for_a_server_that_comes_later_and_tells_so_again_and_ag
     assert quote("pä ss@/#?%", safe="") not in caplog.text
 
 
-def test_a_sqlite_file_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
+def test_a_sqlite_file_in_a_missing_folder_is_rejected(tmp_path: Path) -> None:
     assert "unable to open database file" in refusal(f"sqlite:///{tmp_path}/missing/mlflow.db")
 
 
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     path.write_text("This is no SQLite file, and long enough to be looked at as if it were one. " * 20)
     assert "file is not a database" in refusal(f"sqlite:///{path}")
@@ -185,7 +185,7 @@ def test_tables_are_created_beside_those_of_another_application(url: str) -> Non
     assert is_complete(url)
 
 
-def test_tables_of_another_application_under_names_of_mlflow_are_refused(url: str) -> None:
+def test_another_applications_tables_with_names_of_mlflow_are_rejected(url: str) -> None:
     run_sql(url, "CREATE TABLE jobs (id INTEGER)", "CREATE TABLE tags (id INTEGER)")
     line = refusal(url)
     assert "names that MLflow uses: jobs, tags" in line
@@ -193,7 +193,7 @@ def test_tables_of_another_application_under_names_of_mlflow_are_refused(url: st
     assert set(catalogue(url)["tables"]) == {"jobs", "tags"}
 
 
-def test_the_alembic_version_of_another_application_is_refused(url: str) -> None:
+def test_another_applications_alembic_version_is_rejected(url: str) -> None:
     run_sql(url, "CREATE TABLE alembic_version (version_num VARCHAR(32))")
     run_sql(url, "INSERT INTO alembic_version VALUES ('0123456789ab')")
     assert "another application, which has an alembic_version table" in refusal(url)
@@ -205,7 +205,7 @@ def test_the_alembic_version_of_another_application_is_refused(url: str) -> None
     ["UPDATE alembic_version SET version_num = '75868b020152'", "DELETE FROM alembic_version"],
     ids=["the revision before", "no revision"],
 )
-def test_an_older_database_is_refused_with_the_command_that_upgrades_it(url: str, revision: str) -> None:
+def test_an_older_database_is_rejected_with_the_command_that_upgrades_it(url: str, revision: str) -> None:
     start(url)
     run_sql(url, revision)
     before = rows(url)
@@ -226,7 +226,7 @@ def test_a_newer_database_is_served_when_all_is_there_that_we_need(url: str) -> 
     assert rows(url)["alembic_version"] == [["ffffffffffff"]]
 
 
-def test_a_newer_database_is_refused_by_what_it_lacks(url: str) -> None:
+def test_a_newer_database_is_rejected_if_it_lacks_columns(url: str) -> None:
     start(url)
     run_sql(
         url,
@@ -239,7 +239,7 @@ def test_a_newer_database_is_refused_by_what_it_lacks(url: str) -> None:
     assert "newer MLflow (revision ffffffffffff)" in line
 
 
-def test_a_newer_database_is_refused_by_what_we_could_not_fill(postgres: PostgresServer, tmp_path: Path) -> None:
+def test_a_newer_database_is_rejected_if_it_requires_unknown_columns(postgres: PostgresServer, tmp_path: Path) -> None:
     # SQLite can't add such a column to a table that is there.
     with scratch_database("postgresql", tmp_path, postgres) as url:
         start(url)
@@ -258,7 +258,7 @@ def test_another_schema_of_the_same_database_is_empty(postgres: PostgresServer, 
         assert databases.rows(url, "SELECT version_num FROM mlflow.alembic_version") == [(schema.REVISION,)]
 
 
-def test_a_role_that_may_not_create_tables_is_told_so(postgres: PostgresServer, tmp_path: Path) -> None:
+def test_a_role_that_may_not_create_tables_is_reported(postgres: PostgresServer, tmp_path: Path) -> None:
     with scratch_database("postgresql", tmp_path, postgres) as url:
         run_sql(url, "DROP ROLE IF EXISTS reader", "CREATE ROLE reader LOGIN")
         run_sql(url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")

@@ -108,7 +108,7 @@ def test_a_url_that_cannot_be_read_is_masked_too(text: str) -> None:
         ("./mlruns", "PostgreSQL (postgresql://...) or SQLite (sqlite:///file.db) only"),
     ],
 )
-def test_a_url_that_cannot_be_used_is_refused_by_what_is_wrong_with_it(text: str, fault: str) -> None:
+def test_an_unusable_url_is_rejected_with_the_reason(text: str, fault: str) -> None:
     with pytest.raises(StartError) as refusal:
         parse_database_url(text)
     line = str(refusal.value)

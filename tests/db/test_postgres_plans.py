@@ -26,18 +26,18 @@ async def planned(tx: Tx) -> tuple[str, str]:
     return tuple(row)
 
 
-async def test_what_is_searched_is_planned_each_time(db: Db) -> None:
+async def test_searches_are_planned_each_time(db: Db) -> None:
     assert await planned(db) == EACH_TIME
     async with db.read() as tx:
         assert await planned(tx) == EACH_TIME
 
 
-async def test_what_is_found_by_key_is_planned_once(db: Db) -> None:
+async def test_statements_by_key_are_planned_once(db: Db) -> None:
     assert [tuple(row) for row in await db.fetch_by_key(PLANNING)] == [ONCE]
     assert await planned(db) == EACH_TIME
 
 
-async def test_what_is_written_is_planned_once_also_after_a_transaction_was_undone(db: Db) -> None:
+async def test_writes_are_planned_once_also_after_a_rollback(db: Db) -> None:
     with pytest.raises(ZeroDivisionError):
         await look_and_raise(db)
     async with db.write() as tx:

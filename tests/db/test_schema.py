@@ -60,7 +60,7 @@ def test_preparing_a_second_time_changes_nothing(url: str) -> None:
     assert (catalogue(url), rows(url)) == before
 
 
-def test_the_default_experiment_lies_where_it_is_told_to(url: str) -> None:
+def test_the_default_experiment_has_the_configured_location(url: str) -> None:
     _prepare(url, "s3://bucket/prefix/0")
     assert rows(url)["experiments"] == [[0, "Default", "s3://bucket/prefix/0", "active", "time", "time", "default"]]
 

@@ -63,7 +63,7 @@ def stored_files(server: RailtrackServer) -> set[Path]:
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-def test_garbage_is_refused_and_harms_nobody(name: str, server: RailtrackServer) -> None:
+def test_garbage_is_rejected_and_affects_nobody_else(name: str, server: RailtrackServer) -> None:
     async def send_garbage() -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         answer = b""

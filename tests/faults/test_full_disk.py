@@ -22,7 +22,7 @@ def leave_room(server: RailtrackServer, size: int) -> None:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, -1))
 
 
-def test_an_artifact_that_does_not_fit_is_refused_whole(server: RailtrackServer) -> None:
+def test_an_artifact_that_does_not_fit_leaves_nothing(server: RailtrackServer) -> None:
     leave_room(server, ROOM)
     too_big, fitting = asyncio.run(_upload(server, 2 * ROOM)), asyncio.run(_upload(server, ROOM // 2))
     # 507 Insufficient Storage, which clients don't repeat as they do 429 and 503.

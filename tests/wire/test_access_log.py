@@ -69,7 +69,7 @@ async def logged_as_json(db: Db, settings: Settings, log: Log) -> AsyncIterator[
         yield client
 
 
-async def test_a_line_tells_who_asked_what_and_what_became_of_it(logged: Client, log: Log) -> None:
+async def test_a_line_has_the_client_the_request_and_the_result(logged: Client, log: Log) -> None:
     body = {"experiment_id": "0"}
     answer = await logged.send("POST", "runs/create", json=body, headers={"X-Request-ID": "me-1"}, peer="203.0.113.9")
     parts = log.text()
@@ -86,7 +86,7 @@ async def test_a_line_tells_who_asked_what_and_what_became_of_it(logged: Client,
     }
 
 
-async def test_in_json_the_route_is_told_as_well(logged_as_json: Client, log: Log) -> None:
+async def test_a_json_line_has_the_route(logged_as_json: Client, log: Log) -> None:
     await logged_as_json.get("/api/2.0/mlflow/logged-models/m-1", peer="2001:db8::1")
     found = log.json()
     assert found["route"] == "/api/2.0/mlflow/logged-models/{model_id}"
@@ -95,7 +95,7 @@ async def test_in_json_the_route_is_told_as_well(logged_as_json: Client, log: Lo
     assert found["milliseconds"] >= 0
 
 
-async def test_a_client_that_hangs_up_is_gone(logged: Client, log: Log) -> None:
+async def test_a_client_that_disconnects_is_logged_as_gone(logged: Client, log: Log) -> None:
     await logged.hang_up("PUT", "/api/2.0/mlflow-artifacts/artifacts/0/half", body=[b"x" * 1000])
     parts = log.text()
     assert (parts["status"], parts["received"]) == ("gone", "1000")

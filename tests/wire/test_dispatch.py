@@ -11,7 +11,7 @@ from railtrack.config.settings import Settings
 from railtrack.wire.dispatch import REQUEST_ID
 
 
-async def test_an_unknown_path_is_told_in_mlflows_error_form(client: Client) -> None:
+async def test_an_unknown_path_gets_mlflows_error_form(client: Client) -> None:
     answer = await client.post("experiments/frobnicate", {})
     assert answer.status == 404
     assert answer.json["error_code"] == "ENDPOINT_NOT_FOUND"
@@ -19,13 +19,13 @@ async def test_an_unknown_path_is_told_in_mlflows_error_form(client: Client) -> 
     assert answer.headers["content-type"] == "application/json"
 
 
-async def test_a_wrong_method_is_told_with_the_right_ones(client: Client) -> None:
+async def test_a_wrong_method_gets_405_with_the_allowed_ones(client: Client) -> None:
     answer = await client.get("runs/create")
     assert (answer.status, answer.json["error_code"]) == (405, "BAD_REQUEST")
     assert "POST" in answer.json["message"]
 
 
-async def test_a_body_of_another_content_type_is_refused(client: Client) -> None:
+async def test_a_body_of_another_content_type_is_rejected(client: Client) -> None:
     answer = await client.send("POST", "runs/create", body=b"{}", headers={"Content-Type": "text/plain"})
     assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
     assert answer.json["message"] == "Bad Request. Content-Type must be one of ['application/json']."
@@ -37,13 +37,13 @@ async def test_a_charset_beside_the_content_type_is_fine(client: Client) -> None
     assert answer.status == 200
 
 
-async def test_a_nul_in_a_body_is_refused_before_the_database_sees_it(client: Client) -> None:
+async def test_a_nul_in_a_body_is_rejected_before_it_reaches_the_database(client: Client) -> None:
     answer = await client.post("runs/create", {"experiment_id": "0", "run_name": "a\0b"})
     assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
     assert "NUL" in answer.json["message"]
 
 
-async def test_a_giant_body_is_refused_before_it_is_held(client: Client) -> None:
+async def test_a_giant_body_is_rejected_before_it_is_held_in_memory(client: Client) -> None:
     pieces = [b"x" * 1024 * 1024] * 21
     answer = await client.send("POST", "runs/create", body=pieces, headers={"Content-Type": "application/json"})
     assert answer.status == 413
@@ -66,7 +66,7 @@ async def test_a_large_body_must_be_strictly_right(client: Client) -> None:
     assert "experiment_id" in answer.json["message"]
 
 
-async def test_a_query_that_is_not_utf_8_is_refused(client: Client) -> None:
+async def test_a_query_that_is_not_utf_8_is_rejected(client: Client) -> None:
     answer = await client.get("runs/get?run_id=%ff")
     assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
 
@@ -106,7 +106,7 @@ async def test_our_own_pages_and_programs_may_change_things(client: Client, head
     assert (await client.post("runs/create", {"experiment_id": "0"}, headers=headers)).status == 200
 
 
-async def test_a_foreign_host_name_on_a_loopback_server_is_refused(client: Client) -> None:
+async def test_a_foreign_host_name_on_a_loopback_server_is_rejected(client: Client) -> None:
     answer = await client.get("runs/get", {"run_id": "x"}, headers={"Host": "evil.example:5000"})
     assert (answer.status, answer.json["error_code"]) == (403, "PERMISSION_DENIED")
 
@@ -138,6 +138,6 @@ async def test_head_answers_as_get_does_without_the_body(client: Client) -> None
 @pytest.mark.parametrize(
     "body", [b'{"run_name": "\xff\xfe"}', b'{"a":' * 2000, b"[" * 100_000, b"\xef\xbb\xbf", b"{,}"]
 )
-async def test_a_body_that_is_no_json_is_refused(client: Client, body: bytes) -> None:
+async def test_an_invalid_json_body_is_rejected(client: Client, body: bytes) -> None:
     answer = await client.send("POST", "runs/create", body=body, headers={"Content-Type": "application/json"})
     assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")

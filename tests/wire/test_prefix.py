@@ -80,7 +80,7 @@ async def test_a_loopback_server_answers_health_to_any_host_with_the_prefix_too(
 
 
 @pytest.mark.parametrize("prefix", ["ml", "/ml/", "/", "//ml", "/m{l}", "/m l", "/ml?x", "/mü"])
-def test_a_prefix_that_is_none_is_refused(prefix: str) -> None:
+def test_an_invalid_prefix_is_rejected(prefix: str) -> None:
     with pytest.raises(StartError, match=r"^Invalid path prefix in MLFLOW_STATIC_PREFIX: .* Start it with a slash"):
         load({}, {"MLFLOW_STATIC_PREFIX": prefix})
 

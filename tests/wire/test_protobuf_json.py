@@ -53,7 +53,7 @@ def test_int64_is_a_number_or_its_text(given: Any, number: int) -> None:
 
 
 @pytest.mark.parametrize("given", [1.5, "x", "", " 5", "1e3", True, [5], {}, 2**63, str(2**63), "9" * 5000, math.inf])
-def test_what_is_no_int64_is_refused(given: Any) -> None:
+def test_an_invalid_int64_is_rejected(given: Any) -> None:
     assert "for parameter 'weight' supplied:" in complaint(weight=given)
 
 
@@ -75,7 +75,7 @@ def test_nan_is_written_as_a_word() -> None:
 
 
 @pytest.mark.parametrize("given", ["x", "", "1_000", "\u0661", [1], {"a": 1}])
-def test_what_is_no_double_is_refused(given: Any) -> None:
+def test_an_invalid_double_is_rejected(given: Any) -> None:
     assert "for parameter 'ratio' supplied:" in complaint(ratio=given)
 
 
@@ -104,18 +104,18 @@ def test_an_enum_is_a_name_or_its_number(given: Any, colour: Colour) -> None:
 
 
 @pytest.mark.parametrize("given", ["GREEN", 0, 3, True, 1.5])
-def test_what_is_no_member_is_refused(given: Any) -> None:
+def test_an_invalid_enum_value_is_rejected(given: Any) -> None:
     assert "for parameter 'colour'" in complaint(colour=given)
 
 
-def test_a_wrong_type_is_told_in_mlflows_words() -> None:
+def test_a_wrong_type_gets_mlflows_message() -> None:
     assert complaint(name=3) == (
         "Invalid value 3 for parameter 'name' supplied:  Hint: Value was of type 'int'. "
         "See the API docs for more information about request parameters."
     )
 
 
-def test_a_fault_in_a_list_is_told_with_its_place() -> None:
+def test_an_error_in_a_list_names_its_field_path() -> None:
     assert "required parameter 'parts[1].key'" in complaint(parts=[{"key": "a"}, {"size": 1}])
     assert "for parameter 'parts[0].size'" in complaint(parts=[{"key": "a", "size": "x"}])
     assert "for parameter 'parts'" in complaint(parts=[3])
@@ -135,7 +135,7 @@ def test_query_values_take_the_type_of_their_field() -> None:
 
 
 @pytest.mark.parametrize("body", [b"[1]", b"3", b"{", b"\xff", b"nul", b'"x"', b"[" * 100_000, b'{"a":' * 2000])
-def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_rejected(body: bytes) -> None:
     with pytest.raises(ApiError) as caught:
         json_object(body)
     assert caught.value.status == 400

@@ -36,7 +36,7 @@ async def test_a_stream_ends_with_the_body() -> None:
     assert [part async for part in http.stream()] == [b"one", b"two"]
 
 
-async def test_a_client_that_hangs_up_is_told_apart_from_the_end() -> None:
+async def test_a_disconnect_is_distinguished_from_the_end_of_the_body() -> None:
     http = streaming(piece(b"one"), {"type": "http.disconnect"})
     with pytest.raises(ClientGone):
         _ = [part async for part in http.stream()]

@@ -1,4 +1,4 @@
-"""What a handler may answer with, and how it is put on the wire: JSON from a struct, given bytes, or a stream."""
+"""Responses of handlers, and how they are sent: a struct as JSON, bytes, or a stream of chunks."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -19,7 +19,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class BytesResponse(msgspec.Struct):
-    """An answer whose bytes are ready."""
+    """A response whose body is complete."""
 
     body: bytes
     media_type: str = JSON
@@ -28,9 +28,9 @@ class BytesResponse(msgspec.Struct):
 
 
 class StreamResponse(msgspec.Struct):
-    """An answer made piece by piece; `length` in bytes where it is known beforehand.
+    """A response that is produced in chunks. `length` is its size in bytes, or None if that is unknown beforehand.
 
-    What the generator opens it opens when first asked for a piece: a HEAD request never asks.
+    The generator opens its resources with the first chunk: for a HEAD request none is taken.
     """
 
     chunks: AsyncGenerator[bytes, None]
@@ -55,44 +55,44 @@ EmptyResponse = Annotated[BytesResponse, Empty]
 
 
 def error_response(error: ApiError) -> BytesResponse:
-    """The error in MLflow's form."""
+    """Return the error in MLflow's JSON form."""
     return BytesResponse(_encode({"error_code": error.code, "message": error.message}), status=error.status)
 
 
-def encode_response(reply: Response) -> BytesResponse | StreamResponse:
-    """The reply with its struct, if it is one, encoded."""
-    return reply if isinstance(reply, (BytesResponse, StreamResponse)) else BytesResponse(_encode(reply))
+def encode_response(response: Response) -> BytesResponse | StreamResponse:
+    """Return a struct encoded as JSON, and any other response as it is."""
+    return response if isinstance(response, (BytesResponse, StreamResponse)) else BytesResponse(_encode(response))
 
 
 async def send_response(
-    http: HttpRequest, reply: BytesResponse | StreamResponse, send: Send, headers: tuple[Header, ...]
+    http: HttpRequest, response: BytesResponse | StreamResponse, send: Send, headers: tuple[Header, ...]
 ) -> None:
-    """Send the answer with `headers` besides its own, to HEAD without its body; notes in `http` what was sent."""
+    """Send the response with additional `headers`, and to HEAD without its body. Record in `http` what was sent."""
     head = http.method == "HEAD"
-    length = reply.length if isinstance(reply, StreamResponse) else len(reply.body)
-    sent = [(b"content-type", reply.media_type.encode()), *headers, *reply.headers]
-    if length is not None and reply.status != NOT_MODIFIED:  # its length would be that of the answer left out
+    length = response.length if isinstance(response, StreamResponse) else len(response.body)
+    sent = [(b"content-type", response.media_type.encode()), *headers, *response.headers]
+    if length is not None and response.status != NOT_MODIFIED:  # the length would be that of the omitted body
         sent.append((b"content-length", str(length).encode()))
-    await send({"type": "http.response.start", "status": reply.status, "headers": sent})
-    if isinstance(reply, StreamResponse) and not head:
-        await _send_chunks(http, reply.chunks, send)
+    await send({"type": "http.response.start", "status": response.status, "headers": sent})
+    if isinstance(response, StreamResponse) and not head:
+        await _send_chunks(http, response.chunks, send)
     else:
-        body = b"" if head or isinstance(reply, StreamResponse) else reply.body
+        body = b"" if head or isinstance(response, StreamResponse) else response.body
         await send({"type": "http.response.body", "body": body})
         http.sent = len(body)
-    http.status = reply.status
+    http.status = response.status
 
 
 async def _send_chunks(http: HttpRequest, chunks: AsyncGenerator[bytes, None], send: Send) -> None:
-    """Send the pieces as they come, and stop reading the source when the client has gone."""
-    gone = asyncio.ensure_future(http.disconnected())
+    """Send the chunks as they are produced, and stop when the client closes the connection."""
+    disconnected = asyncio.ensure_future(http.disconnected())
     try:
         async with aclosing(chunks):
             async for chunk in chunks:
-                if gone.done():
+                if disconnected.done():
                     raise ClientGone
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 http.sent += len(chunk)
         await send({"type": "http.response.body", "body": b""})
     finally:
-        gone.cancel()
+        disconnected.cancel()

@@ -229,7 +229,7 @@ async def test_a_runs_artifacts_are_listed_in_pages(client: Client, run: str) ->
     assert await errors(client, query, {"i": {"runId": run, "path": "../x"}}) == ["Invalid path"]
 
 
-async def test_what_does_not_exist_is_an_error_text_beside_null_data(client: Client) -> None:
+async def test_a_missing_resource_is_an_error_message_beside_null_data(client: Client) -> None:
     assert await ask(client, GET_RUN, {"data": {"runId": "nope"}}) == (
         {"mlflowGetRun": None},
         ["Run with id=nope not found"],
@@ -259,7 +259,7 @@ async def test_what_does_not_exist_is_an_error_text_beside_null_data(client: Cli
         ("fragment F on Query { __typename }", ""),
     ],
 )
-async def test_a_wrong_query_is_answered_with_what_is_wrong(client: Client, query: str, message: str) -> None:
+async def test_an_invalid_query_gets_an_error_message(client: Client, query: str, message: str) -> None:
     assert (await errors(client, query))[0].startswith(message)
 
 
@@ -295,11 +295,11 @@ BOMB = (
     ],
     ids=["aliases", "depth", "circle", "fragments", "length", "tokens", "braces", "comment"],
 )
-async def test_a_query_that_asks_too_much_is_refused(client: Client, query: str, message: str) -> None:
+async def test_a_query_that_is_too_large_is_rejected(client: Client, query: str, message: str) -> None:
     assert message in (await errors(client, query))[0]
 
 
-async def test_a_body_that_is_no_request_is_refused(client: Client) -> None:
+async def test_an_invalid_request_body_is_rejected(client: Client) -> None:
     async def refusal(body: bytes, content_type: str = "application/json") -> str:
         answer = await client.send("POST", "/graphql", body=body, headers={"content-type": content_type})
         assert answer.status == 400
@@ -316,7 +316,7 @@ async def test_a_body_that_is_no_request_is_refused(client: Client) -> None:
     assert (await client.get("/graphql")).status == 405
 
 
-async def test_wrong_variables_are_refused_naming_them(client: Client) -> None:
+async def test_invalid_variables_are_rejected_by_name(client: Client) -> None:
     for wrong in (3, {"zzz": 1}, {"runId": 1}, None):
         assert "'$data'" in (await errors(client, GET_RUN, {"data": wrong}))[0]
 
