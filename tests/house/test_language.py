@@ -99,10 +99,6 @@ SAME_CONCEPT: dict[str, str] = {}
 """Class names that more than one module defines, with the reason."""
 
 
-TODO_CLASSES = {"Worker"}
-"""Class names that still stand for two concepts."""
-
-
 def trees() -> Iterator[tuple[str, ast.Module]]:
     """Yield each module's path and syntax tree."""
     for path in MODULES:
@@ -182,7 +178,7 @@ def test_no_docstring_or_comment_contains_an_avoided_word() -> None:
 
 def test_a_class_name_stands_for_one_concept() -> None:
     repeated = {name: paths for name, paths in class_definitions().items() if len(paths) > 1}
-    assert not {name: paths for name, paths in repeated.items() if name not in SAME_CONCEPT.keys() | TODO_CLASSES}
+    assert not {name: paths for name, paths in repeated.items() if name not in SAME_CONCEPT}
     assert repeated.keys() >= SAME_CONCEPT.keys(), "an exception that is no longer needed"
 
 
