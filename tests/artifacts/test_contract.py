@@ -61,7 +61,7 @@ async def content(store: Store, key: str, start: int = 0, stop: int | None = Non
     return b"".join([chunk async for chunk in artifact.chunks(start, artifact.size if stop is None else stop)])
 
 
-async def refused(status: int, action: Awaitable[object]) -> str:
+async def error_message(status: int, action: Awaitable[object]) -> str:
     with pytest.raises(ApiError) as caught:
         await action
     assert caught.value.status == status
@@ -72,7 +72,7 @@ async def names(store: Store, folder: str) -> list[str]:
     return [entry.name for entry in (await store.list(folder, None, 1000)).entries]
 
 
-async def test_what_was_put_is_read_back(store: Store) -> None:
+async def test_an_artifact_is_read_as_it_was_put(store: Store) -> None:
     await store.put("a/b", source(b"one", b"", b"two"))
     artifact = await store.open("a/b")
     assert artifact.size == 6
@@ -84,14 +84,14 @@ async def test_what_was_put_is_read_back(store: Store) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, CHUNK + 1, PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 7])
-async def test_every_length_is_stored_whole(store: Store, length: int) -> None:
+async def test_artifacts_of_every_length_are_stored_completely(store: Store, length: int) -> None:
     large = os.urandom(length)
     await store.put("large", in_pieces(large))
     assert await content(store, "large") == large
     assert (await store.list("", None, 10)).entries == [("large", False, length)]
 
 
-async def test_a_piece_longer_than_two_parts_is_stored_whole(store: Store) -> None:
+async def test_a_chunk_longer_than_two_parts_is_stored_completely(store: Store) -> None:
     large = os.urandom(2 * PART + 100)
     await store.put("large", source(b"first", large))
     assert await content(store, "large") == b"first" + large
@@ -157,12 +157,12 @@ async def test_an_upload_that_is_cancelled_leaves_nothing(store: Store) -> None:
     assert await names(store, "") == []
 
 
-async def test_folders_and_missing_artifacts_are_told_apart(store: Store) -> None:
+async def test_folders_and_missing_artifacts_have_different_errors(store: Store) -> None:
     await store.put("folder/file", source(b"x"))
-    assert "refers to a directory, not a file: 'folder'" in await refused(400, store.open("folder"))
-    assert "refers to a directory" in await refused(400, store.open(""))
-    assert await refused(404, store.open("fold")) == "No such artifact: 'fold'"
-    assert await refused(404, store.open("folder/nope")) == "No such artifact: 'folder/nope'"
+    assert "refers to a directory, not a file: 'folder'" in await error_message(400, store.open("folder"))
+    assert "refers to a directory" in await error_message(400, store.open(""))
+    assert await error_message(404, store.open("fold")) == "No such artifact: 'fold'"
+    assert await error_message(404, store.open("folder/nope")) == "No such artifact: 'folder/nope'"
     assert await names(store, "nowhere") == await names(store, "folder/file") == await names(store, "fold") == []
 
 
@@ -189,7 +189,7 @@ async def test_pages_have_every_entry_once(store: Store) -> None:
     assert seen == [f"{number:02}" for number in range(23)]
 
 
-async def test_deleting_takes_a_file_or_a_whole_folder_and_a_missing_one_is_fine(store: Store) -> None:
+async def test_a_file_or_folder_is_deleted_and_a_missing_one_is_ignored(store: Store) -> None:
     for key in ("a", "ab", "tree/x", "tree/deep/er/y", "tree-2/z"):
         await store.put(key, source(b"x"))
     await store.delete("tree")
@@ -198,9 +198,9 @@ async def test_deleting_takes_a_file_or_a_whole_folder_and_a_missing_one_is_fine
     await store.delete("a")
     await store.delete("nowhere/at/all")
     assert await names(store, "") == ["ab", "tree-2"]
-    assert await refused(400, store.delete("")) == "Invalid path"
+    assert await error_message(400, store.delete("")) == "Invalid path"
 
 
-async def test_the_probe_finds_a_store_that_is_there(store: Store) -> None:
+async def test_the_probe_accepts_an_available_store(store: Store) -> None:
     await store.probe()
     assert await names(store, "") == []

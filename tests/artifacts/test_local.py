@@ -54,14 +54,14 @@ async def names(store: LocalStore, folder: str) -> list[str]:
     return [entry.name for entry in (await store.list(folder, None, 1000)).entries]
 
 
-async def refused(status: int, action: object) -> str:
+async def error_message(status: int, action: object) -> str:
     with pytest.raises(ApiError) as caught:
         await action  # type: ignore[misc]
     assert caught.value.status == status
     return caught.value.message
 
 
-async def test_what_was_put_is_read_back(store: LocalStore) -> None:
+async def test_an_artifact_is_read_as_it_was_put(store: LocalStore) -> None:
     await store.put("a/b c/모델#1.bin", source(b"one", b"", b"two"))
     assert await content(store, "a/b c/모델#1.bin") == b"onetwo"
     artifact = await store.open("a/b c/모델#1.bin")
@@ -131,13 +131,13 @@ async def test_an_upload_under_way_is_neither_listed_nor_counted(store: LocalSto
     task = asyncio.create_task(store.put("folder/a", slow()))
     await halfway.wait()
     assert await names(store, "folder") == []
-    assert (await refused(404, store.open("folder/a"))) == "No such artifact: 'folder/a'"
+    assert (await error_message(404, store.open("folder/a"))) == "No such artifact: 'folder/a'"
     go_on.set()
     await task
     assert await names(store, "folder") == ["a"]
 
 
-async def test_without_nameless_files_an_upload_has_a_hidden_name_until_it_is_whole(
+async def test_without_nameless_files_an_upload_has_a_hidden_name_until_it_is_complete(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def failing() -> AsyncIterator[bytes]:
@@ -151,24 +151,24 @@ async def test_without_nameless_files_an_upload_has_a_hidden_name_until_it_is_wh
     with pytest.raises(ApiError):
         await store.put("new/folder/a", failing())
     assert len(hidden) == 1
-    assert await refused(400, store.open(hidden[0])) == "Invalid path"
+    assert await error_message(400, store.open(hidden[0])) == "Invalid path"
     assert everything_in(store) == []
     await store.put("new/a", source(b"whole"))
     assert everything_in(store) == ["new", "new/a"]
 
 
-async def test_a_folder_and_a_file_are_not_mistaken_for_each_other(store: LocalStore) -> None:
+async def test_a_folder_does_not_replace_a_file_or_the_reverse(store: LocalStore) -> None:
     await store.put("folder/file", source(b"x"))
-    assert "refers to a directory, not a file: 'folder'" in await refused(400, store.open("folder"))
-    assert "refers to a directory" in await refused(400, store.open(""))
-    assert await refused(404, store.open("folder/file/below")) == "No such artifact: 'folder/file/below'"
-    assert "there is a folder" in await refused(400, store.put("folder", source(b"y")))
-    assert "is a file" in await refused(400, store.put("folder/file/below", source(b"y")))
-    assert "is a file" in await refused(400, store.put("folder/file/below/that", source(b"y")))
+    assert "refers to a directory, not a file: 'folder'" in await error_message(400, store.open("folder"))
+    assert "refers to a directory" in await error_message(400, store.open(""))
+    assert await error_message(404, store.open("folder/file/below")) == "No such artifact: 'folder/file/below'"
+    assert "there is a folder" in await error_message(400, store.put("folder", source(b"y")))
+    assert "is a file" in await error_message(400, store.put("folder/file/below", source(b"y")))
+    assert "is a file" in await error_message(400, store.put("folder/file/below/that", source(b"y")))
     assert everything_in(store) == ["folder", "folder/file"]
 
 
-async def test_symbolic_links_are_neither_read_nor_written_nor_shown(store: LocalStore, tmp_path: Path) -> None:
+async def test_symbolic_links_are_neither_read_nor_written_nor_listed(store: LocalStore, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret").write_text("secret")
@@ -178,12 +178,12 @@ async def test_symbolic_links_are_neither_read_nor_written_nor_shown(store: Loca
     (root / "folder").symlink_to(outside)
     (root / "inside").symlink_to(root / "a")
     assert await names(store, "") == ["a"]
-    assert await refused(400, store.open("link")) == "Invalid path"
-    assert await refused(400, store.open("folder/secret")) == "Invalid path"
-    assert await refused(400, store.open("inside")) == "Invalid path"
-    assert await refused(400, store.list("folder", None, 10)) == "Invalid path"
-    assert await refused(400, store.put("folder/new", source(b"x"))) == "Invalid path"
-    assert await refused(400, store.delete("folder/secret")) == "Invalid path"
+    assert await error_message(400, store.open("link")) == "Invalid path"
+    assert await error_message(400, store.open("folder/secret")) == "Invalid path"
+    assert await error_message(400, store.open("inside")) == "Invalid path"
+    assert await error_message(400, store.list("folder", None, 10)) == "Invalid path"
+    assert await error_message(400, store.put("folder/new", source(b"x"))) == "Invalid path"
+    assert await error_message(400, store.delete("folder/secret")) == "Invalid path"
     await store.put("link", source(b"replaced"))
     assert await content(store, "link") == b"replaced"
     await store.delete("folder")
@@ -199,11 +199,11 @@ async def test_the_root_itself_may_be_a_link(tmp_path: Path, threads: FileThread
     assert (tmp_path / "real" / "a").read_bytes() == b"x"
 
 
-async def test_what_is_neither_file_nor_folder_is_not_there(store: LocalStore) -> None:
+async def test_special_files_are_treated_as_missing(store: LocalStore) -> None:
     await store.put("a", source(b"x"))
     os.mkfifo(Path(store.root) / "pipe")
     assert await names(store, "") == ["a"]
-    assert await refused(404, store.open("pipe")) == "No such artifact: 'pipe'"
+    assert await error_message(404, store.open("pipe")) == "No such artifact: 'pipe'"
 
 
 async def test_a_folder_is_listed_in_name_order_with_sizes(store: LocalStore) -> None:
@@ -245,13 +245,13 @@ async def test_a_file_and_a_missing_folder_list_nothing(store: LocalStore) -> No
     assert (await store.list("a/b", None, 10)).entries == []
 
 
-async def test_names_that_are_no_text_are_left_out(store: LocalStore) -> None:
+async def test_names_that_are_not_utf8_are_not_listed(store: LocalStore) -> None:
     await store.put("a", source(b"x"))
     (Path(store.root) / os.fsdecode(b"\xff\xfe")).touch()
     assert await names(store, "") == ["a"]
 
 
-async def test_deleting_takes_a_file_or_a_whole_folder_and_a_missing_one_is_fine(store: LocalStore) -> None:
+async def test_a_file_or_folder_is_deleted_and_a_missing_one_is_ignored(store: LocalStore) -> None:
     for key in ("a", "tree/x", "tree/deep/er/y", "tree/deep/z"):
         await store.put(key, source(b"x"))
     await store.delete("tree")
@@ -260,10 +260,10 @@ async def test_deleting_takes_a_file_or_a_whole_folder_and_a_missing_one_is_fine
     await store.delete("a")
     await store.delete("nowhere/at/all")
     assert everything_in(store) == []
-    assert await refused(400, store.delete("")) == "Invalid path"
+    assert await error_message(400, store.delete("")) == "Invalid path"
 
 
-async def test_two_puts_of_one_key_at_once_leave_one_of_them_whole(store: LocalStore) -> None:
+async def test_two_concurrent_puts_of_a_key_leave_one_complete_artifact(store: LocalStore) -> None:
     bodies = [bytes([number]) * (CHUNK + number) for number in range(8)]
     await asyncio.gather(*(store.put("new/folder/a", source(body[:CHUNK], body[CHUNK:])) for body in bodies))
     assert await content(store, "new/folder/a") in bodies
@@ -281,14 +281,14 @@ def files_up_to(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_a_disk_that_takes_no_more_refuses_clearly_and_keeps_nothing(store: LocalStore) -> None:
+async def test_a_full_disk_is_reported_and_nothing_is_kept(store: LocalStore) -> None:
     with files_up_to(64 * 1024):
-        message = await refused(507, store.put("a", source(b"x" * 100_000)))
+        message = await error_message(507, store.put("a", source(b"x" * 100_000)))
     assert message == "The artifact store cannot take 'a': File too large."
     assert everything_in(store) == []
 
 
-async def test_folders_that_appear_or_vanish_during_an_upload_do_no_harm(store: LocalStore) -> None:
+async def test_folders_may_appear_or_vanish_during_an_upload(store: LocalStore) -> None:
     async def meanwhile(action: Callable[[], Awaitable[None]]) -> AsyncIterator[bytes]:
         yield b"first "
         await action()
@@ -296,23 +296,23 @@ async def test_folders_that_appear_or_vanish_during_an_upload_do_no_harm(store: 
 
     await store.put("a/new/b", meanwhile(lambda: store.put("a/new/c", source(b"x"))))
     assert await content(store, "a/new/b") == b"first second"
-    assert "a part of that path is a file" in await refused(
+    assert "a part of that path is a file" in await error_message(
         400, store.put("a/x/y", meanwhile(lambda: store.put("a/x", source(b"x"))))
     )
-    assert "there is a folder" in await refused(
+    assert "there is a folder" in await error_message(
         400, store.put("a/z", meanwhile(lambda: store.put("a/z/below", source(b"x"))))
     )
-    assert "Please retry" in await refused(503, store.put("a/q", meanwhile(lambda: store.delete("a"))))
+    assert "Please retry" in await error_message(503, store.put("a/q", meanwhile(lambda: store.delete("a"))))
     assert everything_in(store) == []
 
 
-async def test_a_file_cut_short_while_it_is_sent_is_not_passed_off_as_whole(store: LocalStore) -> None:
+async def test_a_file_truncated_during_a_download_is_an_error(store: LocalStore) -> None:
     await store.put("a", source(b"x" * 2 * CHUNK))
     artifact = await store.open("a")
     chunks = artifact.chunks(0, artifact.size)
     assert len(await anext(chunks)) == CHUNK
     os.truncate(Path(store.root) / "a", 10)
-    with pytest.raises(OSError, match="cut short"):
+    with pytest.raises(OSError, match="truncated during the download"):
         await anext(chunks)
 
 
@@ -325,23 +325,23 @@ async def test_a_closed_artifact_holds_no_descriptor(store: LocalStore) -> None:
         async for _chunk in artifact.chunks(0, 1):
             pass
         await store.open("a")  # dropped by a handler that failed
-        await refused(404, store.open("b"))
-        await refused(400, store.open(""))
+        await error_message(404, store.open("b"))
+        await error_message(400, store.open(""))
     assert open_below(Path(store.root)) == before
 
 
-async def test_the_probe_tells_a_store_that_takes_files_from_one_that_does_not(
+async def test_the_probe_detects_whether_files_can_be_stored(
     tmp_path: Path, store: LocalStore, threads: FileThreads
 ) -> None:
     await store.probe()
     assert everything_in(store) == []
     (tmp_path / "file").touch()
-    assert "is a file" in await refused(400, LocalStore(str(tmp_path / "file"), threads).probe())
+    assert "is a file" in await error_message(400, LocalStore(str(tmp_path / "file"), threads).probe())
 
 
-async def test_the_probe_says_why_a_store_takes_nothing(store: LocalStore) -> None:
+async def test_the_probe_reports_why_nothing_can_be_stored(store: LocalStore) -> None:
     with files_up_to(0):
-        message = await refused(507, store.probe())
+        message = await error_message(507, store.probe())
     assert message == "The artifact store cannot take 'a probe': File too large."
 
 

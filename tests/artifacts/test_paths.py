@@ -14,7 +14,7 @@ NAMES = st.text(
 ).filter(lambda name: name.strip() not in (".", "..", ""))
 
 
-def refusal(path: str) -> str:
+def error_of(path: str) -> str:
     with pytest.raises(ApiError) as caught:
         key_of(path)
     assert caught.value.status == 400
@@ -38,8 +38,8 @@ def refusal(path: str) -> str:
         "%2525252525252525252e",
     ],
 )  # fmt: skip
-def test_a_path_that_climbs_or_is_absolute_or_names_a_drive_is_refused_however_it_is_spelled(path: str) -> None:
-    assert refusal(path) == "Invalid path"
+def test_traversal_absolute_paths_and_drives_are_rejected_in_any_encoding(path: str) -> None:
+    assert error_of(path) == "Invalid path"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_path_that_climbs_or_is_absolute_or_names_a_drive_is_refused_however_i
         "..a", "~/x", "$HOME", "*", "a\\b", "모델/결과.txt", "‥/x", "a'b\"c", "%", "%%", "a%20b", "-rf", "a\tb",
     ],
 )  # fmt: skip
-def test_an_unusual_name_is_a_name(path: str) -> None:
+def test_unusual_names_are_accepted(path: str) -> None:
     assert key_of(path) == path
 
 
@@ -61,23 +61,23 @@ def test_empty_and_dot_segments_are_dropped() -> None:
     assert join("", "model") == "model"
 
 
-def test_a_path_to_change_spells_its_key_out() -> None:
+def test_a_path_to_change_has_no_dot_segment() -> None:
     assert key_to_change("a//b/") == "a/b"
     for path in (".", "a/.", "./a", "a/./b"):
         with pytest.raises(ApiError, match=r"^Invalid path$"):
             key_to_change(path)
 
 
-def test_paths_too_long_or_deep_or_with_a_name_too_long_are_refused_saying_so() -> None:
-    assert "longer than" in refusal("n" * 256)
-    assert "longer than" in refusal("모" * 86)
-    assert "longer than" in refusal("a/" * 20 + "n" * KEY_BYTES)
-    assert "deeper than" in refusal("d/" * SEGMENTS + "f")
+def test_paths_that_are_too_long_or_deep_are_rejected_with_the_reason() -> None:
+    assert "longer than" in error_of("n" * 256)
+    assert "longer than" in error_of("모" * 86)
+    assert "longer than" in error_of("a/" * 20 + "n" * KEY_BYTES)
+    assert "deeper than" in error_of("d/" * SEGMENTS + "f")
     assert key_of("n" * 255) == "n" * 255
 
 
-def test_half_a_surrogate_pair_is_refused() -> None:
-    assert refusal("a\ud800") == "Invalid path"
+def test_half_a_surrogate_pair_is_rejected() -> None:
+    assert error_of("a\ud800") == "Invalid path"
 
 
 @given(st.lists(NAMES, min_size=1, max_size=6))

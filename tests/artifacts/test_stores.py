@@ -81,7 +81,7 @@ def test_relative_locations_are_of_the_working_folder(tmp_path: Path, monkeypatc
     assert file_of(stores, "mlflow-artifacts:/0") == f"{tmp_path}/mlartifacts/0"
 
 
-def test_a_folder_configured_through_a_link_is_found_by_both_names(tmp_path: Path) -> None:
+def test_a_folder_configured_through_a_link_has_both_names(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     stores = stores_at(str(tmp_path / "link"))
@@ -95,7 +95,7 @@ def test_a_folder_configured_through_a_link_is_found_by_both_names(tmp_path: Pat
         "{data}", "{data}/mlflow.db", "{data}/mlartifacts2/x", "{data}/mlartifacts-private",
     ],
 )  # fmt: skip
-def test_local_locations_elsewhere_are_not_served(stores: ArtifactStores, destination: Path, uri: str) -> None:
+def test_other_local_locations_are_not_served(stores: ArtifactStores, destination: Path, uri: str) -> None:
     with pytest.raises(ApiError, match="not below a folder that this server serves") as caught:
         stores.locate(uri.format(data=destination.parent))
     assert caught.value.status == 400
@@ -110,7 +110,7 @@ def test_local_locations_elsewhere_are_not_served(stores: ArtifactStores, destin
         "mlflow-artifacts:/C:/x",
     ],
 )  # fmt: skip
-def test_locations_that_climb_out_of_a_served_folder_are_refused(
+def test_locations_with_traversal_out_of_a_served_folder_are_rejected(
     stores: ArtifactStores, destination: Path, uri: str
 ) -> None:
     with pytest.raises(ApiError) as caught:
@@ -134,18 +134,18 @@ def test_folders_served_besides_the_destination_are_served(tmp_path: Path, desti
 @pytest.mark.parametrize(
     "uri", ["gs://b/x", "dbfs:/x", "hdfs://h/x", "ftp://h/x", "http://h/other", "file://host/x", "C:\\x"]
 )
-def test_other_schemes_are_not_supported_and_nothing_is_asked_of_their_hosts(stores: ArtifactStores, uri: str) -> None:
+def test_other_schemes_are_not_supported_and_their_hosts_are_not_contacted(stores: ArtifactStores, uri: str) -> None:
     with pytest.raises(ApiError, match="not in this version") as caught:
         stores.locate(uri)
     assert caught.value.status == 501
 
 
-def test_a_location_that_is_no_uri_is_refused(stores: ArtifactStores) -> None:
+def test_an_invalid_uri_is_rejected(stores: ArtifactStores) -> None:
     with pytest.raises(ApiError, match="is not a valid URI"):
         stores.locate("mlflow-artifacts://[/x")
 
 
-def test_making_the_stores_touches_no_file(stores: ArtifactStores, destination: Path) -> None:
+def test_creating_the_stores_touches_no_file(stores: ArtifactStores, destination: Path) -> None:
     stores.locate("mlflow-artifacts:/1")
     assert not destination.parent.exists()
 

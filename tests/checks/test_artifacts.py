@@ -56,7 +56,9 @@ async def test_a_request_that_the_store_rejects_is_a_problem_with_the_message_of
         quirky.replies = {"DELETE": error(403, "AccessDenied", "Access Denied.")}
         store, clock = await examined(at(quirky), tmp_path)
     assert (store.status, clock.status) == ("problem", "ok")
-    assert store.finding.startswith(f"The artifact store refuses to delete: the bucket '{BUCKET}' at http://127.0.0.1:")
+    assert store.finding.startswith(
+        f"The artifact store rejects the probe's delete: the bucket '{BUCKET}' at http://127.0.0.1:"
+    )
 
 
 async def test_an_unreachable_store_is_a_problem_but_does_not_prevent_the_start(tmp_path: Path) -> None:

@@ -177,7 +177,10 @@ def test_a_wrong_password_is_reported_as_by_the_server(tmp_path: Path, cluster: 
     ("changed", "message"),
     [
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "Unable to locate credentials: an s3:// location"),
-        ({"AWS_ACCESS_KEY_ID": "AKIAWRONG"}, "refuses to put: the bucket 'vision-platform-prod' at http://127.0.0.1:"),
+        (
+            {"AWS_ACCESS_KEY_ID": "AKIAWRONG"},
+            "rejects the probe's put: the bucket 'vision-platform-prod' at http://127.0.0.1:",
+        ),
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch"),
         ({"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://no-such-bucket/x"}, "NoSuchBucket"),
     ],

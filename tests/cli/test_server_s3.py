@@ -57,7 +57,7 @@ def test_the_start_logs_that_credentials_are_present(tmp_path: Path, environment
     ("changed", "message"),
     [
         ({"AWS_ACCESS_KEY_ID": ""}, "Error: Unable to locate credentials: AWS_ACCESS_KEY_ID is not set."),
-        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "Error: The artifact store refuses to put: the bucket 'bucket-"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "Error: The artifact store rejects the probe's put: the bucket 'bucket-"),
         ({"MLFLOW_ARTIFACTS_DESTINATION": "s3://not-there"}, "NoSuchBucket: The specified bucket does not exist."),
         ({"MLFLOW_ARTIFACTS_DESTINATION": "s3:///x"}, "does not name a bucket: s3://bucket/prefix."),
         (
@@ -82,7 +82,7 @@ def test_a_store_setting_that_cannot_work_ends_the_start_with_one_line(
 def test_an_unreachable_store_does_not_prevent_the_start(tmp_path: Path, environment: dict[str, str]) -> None:
     away = {**environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
     # So that it has asked as often as it does, however long that takes.
-    constants = {"railtrack.artifacts.s3.probe.LIMIT_S": TIMEOUT_S}
+    constants = {"railtrack.artifacts.s3.probe.TIMEOUT_S": TIMEOUT_S}
     with railtrack_server(tmp_path, environment=away, constants=constants) as server:
         assert "The artifact store does not answer: the bucket" in server.log()
         status, body = call("GET", f"{server.url}/ready")

@@ -62,7 +62,7 @@ def _run(s3: S3Server, folder: Path, version: str, way: str, small_files: int) -
     }[way]
     own_keys = {**s3.environment, "MLFLOW_S3_ENDPOINT_URL": s3.url} if way == "direct" else {}
     # However late the store's trial ends, the client that asks first is to get its answer.
-    constants = {"railtrack.artifacts.s3.factory.TRIAL_WAIT_S": TIMEOUT_S}
+    constants = {"railtrack.artifacts.s3.factory.PRESIGNED_PROBE_WAIT_S": TIMEOUT_S}
     environment = {**s3.environment, **settings}
     with railtrack_server(folder / "server", environment=environment, constants=constants) as server:
         done = subprocess.run(

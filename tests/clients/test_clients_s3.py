@@ -46,7 +46,7 @@ def test_a_client_stores_and_reads_files_in_s3(
     bucket = s3.new_bucket(f"client-{version}-{presigned}")
     settings = {"MLFLOW_ARTIFACTS_DESTINATION": f"s3://{bucket}/runs", "RAILTRACK_S3_PRESIGNED": presigned}
     # However late the store's trial ends, the client that asks first is to get its answer.
-    constants = {"railtrack.artifacts.s3.factory.TRIAL_WAIT_S": TIMEOUT_S}
+    constants = {"railtrack.artifacts.s3.factory.PRESIGNED_PROBE_WAIT_S": TIMEOUT_S}
     environment = {**s3.environment, **settings}
     with railtrack_server(tmp_path / "server", environment=environment, constants=constants) as server:
         done = subprocess.run(

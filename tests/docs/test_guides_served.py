@@ -191,7 +191,7 @@ def test_every_action_of_the_policy_is_required(amazon: S3Server, tmp_path: Path
     assert whole.count(f'"s3:{action}"') == 1
     less = with_policy(amazon, whole.replace(f'"s3:{action}"', '"s3:GetBucketTagging"'))
     message = failure(environment_of(less), tmp_path)
-    assert message.startswith("Error: The artifact store refuses to")
+    assert message.startswith("Error: The artifact store rejects the probe's")
     assert "AccessDenied" in message
 
 
@@ -202,7 +202,7 @@ def test_a_policy_without_the_right_to_abort_uploads_suffices_with_a_warning(ama
     )
     with railtrack_server(tmp_path, environment=environment) as server:
         [message] = [line for line in server.log().splitlines() if "AbortMultipartUpload" in line]
-    assert "refuses to take back uploads in parts" in message
+    assert "does not allow aborting multipart uploads" in message
     assert amazon.unfinished_uploads(BUCKET) == []
 
 

@@ -80,19 +80,7 @@ DECLARATIONS = "src/railtrack/config/settings.py"
 MOST_REPEATED = 2
 """Members of another class that may be named as settings are, such as `host` and `port` of an address."""
 
-TODO = {
-    "src/railtrack/artifacts/__init__.py",
-    "src/railtrack/artifacts/local.py",
-    "src/railtrack/artifacts/paths.py",
-    "src/railtrack/artifacts/s3/client.py",
-    "src/railtrack/artifacts/s3/credential_process.py",
-    "src/railtrack/artifacts/s3/factory.py",
-    "src/railtrack/artifacts/s3/probe.py",
-    "src/railtrack/artifacts/s3/store.py",
-    "src/railtrack/artifacts/s3/upload.py",
-    "src/railtrack/artifacts/s3/upload_memory.py",
-    "src/railtrack/artifacts/store.py",
-}
+TODO: set[str] = set()
 """Files that still have avoided words."""
 
 SAME_CONCEPT: dict[str, str] = {}

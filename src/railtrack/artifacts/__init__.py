@@ -1,8 +1,7 @@
-"""From an artifact URI, as experiments, runs and models carry them, to the store that holds it and the
-key in there.
+"""Resolve an artifact URI of an experiment, run or model to its store and the key in it.
 
-The URI comes from the database, where any client may have put it: a local folder or an S3 prefix counts only
-below those that the server was told to serve, and no URI makes the server connect to the host it names.
+The URI comes from the database, where any client may have put it. So a local folder or an S3 prefix is valid only below
+those in the settings, and no URI makes the server connect to the host that it names.
 """
 
 import re
@@ -16,18 +15,17 @@ from railtrack.artifacts.store import DirectStore, Store
 from railtrack.config.settings import Settings
 from railtrack.errors import ApiError, invalid, not_implemented
 
-if TYPE_CHECKING:  # with its 3 MB, S3 is loaded by servers that have an s3:// location
+if TYPE_CHECKING:  # only servers with an s3:// location load S3
     from railtrack.artifacts.s3.factory import S3Stores
     from railtrack.artifacts.s3.store import S3Store
 
 __all__ = ["PROXIED", "ArtifactStores", "Location", "Store"]
 
 PROXIED = "mlflow-artifacts:"
-"""What locations begin with whose artifacts pass through the server, into the artifacts destination."""
+"""The scheme of locations whose artifacts pass through the server, into the artifacts destination."""
 
 PROXY = "/mlflow-artifacts/artifacts/"
-"""What http locations of MLflow's own artifact proxy have in their path."""
-
+"""A part of the path of http locations, which MLflow's artifact proxy uses."""
 
 BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 
@@ -38,9 +36,7 @@ class Location(NamedTuple):
 
 
 class ArtifactStores:
-    """The stores of one server process. Opens nothing before it is asked to, so it may be made before a
-    fork.
-    """
+    """The stores of one server process. It opens nothing before the first request, so it may be made before a fork."""
 
     def __init__(self, settings: Settings) -> None:
         self._threads = FileThreads()
@@ -50,76 +46,77 @@ class ArtifactStores:
         self._s3: dict[str, S3Store] = {}
         self._s3_stores: S3Stores | None = None
         for uri in (settings.artifacts.destination, settings.artifacts.default_root, *settings.artifacts.locations):
-            if place := _s3_place(uri):
-                self._s3[uri] = self._s3_of(settings).store(*place)
+            if location := _s3_location(uri):
+                self._s3[uri] = self._load_s3(settings).store(location.bucket, location.prefix)
             elif folder := _local_folder(uri):
                 self._local[folder] = LocalStore(folder, self._threads)
 
     def proxied(self, path: str = "") -> Location:
-        """Where the artifact proxy keeps `path`, a path from a client, relative to the destination."""
+        """Return the location of `path`, which a client sent, below the artifact proxy's destination."""
         return Location(self._destination_store(), key_of(path))
 
     def locate(self, uri: str, path: str = "") -> Location:
-        """Where `path`, from a client, is below the artifact location `uri`. Raises
-        INVALID_PARAMETER_VALUE for a path that leaves it and a local folder that is not served,
-        NOT_IMPLEMENTED for a scheme that has no store here.
+        """Return the location of `path`, which a client sent, below the artifact location `uri`.
+
+        Raise INVALID_PARAMETER_VALUE for a path that leaves it and for a location that the settings do not allow, and
+        NOT_IMPLEMENTED for a scheme without a store.
         """
         store, root = self._root(uri)
         return Location(store, join(key_of(root), path))
 
     def serves(self, file: str) -> bool:
-        """Whether this local file, relative to the working folder or absolute, lies in a folder that is served."""
-        found = Path(file).resolve()
-        return any(found.is_relative_to(store.root) for store in self._local.values())
+        """Whether this local file is in a folder whose artifacts clients can read."""
+        path = Path(file).resolve()
+        return any(path.is_relative_to(store.root) for store in self._local.values())
 
     async def probe(self) -> None:
-        """Raise an ApiError that says why when a bucket, or the folder that new experiments use, is not there now."""
+        """Raise an ApiError with the reason if a bucket, or the folder for new experiments, can't be used now."""
         for store in self.buckets():
             await store.probe()
         if self._root_uri.startswith(PROXIED) and not self.s3_destination():
             await self._destination_store().probe()
 
     def buckets(self) -> "list[S3Store]":
-        """The configured locations in S3, each once."""
+        """Return the stores of the S3 locations in the settings, each once."""
         return list({(store.bucket.name, store.prefix): store for store in self._s3.values()}.values())
 
-    async def try_out(self) -> list[str]:
-        """Store, read, list and delete a small object in each location in S3. Returns what is to be told of them, such
-        as that one is away for the moment, and raises an ApiError for what will not mend by itself.
+    async def probe_buckets(self) -> list[str]:
+        """Write, read, list and delete a small object in each S3 location. Return warnings, such as that a store is not
+        reachable now. Raise an ApiError for a failure that somebody must fix.
         """
         if not self._s3:
             return []
-        from railtrack.artifacts.s3.probe import try_out
+        from railtrack.artifacts.s3.probe import probe_bucket
 
-        return [found.told for store in self.buckets() if (found := await try_out(store))]
+        return [warning.message for store in self.buckets() if (warning := await probe_bucket(store))]
 
     def check_credentials(self) -> None:
-        """Raise an ApiError that names the setting when there are locations in S3 but no keys for them."""
+        """Raise an ApiError that names the missing setting if there are S3 locations, but no source of credentials."""
         if self._s3_stores is not None:
             self._s3_stores.check_credentials()
 
     async def direct(self, store: Store) -> DirectStore | None:
-        """The store itself where clients can send to it and read from it by presigned URLs, None where they cannot."""
+        """Return the store if clients can use it by presigned URLs, else None."""
         if self._s3_stores is None:
             return None
         return await self._s3_stores.direct(store)
 
     async def direct_destination(self) -> DirectStore | None:
-        """As direct(), of the artifact proxy's store."""
+        """Do as direct(), for the artifact proxy's store."""
         store = self.s3_destination()
         return await self.direct(store) if store else None
 
     def s3_destination(self) -> DirectStore | None:
-        """The artifact proxy's store if it is in S3, wanted by clients or not: for what they have begun with it."""
+        """Return the artifact proxy's store if it is S3, without a probe: a client may have begun an upload there."""
         return self._s3.get(self._destination)
 
     def destination_folder(self) -> Path | None:
-        """The artifact proxy's folder, None if its store is none."""
+        """Return the artifact proxy's folder, None if it uses S3."""
         folder = _local_folder(self._destination)
         return Path(folder) if folder else None
 
     async def direct_root(self) -> DirectStore | None:
-        """As direct(), of the store in which new experiments have their artifacts without the proxy."""
+        """Do as direct(), for the store of new experiments that do not use the proxy."""
         store = self._s3.get(self._root_uri)
         return await self.direct(store) if store else None
 
@@ -135,17 +132,18 @@ class ArtifactStores:
                 return self._destination_store(), unquote(parts.path).lstrip("/")
             case "http" | "https" if PROXY in parts.path:
                 return self._destination_store(), unquote(parts.path.partition(PROXY)[2])
-        if place := _s3_place(uri):
-            return self._s3_root(*place, uri)
+        if location := _s3_location(uri):
+            return self._s3_root(location, uri)
         folder = _local_folder(uri)
         if folder is None:
             raise _unsupported(uri)
         return self._local_root(folder, uri)
 
-    def _s3_root(self, bucket: str, prefix: str, uri: str) -> tuple[Store, str]:
+    def _s3_root(self, location: "_S3Location", uri: str) -> tuple[Store, str]:
+        bucket, prefix = location
         for store in self._s3.values():
-            inside = f"{prefix}/".startswith(f"{store.prefix}/") or not store.prefix
-            if store.bucket.name == bucket and inside:
+            is_inside = f"{prefix}/".startswith(f"{store.prefix}/") or not store.prefix
+            if store.bucket.name == bucket and is_inside:
                 return store, prefix.removeprefix(store.prefix).lstrip("/")
         raise invalid(
             f"The artifact location '{uri}' is not below an S3 location that this server serves. "
@@ -159,7 +157,7 @@ class ArtifactStores:
                     return store, folder[len(root) + 1 :]
         raise invalid(f"The artifact location '{uri}' is not below a folder that this server serves.")
 
-    def _s3_of(self, settings: Settings) -> "S3Stores":
+    def _load_s3(self, settings: Settings) -> "S3Stores":
         if self._s3_stores is None:
             from railtrack.artifacts.s3.factory import S3Stores
 
@@ -183,7 +181,7 @@ def _split(uri: str) -> SplitResult:
 
 
 def _local_folder(uri: str) -> str | None:
-    """The absolute folder that a path or a file: URI means, None for any other URI."""
+    """Return the absolute folder of a path or a file: URI, None for any other URI."""
     parts = _split(uri)
     if parts.scheme == "":
         return str(Path(uri).absolute())
@@ -192,14 +190,19 @@ def _local_folder(uri: str) -> str | None:
     return None
 
 
-def _s3_place(uri: str) -> tuple[str, str] | None:
-    """The bucket and the prefix that an s3: URI means, None for any other URI."""
+class _S3Location(NamedTuple):
+    bucket: str
+    prefix: str
+
+
+def _s3_location(uri: str) -> _S3Location | None:
+    """Return the location of an s3: URI, None for any other URI."""
     parts = _split(uri)
     if parts.scheme != "s3":
         return None
     if not BUCKET_NAME.fullmatch(parts.netloc):
         raise invalid(f"The artifact location '{uri}' does not name a bucket: s3://bucket/prefix.")
-    return parts.netloc, key_of(parts.path.lstrip("/"))
+    return _S3Location(parts.netloc, key_of(parts.path.lstrip("/")))
 
 
 def _unsupported(uri: str) -> ApiError:

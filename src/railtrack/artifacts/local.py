@@ -1,10 +1,8 @@
-"""Artifacts in a local folder. Nothing outside the folder is read or written, whatever symbolic links lie
-in it.
+"""Artifacts in a local folder. Nothing outside the folder is read or written, whatever symbolic links it contains.
 
-A key is walked segment by segment with openat and O_NOFOLLOW, so there is no moment between a check and a
-use in which a folder could be swapped for a link. Links below the root are therefore never followed, even
-where they lead back in; the root itself may be one. All file work happens in a few threads, never on the
-event loop.
+A key is walked segment by segment with openat and O_NOFOLLOW, so that no folder can be replaced by a link between a
+check and its use. Links below the root are never followed, not even those that lead back inside. The root itself may be
+one. All file operations run in a few threads, never on the event loop.
 """
 
 import asyncio
@@ -21,36 +19,33 @@ from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
 from railtrack.artifacts.store import CHUNK, Entry, Page, error_log, is_folder, no_such
-from railtrack.errors import ApiError, invalid, unavailable
+from railtrack.errors import ApiError, describe_os_error, invalid, unavailable
 
 THREADS = 8
-RESERVED = ".railtrack-"
-"""Names beginning so are ours: unfinished uploads, where the file system cannot hold a file without a
-name.
-"""
+RESERVED_PREFIX = ".railtrack-"
+"""The prefix of unfinished uploads, on file systems without nameless files."""
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """O_NONBLOCK: opening a named pipe must not wait for its other end."""
 OWN_DESCRIPTORS = "/proc/self/fd"
 NAMELESS = getattr(os, "O_TMPFILE", 0) if Path(OWN_DESCRIPTORS).is_dir() else 0
-"""The flag that opens a file without a name, where it can be named later (Linux with /proc)."""
+"""The flag that opens a file without a name, if it can be named later (Linux with /proc)."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
 class FileThreads:
-    """A few threads for file work, made by the process that first needs them: threads do not survive a
-    fork.
-    """
+    """A few threads for file operations. The process that needs them starts them: threads do not survive a fork."""
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
         self._pid = 0
 
     async def run(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
-        """`call(*args)` in a thread. Never returns before the call has ended, not even when cancelled:
-        the call may be using a file descriptor whose number would go to another file once it is closed.
+        """Return `call(*args)`, run in a thread.
+
+        Wait for its end even when cancelled: it may use a file descriptor, and the number of a closed one is reused.
         """
         if self._pool is None or self._pid != os.getpid():
             self._pool, self._pid = ThreadPoolExecutor(THREADS, "railtrack-files"), os.getpid()
@@ -61,7 +56,7 @@ class FileThreads:
             while not future.done():
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([future])
-            future.exception()  # seen: nobody is left to whom it could be told
+            future.exception()  # retrieved, so that asyncio does not log it
             raise
 
     def close(self) -> None:
@@ -71,7 +66,7 @@ class FileThreads:
 
 
 class LocalStore:
-    """The store in the folder `root`, which is made when the first artifact comes."""
+    """Artifacts in the folder `root`, which is created with the first one."""
 
     def __init__(self, root: str, threads: FileThreads) -> None:
         self.root = os.path.realpath(root)
@@ -81,11 +76,11 @@ class LocalStore:
         upload = _Upload(self.root, key)
         try:
             await self._threads.run(upload.begin)
-            async for block in _blocks(chunks):
+            async for block in _join_chunks(chunks):
                 await self._threads.run(upload.write, block)
             await self._threads.run(upload.commit)
         except OSError as error:
-            raise _write_refusal(error, key) from error
+            raise _write_error(error, key) from error
         finally:
             await self._threads.run(upload.end)
 
@@ -101,7 +96,7 @@ class LocalStore:
         try:
             await self._threads.run(_delete, self.root, key)
         except OSError as error:
-            raise _write_refusal(error, key) from error
+            raise _write_error(error, key) from error
 
     async def probe(self) -> None:
         upload = _Upload(self.root, secrets.token_hex(16))
@@ -109,18 +104,18 @@ class LocalStore:
             await self._threads.run(upload.begin)
             await self._threads.run(upload.write, b"probe")
         except OSError as error:
-            raise _write_refusal(error, "a probe") from error
+            raise _write_error(error, "a probe") from error
         finally:
             await self._threads.run(upload.end)
 
 
 class LocalArtifact:
-    """An open file: it stays the version that it was, whatever is renamed over its name meanwhile."""
+    """An open file. It stays the same version when another file replaces it."""
 
-    def __init__(self, descriptor: int, found: os.stat_result, threads: FileThreads) -> None:
-        self.size = found.st_size
-        self.modified = found.st_mtime
-        self.etag = f'"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"'
+    def __init__(self, descriptor: int, status: os.stat_result, threads: FileThreads) -> None:
+        self.size = status.st_size
+        self.modified = status.st_mtime
+        self.etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"'
         self._descriptor = descriptor
         self._threads = threads
 
@@ -129,7 +124,7 @@ class LocalArtifact:
             while start < stop:
                 chunk = await self._threads.run(os.pread, self._descriptor, min(CHUNK, stop - start), start)
                 if not chunk:
-                    raise OSError(errno.EIO, "the file was cut short while it was being sent")
+                    raise OSError(errno.EIO, "the file was truncated during the download")
                 start += len(chunk)
                 yield chunk
         finally:
@@ -145,22 +140,23 @@ class LocalArtifact:
 
 
 class _Upload:
-    """A file that has no name until it is whole. Its methods do file work and run in threads, one at a time.
+    """A file that gets its name when it is complete. Its methods block, so they run in threads, one at a time.
 
-    On Linux the file has truly no name (O_TMPFILE), so that even a killed process leaves nothing; elsewhere it has a
-    RESERVED one. It lies in the last folder of its path that exists; the missing ones are made when it is whole.
+    On Linux the file has no name at all before (O_TMPFILE), so that even a killed process leaves nothing behind.
+    Elsewhere it has one with RESERVED_PREFIX. It is in the last folder of its path that exists. The missing folders are
+    created when it is complete.
     """
 
     def __init__(self, root: str, key: str) -> None:
         self._root = root
         *self._missing, self._name = _segments(key)
-        self._temporary = f"{RESERVED}{secrets.token_hex(8)}"
+        self._temporary = f"{RESERVED_PREFIX}{secrets.token_hex(8)}"
         self._folder = -1
         self._file = -1
-        self._named = False
+        self._has_name = False
 
     def begin(self) -> None:
-        """Open the file; refuse now what could never be put in its place."""
+        """Open the file. Fail now if it could never get its name."""
         Path(self._root).mkdir(parents=True, exist_ok=True)
         self._folder = os.open(self._root, FOLDER_FLAGS)
         with suppress(FileNotFoundError):
@@ -172,12 +168,12 @@ class _Upload:
             if stat.S_ISDIR(os.lstat(self._name, dir_fd=self._folder).st_mode):
                 raise IsADirectoryError(errno.EISDIR, "a folder")
         if NAMELESS:
-            with suppress(OSError):  # not every file system can
+            with suppress(OSError):  # not every file system supports it
                 self._file = os.open(".", os.O_WRONLY | os.O_CLOEXEC | NAMELESS, 0o666, dir_fd=self._folder)
                 return
         flags = os.O_WRONLY | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         self._file = os.open(self._temporary, flags, 0o666, dir_fd=self._folder)
-        self._named = True
+        self._has_name = True
 
     def write(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -185,24 +181,24 @@ class _Upload:
             rest = rest[os.write(self._file, rest) :]
 
     def commit(self) -> None:
-        """Put the whole file in its place, in one step for readers and for good."""
+        """Give the file its name, atomically and durably."""
         os.fsync(self._file)
-        if not self._named:
-            # A file without a name can only be linked to a new name; replacing takes a rename.
+        if not self._has_name:
+            # A nameless file can only be linked to a new name. To replace a file, it must then be renamed.
             source = f"{OWN_DESCRIPTORS}/{self._file}"
             os.link(source, self._temporary, dst_dir_fd=self._folder, follow_symlinks=True)
-            self._named = True
-        place = _descend(os.open(".", FOLDER_FLAGS, dir_fd=self._folder), self._missing, _make)
+            self._has_name = True
+        folder = _descend(os.open(".", FOLDER_FLAGS, dir_fd=self._folder), self._missing, _create_folder)
         try:
-            os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=place)
-            self._named = False
-            os.fsync(place)
+            os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=folder)
+            self._has_name = False
+            os.fsync(folder)
         finally:
-            os.close(place)
+            os.close(folder)
 
     def end(self) -> None:
-        """Close everything; what was not committed vanishes."""
-        if self._named:
+        """Close the file and its folder. Delete what was not committed."""
+        if self._has_name:
             with suppress(OSError):
                 os.unlink(self._temporary, dir_fd=self._folder)
         for descriptor in (self._file, self._folder):
@@ -210,31 +206,29 @@ class _Upload:
                 os.close(descriptor)
 
 
-async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The same bytes in blocks of about CHUNK: a request's body comes in small pieces, and a write costs
-    a thread's turn.
-    """
-    pieces: list[bytes] = []
-    length = 0
-    async for piece in chunks:
-        pieces.append(piece)
-        length += len(piece)
-        if length >= CHUNK:
-            yield b"".join(pieces)
-            pieces, length = [], 0
-    if pieces:
-        yield b"".join(pieces)
+async def _join_chunks(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Yield the same bytes in blocks of about CHUNK: a body arrives in small chunks, and a write occupies a thread."""
+    block: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        block.append(chunk)
+        size += len(chunk)
+        if size >= CHUNK:
+            yield b"".join(block)
+            block, size = [], 0
+    if block:
+        yield b"".join(block)
 
 
 def _segments(key: str) -> list[str]:
     segments = key.split("/") if key else []
-    if any(segment.startswith(RESERVED) for segment in segments):
+    if any(segment.startswith(RESERVED_PREFIX) for segment in segments):
         raise invalid("Invalid path")
     return segments
 
 
 @contextmanager
-def _folder_of(root: str, segments: list[str]) -> Iterator[int]:
+def _open_folder(root: str, segments: list[str]) -> Iterator[int]:
     folder = _descend(os.open(root, FOLDER_FLAGS), segments, _enter)
     try:
         yield folder
@@ -242,11 +236,11 @@ def _folder_of(root: str, segments: list[str]) -> Iterator[int]:
         os.close(folder)
 
 
-def _descend(folder: int, segments: list[str], step: Callable[[int, str], int]) -> int:
-    """The folder that `segments` lead to, opened; `folder`, where they begin, is closed."""
+def _descend(folder: int, segments: list[str], enter: Callable[[int, str], int]) -> int:
+    """Return a descriptor of the folder at the end of `segments`. Close `folder`, where they start."""
     try:
         for segment in segments:
-            inner = step(folder, segment)
+            inner = enter(folder, segment)
             os.close(folder)
             folder = inner
     except BaseException:
@@ -264,8 +258,8 @@ def _enter(folder: int, name: str) -> int:
         raise
 
 
-def _make(folder: int, name: str) -> int:
-    """As _enter, where the folder may be missing."""
+def _create_folder(folder: int, name: str) -> int:
+    """Do as _enter, and create the folder if it is missing."""
     with suppress(FileExistsError):
         os.mkdir(name, dir_fd=folder)
         os.fsync(folder)
@@ -276,34 +270,30 @@ def _open_file(root: str, key: str, threads: FileThreads) -> LocalArtifact:
     segments = _segments(key)
     if not segments:
         raise is_folder(key)
-    with _folder_of(root, segments[:-1]) as folder:
+    with _open_folder(root, segments[:-1]) as folder:
         descriptor = os.open(segments[-1], FILE_FLAGS, dir_fd=folder)
-    found = os.fstat(descriptor)
-    if stat.S_ISREG(found.st_mode):
-        return LocalArtifact(descriptor, found, threads)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode):
+        return LocalArtifact(descriptor, status, threads)
     os.close(descriptor)
-    raise is_folder(key) if stat.S_ISDIR(found.st_mode) else no_such(key)
+    raise is_folder(key) if stat.S_ISDIR(status.st_mode) else no_such(key)
 
 
 def _list(root: str, key: str, after: str, limit: int) -> Page:
-    """One page in name order; memory goes with `limit`, not with the folder, which is read anew for every
-    page.
-    """
+    """Return one page in the order of names. It reads the whole folder, but needs memory for `limit` names only."""
     try:
-        with _folder_of(root, _segments(key)) as folder, os.scandir(folder) as found:
-            shown = (one.name for one in found if one.name > after and _is_shown(one))
-            names = heapq.nsmallest(limit + 1, shown)
+        with _open_folder(root, _segments(key)) as folder, os.scandir(folder) as scan:
+            listed = (one.name for one in scan if one.name > after and _is_listed(one))
+            names = heapq.nsmallest(limit + 1, listed)
             entries = [entry for name in names[:limit] if (entry := _entry(folder, name))]
     except (FileNotFoundError, NotADirectoryError):
         return Page([], None)
     return Page(entries, names[limit - 1] if len(names) > limit else None)
 
 
-def _is_shown(entry: "os.DirEntry[str]") -> bool:
-    """Files and folders with a name that can be told in JSON; links are not followed, so they are not
-    shown either.
-    """
-    if entry.name.startswith(RESERVED) or not (entry.name.isascii() or _is_utf8(entry.name)):
+def _is_listed(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a file or folder, and its name is valid UTF-8. Links are not followed, so they are not listed."""
+    if entry.name.startswith(RESERVED_PREFIX) or not (entry.name.isascii() or _is_utf8(entry.name)):
         return False
     return entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)
 
@@ -317,47 +307,47 @@ def _is_utf8(name: str) -> bool:
 
 
 def _entry(folder: int, name: str) -> Entry | None:
-    """None when it was deleted a moment ago."""
+    """Return the entry, None if it has just been deleted."""
     try:
-        found = os.lstat(name, dir_fd=folder)
+        status = os.lstat(name, dir_fd=folder)
     except FileNotFoundError:
         return None
-    is_dir = stat.S_ISDIR(found.st_mode)
-    return Entry(name, is_dir, 0 if is_dir else found.st_size)
+    is_dir = stat.S_ISDIR(status.st_mode)
+    return Entry(name, is_dir, 0 if is_dir else status.st_size)
 
 
 def _delete(root: str, key: str) -> None:
     segments = _segments(key)
     if not segments:
         raise invalid("Invalid path")
-    with suppress(FileNotFoundError, NotADirectoryError), _folder_of(root, segments[:-1]) as folder:
+    with suppress(FileNotFoundError, NotADirectoryError), _open_folder(root, segments[:-1]) as folder:
         if stat.S_ISDIR(os.lstat(segments[-1], dir_fd=folder).st_mode):
-            shutil.rmtree(segments[-1], onerror=_unless_gone, dir_fd=folder)
+            shutil.rmtree(segments[-1], onerror=_ignore_missing, dir_fd=folder)
         else:
             os.unlink(segments[-1], dir_fd=folder)
 
 
-def _unless_gone(_call: Any, _path: Any, failure: Any) -> None:
-    """For rmtree: what somebody else deleted meanwhile is no failure."""
+def _ignore_missing(_call: Any, _path: Any, failure: Any) -> None:
+    """Raise the error of rmtree, unless another request has deleted the file meanwhile."""
     if not isinstance(failure[1], FileNotFoundError):
         raise failure[1]
 
 
 @contextmanager
 def _reading(key: str) -> Iterator[None]:
-    """Driver errors of a reading call as the client is to see them."""
+    """Raise the errors of the file system as ApiErrors."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise no_such(key) from error
     except PermissionError as error:
-        refusal = ApiError("PERMISSION_DENIED", f"The server may not read the artifact '{key}'.")
-        raise _logged(error, refusal) from error
+        denied = ApiError("PERMISSION_DENIED", f"The server may not read the artifact '{key}'.")
+        raise _logged(error, denied) from error
     except OSError as error:
-        raise _refusal(error, key) from error
+        raise _error(error, key) from error
 
 
-def _write_refusal(error: OSError, key: str) -> ApiError:
+def _write_error(error: OSError, key: str) -> ApiError:
     match error.errno:
         case errno.EISDIR:
             return invalid(f"An artifact cannot be stored as '{key}': there is a folder of that name.")
@@ -367,21 +357,21 @@ def _write_refusal(error: OSError, key: str) -> ApiError:
             return unavailable(f"The folder of '{key}' was deleted during the upload. Please retry.")
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EACCES | errno.EPERM | errno.EROFS:
             # 507 Insufficient Storage: MLflow's clients do not retry it, and a retry would not help.
-            reason = f"The artifact store cannot take '{key}': {os.strerror(error.errno)}."
-            return _logged(error, ApiError("INTERNAL_ERROR", reason, status=507))
-    return _refusal(error, key)
+            message = f"The artifact store cannot take '{key}': {describe_os_error(error)}."
+            return _logged(error, ApiError("INTERNAL_ERROR", message, status=507))
+    return _error(error, key)
 
 
-def _refusal(error: OSError, key: str) -> ApiError:
+def _error(error: OSError, key: str) -> ApiError:
     match error.errno:
         case errno.ELOOP:
             return invalid("Invalid path")
         case errno.ENAMETOOLONG:
             return invalid("Invalid path: a name in it is too long for the artifact store.")
-    return _logged(error, unavailable(f"The artifact store failed at '{key}': {error.strerror}."))
+    return _logged(error, unavailable(f"The artifact store failed at '{key}': {describe_os_error(error)}."))
 
 
-def _logged(error: OSError, refusal: ApiError) -> ApiError:
-    """Trouble of the operator's, not of the client's: the log tells of it too."""
-    error_log.error("%s: %s", error.strerror, refusal.message)
-    return refusal
+def _logged(error: OSError, api_error: ApiError) -> ApiError:
+    """Log an error that the operator can fix, and return it."""
+    error_log.error("%s: %s", describe_os_error(error), api_error.message)
+    return api_error

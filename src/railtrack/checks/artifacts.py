@@ -42,7 +42,7 @@ async def check_artifacts(settings: Settings) -> list[Finding]:
 async def _check_bucket(store: "S3Store") -> list[Finding]:
     uri = f"s3://{store.bucket.name}/{store.prefix}".rstrip("/")
     if failure := await probe_bucket(store):
-        return [(warning if failure.works else problem)("artifact store", failure.told)]
+        return [(warning if failure.is_available else problem)("artifact store", failure.message)]
     return [ok("artifact store", f"{uri} at {store.bucket.endpoint.url}: put, get, list, multipart upload, delete")]
 
 

@@ -16,7 +16,7 @@ from railtrack.db.url import DatabaseUrl
 from railtrack.errors import ApiError, StartError
 
 if TYPE_CHECKING:  # S3 is loaded by servers that have an s3:// location
-    from railtrack.artifacts.s3.probe import Found
+    from railtrack.artifacts.s3.probe import ProbeWarning
     from railtrack.artifacts.s3.store import S3Store
 
 
@@ -106,15 +106,15 @@ def check_credentials(stores: ArtifactStores) -> None:
 async def probe_buckets(stores: ArtifactStores) -> list[str]:
     """Probe each S3 location. Return warnings, such as that one is not reachable now."""
     with _as_start_error():
-        return await stores.try_out()
+        return await stores.probe_buckets()
 
 
-async def probe_bucket(store: "S3Store") -> "Found | None":
+async def probe_bucket(store: "S3Store") -> "ProbeWarning | None":
     """Probe one S3 location. Return the failure that does not prevent the start."""
-    from railtrack.artifacts.s3.probe import try_out
+    from railtrack.artifacts.s3.probe import probe_bucket
 
     with _as_start_error():
-        return await try_out(store)
+        return await probe_bucket(store)
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def bucket(s3: S3Server) -> str:
 @pytest.fixture
 def patient_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the first request wait for the result of the store's probe, however long that takes."""
-    monkeypatch.setattr("railtrack.artifacts.s3.factory.TRIAL_WAIT_S", TIMEOUT_S)
+    monkeypatch.setattr("railtrack.artifacts.s3.factory.PRESIGNED_PROBE_WAIT_S", TIMEOUT_S)
 
 
 @pytest.fixture

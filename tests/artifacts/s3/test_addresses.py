@@ -11,7 +11,7 @@ from tests.servers.certificates import Authority
 from tests.servers.s3_quirks import BUCKET, QuirkyS3, quirky_s3
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.artifacts.s3.probe import presigned_work
+from railtrack.artifacts.s3.probe import probe_presigned_urls
 from railtrack.artifacts.s3.upload_memory import PART_BYTES
 from railtrack.errors import ApiError
 
@@ -35,11 +35,11 @@ async def stored_and_read(stores: ArtifactStores) -> None:
     await store.delete("a b")
 
 
-async def refusal(environ: dict[str, str]) -> str:
+async def error_of(environ: dict[str, str]) -> str:
     """What a start says that does not come about."""
     stores = stores_at(f"s3://{BUCKET}", environ)
     with pytest.raises(ApiError) as caught:
-        await stores.try_out()
+        await stores.probe_buckets()
     stores.close()
     assert "\n" not in caught.value.message
     return caught.value.message
@@ -47,8 +47,8 @@ async def refusal(environ: dict[str, str]) -> str:
 
 async def works(environ: dict[str, str]) -> None:
     stores = stores_at(f"s3://{BUCKET}", environ)
-    assert await stores.try_out() == []
-    assert await presigned_work(stores.buckets()[0])
+    assert await stores.probe_buckets() == []
+    assert await probe_presigned_urls(stores.buckets()[0])
     await stored_and_read(stores)
     stores.close()
 
@@ -65,18 +65,16 @@ async def test_the_bucket_may_stand_in_the_path(quirky: QuirkyS3) -> None:
     await works(quirky.environment)
 
 
-async def test_a_bucket_where_the_store_does_not_look_for_it_is_told_with_the_variable(quirky: QuirkyS3) -> None:
+async def test_a_wrong_addressing_style_is_reported_with_its_variable(quirky: QuirkyS3) -> None:
     for style, environ in (("path", quirky.virtual), ("virtual", quirky.environment)):
         quirky.style = style
-        message = await refusal(environ)
+        message = await error_of(environ)
         assert "NoSuchBucket" in message
         assert "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE" in message
 
 
 @pytest.mark.parametrize("style", ["path", "virtual"])
-async def test_a_store_with_a_certificate_of_ones_own_authority_is_spoken_with(
-    authority: Authority, style: str
-) -> None:
+async def test_a_certificate_of_a_private_ca_is_trusted(authority: Authority, style: str) -> None:
     async with quirky_s3(authority.server("127.0.0.1", "*.localhost", f"{BUCKET}.localhost")) as store:
         store.style = style
         environ = store.virtual if style == "virtual" else store.environment
@@ -88,31 +86,29 @@ async def test_a_store_with_a_certificate_of_ones_own_authority_is_spoken_with(
         assert all(len(call.headers["x-amz-content-sha256"]) == 64 for call in others)
 
 
-async def test_a_certificate_that_is_not_trusted_is_told_with_the_endpoint_and_what_to_do(
+async def test_an_untrusted_certificate_is_reported_with_endpoint_and_advice(
     authority: Authority, tmp_path: Path
 ) -> None:
     other = Authority.new(tmp_path)
     async with quirky_s3(authority.server("127.0.0.1")) as store:
         for environ in (store.environment, {**store.environment, "AWS_CA_BUNDLE": str(other.bundle)}):
-            message = await refusal(environ)
+            message = await error_of(environ)
             assert message.startswith(
                 f"No secure connection to the artifact store: the bucket '{BUCKET}' at https://127.0.0.1:{store.port}: "
                 "its certificate is not trusted: "
             )
-            assert message.endswith(
-                "Set AWS_CA_BUNDLE to the certificate of its authority, or correct AWS_S3_ENDPOINT_URL."
-            )
+            assert message.endswith("Set AWS_CA_BUNDLE to the certificate of its CA, or correct AWS_S3_ENDPOINT_URL.")
         assert store.calls == []
 
 
-async def test_a_certificate_for_another_host_is_not_taken(authority: Authority) -> None:
+async def test_a_certificate_for_another_host_is_rejected(authority: Authority) -> None:
     async with quirky_s3(authority.server("127.0.0.1", "other.localhost")) as store:
-        message = await refusal({**store.virtual, "AWS_CA_BUNDLE": str(authority.bundle)})
+        message = await error_of({**store.virtual, "AWS_CA_BUNDLE": str(authority.bundle)})
         assert f"{BUCKET}.localhost" in message
         assert store.calls == []
 
 
-async def test_a_store_without_tls_is_told_apart(quirky: QuirkyS3) -> None:
+async def test_a_store_without_tls_is_reported(quirky: QuirkyS3) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
@@ -121,22 +117,24 @@ async def test_a_store_without_tls_is_told_apart(quirky: QuirkyS3) -> None:
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    message = await refusal({**quirky.environment, "AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}"})
+    message = await error_of({**quirky.environment, "AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}"})
     server.close()
     assert "it does not use TLS (use http:// instead)" in message
     assert "AWS_S3_ENDPOINT_URL" in message
 
 
-async def test_a_bundle_without_certificates_is_told_with_the_variable(authority: Authority, tmp_path: Path) -> None:
+async def test_a_bundle_without_certificates_is_reported_with_its_variable(
+    authority: Authority, tmp_path: Path
+) -> None:
     (tmp_path / "empty.pem").write_text("nothing")
     async with quirky_s3(authority.server("127.0.0.1")) as store:
-        message = await refusal({**store.environment, "AWS_CA_BUNDLE": str(tmp_path / "empty.pem")})
+        message = await error_of({**store.environment, "AWS_CA_BUNDLE": str(tmp_path / "empty.pem")})
     assert f"AWS_CA_BUNDLE: {tmp_path / 'empty.pem'} has no certificates" in message
 
 
-async def test_a_host_that_cannot_be_found_is_told_by_the_name_that_was_looked_up(quirky: QuirkyS3) -> None:
+async def test_an_unknown_host_is_reported_by_name(quirky: QuirkyS3) -> None:
     environ = {**quirky.virtual, "AWS_ENDPOINT_URL": "http://store..example:9000"}
     stores = stores_at(f"s3://{BUCKET}", environ)
-    (line,) = await stores.try_out()
+    (line,) = await stores.probe_buckets()
     assert f"{BUCKET}.store..example: " in line
     assert "Check AWS_S3_ENDPOINT_URL" in line

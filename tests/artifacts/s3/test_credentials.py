@@ -58,7 +58,7 @@ async def key_of(environ: dict[str, str]) -> str:
     return (await provider_of(load({}, environ).aws, "us-east-1")()).access_key
 
 
-async def refusal(environ: dict[str, str], status: int = 403) -> str:
+async def error_of(environ: dict[str, str], status: int = 403) -> str:
     with pytest.raises(ApiError) as caught:
         await key_of(environ)
     assert caught.value.status == status
@@ -66,7 +66,7 @@ async def refusal(environ: dict[str, str], status: int = 403) -> str:
     return caught.value.message
 
 
-async def test_the_first_in_amazons_order_that_is_set_counts(
+async def test_the_first_source_in_amazons_order_is_used(
     s3: S3Server, agent: RoleServer, web_identity: dict[str, str], profile: dict[str, str]
 ) -> None:
     all_of_them = instance(agent) | container(agent) | profile | web_identity | KEYS
@@ -80,39 +80,39 @@ async def test_the_first_in_amazons_order_that_is_set_counts(
     assert await key_of(instance(agent)) == "KEY2"
 
 
-async def test_nobody_is_asked_for_an_instances_role_unless_a_setting_says_so(agent: RoleServer) -> None:
-    message = await refusal({"AWS_EC2_METADATA_SERVICE_ENDPOINT": agent.url})
+async def test_an_instances_role_is_used_only_if_a_setting_allows_it(agent: RoleServer) -> None:
+    message = await error_of({"AWS_EC2_METADATA_SERVICE_ENDPOINT": agent.url})
     assert message.startswith("Unable to locate credentials: an s3:// location needs them. Set AWS_ACCESS_KEY_ID and ")
     assert "RAILTRACK_S3_INSTANCE_ROLE=on" in message
     assert agent.asked == []
 
 
-async def test_half_of_the_keys_is_no_reason_to_look_further(agent: RoleServer) -> None:
-    assert "AWS_SECRET_ACCESS_KEY is not set" in await refusal({"AWS_ACCESS_KEY_ID": "a", **container(agent)})
+async def test_half_of_the_keys_is_an_error(agent: RoleServer) -> None:
+    assert "AWS_SECRET_ACCESS_KEY is not set" in await error_of({"AWS_ACCESS_KEY_ID": "a", **container(agent)})
     assert agent.asked == []
 
 
 # Web identities
 
 
-async def test_a_web_identity_gives_keys_that_the_store_takes(
+async def test_a_web_identity_provides_keys_that_the_store_accepts(
     s3: S3Server, bucket: str, web_identity: dict[str, str]
 ) -> None:
     stores = stores_at(f"s3://{bucket}", {**web_identity, "AWS_ENDPOINT_URL": s3.url})
     stores.check_credentials()
-    assert await stores.try_out() == []
+    assert await stores.probe_buckets() == []
     stores.close()
 
 
-async def test_a_web_identitys_token_is_read_anew_and_sent_with_the_role(
+async def test_a_web_identity_that_is_denied_is_reported_with_the_role(
     agent: RoleServer, web_identity: dict[str, str], tmp_path: Path
 ) -> None:
-    await refusal({**web_identity, "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "nowhere")})
-    assert "AWS_ROLE_ARN is not" in await refusal({**web_identity, "AWS_ROLE_ARN": ""})
+    await error_of({**web_identity, "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "nowhere")})
+    assert "AWS_ROLE_ARN is not" in await error_of({**web_identity, "AWS_ROLE_ARN": ""})
     agent.answers = [
         (403, "<ErrorResponse><Error><Code>AccessDenied</Code><Message>Not for you.</Message></Error></ErrorResponse>")
     ]
-    message = await refusal({**web_identity, "AWS_ENDPOINT_URL_STS": agent.url})
+    message = await error_of({**web_identity, "AWS_ENDPOINT_URL_STS": agent.url})
     assert message == (
         f"Unable to locate credentials: web identity: STS at {agent.url} denies the role "
         f"{web_identity['AWS_ROLE_ARN']}: AccessDenied: Not for you. "
@@ -121,7 +121,7 @@ async def test_a_web_identitys_token_is_read_anew_and_sent_with_the_role(
     assert [(one.method, one.target) for one in agent.asked] == [("POST", "/")]
 
 
-async def test_sts_is_amazons_in_the_region() -> None:
+async def test_the_default_sts_is_amazons_in_the_region() -> None:
     assert aws_host("sts", "eu-west-1") == "sts.eu-west-1.amazonaws.com"
     assert aws_host("sts", "auto") == "sts.us-east-1.amazonaws.com"
     assert aws_host("s3", "cn-north-1") == "s3.cn-north-1.amazonaws.com.cn"
@@ -130,7 +130,7 @@ async def test_sts_is_amazons_in_the_region() -> None:
 # Containers
 
 
-async def test_a_containers_agent_is_shown_the_token(agent: RoleServer, tmp_path: Path) -> None:
+async def test_a_containers_agent_gets_the_token(agent: RoleServer, tmp_path: Path) -> None:
     environ = container(agent, AWS_CONTAINER_AUTHORIZATION_TOKEN="Basic abc")
     assert await key_of(environ) == "KEY1"
     file = tmp_path / "token"
@@ -141,12 +141,12 @@ async def test_a_containers_agent_is_shown_the_token(agent: RoleServer, tmp_path
     assert await key_of(environ) == "KEY3"
     assert [one.headers.get("authorization") for one in agent.asked] == ["Basic abc", "first", "second"]
     file.write_text("a\nb")
-    assert "has no valid header value" in await refusal(environ)
+    assert "has no valid header value" in await error_of(environ)
 
 
-async def test_a_containers_agent_that_refuses_is_told_with_the_variable(agent: RoleServer) -> None:
+async def test_a_containers_agent_that_denies_credentials_is_reported_with_its_variable(agent: RoleServer) -> None:
     agent.answers = [(401, "no")]
-    message = await refusal(container(agent))
+    message = await error_of(container(agent))
     assert message == (
         f"Unable to locate credentials: the container's agent at {agent.url}: "
         "Unsuccessful status code returned from credentials-fetching http request. "
@@ -155,7 +155,7 @@ async def test_a_containers_agent_that_refuses_is_told_with_the_variable(agent: 
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "expected"),
     [
         ("http://store.example/x", "store.example is allowed by https only"),
         ("http://10.0.0.1/x", "10.0.0.1 is allowed by https only"),
@@ -168,10 +168,10 @@ async def test_a_containers_agent_that_refuses_is_told_with_the_variable(agent: 
         ("http://127.0.0.1/a b", "is not a URL"),
     ],
 )
-async def test_the_token_goes_to_no_other_host_in_plain_text(url: str, told: str) -> None:
-    message = await refusal({"AWS_CONTAINER_CREDENTIALS_FULL_URI": url})
+async def test_the_token_is_sent_to_no_other_host_in_plain_text(url: str, expected: str) -> None:
+    message = await error_of({"AWS_CONTAINER_CREDENTIALS_FULL_URI": url})
     assert message.startswith("Unable to locate credentials: AWS_CONTAINER_CREDENTIALS_FULL_URI: ")
-    assert told in message
+    assert expected in message
 
 
 @pytest.mark.parametrize(
@@ -181,19 +181,19 @@ async def test_the_token_goes_to_no_other_host_in_plain_text(url: str, told: str
         "http://169.254.170.23/v1/credentials", "http://[fd00:ec2::23]/v1/credentials", "https://store.example/x",
     ],
 )  # fmt: skip
-def test_amazons_agents_loopback_addresses_and_https_may_be_asked(url: str) -> None:
+def test_amazons_agents_loopback_addresses_and_https_are_allowed(url: str) -> None:
     provider_of(load({}, {"AWS_CONTAINER_CREDENTIALS_FULL_URI": url}).aws, "us-east-1")
 
 
 async def test_a_relative_uri_is_a_path() -> None:
     provider_of(load({}, {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/1"}).aws, "us-east-1")
     for wrong in ("v2/credentials", "@evil.example/x", "/a b"):
-        message = await refusal({"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": wrong})
+        message = await error_of({"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": wrong})
         assert "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: " in message
         assert "is not a path" in message
 
 
-async def test_an_agent_may_have_a_certificate_of_ones_own_authority(tmp_path: Path) -> None:
+async def test_an_agent_may_have_a_certificate_of_a_private_ca(tmp_path: Path) -> None:
     authority = Authority.new(tmp_path)
     async with role_server(authority.server("127.0.0.1")) as agent:
         assert await key_of({**container(agent), "AWS_CA_BUNDLE": str(authority.bundle)}) == "KEY1"
@@ -202,7 +202,7 @@ async def test_an_agent_may_have_a_certificate_of_ones_own_authority(tmp_path: P
 # Instances
 
 
-async def test_an_instances_role_is_asked_for_with_a_token(agent: RoleServer) -> None:
+async def test_an_instances_role_is_requested_with_a_token(agent: RoleServer) -> None:
     assert await key_of(instance(agent)) == "KEY1"
     assert [(one.method, one.target) for one in agent.asked] == [
         ("PUT", "/latest/api/token"),
@@ -214,7 +214,7 @@ async def test_an_instances_role_is_asked_for_with_a_token(agent: RoleServer) ->
 @pytest.mark.parametrize("answers", [[(403, "")], [(404, "")], [(200, "token"), (404, "")], [(500, "")] * 10])
 async def test_an_instance_without_a_role_gets_advice(agent: RoleServer, answers: list[tuple[int, str]]) -> None:
     agent.answers = answers
-    assert await refusal(instance(agent)) == (
+    assert await error_of(instance(agent)) == (
         f"Unable to locate credentials: the instance's metadata service at {agent.url}: Valid credentials could not be "
         "sourced by the IMDS provider. Give the instance a role, or set RAILTRACK_S3_INSTANCE_ROLE=off and keys."
     )
@@ -223,7 +223,7 @@ async def test_an_instance_without_a_role_gets_advice(agent: RoleServer, answers
 async def test_a_provider_that_aborts_its_process_leaves_the_server_alone(agent: RoleServer) -> None:
     """As awscrt 0.38 does for this answer, and when STS can't be reached: one reason for the process."""
     agent.answers = [(200, "token"), (200, "role"), (200, '{"Code": "AssumeRoleUnauthorizedAccess"}')]
-    assert "awscrt aborted" in await refusal(instance(agent), 503)
+    assert "awscrt aborted" in await error_of(instance(agent), 503)
 
 
 # Profiles
@@ -259,7 +259,7 @@ async def test_a_profile_may_run_a_program(new_profile: NewProfile, tmp_path: Pa
     assert credentials.access_key == "PROGRAM"
     assert credentials.expires == datetime(2100, 1, 1, tzinfo=UTC).timestamp()
     (tmp_path / "printed.json").write_text("no JSON")
-    message = await refusal(environ)
+    message = await error_of(environ)
     assert message.startswith("Unable to locate credentials: AWS_PROFILE is 'ml': ")
     assert message.endswith(". Correct the profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead.")
 
@@ -269,25 +269,25 @@ async def test_a_program_that_hangs_is_killed(
 ) -> None:
     monkeypatch.setattr(credentials_module, "PROCESS_TIMEOUT_S", 1.0)
     environ = new_profile(ml=f"credential_process = sh -c 'echo $$ > {tmp_path}/pid; exec sleep 600'")
-    assert "AWS_PROFILE is 'ml': no response within 1 s" in await refusal(environ, 503)
+    assert "AWS_PROFILE is 'ml': no response within 1 s" in await error_of(environ, 503)
     pid = (tmp_path / "pid").read_text().strip()
     await until(lambda: not Path(f"/proc/{pid}").exists() or "(zombie)" in Path(f"/proc/{pid}/status").read_text())
 
 
 async def test_a_profile_must_exist(new_profile: NewProfile, tmp_path: Path) -> None:
     environ = new_profile(ml="region = eu-west-1") | {"AWS_PROFILE": "other"}
-    assert f"there is no such profile in {tmp_path}/config or {tmp_path}/credentials" in await refusal(environ)
+    assert f"there is no such profile in {tmp_path}/config or {tmp_path}/credentials" in await error_of(environ)
     (tmp_path / "config").write_text("no section")
-    assert f"{tmp_path}/config can't be read (MissingSectionHeaderError)" in await refusal(environ)
+    assert f"{tmp_path}/config can't be read (MissingSectionHeaderError)" in await error_of(environ)
 
 
-async def test_a_profile_gets_the_instances_role_only_where_a_setting_says_so(
+async def test_a_profile_uses_the_instances_role_only_if_a_setting_allows_it(
     agent: RoleServer, new_profile: NewProfile
 ) -> None:
     environ = new_profile(
         ml=f"{ROLE_FIELDS}source_profile = middle", middle=f"{ROLE_FIELDS}credential_source = Ec2InstanceMetadata"
     )
-    message = await refusal({**environ, "AWS_EC2_METADATA_SERVICE_ENDPOINT": agent.url})
+    message = await error_of({**environ, "AWS_EC2_METADATA_SERVICE_ENDPOINT": agent.url})
     assert "Set RAILTRACK_S3_INSTANCE_ROLE=on to allow that" in message
     assert agent.asked == []
 
@@ -329,15 +329,15 @@ async def test_a_profile_assumes_a_role_with_the_instances_keys(
 
 
 @pytest.mark.root
-async def test_a_role_that_is_denied_ends_the_search(sts: FakeSts, new_profile: NewProfile) -> None:
+async def test_a_denied_role_is_reported(sts: FakeSts, new_profile: NewProfile) -> None:
     sts.status = 403
-    message = await refusal(new_profile(ml=f"{ROLE_FIELDS}source_profile = base") | sts.environment)
+    message = await error_of(new_profile(ml=f"{ROLE_FIELDS}source_profile = base") | sts.environment)
     assert "AWS_PROFILE is 'ml': Unsuccessful status code" in message
 
 
-async def test_an_sts_that_is_away_is_no_reason_to_abort_the_server(new_profile: NewProfile) -> None:
+async def test_an_unreachable_sts_does_not_abort_the_server(new_profile: NewProfile) -> None:
     nowhere = {"AWS_ENDPOINT_URL_STS": "https://sts.invalid"}
-    message = await refusal(new_profile(ml=f"{ROLE_FIELDS}source_profile = base") | nowhere, 503)
+    message = await error_of(new_profile(ml=f"{ROLE_FIELDS}source_profile = base") | nowhere, 503)
     assert message == (
         "There are no credentials for S3 at the moment: AWS_PROFILE is 'ml': awscrt aborted, as it does when STS can't "
         "be reached"
@@ -348,7 +348,7 @@ async def test_an_sts_that_awscrt_cannot_reach_is_rejected(new_profile: NewProfi
     """It would connect to port 443 whatever the URL says."""
     for url in ("http://127.0.0.1", "https://127.0.0.1:8443"):
         environ = new_profile(ml=f"{ROLE_FIELDS}source_profile = base") | {"AWS_ENDPOINT_URL_STS": url}
-        assert f"by https at port 443 only, AWS_ENDPOINT_URL_STS is {url}" in await refusal(environ)
+        assert f"by https at port 443 only, AWS_ENDPOINT_URL_STS is {url}" in await error_of(environ)
 
 
 # SSO
@@ -378,9 +378,9 @@ async def test_a_profile_uses_the_login_of_sso(
 ) -> None:  # fmt: skip
     monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", agent.url)
     environ = new_profile(**profiles)
-    assert "Log in with `aws sso login`" in await refusal(environ)
+    assert "Log in with `aws sso login`" in await error_of(environ)
     log_in(tmp_path, key, "2020-01-01T00:00:00Z")
-    assert "the SSO access token has expired. Log in" in await refusal(environ)
+    assert "the SSO access token has expired. Log in" in await error_of(environ)
     assert agent.asked == []
     log_in(tmp_path, key)
     role = {"accessKeyId": "SSO", "secretAccessKey": "s", "sessionToken": "t", "expiration": 4102444800000}
@@ -390,38 +390,38 @@ async def test_a_profile_uses_the_login_of_sso(
     assert agent.targets() == ["/federation/credentials?role_name=ml&account_id=123456789012"] * 2
     assert agent.asked[0].headers["x-amz-sso_bearer_token"] == "the-token"
     agent.answers = [(403, "")]
-    assert "denies the role ml (HTTP 403)" in await refusal(environ)
+    assert "denies the role ml (HTTP 403)" in await error_of(environ)
 
 
 async def test_sso_as_the_source_of_a_role_gets_advice(new_profile: NewProfile) -> None:
     environ = new_profile(ml=f"{ROLE_FIELDS}source_profile = login", login=f"{SSO_FIELDS}\n{SSO_SESSION}")
-    assert "credential_process = aws configure export-credentials --profile login" in await refusal(environ)
+    assert "credential_process = aws configure export-credentials --profile login" in await error_of(environ)
 
 
 # Errors
 
 
-async def test_a_busy_source_is_asked_again_and_an_absent_one_is_reported(agent: RoleServer) -> None:
+async def test_a_busy_source_is_retried_and_an_absent_one_is_reported(agent: RoleServer) -> None:
     agent.answers = [(503, ""), (429, "")]
     assert await key_of(container(agent)) == "KEY1"
     reason = "no valid response after several attempts"
     agent.answers = [(500, "")] * 10
-    assert await refusal(container(agent), 503) == (
+    assert await error_of(container(agent), 503) == (
         f"There are no credentials for S3 at the moment: the container's agent at {agent.url}: {reason}"
     )
     absent = f"http://127.0.0.1:{free_port()}"
-    assert reason in await refusal({"AWS_CONTAINER_CREDENTIALS_FULL_URI": absent}, 503)
+    assert reason in await error_of({"AWS_CONTAINER_CREDENTIALS_FULL_URI": absent}, 503)
 
 
 @pytest.mark.parametrize("body", ["", "[]", "<html>", '{"AccessKeyId": "a"}', '{"Expiration": "soon"}'])
 async def test_a_response_without_keys_is_an_error(agent: RoleServer, body: str) -> None:
     agent.answers = [(200, body)] * 10
-    assert "no valid response after several attempts" in await refusal(container(agent), 503)
+    assert "no valid response after several attempts" in await error_of(container(agent), 503)
 
 
 async def test_errors_contain_no_secret(agent: RoleServer) -> None:
     agent.answers = [(403, "the-secret-of-the-answer")]
-    message = await refusal(container(agent, AWS_CONTAINER_AUTHORIZATION_TOKEN="the-secret-of-ours"))
+    message = await error_of(container(agent, AWS_CONTAINER_AUTHORIZATION_TOKEN="the-secret-of-ours"))
     assert not re.search("the-secret", message)
 
 

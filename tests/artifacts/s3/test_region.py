@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.artifacts.conftest import stores_at
-from tests.artifacts.s3.test_store import content, refused, source
+from tests.artifacts.s3.test_store import content, error_message, source
 from tests.servers.s3_quirks import BUCKET, QuirkyS3
 
 from railtrack.artifacts import ArtifactStores
@@ -31,14 +31,16 @@ def regions(quirky: QuirkyS3) -> list[str]:
     return [call.headers["authorization"].split("/")[2] for call in quirky.calls]
 
 
-async def test_the_bucket_is_found_where_the_store_says_it_is(quirky: QuirkyS3, stores: ArtifactStores) -> None:
+async def test_requests_follow_the_bucket_to_the_region_that_the_store_reports(
+    quirky: QuirkyS3, stores: ArtifactStores
+) -> None:
     store = stores.proxied().store
     await store.put("a", source(b"content"))
     assert await content(stores, "a") == b"content"
     assert regions(quirky) == ["us-east-1", SEOUL, SEOUL]
 
 
-async def test_requests_that_were_under_way_follow_too(quirky: QuirkyS3, stores: ArtifactStores) -> None:
+async def test_concurrent_requests_follow_too(quirky: QuirkyS3, stores: ArtifactStores) -> None:
     store = stores.proxied().store
     quirky.delay = 0.05
     await asyncio.gather(*(store.put(f"{number}", source(b"x")) for number in range(8)))
@@ -55,29 +57,29 @@ async def test_a_presigned_url_is_for_the_right_region(quirky: QuirkyS3, stores:
     assert (await store.bucket.fetch("GET", url)).body == b"content"
 
 
-async def test_a_region_that_is_set_is_not_left(quirky: QuirkyS3) -> None:
+async def test_a_region_in_the_settings_is_not_changed(quirky: QuirkyS3) -> None:
     quirky.region = SEOUL
     stores = stores_at(f"s3://{BUCKET}", {**quirky.environment, "AWS_REGION": "us-west-2"})
-    told = await refused(403, stores.proxied().store.put("a", source(b"x")))
-    assert f"the bucket is in another region ({SEOUL}); set AWS_REGION" in told
+    message = await error_message(403, stores.proxied().store.put("a", source(b"x")))
+    assert f"the bucket is in another region ({SEOUL}); set AWS_REGION" in message
     assert regions(quirky) == ["us-west-2"]
     stores.close()
 
 
-@pytest.mark.parametrize("told", ["evil.example/", "a.b", "", "x" * 41, SEOUL.upper()])
-async def test_what_is_no_region_is_not_followed(quirky: QuirkyS3, stores: ArtifactStores, told: str) -> None:
+@pytest.mark.parametrize("region", ["evil.example/", "a.b", "", "x" * 41, SEOUL.upper()])
+async def test_an_invalid_region_is_not_followed(quirky: QuirkyS3, stores: ArtifactStores, region: str) -> None:
     """It would become a part of the host's name."""
-    quirky.region = told
-    assert "the bucket is in another region" in await refused(403, stores.proxied().store.put("a", source(b"x")))
+    quirky.region = region
+    assert "the bucket is in another region" in await error_message(403, stores.proxied().store.put("a", source(b"x")))
     assert len(quirky.calls) == 1
 
 
-async def test_a_store_that_sends_one_round_in_circles_is_left_alone(quirky: QuirkyS3, stores: ArtifactStores) -> None:
+async def test_regions_are_not_followed_in_circles(quirky: QuirkyS3, stores: ArtifactStores) -> None:
     quirky.reported_region = "us-east-1"
-    await refused(403, stores.proxied().store.put("a", source(b"x")))
+    await error_message(403, stores.proxied().store.put("a", source(b"x")))
     assert len(quirky.calls) == 4
 
 
-def test_amazon_is_asked_at_the_regions_own_host() -> None:
+def test_amazons_endpoint_is_the_regions() -> None:
     assert endpoint_of(load({}, {}), SEOUL).host == f"s3.{SEOUL}.amazonaws.com"
     assert endpoint_of(load({}, {"AWS_S3_ENDPOINT_URL": "http://minio:9000"}), SEOUL).host == "minio"

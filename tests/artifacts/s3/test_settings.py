@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.artifacts.s3.factory import is_virtual, region_of
+from railtrack.artifacts.s3.factory import region_of, uses_virtual_host
 from railtrack.artifacts.s3.store import S3Store
 from railtrack.config.settings import load
 from railtrack.errors import ApiError, StartError
@@ -30,7 +30,7 @@ ROOT = {**KEYS, "MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://bucket/root"}
         ({"MLFLOW_S3_ENDPOINT_URL": "http://localhost:9000"}, "us-east-1"),
     ],
 )
-def test_the_region_is_the_one_set_or_the_endpoints(environ: dict[str, str], region: str) -> None:
+def test_the_region_is_the_setting_or_the_endpoints(environ: dict[str, str], region: str) -> None:
     assert region_of(load({}, environ)) == region
 
 
@@ -45,13 +45,13 @@ def test_the_region_is_the_one_set_or_the_endpoints(environ: dict[str, str], reg
         ("http://127.0.0.1:9000", "bucket", False),
     ],
 )
-def test_the_bucket_stands_where_the_endpoint_wants_it(endpoint: str, bucket: str, virtual: bool) -> None:
-    assert is_virtual("auto", Origin.of(endpoint), bucket) is virtual
-    assert is_virtual("path", Origin.of(endpoint), bucket) is False
-    assert is_virtual("virtual", Origin.of(endpoint), bucket) is True
+def test_the_addressing_fits_the_endpoint(endpoint: str, bucket: str, virtual: bool) -> None:
+    assert uses_virtual_host("auto", Origin.of(endpoint), bucket) is virtual
+    assert uses_virtual_host("path", Origin.of(endpoint), bucket) is False
+    assert uses_virtual_host("virtual", Origin.of(endpoint), bucket) is True
 
 
-async def test_urls_are_made_for_the_bucket_in_the_host_name_or_in_the_path() -> None:
+async def test_urls_have_the_bucket_in_the_host_name_or_in_the_path() -> None:
     async def url(**environ: str) -> str:
         store = ArtifactStores(load({}, {**KEYS, **environ})).proxied().store
         assert isinstance(store, S3Store)
@@ -65,7 +65,7 @@ async def test_urls_are_made_for_the_bucket_in_the_host_name_or_in_the_path() ->
     assert await url(**virtual) == "http://bucket.localhost:9000/pre/a%20b"
 
 
-def test_two_endpoints_are_refused_naming_both() -> None:
+def test_two_different_endpoints_are_rejected_naming_both() -> None:
     environ = {"AWS_S3_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL": "http://b"}
     with pytest.raises(StartError, match="AWS_S3_ENDPOINT_URL and AWS_ENDPOINT_URL are set to different values"):
         load({}, environ)
@@ -73,7 +73,7 @@ def test_two_endpoints_are_refused_naming_both() -> None:
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "told"),
+    ("endpoint", "expected"),
     [
         ("localhost:9000", "Add the scheme, https:"),
         ("ftp://host", "Use a URL without login"),
@@ -86,21 +86,21 @@ def test_two_endpoints_are_refused_naming_both() -> None:
         ("https://host:0", "Use a port from 1 to 65535"),
     ],
 )
-def test_an_endpoint_that_is_none_is_refused(endpoint: str, told: str) -> None:
-    with pytest.raises(StartError, match=told):
+def test_an_invalid_endpoint_is_rejected(endpoint: str, expected: str) -> None:
+    with pytest.raises(StartError, match=expected):
         load({}, {"AWS_ENDPOINT_URL": endpoint})
 
 
-def credentials_refusal(environ: dict[str, str]) -> str:
+def credentials_error(environ: dict[str, str]) -> str:
     with pytest.raises(ApiError) as caught:
         ArtifactStores(load({}, {**environ, "MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://bucket"})).check_credentials()
     return caught.value.message
 
 
-def test_credentials_that_are_missing_are_told_with_the_variable() -> None:
-    assert credentials_refusal({}).startswith("Unable to locate credentials: an s3:// location needs them. Set AWS_")
-    assert "AWS_SECRET_ACCESS_KEY is not set" in credentials_refusal({"AWS_ACCESS_KEY_ID": "a"})
-    assert "AWS_ACCESS_KEY_ID is not set" in credentials_refusal({"AWS_SECRET_ACCESS_KEY": "a"})
+def test_missing_credentials_are_reported_with_the_variable() -> None:
+    assert credentials_error({}).startswith("Unable to locate credentials: an s3:// location needs them. Set AWS_")
+    assert "AWS_SECRET_ACCESS_KEY is not set" in credentials_error({"AWS_ACCESS_KEY_ID": "a"})
+    assert "AWS_ACCESS_KEY_ID is not set" in credentials_error({"AWS_SECRET_ACCESS_KEY": "a"})
 
 
 async def test_a_profile_has_keys(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_locations_below_the_configured_ones_are_served() -> None:
 
 
 @pytest.mark.parametrize("uri", ["s3://bucket/root2/1", "s3://bucket", "s3://other/root/1", "s3://bucket/old/1"])
-def test_other_s3_locations_are_not_served_whoever_wrote_them(uri: str) -> None:
+def test_other_s3_locations_are_not_served(uri: str) -> None:
     with pytest.raises(ApiError, match="RAILTRACK_ARTIFACT_LOCATIONS adds one") as caught:
         ArtifactStores(load({}, ROOT)).locate(uri)
     assert caught.value.status == 400
@@ -146,18 +146,18 @@ def test_other_s3_locations_are_not_served_whoever_wrote_them(uri: str) -> None:
 
 
 @pytest.mark.parametrize("uri", ["s3://bucket/root/../x", "s3://bucket/root/%2e%2e/x", "s3://bucket//root\\..\\x"])
-def test_s3_locations_that_climb_are_refused(uri: str) -> None:
+def test_s3_locations_with_traversal_are_rejected(uri: str) -> None:
     with pytest.raises(ApiError, match=r"^Invalid path$"):
         ArtifactStores(load({}, ROOT)).locate(uri)
 
 
 @pytest.mark.parametrize("uri", ["s3://", "s3:///x", "s3://a/x", "s3://me@bucket/x", "s3://bucket:80/x"])
-def test_an_s3_location_without_a_bucket_is_refused(uri: str) -> None:
+def test_an_s3_location_without_a_bucket_is_rejected(uri: str) -> None:
     with pytest.raises(ApiError, match="does not name a bucket"):
         ArtifactStores(load({}, ROOT)).locate(uri)
 
 
-def test_s3_is_loaded_only_where_there_is_a_location_for_it() -> None:
+def test_s3_is_imported_only_with_an_s3_location() -> None:
     script = (
         "import sys; from railtrack.artifacts import ArtifactStores; from railtrack.config.settings import load; "
         "ArtifactStores(load({'artifacts.default_root': sys.argv[1]}, {})); print(*sys.modules)"

@@ -13,7 +13,7 @@ from tests.servers.s3 import S3Server
 from tests.servers.s3_quirks import BUCKET, PAGE, QuirkyS3, Reply, error
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.artifacts.s3.client import CALL_LIMIT_S
+from railtrack.artifacts.s3.client import CALL_TIMEOUT_S
 from railtrack.artifacts.s3.upload_memory import PART_BYTES
 from railtrack.errors import ApiError
 
@@ -28,7 +28,7 @@ async def content(stores: ArtifactStores, key: str) -> bytes:
     return b"".join([chunk async for chunk in artifact.chunks(0, artifact.size)])
 
 
-async def refused(status: int, action: Awaitable[object]) -> str:
+async def error_message(status: int, action: Awaitable[object]) -> str:
     with pytest.raises(ApiError) as caught:
         await action
     assert caught.value.status == status
@@ -65,7 +65,7 @@ async def test_keys_are_below_the_prefix(s3: S3Server, bucket: str, s3_stores: A
     assert s3.objects(bucket) == {"some/prefix/1/run/artifacts/a b": 3}
 
 
-async def test_a_store_that_is_busy_is_asked_again(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+async def test_a_busy_store_is_retried(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
     large = os.urandom(PART_BYTES + 5)
     quirky.busy = 2
     await quirky_stores.proxied().store.put("a", source(large))
@@ -74,14 +74,14 @@ async def test_a_store_that_is_busy_is_asked_again(quirky: QuirkyS3, quirky_stor
     assert quirky.kinds().count("POST upload") == 3
 
 
-async def test_a_connection_that_is_hung_up_is_made_anew(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+async def test_a_closed_connection_is_replaced(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
     store = quirky_stores.proxied().store
     await store.put("a", source(b"x"))
     quirky.hang_ups = 1
     assert await content(quirky_stores, "a") == b"x"
 
 
-async def test_a_download_that_breaks_off_goes_on_where_it_was(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+async def test_an_interrupted_download_continues_where_it_was(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
     large = os.urandom(1_000_000)
     quirky.objects["a"] = large
     quirky.break_off = [300_000, 1, 0]
@@ -91,118 +91,116 @@ async def test_a_download_that_breaks_off_goes_on_where_it_was(quirky: QuirkyS3,
     ]  # fmt: skip
 
 
-async def test_a_download_of_what_was_replaced_meanwhile_is_not_passed_off_as_whole(
+async def test_a_download_fails_if_the_object_is_replaced_meanwhile(
     quirky: QuirkyS3, quirky_stores: ArtifactStores
 ) -> None:
     quirky.objects["a"] = b"x" * 1_000_000
     quirky.break_off = [300_000]
     artifact = await quirky_stores.proxied().store.open("a")
     quirky.objects["a"] = b"y" * 1_000_000
-    with pytest.raises(OSError, match="replaced while it was being sent"):
+    with pytest.raises(OSError, match="replaced during the download"):
         _ = [chunk async for chunk in artifact.chunks(0, artifact.size)]
 
 
-async def test_a_store_that_stays_away_is_told_within_seconds(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+async def test_an_unavailable_store_is_reported_within_seconds(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
     store = quirky_stores.proxied().store
     begun = time.monotonic()
     quirky.busy = 1000
-    message = await refused(503, store.put("a", source(b"x")))
+    message = await error_message(503, store.put("a", source(b"x")))
     assert message.startswith(f"The artifact store does not answer: the bucket '{BUCKET}' at http://127.0.0.1:")
     assert "SlowDown" in message
     gone = stores_at(f"s3://{BUCKET}", {**quirky.environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"})
-    assert "does not answer" in await refused(429, gone.proxied().store.open("a"))
-    assert time.monotonic() - begun < CALL_LIMIT_S
+    assert "does not answer" in await error_message(429, gone.proxied().store.open("a"))
+    assert time.monotonic() - begun < CALL_TIMEOUT_S
 
 
-async def test_of_an_artifact_that_is_not_read_from_its_beginning_only_the_head_is_sent_for(
-    quirky: QuirkyS3, quirky_stores: ArtifactStores
-) -> None:
+async def test_a_partial_read_starts_with_a_head_request(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
     quirky.objects["a"] = b"0123456789"
     store = quirky_stores.proxied().store
     artifact = await store.open("a", whole=False)
     assert artifact.size == 10
     assert b"".join([chunk async for chunk in artifact.chunks(2, 5)]) == b"234"
     assert [(call.method, call.headers.get("range")) for call in quirky.calls] == [("HEAD", None), ("GET", "bytes=2-4")]
-    assert "No such artifact" in await refused(404, store.open("b", whole=False))
+    assert "No such artifact" in await error_message(404, store.open("b", whole=False))
     quirky.replies = {"HEAD": Reply(403), "GET": error(403, "AccessDenied", "for this reason")}
     with pytest.raises(ApiError, match="for this reason"):
         await store.open("a", whole=False)
 
 
 @pytest.mark.parametrize(
-    ("sent", "told"),
+    ("sent", "expected"),
     [
         ('"abc"', '"abc"'), ("abc", '"abc"'), ('W/"abc"', 'W/"abc"'),
         ('"a"b"', '"1700000000-1"'), ("", '"1700000000-1"'), ("a b", '"1700000000-1"'),
     ],
 )  # fmt: skip
-async def test_a_stores_etag_is_made_one_of_https(
-    quirky: QuirkyS3, quirky_stores: ArtifactStores, sent: str, told: str
+async def test_a_stores_etag_gets_the_form_that_http_requires(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores, sent: str, expected: str
 ) -> None:
     headers = {"etag": sent, "last-modified": "Tue, 14 Nov 2023 22:13:20 GMT"}
     quirky.replies = {"GET": Reply(200, b"x", headers)}
     artifact = await quirky_stores.proxied().store.open("a")
-    assert artifact.etag == told
+    assert artifact.etag == expected
     assert b"".join([chunk async for chunk in artifact.chunks(0, 1)]) == b"x"
 
 
-async def test_a_store_that_sends_another_range_is_not_believed(
+async def test_another_range_than_the_requested_one_is_an_error(
     quirky: QuirkyS3, quirky_stores: ArtifactStores
 ) -> None:
     quirky.objects["a"] = b"0123456789"
     artifact = await quirky_stores.proxied().store.open("a", whole=False)
     quirky.replies = {"GET": Reply(206, b"0123", {"etag": artifact.etag})}
-    with pytest.raises(OSError, match="knows no ranges"):
+    with pytest.raises(OSError, match="does not support ranges"):
         _ = [chunk async for chunk in artifact.chunks(2, 5)]
 
 
 @pytest.mark.parametrize("token", ["", "<NextContinuationToken>again</NextContinuationToken>"])
-async def test_a_listing_that_does_not_go_on_is_an_error_and_not_the_end(
+async def test_a_listing_that_does_not_continue_is_an_error(
     quirky: QuirkyS3, quirky_stores: ArtifactStores, token: str
 ) -> None:
     listing = f"<ListBucketResult><IsTruncated>true</IsTruncated>{token}</ListBucketResult>"
     quirky.replies = {"GET list": Reply(200, listing.encode())}
-    await refused(503, quirky_stores.proxied().store.list("big", None, 5000))
+    await error_message(503, quirky_stores.proxied().store.list("big", None, 5000))
     assert len(quirky.calls) < 5
 
 
-async def test_a_deletion_without_effect_does_not_go_on_for_ever(
-    quirky: QuirkyS3, quirky_stores: ArtifactStores
-) -> None:
+async def test_a_deletion_without_effect_ends(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
     quirky.objects = {"big/a": b""}
     quirky.replies = {"POST delete": Reply(200, b"<DeleteResult/>")}
-    message = await refused(503, quirky_stores.proxied().store.delete("big"))
-    assert "it lists what it said it had deleted" in message
+    message = await error_message(503, quirky_stores.proxied().store.delete("big"))
+    assert "the store lists objects that it has confirmed as deleted" in message
 
 
-async def test_a_part_that_is_refused_undoes_the_upload(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+async def test_a_rejected_part_aborts_the_upload(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
     store = quirky_stores.proxied().store
     for refused_kind in ("PUT part", "POST complete"):
         quirky.replies = {refused_kind: error(403, "AccessDenied", "no")}
-        assert "AccessDenied: no" in await refused(403, store.put("a", source(b"x" * (PART_BYTES + 1))))
+        assert "AccessDenied: no" in await error_message(403, store.put("a", source(b"x" * (PART_BYTES + 1))))
         assert (quirky.uploads, quirky.objects) == ({}, {})
 
 
-async def test_a_completion_that_fails_after_200_is_no_success(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+async def test_a_completion_that_fails_after_status_200_is_an_error(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores
+) -> None:
     quirky.replies = {"POST complete": error(200, "InvalidPart", "a part is gone")}
-    message = await refused(400, quirky_stores.proxied().store.put("a", source(b"x" * (PART_BYTES + 1))))
+    message = await error_message(400, quirky_stores.proxied().store.put("a", source(b"x" * (PART_BYTES + 1))))
     assert "a part is gone" in message
     assert quirky.uploads == {}
 
 
-async def test_a_completion_that_begins_with_blanks_is_read_behind_them(
+async def test_blanks_before_the_response_to_a_completion_are_ignored(
     quirky: QuirkyS3, quirky_stores: ArtifactStores
 ) -> None:
     declared = b'<?xml version="1.0" encoding="UTF-8"?>'
     store = quirky_stores.proxied().store
     failed = b"   " + declared + b"<Error><Code>InvalidPart</Code><Message>a part is gone</Message></Error>"
     quirky.replies = {"POST complete": Reply(200, failed)}
-    assert "a part is gone" in await refused(400, store.put("a", source(b"x" * (PART_BYTES + 1))))
+    assert "a part is gone" in await error_message(400, store.put("a", source(b"x" * (PART_BYTES + 1))))
     quirky.replies = {"POST complete": Reply(200, b"   " + declared + b"<R/>")}
     await store.put("a", source(b"x" * (PART_BYTES + 1)))
     quirky.replies = {"POST complete": Reply(200, b"   ")}
-    message = await refused(503, store.put("a", source(b"x" * (PART_BYTES + 1))))
-    assert "did not say that the upload was completed" in message
+    message = await error_message(503, store.put("a", source(b"x" * (PART_BYTES + 1))))
+    assert "did not confirm that the upload was completed" in message
 
 
 async def test_an_upload_that_is_cancelled_again_and_again_leaves_no_parts(
@@ -229,30 +227,28 @@ async def test_an_upload_that_is_cancelled_again_and_again_leaves_no_parts(
     assert {"POST upload", "PUT part", "DELETE complete"} <= set(quirky.kinds())
 
 
-async def test_a_store_that_takes_for_ever_is_given_up(
+async def test_a_store_that_does_not_respond_times_out(
     quirky: QuirkyS3, quirky_stores: ArtifactStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = quirky_stores.proxied().store
     quirky.delay = 0.3
-    monkeypatch.setattr("railtrack.artifacts.s3.client.CALL_LIMIT_S", 0.1)
-    assert "no answer in 0 s" in await refused(503, store.put("a", source(b"x")))
-    monkeypatch.setattr("railtrack.artifacts.s3.client.CALL_LIMIT_S", 10.0)
-    monkeypatch.setattr("railtrack.artifacts.s3.upload.FINISH_LIMIT_S", 0.1)
-    assert "not done in 0 s" in await refused(503, store.put("a", source(b"x" * (PART_BYTES + 1))))
+    monkeypatch.setattr("railtrack.artifacts.s3.client.CALL_TIMEOUT_S", 0.1)
+    assert "no response in 0 s" in await error_message(503, store.put("a", source(b"x")))
+    monkeypatch.setattr("railtrack.artifacts.s3.client.CALL_TIMEOUT_S", 10.0)
+    monkeypatch.setattr("railtrack.artifacts.s3.upload.FINISH_TIMEOUT_S", 0.1)
+    assert "not completed in 0 s" in await error_message(503, store.put("a", source(b"x" * (PART_BYTES + 1))))
     assert quirky.uploads == {}
 
 
-async def test_an_upload_that_the_store_has_lost_is_to_be_sent_again(
+async def test_an_upload_that_the_store_has_lost_can_be_retried(
     quirky: QuirkyS3, quirky_stores: ArtifactStores
 ) -> None:
     quirky.replies = {"POST complete": error(404, "NoSuchUpload")}
-    message = await refused(503, quirky_stores.proxied().store.put("a", source(b"x" * (PART_BYTES + 1))))
+    message = await error_message(503, quirky_stores.proxied().store.put("a", source(b"x" * (PART_BYTES + 1))))
     assert message == "The artifact store lost the upload. Please retry."
 
 
-async def test_one_failed_request_gives_up_all_idle_connections(
-    quirky: QuirkyS3, quirky_stores: ArtifactStores
-) -> None:
+async def test_a_failed_request_closes_all_idle_connections(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
     store = quirky_stores.proxied().store
     await asyncio.gather(*(store.put(f"{number}", source(b"x")) for number in range(6)))
     assert quirky.connections == 6
@@ -263,26 +259,26 @@ async def test_one_failed_request_gives_up_all_idle_connections(
     assert quirky.connections == 12
 
 
-async def test_wrong_keys_and_a_missing_bucket_are_told_with_bucket_and_endpoint(s3: S3Server, bucket: str) -> None:
+async def test_wrong_keys_and_a_missing_bucket_are_reported_with_bucket_and_endpoint(s3: S3Server, bucket: str) -> None:
     wrong = stores_at(f"s3://{bucket}", {**s3.environment, "AWS_SECRET_ACCESS_KEY": "wrong"})
     nowhere = stores_at("s3://no-such-bucket", s3.environment)
     for stores, code in ((wrong, "SignatureDoesNotMatch"), (nowhere, "NoSuchBucket")):
         store = stores.proxied().store
         actions = (store.put("a", source(b"x")), store.open("a"), store.list("", None, 1), store.delete("a"))
         for action in (*actions, store.probe()):
-            message = await refused(503, action)
+            message = await error_message(503, action)
             assert code in message
             assert s3.url in message
             assert "wrong" not in message
         stores.close()
 
 
-async def test_a_wrong_region_is_told_with_the_variable(quirky: QuirkyS3) -> None:
+async def test_a_wrong_region_is_reported_with_the_variable(quirky: QuirkyS3) -> None:
     stores = stores_at(f"s3://{BUCKET}", {**quirky.environment, "AWS_REGION": "eu-west-1"})
-    assert "set AWS_REGION" in await refused(403, stores.proxied().store.open("a"))
+    assert "set AWS_REGION" in await error_message(403, stores.proxied().store.open("a"))
 
 
-async def test_long_listings_are_asked_for_page_by_page(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+async def test_long_listings_are_requested_page_by_page(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
     quirky.objects = {f"big/{number:05}": b"" for number in range(2 * PAGE + 5)}
     store = quirky_stores.proxied().store
     page = await store.list("big", None, 5000)
@@ -307,25 +303,21 @@ async def test_a_long_folder_is_deleted_in_chunks(
     assert one_by_one == (PAGE + 7 if no_bulk_delete else 2)  # the folder's own name, the one that XML can't name
 
 
-async def test_a_failed_deletion_is_told_and_does_not_go_on_for_ever(
-    quirky: QuirkyS3, quirky_stores: ArtifactStores
-) -> None:
+async def test_a_failed_deletion_is_reported(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
     quirky.objects = {"big/a": b""}
     denied = (
         b"<DeleteResult><Error><Key>big/a</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
     )
     quirky.replies = {"POST delete": Reply(200, denied)}
-    assert "AccessDenied" in await refused(403, quirky_stores.proxied().store.delete("big"))
+    assert "AccessDenied" in await error_message(403, quirky_stores.proxied().store.delete("big"))
 
 
-async def test_a_slow_reader_makes_the_server_hold_no_more_than_its_window(
-    quirky: QuirkyS3, quirky_stores: ArtifactStores
-) -> None:
+async def test_a_slow_reader_is_buffered_up_to_the_window(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
     quirky.objects["a"] = os.urandom(30_000_000)
     artifact = await quirky_stores.proxied().store.open("a")
     chunks = artifact.chunks(0, artifact.size)
     await anext(chunks)
-    reader = artifact._answer or chunks.ag_frame.f_locals["answer"]  # type: ignore[attr-defined]
+    reader = artifact._response or chunks.ag_frame.f_locals["response"]  # type: ignore[attr-defined]
     await until(lambda: reader._connection._buffered_bytes)
     await asyncio.sleep(0.2)
     assert 0 < reader._connection._buffered_bytes < 1_000_000

@@ -1,4 +1,4 @@
-"""Slow uploads beside fast ones: what they hold, who waits, and who is dropped."""
+"""Slow uploads beside fast ones: the memory that they hold, which wait, and which are rejected."""
 
 import asyncio
 import os
@@ -9,14 +9,22 @@ from tests.servers.processes import TIMEOUT_S
 from tests.servers.s3_quirks import QuirkyS3
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.artifacts.s3.upload_memory import BLOCK_BYTES, LANES, PART_BYTES, POOL_BYTES, PartMemory, Share, Source
+from railtrack.artifacts.s3.upload_memory import (
+    BLOCK_BYTES,
+    LANES,
+    PART_BYTES,
+    POOL_BYTES,
+    ClientStream,
+    Reservation,
+    UploadMemory,
+)
 from railtrack.errors import ApiError
 
 SLOW = 50
 
 
 class Trickle:
-    """A client that sends `first` at once, and then a little now and then, until it is told to end."""
+    """A client that sends `first` at once, and then a little now and then, until `ends` is set."""
 
     def __init__(self, first: int, pause: float = 0.05) -> None:
         self._first = first
@@ -39,37 +47,37 @@ async def pieces(content: bytes) -> AsyncIterator[bytes]:
         yield content[at : at + BLOCK_BYTES]
 
 
-async def slow_source() -> Source:
-    """One that has kept its server waiting."""
+async def slow_stream() -> ClientStream:
+    """Return a stream that has kept its server waiting."""
 
     async def chunks() -> AsyncIterator[bytes]:
         await asyncio.sleep(0.02)
         yield b"x"
 
-    source = Source(chunks())
-    await source.next()
-    assert source.ahead_s < 0
-    return source
+    stream = ClientStream(chunks())
+    await stream.next()
+    assert stream.ahead_s < 0
+    return stream
 
 
-def fast_source() -> Source:
-    return Source(pieces(b"x" * PART_BYTES))
+def fast_stream() -> ClientStream:
+    return ClientStream(pieces(b"x" * PART_BYTES))
 
 
-async def holding(memory: PartMemory, source: Source, size: int) -> Share:
-    share = memory.share(source)
-    await share.hold(size)
-    return share
+async def holding(memory: UploadMemory, stream: ClientStream, size: int) -> Reservation:
+    reservation = memory.reservation(stream)
+    await reservation.grow(size)
+    return reservation
 
 
 @pytest.fixture
-def nobody_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long it waits for memory: a test ends sooner."""
-    monkeypatch.setattr("railtrack.artifacts.s3.upload_memory.WAIT_S", 2 * TIMEOUT_S)
+def no_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let uploads wait for memory longer than a test takes."""
+    monkeypatch.setattr("railtrack.artifacts.s3.upload_memory.WAIT_TIMEOUT_S", 2 * TIMEOUT_S)
 
 
 async def test_fast_uploads_work_at_once_beside_many_slow_ones_that_fill_the_pool(
-    quirky: QuirkyS3, quirky_stores: ArtifactStores, nobody_is_dropped: None
+    quirky: QuirkyS3, quirky_stores: ArtifactStores, no_timeout: None
 ) -> None:
     store = quirky_stores.proxied().store
     first = POOL_BYTES // SLOW // BLOCK_BYTES * BLOCK_BYTES
@@ -89,10 +97,10 @@ async def test_fast_uploads_work_at_once_beside_many_slow_ones_that_fill_the_poo
     assert all(len(quirky.objects[f"slow/{at}"]) > first for at in range(SLOW))
 
 
-async def test_many_fast_uploads_at_once_all_come_to_their_end(
-    quirky: QuirkyS3, quirky_stores: ArtifactStores, nobody_is_dropped: None
+async def test_many_fast_uploads_at_once_all_complete(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores, no_timeout: None
 ) -> None:
-    """Together they want far more than there is, and none of them gives back what it holds before its part is full."""
+    """Together they need far more memory than there is, and none releases any before its part is full."""
     store = quirky_stores.proxied().store
     content = os.urandom(PART_BYTES + 10)
     async with asyncio.timeout(TIMEOUT_S):
@@ -101,67 +109,67 @@ async def test_many_fast_uploads_at_once_all_come_to_their_end(
     assert quirky.uploads == {}
 
 
-async def test_memory_is_bounded_whatever_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("railtrack.artifacts.s3.upload_memory.WAIT_S", 0.05)
-    memory = PartMemory()
+async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("railtrack.artifacts.s3.upload_memory.WAIT_TIMEOUT_S", 0.05)
+    memory = UploadMemory()
     held = await asyncio.gather(
-        *(holding(memory, fast_source(), PART_BYTES) for _ in range(20)), return_exceptions=True
+        *(holding(memory, fast_stream(), PART_BYTES) for _ in range(20)), return_exceptions=True
     )
-    granted = [share for share in held if isinstance(share, Share)]
+    granted = [reservation for reservation in held if isinstance(reservation, Reservation)]
     assert len(granted) == POOL_BYTES // (PART_BYTES - BLOCK_BYTES) + LANES
-    for refusal in held:
-        if not isinstance(refusal, Share):
-            assert isinstance(refusal, ApiError)
-            assert refusal.status == 429
-    for share in granted:
-        share.free()
-    again = await asyncio.gather(*(holding(memory, fast_source(), PART_BYTES) for _ in range(len(granted))))
+    for failure in held:
+        if not isinstance(failure, Reservation):
+            assert isinstance(failure, ApiError)
+            assert failure.status == 429
+    for reservation in granted:
+        reservation.release()
+    again = await asyncio.gather(*(holding(memory, fast_stream(), PART_BYTES) for _ in range(len(granted))))
     assert len(again) == len(granted)
 
 
 async def test_the_first_block_never_waits() -> None:
-    memory = PartMemory(pool=0, lanes=0)
+    memory = UploadMemory(pool=0, lanes=0)
     async with asyncio.timeout(TIMEOUT_S):
-        await holding(memory, await slow_source(), BLOCK_BYTES)
+        await holding(memory, await slow_stream(), BLOCK_BYTES)
 
 
-async def test_a_slow_upload_waits_for_the_pool_and_is_dropped_when_that_takes_too_long(
+async def test_a_slow_upload_waits_for_the_pool_and_is_rejected_after_a_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    memory = PartMemory(pool=2 * BLOCK_BYTES, lanes=1)
-    first = await holding(memory, await slow_source(), 3 * BLOCK_BYTES)
-    waiting = asyncio.create_task(holding(memory, await slow_source(), 2 * BLOCK_BYTES))
+    memory = UploadMemory(pool=2 * BLOCK_BYTES, lanes=1)
+    first = await holding(memory, await slow_stream(), 3 * BLOCK_BYTES)
+    waiting = asyncio.create_task(holding(memory, await slow_stream(), 2 * BLOCK_BYTES))
     await asyncio.sleep(0.01)
     assert not waiting.done()
-    first.free()
+    first.release()
     second = await waiting
-    monkeypatch.setattr("railtrack.artifacts.s3.upload_memory.WAIT_S", 0.05)
+    monkeypatch.setattr("railtrack.artifacts.s3.upload_memory.WAIT_TIMEOUT_S", 0.05)
     with pytest.raises(ApiError, match="Too many uploads at once"):
-        await holding(memory, await slow_source(), 3 * BLOCK_BYTES)
-    second.free()
-    await holding(memory, await slow_source(), 3 * BLOCK_BYTES)
+        await holding(memory, await slow_stream(), 3 * BLOCK_BYTES)
+    second.release()
+    await holding(memory, await slow_stream(), 3 * BLOCK_BYTES)
 
 
-async def test_who_waits_for_little_comes_behind_who_waits_for_much() -> None:
-    memory = PartMemory(pool=4 * BLOCK_BYTES, lanes=0)
-    held = await holding(memory, await slow_source(), 3 * BLOCK_BYTES)
-    much = asyncio.create_task(holding(memory, await slow_source(), 5 * BLOCK_BYTES))
+async def test_a_small_request_waits_behind_a_large_one() -> None:
+    memory = UploadMemory(pool=4 * BLOCK_BYTES, lanes=0)
+    held = await holding(memory, await slow_stream(), 3 * BLOCK_BYTES)
+    much = asyncio.create_task(holding(memory, await slow_stream(), 5 * BLOCK_BYTES))
     await asyncio.sleep(0.01)
-    little = asyncio.create_task(holding(memory, await slow_source(), 2 * BLOCK_BYTES))
+    little = asyncio.create_task(holding(memory, await slow_stream(), 2 * BLOCK_BYTES))
     await asyncio.sleep(0.01)
     assert not much.done()
     assert not little.done()
-    held.free()
-    (await much).free()
+    held.release()
+    (await much).release()
     await little
 
 
-async def test_who_stops_waiting_lets_the_next_go_on() -> None:
-    memory = PartMemory(pool=4 * BLOCK_BYTES, lanes=0)
-    await holding(memory, await slow_source(), 3 * BLOCK_BYTES)
-    much = asyncio.create_task(holding(memory, await slow_source(), 5 * BLOCK_BYTES))
+async def test_a_cancelled_request_lets_the_next_continue() -> None:
+    memory = UploadMemory(pool=4 * BLOCK_BYTES, lanes=0)
+    await holding(memory, await slow_stream(), 3 * BLOCK_BYTES)
+    much = asyncio.create_task(holding(memory, await slow_stream(), 5 * BLOCK_BYTES))
     await asyncio.sleep(0.01)
-    little = asyncio.create_task(holding(memory, await slow_source(), 2 * BLOCK_BYTES))
+    little = asyncio.create_task(holding(memory, await slow_stream(), 2 * BLOCK_BYTES))
     await asyncio.sleep(0.01)
     much.cancel()
     async with asyncio.timeout(TIMEOUT_S):
@@ -169,28 +177,28 @@ async def test_who_stops_waiting_lets_the_next_go_on() -> None:
 
 
 async def test_entering_a_lane_makes_room_in_the_pool() -> None:
-    memory = PartMemory(pool=2 * BLOCK_BYTES, lanes=1)
-    fast = await holding(memory, fast_source(), 3 * BLOCK_BYTES)
-    slow = asyncio.create_task(holding(memory, await slow_source(), 3 * BLOCK_BYTES))
+    memory = UploadMemory(pool=2 * BLOCK_BYTES, lanes=1)
+    fast = await holding(memory, fast_stream(), 3 * BLOCK_BYTES)
+    slow = asyncio.create_task(holding(memory, await slow_stream(), 3 * BLOCK_BYTES))
     await asyncio.sleep(0.01)
     assert not slow.done()
-    await fast.hold(PART_BYTES)
+    await fast.grow(PART_BYTES)
     async with asyncio.timeout(TIMEOUT_S):
         await slow
 
 
-async def test_who_becomes_slow_in_a_lane_is_dropped_and_leaves_it(
+async def test_an_upload_that_becomes_slow_in_a_lane_is_rejected_and_leaves_it(
     quirky: QuirkyS3, quirky_stores: ArtifactStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("railtrack.artifacts.s3.upload_memory.BEHIND_S", 0.2)
+    monkeypatch.setattr("railtrack.artifacts.s3.upload_memory.MAX_AHEAD_S", 0.2)
     store = quirky_stores.proxied().store
     clients = [Trickle(PART_BYTES // 2) for _ in range(POOL_BYTES // PART_BYTES * 2 + LANES)]
     slow = [asyncio.create_task(store.put(f"slow/{at}", client.chunks())) for at, client in enumerate(clients)]
     done, _ = await asyncio.wait(slow, timeout=TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-    refusal = done.pop().exception()
-    assert isinstance(refusal, ApiError)
-    assert refusal.status == 429
-    assert "too slow for a busy server" in refusal.message
+    failure = done.pop().exception()
+    assert isinstance(failure, ApiError)
+    assert failure.status == 429
+    assert "too slow for a busy server" in failure.message
     async with asyncio.timeout(TIMEOUT_S):
         await store.put("fast", pieces(b"x" * 2 * PART_BYTES))
     for client in clients:

@@ -1,7 +1,6 @@
-"""One bucket of an S3-compatible store: signed calls, sent again when the store asks for it or the connection breaks,
-and the store's errors as ours. What artifacts are made of is in s3.py.
+"""A client for one bucket of an S3-compatible store: signed requests, retries, regions, and errors as ApiErrors.
 
-No call sends `x-amz-checksum-*` or `aws-chunked`, which R2, B2 and older MinIO refuse.
+No request carries `x-amz-checksum-*` or `aws-chunked`, which R2, B2 and older MinIO reject. Artifacts are in store.py.
 """
 
 import asyncio
@@ -33,13 +32,13 @@ log = logging.getLogger("railtrack")
 
 ATTEMPTS = 4
 RETRY_WINDOW_S = 20.0
-"""No further attempt is begun this long after the first: the client waits 120 s, and may itself try again."""
-CALL_LIMIT_S = 60.0
-"""All attempts of a call together, to the end of the answer; the bytes of an artifact are not a part of it."""
+"""No retry starts later than this after the first attempt: the client waits 120 s, and may retry by itself."""
+CALL_TIMEOUT_S = 60.0
+"""For all attempts of a call, to the end of the response. Reading the bytes of an artifact is not part of a call."""
 FIRST_PAUSE_S, PAUSE_LIMIT_S = 0.3, 3.0
-ANSWER_BYTES = 16 * 1024 * 1024
-"""The longest answer that is read whole: 1,000 keys of 1,024 characters, each escaped."""
-SETTINGS_FAULTS = frozenset(
+RESPONSE_BYTES = 16 * 1024 * 1024
+"""The longest response that is read as a whole: 1,000 keys of 1,024 characters, all escaped."""
+CONFIGURATION_CODES = frozenset(
     (
         "InvalidAccessKeyId",
         "SignatureDoesNotMatch",
@@ -49,29 +48,29 @@ SETTINGS_FAULTS = frozenset(
         "RequestTimeTooSkewed",
     )
 )
-"""The server's keys, clock or bucket are not right (any more)."""
-PASSING = frozenset((429, 500, 502, 503, 504))
-PASSING_CODES = frozenset(("InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "OperationAborted"))
-ELSEWHERE = frozenset(("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocation"))
+"""Codes for a wrong access key, clock or bucket of this server."""
+RETRYABLE_STATUSES = frozenset((429, 500, 502, 503, 504))
+RETRYABLE_CODES = frozenset(("InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "OperationAborted"))
+WRONG_REGION_CODES = frozenset(("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocation"))
 """The bucket is in another region than the request was signed for."""
 REGION = re.compile(r"[a-z0-9-]{1,40}")
-"""What a region is called; it becomes a part of a host name, and comes from an answer."""
-NOTHING = hashlib.sha256().hexdigest()
+"""A valid region. The store reports it, and it becomes a part of a host name."""
+EMPTY_SHA256 = hashlib.sha256().hexdigest()
 
 T = TypeVar("T")
 
 
-class Answer(NamedTuple):
+class S3Response(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
-class S3Refusal(Exception):
-    """What the store said no with: its status, code and words."""
+class S3Error(Exception):
+    """An error response of the store."""
 
     def __init__(self, status: int, code: str, message: str, region: str = "") -> None:
-        """`region`: where the store says that the bucket is, when it is not where it was asked for."""
+        """`region`: the region that the store reports for the bucket, if the request was sent to another one."""
         super().__init__(f"{code}: {message}" if message else code)
         self.region = region
         self.status = status
@@ -79,15 +78,15 @@ class S3Refusal(Exception):
         self.message = message
 
     @property
-    def passing(self) -> bool:
-        """The same request may do better in a moment."""
-        return self.status in PASSING or self.code in PASSING_CODES
+    def is_retryable(self) -> bool:
+        """Whether the same request may succeed in a moment."""
+        return self.status in RETRYABLE_STATUSES or self.code in RETRYABLE_CODES
 
 
 class Bucket:
-    """`name` at the origin; `credentials` is asked before every call, so they may change.
+    """The bucket `name` at an endpoint. `credentials` is called before every request, so they may change.
 
-    `elsewhere` says where a region's buckets are; None where a setting has the region, which then isn't left.
+    `endpoint_in_region`: returns the endpoint of a region, to follow a bucket; None if a setting fixes the region.
     """
 
     def __init__(
@@ -99,17 +98,17 @@ class Bucket:
         *,
         virtual_host: bool,
         ca_bundle: str = "",
-        elsewhere: Callable[[str], Origin] | None = None,
+        endpoint_in_region: Callable[[str], Origin] | None = None,
     ) -> None:
         self.name = name
         self._credentials = credentials
         self._virtual_host = virtual_host
         self._ca_bundle = ca_bundle
-        self._elsewhere = elsewhere
+        self._endpoint_in_region = endpoint_in_region
         self._base = "" if virtual_host else f"/{quote(name, safe=UNRESERVED)}"
-        self._settle(endpoint, region)
+        self._connect_to(endpoint, region)
 
-    def _settle(self, endpoint: Origin, region: str) -> None:
+    def _connect_to(self, endpoint: Origin, region: str) -> None:
         self.endpoint = endpoint
         self._region = region
         self._origin = endpoint._replace(host=f"{self.name}.{endpoint.host}") if self._virtual_host else endpoint
@@ -120,7 +119,7 @@ class Bucket:
 
     @property
     def signs_bodies(self) -> bool:
-        """Whether artifacts are signed with their digest: a third of the price of an upload, and needless over TLS."""
+        """Whether artifacts are signed with their digest: it is a third of an upload's cost, and needless over TLS."""
         return not self.endpoint.secure
 
     async def call(
@@ -132,54 +131,55 @@ class Bucket:
         headers: Mapping[str, str] | None = None,
         *,
         sha256: str | None = None,
-    ) -> Answer:
-        """The whole answer; `sha256` is the body's, where it is known, or UNSIGNED_PAYLOAD.
+    ) -> S3Response:
+        """Send a request and return the whole response. `sha256`: the body's digest, if known, or UNSIGNED_PAYLOAD.
 
-        Raises S3Refusal, or an ApiError when the store cannot be reached.
+        Raise S3Error, or an ApiError if the store can't be reached.
         """
-
         digest = sha256 or hashlib.sha256(b"".join(chunks_of(body))).hexdigest()
 
-        async def once() -> Answer:
-            answer = await self._send(method, key, query, body, digest, headers or {})
-            content = await answer.read(ANSWER_BYTES)
-            # Completing an upload may begin with 200 and end with an error.
-            if answer.status >= 300 or (method == "POST" and _is_error(content)):
-                raise refusal_of(answer, content)
-            return Answer(answer.status, answer.headers, content)
+        async def attempt() -> S3Response:
+            response = await self._send(method, key, query, body, digest, headers or {})
+            content = await response.read(RESPONSE_BYTES)
+            # The completion of an upload may begin with status 200 and end with an error.
+            if response.status >= 300 or (method == "POST" and _is_error(content)):
+                raise s3_error(response, content)
+            return S3Response(response.status, response.headers, content)
 
-        return await self._retried(once)
+        return await self._with_retries(attempt)
 
     async def open(self, key: str, headers: Mapping[str, str]) -> HttpResponse:
-        """The object, its bytes still to be read. Raises as call() does."""
+        """Return the response with the object, whose bytes are still to be read. Raise as call() does."""
 
-        async def once() -> HttpResponse:
-            answer = await self._send("GET", key, (), b"", NOTHING, headers)
-            if answer.status >= 300:
-                raise refusal_of(answer, await answer.read(ANSWER_BYTES))
-            return answer
+        async def attempt() -> HttpResponse:
+            response = await self._send("GET", key, (), b"", EMPTY_SHA256, headers)
+            if response.status >= 300:
+                raise s3_error(response, await response.read(RESPONSE_BYTES))
+            return response
 
-        return await self._retried(once)
+        return await self._with_retries(attempt)
 
     async def presign(self, method: str, key: str, seconds: int, query: Query = ()) -> str:
-        """A URL with which anyone may send this request for `seconds`, or as long as the credentials hold."""
+        """Return a URL that sends this request without credentials, for `seconds` or until the credentials expire."""
         credentials = await self._credentials()
         seconds = int(min(seconds, credentials.expires - time.time()))
         signer = Signer(credentials, self._region)
         path = self._path(key)
         return f"{self._origin.url}{path}?{signer.query(method, self._origin.netloc, path, query, seconds)}"
 
-    async def fetch(self, method: str, url: str, body: Body = b"", headers: Mapping[str, str] | None = None) -> Answer:
-        """What a client gets that uses a URL of presign(). Raises TransferError."""
+    async def fetch(
+        self, method: str, url: str, body: Body = b"", headers: Mapping[str, str] | None = None
+    ) -> S3Response:
+        """Use a URL of presign() as a client would. Raise TransferError."""
         target = url.removeprefix(self._origin.url)
-        answer = await self._http.send(method, target, {"host": self._origin.netloc, **(headers or {})}, body)
-        return Answer(answer.status, answer.headers, await answer.read(ANSWER_BYTES))
+        response = await self._http.send(method, target, {"host": self._origin.netloc, **(headers or {})}, body)
+        return S3Response(response.status, response.headers, await response.read(RESPONSE_BYTES))
 
     async def date(self) -> str:
-        """The Date header that any answer has, a refusal too; "" without one. Raises TransferError."""
-        answer = await self._http.send("GET", "/", {"host": self._origin.netloc})
-        answer.close()
-        return answer.headers.get("date", "")
+        """Return the store's Date header, "" without one. Needs no credentials. Raise TransferError."""
+        response = await self._http.send("GET", "/", {"host": self._origin.netloc})
+        response.close()
+        return response.headers.get("date", "")
 
     def close(self) -> None:
         self._http.close()
@@ -195,92 +195,90 @@ class Bucket:
     def _path(self, key: str) -> str:
         return f"{self._base}/{quote(key, safe=UNRESERVED + '/')}"
 
-    async def _retried(self, once: Callable[[], Awaitable[T]]) -> T:
+    async def _with_retries(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        start = time.monotonic()
         try:
-            async with asyncio.timeout(CALL_LIMIT_S):
-                return await self._attempts(once)
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                for retries_left in reversed(range(ATTEMPTS)):
+                    try:
+                        return await attempt()
+                    except UntrustedError as error:
+                        raise self.untrusted(error) from error
+                    except (TransferError, S3Error) as error:
+                        if isinstance(error, S3Error) and not error.is_retryable:
+                            if retries_left and self._follow_region(error.region):
+                                continue
+                            raise
+                        if not retries_left or time.monotonic() - start > RETRY_WINDOW_S:
+                            raise self.unreachable(error) from error
+                    await asyncio.sleep(backoff_s(ATTEMPTS - 1 - retries_left, FIRST_PAUSE_S, PAUSE_LIMIT_S))
         except TimeoutError as error:
-            raise self.unreachable(TransferError(f"no answer in {CALL_LIMIT_S:.0f} s")) from error
-
-    async def _attempts(self, once: Callable[[], Awaitable[T]]) -> T:
-        begun = time.monotonic()
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return await once()
-            except UntrustedError as error:
-                raise self.untrusted(error) from error
-            except (TransferError, S3Refusal) as error:
-                if isinstance(error, S3Refusal) and not error.passing:
-                    if attempt < ATTEMPTS and self._follow(error.region):
-                        continue
-                    raise
-                if attempt == ATTEMPTS or time.monotonic() - begun > RETRY_WINDOW_S:
-                    raise self.unreachable(error) from error
-            await asyncio.sleep(backoff_s(attempt - 1, FIRST_PAUSE_S, PAUSE_LIMIT_S))
+            raise self.unreachable(TransferError(f"no response in {CALL_TIMEOUT_S:.0f} s")) from error
         raise AssertionError("the last attempt returns or raises")
 
-    def _follow(self, region: str) -> bool:
-        """Whether the next request goes to another region: the bucket is there, and no setting says where."""
-        if self._elsewhere is None or not REGION.fullmatch(region):
+    def _follow_region(self, region: str) -> bool:
+        """Use the region that the store reports for the bucket. Return False if a setting fixes another one."""
+        if self._endpoint_in_region is None or not REGION.fullmatch(region):
             return False
-        if region != self._region:  # else a request that was under way at the same time has found it
+        if region != self._region:  # else a concurrent request has followed it already
             self._http.close()
-            self._settle(self._elsewhere(region), region)
+            self._connect_to(self._endpoint_in_region(region), region)
             log.info("artifact store: the bucket '%s' is in the region %s", self.name, region)
         return True
 
     def unreachable(self, error: Exception) -> ApiError:
+        """Log the error, and return it as the client gets it."""
         error_log.error("%s: %s", self, error)
         message = f"The artifact store does not answer: {self}: {error}"
-        # Without a connection the store has seen nothing of the request, so that even a creation may be repeated.
+        # Without a connection the store has not seen the request: even a creation may be repeated.
         return not_processed(message) if isinstance(error, NotConnectedError) else unavailable(message)
 
     def untrusted(self, error: UntrustedError) -> ApiError:
-        """502 Bad Gateway: the store may be well, but is not to be spoken with."""
+        """Log the error, and return it as the client gets it: 502 Bad Gateway, which clients do not retry."""
         error_log.error("%s: %s", self, error)
         return ApiError("INTERNAL_ERROR", f"No secure connection to the artifact store: {self}: {error}", status=502)
 
 
-def refusal_of(answer: HttpResponse, content: bytes) -> S3Refusal:
-    """The refusal that an answer's XML tells of, or else its status."""
-    found = parse(content) if content.lstrip().startswith(b"<") else None
-    code = text_of(found, "Code") if found is not None else ""
-    message = text_of(found, "Message") if found is not None else ""
+def s3_error(response: HttpResponse, content: bytes) -> S3Error:
+    """Return the error in the response's XML, or one made of its status."""
+    root = parse(content) if content.lstrip().startswith(b"<") else None
+    code = text_of(root, "Code") if root is not None else ""
+    message = text_of(root, "Message") if root is not None else ""
     region = ""
-    if answer.status == 301 or code in ELSEWHERE:
-        region = answer.headers.get("x-amz-bucket-region") or (text_of(found, "Region") if found is not None else "")
+    if response.status == 301 or code in WRONG_REGION_CODES:
+        region = response.headers.get("x-amz-bucket-region") or (text_of(root, "Region") if root is not None else "")
         message = f"the bucket is in another region{f' ({region})' if region else ''}; set AWS_REGION"
-    return S3Refusal(answer.status, code or f"HTTP {answer.status}", message[:300], region)
+    return S3Error(response.status, code or f"HTTP {response.status}", message[:300], region)
 
 
 def _is_error(content: bytes) -> bool:
-    found = parse(content)
-    return found is not None and found.tag.endswith("Error")
+    root = parse(content)
+    return root is not None and root.tag.endswith("Error")
 
 
 def parse(content: bytes) -> ElementTree.Element | None:
-    """The XML of an answer, None when it is none. It comes from the store that the operator chose, and is bounded."""
+    """Return the XML of a response, None if it is something else. The operator chose the store, bodies are bounded."""
     try:
-        # Blanks may come first: a store that takes long to complete an upload sends them to keep the connection.
-        return ElementTree.fromstring(content.strip())  # noqa: S314 (expat refuses entity bombs since 2.4.1)
+        # A store that takes long to complete an upload sends blanks first, to keep the connection open.
+        return ElementTree.fromstring(content.strip())  # noqa: S314 (expat rejects entity bombs since 2.4.1)
     except ElementTree.ParseError:
         return None
 
 
 def text_of(element: ElementTree.Element, name: str) -> str:
-    """The text of the child `name`, in whatever namespace: not every store sends Amazon's."""
+    """Return the text of the child `name` in any namespace: not every store sends Amazon's."""
     return element.findtext(f"{{*}}{name}") or ""
 
 
-def refused(bucket: Bucket, error: S3Refusal, key: str) -> ApiError:
-    """The store's refusal as the client is told of it. Trouble of the operator's is logged."""
+def api_error(bucket: Bucket, error: S3Error, key: str) -> ApiError:
+    """Return the store's error as the client gets it. Log it if the operator can fix it."""
     match error.code:
         case "EntityTooLarge" | "KeyTooLongError" | "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall":
             return invalid(f"The artifact store cannot take '{key}': {error}")
         case "NoSuchUpload":
             return invalid(f"There is no such multipart upload of '{key}': it was completed, aborted or has expired.")
     error_log.error("%s: %s at '%s'", bucket, error, key)
-    if error.code in SETTINGS_FAULTS:
-        # Not the client's fault, and a server with new keys may answer it in a moment: its upload is worth another try.
-        return unavailable(f"The artifact store refuses this server: {bucket}: {error}")
-    return ApiError("PERMISSION_DENIED", f"The artifact store refuses '{key}': {bucket}: {error}")
+    if error.code in CONFIGURATION_CODES:
+        # Not the client's fault: its retry may meet a server with new keys.
+        return unavailable(f"The artifact store rejects this server: {bucket}: {error}")
+    return ApiError("PERMISSION_DENIED", f"The artifact store rejects '{key}': {bucket}: {error}")

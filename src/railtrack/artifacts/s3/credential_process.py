@@ -45,7 +45,7 @@ SERVER_ERROR = 500
 
 PROFILE_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 TRANSIENT_ERRORS = ("AWS_IO_", "AWS_ERROR_HTTP_")
-"""Prefixes of awscrt's names for failures of the network. The others say that a setting, profile or role is wrong."""
+"""Prefixes of awscrt's names for failures of the network. Others mean a wrong setting, profile or role."""
 
 
 class SourceError(Exception):

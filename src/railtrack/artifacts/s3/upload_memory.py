@@ -1,8 +1,7 @@
-"""How much of all uploads one process holds in memory, and who goes on when that is used up. How a stream becomes parts
-is in s3_upload.py.
+"""The memory that the uploads of one process use together, and which of them continue when it is used up.
 
-A part takes memory as its bytes arrive, so an upload that trickles holds what it has sent. What is for everybody may
-all be held by such uploads: fast ones then go on in lanes, each of which has room for a whole part.
+A part takes memory as its bytes arrive, so a slow upload holds only what it has sent. If slow uploads hold the whole
+pool, fast ones continue in lanes, each with room for a whole part. How a stream becomes parts is in upload.py.
 """
 
 import asyncio
@@ -13,133 +12,132 @@ from railtrack.errors import not_processed
 
 PART_BYTES = 8 * 1024 * 1024
 POOL_BYTES = 32 * 1024 * 1024
-"""For everybody, in the order in which they ask."""
+"""For all uploads, in the order in which they ask."""
 LANES = 4
-"""Parts of clients that send fast, besides the pool: with it 64 MB in one process."""
+"""Parts of clients that send fast, in addition to the pool: 64 MB in one process."""
 BLOCK_BYTES = 64 * 1024
-"""Memory is counted in blocks of this; the first one of a part is not, so that a small artifact never waits."""
+"""Memory is granted in blocks of this size. The first block of a part is free, so that a small artifact never waits."""
 FAST_BYTES_PER_S = 128 * 1024
-BEHIND_S = 5.0
-"""How far the client of a part in a lane may fall behind that speed before it is dropped. No more is remembered of how
-fast or slow a client was.
+MAX_AHEAD_S = 5.0
+"""The most that a client's lead or delay at that speed counts for: no older history matters. A client in a lane that
+falls further behind is rejected.
 """
-WAIT_S = 45.0
-"""How long an upload waits for memory: less than the client's patience (120 s), with a put after it."""
+WAIT_TIMEOUT_S = 45.0
+"""How long an upload waits for memory. The client waits 120 s, and the bytes must reach the store after this."""
 
 
-class Source:
-    """The stream of one client, and how fast it sends: the time in which it is kept waiting does not count."""
+class ClientStream:
+    """The body that one client sends, and how fast it does. Time in which the server does not read does not count."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
         self.ahead_s = 0.0
-        """By how much it was earlier of late than with FAST_BYTES_PER_S; negative when it was later."""
+        """How far the client is ahead of FAST_BYTES_PER_S; negative if it is behind."""
 
     async def next(self) -> bytes:
-        """The next piece. Raises StopAsyncIteration at the end, and what the stream raises."""
-        begun = time.monotonic()
-        piece = await anext(self._chunks)
-        ahead_s = self.ahead_s + len(piece) / FAST_BYTES_PER_S - (time.monotonic() - begun)
-        self.ahead_s = max(-BEHIND_S, min(ahead_s, BEHIND_S))
-        return piece
+        """Return the next chunk. Raise StopAsyncIteration at the end, and what the stream raises."""
+        start = time.monotonic()
+        chunk = await anext(self._chunks)
+        ahead_s = self.ahead_s + len(chunk) / FAST_BYTES_PER_S - (time.monotonic() - start)
+        self.ahead_s = max(-MAX_AHEAD_S, min(ahead_s, MAX_AHEAD_S))
+        return chunk
 
 
-class PartMemory:
-    """What the parts of one process may hold."""
+class UploadMemory:
+    """The memory for the parts of one process."""
 
     def __init__(self, pool: int = POOL_BYTES, lanes: int = LANES) -> None:
         self._pool = pool
         self._lanes = lanes
-        self._waiting: list[Share] = []
+        self._waiting: list[Reservation] = []
 
-    def share(self, source: Source) -> "Share":
-        return Share(self, source)
+    def reservation(self, stream: ClientStream) -> "Reservation":
+        return Reservation(self, stream)
 
-    async def take(self, share: "Share") -> None:
-        """Return once the share has the blocks that it lacks, or a lane. Raises REQUEST_LIMIT_EXCEEDED."""
-        if not self._waiting and self._give_blocks(share):
+    async def acquire(self, reservation: "Reservation") -> None:
+        """Return once the reservation has its missing blocks, or a lane. Raise REQUEST_LIMIT_EXCEEDED on timeout."""
+        if not self._waiting and self._grant_blocks(reservation):
             return
-        share.ready = asyncio.get_running_loop().create_future()
-        self._waiting.append(share)
-        self._serve()
+        reservation.granted = asyncio.get_running_loop().create_future()
+        self._waiting.append(reservation)
+        self._grant_waiting()
         try:
-            async with asyncio.timeout(WAIT_S):
-                await share.ready
+            async with asyncio.timeout(WAIT_TIMEOUT_S):
+                await reservation.granted
         except TimeoutError:
             raise not_processed("Too many uploads at once. Please retry.") from None
         finally:
-            if share in self._waiting:
-                self._waiting.remove(share)
-                self._serve()
+            if reservation in self._waiting:
+                self._waiting.remove(reservation)
+                self._grant_waiting()
 
-    def give_back(self, blocks: int, lanes: int) -> None:
+    def release(self, blocks: int, lanes: int) -> None:
         self._pool += blocks * BLOCK_BYTES
         self._lanes += lanes
-        self._serve()
+        self._grant_waiting()
 
-    def _serve(self) -> None:
-        """Let those go on for whom there is room now; who enters a lane may make room in the pool."""
-        served = True
-        while served:
-            served = False
-            for share in self._waiting.copy():
-                is_first = share is self._waiting[0]
-                if (is_first and self._give_blocks(share)) or self._give_lane(share):
-                    self._waiting.remove(share)
-                    share.ready.set_result(None)
-                    served = True
+    def _grant_waiting(self) -> None:
+        """Grant memory to those for whom there is room now. One that enters a lane may make room in the pool."""
+        has_granted = True
+        while has_granted:
+            has_granted = False
+            for reservation in self._waiting.copy():
+                is_first = reservation is self._waiting[0]
+                if (is_first and self._grant_blocks(reservation)) or self._grant_lane(reservation):
+                    self._waiting.remove(reservation)
+                    reservation.granted.set_result(None)
+                    has_granted = True
 
-    def _give_blocks(self, share: "Share") -> bool:
-        if share.lacks * BLOCK_BYTES > self._pool:
+    def _grant_blocks(self, reservation: "Reservation") -> bool:
+        if reservation.missing_blocks * BLOCK_BYTES > self._pool:
             return False
-        self._pool -= share.lacks * BLOCK_BYTES
-        share.blocks += share.lacks
+        self._pool -= reservation.missing_blocks * BLOCK_BYTES
+        reservation.blocks += reservation.missing_blocks
         return True
 
-    def _give_lane(self, share: "Share") -> bool:
-        if not self._lanes or share.source.ahead_s < 0:
+    def _grant_lane(self, reservation: "Reservation") -> bool:
+        if not self._lanes or reservation.stream.ahead_s < 0:
             return False
         self._lanes -= 1
-        self._pool += share.enter_lane() * BLOCK_BYTES
+        self._pool += reservation.enter_lane() * BLOCK_BYTES
         return True
 
 
-class Share:
+class Reservation:
     """The memory of one part."""
 
-    def __init__(self, memory: PartMemory, source: Source) -> None:
-        self.source = source
+    def __init__(self, memory: UploadMemory, stream: ClientStream) -> None:
+        self.stream = stream
         self.blocks = 0
-        self.lacks = 0
-        self.ready: asyncio.Future[None]
+        self.missing_blocks = 0
+        self.granted: asyncio.Future[None]
         self._memory = memory
         self._in_lane = False
 
-    async def hold(self, size: int) -> None:
-        """Return once the part may have `size` bytes. Raises REQUEST_LIMIT_EXCEEDED when that takes too long."""
-        self.lacks = (size - 1) // BLOCK_BYTES - self.blocks
-        if not self._in_lane and self.lacks > 0:
-            await self._memory.take(self)
+    async def grow(self, size: int) -> None:
+        """Return once the part may have `size` bytes. Raise REQUEST_LIMIT_EXCEEDED if that takes too long."""
+        self.missing_blocks = (size - 1) // BLOCK_BYTES - self.blocks
+        if not self._in_lane and self.missing_blocks > 0:
+            await self._memory.acquire(self)
 
     async def next(self) -> bytes:
-        """The source's next piece. Raises REQUEST_LIMIT_EXCEEDED for a source that has become slow in a lane."""
+        """Return the stream's next chunk. Raise REQUEST_LIMIT_EXCEEDED for a client that became slow in a lane."""
         if not self._in_lane:
-            return await self.source.next()
+            return await self.stream.next()
         try:
-            async with asyncio.timeout(self.source.ahead_s + BEHIND_S):
-                return await self.source.next()
+            async with asyncio.timeout(self.stream.ahead_s + MAX_AHEAD_S):
+                return await self.stream.next()
         except TimeoutError:
             raise not_processed("The upload is too slow for a busy server. Please retry.") from None
 
     def enter_lane(self) -> int:
-        """The blocks that it gives up, since a lane has room for all of a part."""
-        given, self.blocks = self.blocks, 0
+        """Return the number of blocks that it no longer needs, since a lane has room for a whole part."""
+        blocks, self.blocks = self.blocks, 0
         self._in_lane = True
-        return given
+        return blocks
 
-    def free(self) -> None:
-        """Give all back."""
+    def release(self) -> None:
         blocks, lanes = self.blocks, int(self._in_lane)
         self.blocks, self._in_lane = 0, False
         if blocks or lanes:
-            self._memory.give_back(blocks, lanes)
+            self._memory.release(blocks, lanes)
