@@ -16,7 +16,7 @@ API = "/api/2.0/mlflow/"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -36,18 +36,18 @@ class Client:
     def __init__(self, app: App) -> None:
         self._app = app
 
-    async def get(self, path: str, query: Mapping[str, Any] | None = None, **options: Any) -> Answer:
+    async def get(self, path: str, query: Mapping[str, Any] | None = None, **options: Any) -> Response:
         """`query`: a list is sent by repetition."""
         return await self.send("GET", path, query=query, **options)
 
-    async def post(self, path: str, json: Any = None, **options: Any) -> Answer:
+    async def post(self, path: str, json: Any = None, **options: Any) -> Response:
         return await self.send("POST", path, json=json, **options)
 
     async def ok(self, method: str, path: str, json: Any = None, query: Mapping[str, Any] | None = None) -> Any:
         """The JSON answer of a request that is to succeed."""
-        answer = await self.send(method, path, json=json, query=query)
-        assert answer.status == 200, answer.text
-        return answer.json
+        response = await self.send(method, path, json=json, query=query)
+        assert response.status == 200, response.text
+        return response.json
 
     async def send(
         self,
@@ -59,7 +59,7 @@ class Client:
         body: bytes | Sequence[bytes] = b"",
         headers: Mapping[str, str] | None = None,
         peer: str = "127.0.0.1",
-    ) -> Answer:
+    ) -> Response:
         """`json`: any value, sent as application/json; `body`: bytes instead, in pieces where it is a list; `peer`: the
         address that the connection comes from."""
         given = {name.lower(): value for name, value in (headers or {}).items()}
@@ -72,7 +72,7 @@ class Client:
         sent = await _exchange(self._app, scope, [body] if isinstance(body, bytes) else list(body))
         start, *parts = sent
         answered = {name.decode().lower(): value.decode("latin-1") for name, value in start["headers"]}
-        return Answer(start["status"], answered, b"".join(part.get("body", b"") for part in parts))
+        return Response(start["status"], answered, b"".join(part.get("body", b"") for part in parts))
 
     async def hang_up(self, method: str, path: str, *, body: Sequence[bytes]) -> None:
         """Send `body` as the first part of a longer one, and close the connection without waiting for an answer."""

@@ -89,16 +89,16 @@ def digest(file: Path) -> str:
 
 def shown_by_the_interface(uri: str, run_id: str, folder: str) -> dict[str, int]:
     query = urlencode({"run_uuid": run_id, "path": folder})
-    with urllib.request.urlopen(f"{uri}/ajax-api/2.0/mlflow/artifacts/list?{query}", timeout=60) as answer:
-        return {file["path"]: int(file.get("file_size", 0)) for file in json.load(answer)["files"]}
+    with urllib.request.urlopen(f"{uri}/ajax-api/2.0/mlflow/artifacts/list?{query}", timeout=60) as response:
+        return {file["path"]: int(file.get("file_size", 0)) for file in json.load(response)["files"]}
 
 
 def read_by_the_interface(uri: str, run_id: str, folder: str, digests: dict[str, str]) -> None:
     """One file of each kind of name."""
     for name in sorted(digests)[: len(NAMES)]:
         query = urlencode({"path": f"{folder}/{name}", "run_uuid": run_id})
-        with urllib.request.urlopen(f"{uri}/get-artifact?{query}", timeout=60) as answer:
-            assert hashlib.file_digest(answer, "sha256").hexdigest() == digests[name], name
+        with urllib.request.urlopen(f"{uri}/get-artifact?{query}", timeout=60) as response:
+            assert hashlib.file_digest(response, "sha256").hexdigest() == digests[name], name
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class Normaliser:
     def play(self, played: list[Played]) -> dict[str, dict[str, Any]]:
         """The record of a play: exchange name -> {"request": ..., "answer": ...}."""
         return {
-            one.exchange.name: {"request": self.request(one.exchange), "answer": self.answer(one)} for one in played
+            one.exchange.name: {"request": self.request(one.exchange), "answer": self.response(one)} for one in played
         }
 
     def request(self, exchange: Exchange) -> Any:
@@ -68,15 +68,15 @@ class Normaliser:
             shown["headers"] = others
         return shown
 
-    def answer(self, played: Played) -> Any:
-        answer = played.answer
-        kept = {name: QUOTED_NAME.sub(r"filename=\1", answer.headers.get(name, "")) for name in played.exchange.keep}
-        shown: dict[str, Any] = {"status": answer.status}
-        if answer.media_type == "application/json" and answer.body:
-            shown["json"] = _short(self._value(self._sorted(picked(answer.json, played.exchange.pick)), ""))
-        elif answer.body:
-            shown["media_type"] = answer.media_type
-            shown["text"] = told_short(self._text(answer.body.decode("utf-8", "backslashreplace")))
+    def response(self, played: Played) -> Any:
+        response = played.response
+        kept = {name: QUOTED_NAME.sub(r"filename=\1", response.headers.get(name, "")) for name in played.exchange.keep}
+        shown: dict[str, Any] = {"status": response.status}
+        if response.media_type == "application/json" and response.body:
+            shown["json"] = _short(self._value(self._sorted(picked(response.json, played.exchange.pick)), ""))
+        elif response.body:
+            shown["media_type"] = response.media_type
+            shown["text"] = told_short(self._text(response.body.decode("utf-8", "backslashreplace")))
         if kept:
             shown["headers"] = kept
         return shown
@@ -151,11 +151,11 @@ class Normaliser:
         return self.known[value]
 
 
-def picked(answer: Any, path: tuple[str, ...]) -> Any:
+def picked(response: Any, path: tuple[str, ...]) -> Any:
     """The answer with the items of its first list, path[0], reduced to the member that the rest of path leads to."""
-    if not path or not isinstance(answer, dict) or path[0] not in answer:
-        return answer
-    return {**answer, path[0]: [reduce(getitem, path[1:], item) for item in answer[path[0]]]}
+    if not path or not isinstance(response, dict) or path[0] not in response:
+        return response
+    return {**response, path[0]: [reduce(getitem, path[1:], item) for item in response[path[0]]]}
 
 
 def _sort_key(item: Any) -> str:

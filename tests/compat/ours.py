@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.compat.normalise import told_short
 
-Answer = dict[str, Any]
-Ours = Callable[[dict[str, Any], Answer], Answer]
+Response = dict[str, Any]
+Ours = Callable[[dict[str, Any], Response], Response]
 """From the request and MLflow's answer, both as the record shows them, to what Railtrack answers."""
 
 SEE = "See the API docs for more information about request parameters."
@@ -21,12 +21,12 @@ def refused(message: str, code: str = "INVALID_PARAMETER_VALUE", status: int = 4
     return lambda request, theirs: _error(theirs, status, code, message)
 
 
-def _error(theirs: Answer, status: int, code: str, message: str) -> Answer:
-    answer: Answer = {"status": status, "json": {"error_code": code, "message": told_short(message)}}
+def _error(theirs: Response, status: int, code: str, message: str) -> Response:
+    response: Response = {"status": status, "json": {"error_code": code, "message": told_short(message)}}
     if "headers" in theirs:
-        answer["headers"] = {**dict.fromkeys(theirs["headers"], ""), "content-type": "application/json"}
-        answer["headers"]["x-content-type-options"] = "nosniff"
-    return answer
+        response["headers"] = {**dict.fromkeys(theirs["headers"], ""), "content-type": "application/json"}
+        response["headers"]["x-content-type-options"] = "nosniff"
+    return response
 
 
 def missing(place: str) -> Ours:
@@ -36,7 +36,7 @@ def missing(place: str) -> Ours:
 def wrong_type(place: str) -> Ours:
     """The complaint about the value that the request has at `place`, such as `metrics[1].value`."""
 
-    def ours(request: dict[str, Any], theirs: Answer) -> Answer:
+    def ours(request: dict[str, Any], theirs: Response) -> Response:
         value = _value_at(request, place)
         shown = json.dumps(value, separators=(",", ":"))
         message = f"Invalid value {shown} for parameter '{place}' supplied:  Hint: Value was of type "
@@ -56,7 +56,7 @@ def _value_at(request: dict[str, Any], place: str) -> Any:
     return value
 
 
-def no_endpoint(request: dict[str, Any], theirs: Answer) -> Answer:
+def no_endpoint(request: dict[str, Any], theirs: Response) -> Response:
     path = unquote(request["line"].split(" ", 1)[1].partition("?")[0])
     message = f"The endpoint {path} does not exist, or this version does not serve it."
     return _error(theirs, 404, "ENDPOINT_NOT_FOUND", message)
@@ -65,25 +65,25 @@ def no_endpoint(request: dict[str, Any], theirs: Answer) -> Answer:
 def not_allowed(allowed: str) -> Ours:
     """A refused method; `allowed`: those that the path takes."""
 
-    def ours(request: dict[str, Any], theirs: Answer) -> Answer:
+    def ours(request: dict[str, Any], theirs: Response) -> Response:
         method = request["line"].split(" ", 1)[0]
         return _error(theirs, 405, "BAD_REQUEST", f"The method {method} is not allowed here; allowed: {allowed}.")
 
     return ours
 
 
-def accepted(answer: Any = None) -> Ours:
+def accepted(response: Any = None) -> Ours:
     """A 200 with this JSON, or with an empty body."""
-    return lambda request, theirs: {"status": 200} if answer is None else {"status": 200, "json": answer}
+    return lambda request, theirs: {"status": 200} if response is None else {"status": 200, "json": response}
 
 
 def edited(edit: Callable[[Any], None]) -> Ours:
     """MLflow's answer but for a change that `edit` makes to it."""
 
-    def ours(request: dict[str, Any], theirs: Answer) -> Answer:
-        answer = copy.deepcopy(theirs)
-        edit(answer)
-        return answer
+    def ours(request: dict[str, Any], theirs: Response) -> Response:
+        response = copy.deepcopy(theirs)
+        edit(response)
+        return response
 
     return ours
 
@@ -91,7 +91,7 @@ def edited(edit: Callable[[Any], None]) -> Ours:
 def recoded(code: str, status: int) -> Ours:
     """MLflow's message under another error code."""
 
-    def ours(request: dict[str, Any], theirs: Answer) -> Answer:
+    def ours(request: dict[str, Any], theirs: Response) -> Response:
         return _error(theirs, status, code, theirs["json"]["message"])
 
     return ours
@@ -100,7 +100,7 @@ def recoded(code: str, status: int) -> Ours:
 def in_the_common_form(code: str) -> Ours:
     """MLflow's `detail`, or its plain text, as an error of the common form."""
 
-    def ours(request: dict[str, Any], theirs: Answer) -> Answer:
+    def ours(request: dict[str, Any], theirs: Response) -> Response:
         message = theirs["json"]["detail"] if "json" in theirs else theirs["text"] + "."
         return _error(theirs, theirs["status"], code, message)
 
@@ -110,14 +110,14 @@ def in_the_common_form(code: str) -> Ours:
 def without(*keys: str) -> Ours:
     """MLflow's run without these parts of its data."""
 
-    def edit(answer: Answer) -> None:
+    def edit(response: Response) -> None:
         for key in keys:
-            del answer["json"]["run"]["data"][key]
+            del response["json"]["run"]["data"][key]
 
     return edited(edit)
 
 
-def not_json(request: dict[str, Any], theirs: Answer) -> Answer:
+def not_json(request: dict[str, Any], theirs: Response) -> Response:
     """The complaint of Python's json module about the body, which is of this text."""
     body = request["body"]
     try:

@@ -35,7 +35,7 @@ class Exchange:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What a server said. `headers` have lower-case names."""
 
     status: int
@@ -64,9 +64,9 @@ class Answer:
         return value
 
 
-Script = Generator[Exchange, Answer, Any]
+Script = Generator[Exchange, Response, Any]
 Scenario = Callable[[str], Script]
-Send = Callable[[Exchange], Awaitable[Answer]]
+Send = Callable[[Exchange], Awaitable[Response]]
 
 
 def get(
@@ -116,7 +116,7 @@ def new_prefix() -> str:
 @dataclass(frozen=True)
 class Played:
     exchange: Exchange
-    answer: Answer
+    response: Response
 
 
 async def play(scenario: Scenario, prefix: str, send: Send) -> list[Played]:
@@ -128,11 +128,11 @@ async def play(scenario: Scenario, prefix: str, send: Send) -> list[Played]:
     while True:
         assert exchange.name not in names, f"two exchanges are named {exchange.name!r}"
         names.add(exchange.name)
-        answer = await send(exchange)
-        played.append(Played(exchange, answer))
+        response = await send(exchange)
+        played.append(Played(exchange, response))
         await next_millisecond()
         try:
-            exchange = script.send(answer)
+            exchange = script.send(response)
         except StopIteration:
             return played
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from tests.compat.normalise import Normaliser
 from tests.compat.oracle import both_servers
-from tests.compat.play import Answer, Exchange, Scenario, Send, new_prefix, play
+from tests.compat.play import Exchange, Response, Scenario, Send, new_prefix, play
 from tests.compat.scenarios import SCENARIOS
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -24,13 +24,13 @@ def over_http(url: str) -> Send:
     """Sends exchanges to a server that listens at `url`, one connection each."""
     address = urlsplit(url)
 
-    async def send(exchange: Exchange) -> Answer:
+    async def send(exchange: Exchange) -> Response:
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=120)
         try:
             connection.request(exchange.method, exchange.path, exchange.body, dict(exchange.headers))
             response = connection.getresponse()
             headers = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, response.read(), headers)
+            return Response(response.status, response.read(), headers)
         finally:
             connection.close()
 
@@ -52,8 +52,8 @@ def merged(sqlite: dict[str, Any], postgresql: dict[str, Any]) -> dict[str, Any]
         if one["answer"] == other["answer"]:
             both[name] = one
         else:
-            answers = {"sqlite": one["answer"], "postgresql": other["answer"]}
-            both[name] = {"request": one["request"], "answers": answers}
+            responses = {"sqlite": one["answer"], "postgresql": other["answer"]}
+            both[name] = {"request": one["request"], "answers": responses}
     return both
 
 

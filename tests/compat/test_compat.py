@@ -9,7 +9,7 @@ import pytest
 from tests.client import Client
 from tests.compat.differences import DIFFERENCES, entered, expected
 from tests.compat.normalise import Normaliser
-from tests.compat.play import FIRST_EXPERIMENT, Answer, Exchange, Send, new_prefix, play
+from tests.compat.play import FIRST_EXPERIMENT, Exchange, Response, Send, new_prefix, play
 from tests.compat.record import RECORDED, load
 from tests.compat.scenarios import SCENARIOS
 
@@ -30,9 +30,9 @@ async def send(client: Client, db: Db) -> Send:
         if tx.engine == "postgresql":  # SQLite counts on from the greatest id there is
             await tx.fetch_value(f"SELECT setval('experiments_experiment_id_seq', {FIRST_EXPERIMENT})")
 
-    async def send(exchange: Exchange) -> Answer:
-        answer = await client.send(exchange.method, exchange.path, body=exchange.body, headers=exchange.headers)
-        return Answer(answer.status, answer.body, answer.headers)
+    async def send(exchange: Exchange) -> Response:
+        response = await client.send(exchange.method, exchange.path, body=exchange.body, headers=exchange.headers)
+        return Response(response.status, response.body, response.headers)
 
     return send
 
@@ -62,8 +62,8 @@ def answer_on(engine: str, recorded: dict[str, Any]) -> Any:
     return recorded["answers"][engine] if "answers" in recorded else recorded["answer"]
 
 
-def dumped(answer: Any) -> str:
-    return json.dumps(answer, indent=1, sort_keys=True, ensure_ascii=False)
+def dumped(response: Any) -> str:
+    return json.dumps(response, indent=1, sort_keys=True, ensure_ascii=False)
 
 
 def diff(wanted: Any, got: Any) -> Iterator[str]:
@@ -93,10 +93,10 @@ def test_there_is_one_record_for_each_scenario() -> None:
 
 
 def test_the_records_hold_enough_exchanges_and_half_of_them_are_refusals_and_edges() -> None:
-    answers = [answer_on("sqlite", one) for name in SCENARIOS for one in load(name).values()]
-    refusals = [answer for answer in answers if answer["status"] >= 400]
-    assert len(answers) >= 2000
-    assert len(refusals) >= 0.45 * len(answers)
+    responses = [answer_on("sqlite", one) for name in SCENARIOS for one in load(name).values()]
+    refusals = [response for response in responses if response["status"] >= 400]
+    assert len(responses) >= 2000
+    assert len(refusals) >= 0.45 * len(responses)
 
 
 def test_the_records_tell_nothing_of_the_machine_they_were_made_on() -> None:

@@ -14,7 +14,7 @@ from tests.servers.processes import TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     status: int
     headers: dict[str, str]
     body: bytes
@@ -36,14 +36,14 @@ class Connection:
         self._port = port
         self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def post(self, path: str, body: Any) -> Answer:
+    async def post(self, path: str, body: Any) -> Response:
         """Send a JSON body to a path below /api/2.0/mlflow/. Raises Lost."""
         return await self.send(request(self._host, f"/api/2.0/mlflow/{path}", body))
 
-    async def get(self, path: str) -> Answer:
+    async def get(self, path: str) -> Response:
         return await self.send(f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
 
-    async def send(self, head_and_body: bytes) -> Answer:
+    async def send(self, head_and_body: bytes) -> Response:
         """Send a whole request and read its answer. Raises Lost."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
@@ -58,14 +58,14 @@ class Connection:
         self.streams = await asyncio.open_connection(self._host, self._port)
         return self.streams
 
-    async def _answer(self, reader: asyncio.StreamReader) -> Answer:
+    async def _answer(self, reader: asyncio.StreamReader) -> Response:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         status_line, *lines = head.rstrip().split("\r\n")
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
         body = await reader.readexactly(int(headers["content-length"]))
         if headers.get("connection") == "close":
             self.close()
-        return Answer(int(status_line.split(" ", 2)[1]), headers, body)
+        return Response(int(status_line.split(" ", 2)[1]), headers, body)
 
     def close(self) -> None:
         if self.streams:
@@ -85,20 +85,20 @@ class Outcome:
     """What became of the requests of a load, each known by the item that it was made of."""
 
     acknowledged: list[Any] = field(default_factory=list)
-    refused: list[tuple[Any, Answer]] = field(default_factory=list)
+    refused: list[tuple[Any, Response]] = field(default_factory=list)
     lost: list[tuple[Any, str]] = field(default_factory=list)
 
     @property
     def statuses(self) -> Counter[int]:
         """How often each status other than 200 was answered."""
-        return Counter(answer.status for _, answer in self.refused)
+        return Counter(response.status for _, response in self.refused)
 
 
 async def drive(
     port: int,
     connections: int,
     items: Iterable[Any],
-    send: Callable[[Connection, Any], Awaitable[Answer]],
+    send: Callable[[Connection, Any], Awaitable[Response]],
     outcome: Outcome,
 ) -> None:
     """Send a request for each item, whichever connection is free taking the next one. An item is tried once."""
@@ -111,18 +111,18 @@ async def drive(
 async def _work(
     connection: Connection,
     items: Iterator[Any],
-    send: Callable[[Connection, Any], Awaitable[Answer]],
+    send: Callable[[Connection, Any], Awaitable[Response]],
     outcome: Outcome,
 ) -> None:
     for item in items:
         try:
-            answer = await send(connection, item)
+            response = await send(connection, item)
         except Lost as error:
             outcome.lost.append((item, str(error)))
             await asyncio.sleep(0.02)  # a server that is away is not asked in a tight loop
             continue
-        if answer.status == 200:
+        if response.status == 200:
             outcome.acknowledged.append(item)
         else:
-            outcome.refused.append((item, answer))
+            outcome.refused.append((item, response))
     connection.close()

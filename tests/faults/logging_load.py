@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tests.faults.http_load import Answer, Connection, Outcome, drive
+from tests.faults.http_load import Connection, Outcome, Response, drive
 from tests.servers.balancer import Balancer
 from tests.servers.databases import rows
 from tests.servers.processes import until
@@ -36,10 +36,10 @@ def points(count: int) -> Iterator[Point]:
 async def new_run(port: int) -> str:
     """The id of a new run in the experiment Default."""
     connection = Connection(port)
-    answer = await connection.post("runs/create", {"experiment_id": "0"})
+    response = await connection.post("runs/create", {"experiment_id": "0"})
     connection.close()
-    assert answer.status == 200, answer.body
-    return str(answer.json["run"]["info"]["run_id"])
+    assert response.status == 200, response.body
+    return str(response.json["run"]["info"]["run_id"])
 
 
 class Load:
@@ -66,7 +66,7 @@ class Load:
                 return
             yield point
 
-    async def _send(self, connection: Connection, point: Point) -> Answer:
+    async def _send(self, connection: Connection, point: Point) -> Response:
         return await connection.post("runs/log-metric", {"run_id": self.run_id, **point._asdict()})
 
     async def is_acknowledged_again(self, count: int = 100) -> None:

@@ -66,20 +66,20 @@ def stored_files(server: RailtrackServer) -> set[Path]:
 def test_garbage_is_rejected_and_affects_nobody_else(name: str, server: RailtrackServer) -> None:
     async def send_garbage() -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        answer = b""
+        response = b""
         # The server may hang up before it has read everything.
         with contextlib.suppress(OSError):
             writer.write(GARBAGE[name])
             writer.write_eof()
-            answer = await asyncio.wait_for(reader.read(), 10)
+            response = await asyncio.wait_for(reader.read(), 10)
         writer.close()
         await works(server)
-        return answer
+        return response
 
-    answer = asyncio.run(send_garbage())
+    response = asyncio.run(send_garbage())
     # Closing without a word is fine; what is answered is a refusal of the client's fault.
-    statuses = [line.split(b" ")[1] for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1")]
-    assert all(status.startswith(b"4") or status in (b"501", b"505") for status in statuses), answer[:500]
+    statuses = [line.split(b" ")[1] for line in response.split(b"\r\n") if line.startswith(b"HTTP/1")]
+    assert all(status.startswith(b"4") or status in (b"501", b"505") for status in statuses), response[:500]
     assert server.logged_errors() == []
 
 

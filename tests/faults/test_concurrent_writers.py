@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from typing import Any
 
-from tests.faults.http_load import Answer, Connection, Outcome, drive
+from tests.faults.http_load import Connection, Outcome, Response, drive
 from tests.faults.logging_load import KEYS, Point, check_latest, new_run, points, stored_points
 from tests.servers.databases import rows
 from tests.servers.railtrack import RailtrackServer
@@ -51,7 +51,7 @@ async def _write(port: int, batches: list[dict[str, Any]], run_id: str = "") -> 
     run_id = run_id or await new_run(port)
     outcome = Outcome()
 
-    async def send(connection: Connection, batch: dict[str, Any]) -> Answer:
+    async def send(connection: Connection, batch: dict[str, Any]) -> Response:
         metrics = [point._asdict() for point in batch["metrics"]]
         return await connection.post("runs/log-batch", {"run_id": run_id, **batch, "metrics": metrics})
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.faults.http_load import Answer, Connection
+from tests.faults.http_load import Connection, Response
 from tests.faults.logging_load import Load, check_stored
 from tests.servers.databases import scratch_database
 from tests.servers.postgres import PostgresCluster, postgres_cluster
@@ -38,11 +38,11 @@ def test_no_acknowledged_write_is_lost_when_postgresql_restarts(
         told = [line for line in server.log().splitlines() if "] request " in line and "not reachable" in line]
     assert load.outcome.lost == []  # the server itself never went away
     assert load.outcome.refused
-    for _, answer in load.outcome.refused:
-        assert answer.json["error_code"] == CODES[answer.status]
-        assert "retry-after" not in answer.headers, "it would replace the clients' own, longer patience"
+    for _, response in load.outcome.refused:
+        assert response.json["error_code"] == CODES[response.status]
+        assert "retry-after" not in response.headers, "it would replace the clients' own, longer patience"
     # All but those whose COMMIT was under way when the server stopped were certainly not processed.
-    statuses = [answer.status for _, answer in load.outcome.refused]
+    statuses = [response.status for _, response in load.outcome.refused]
     assert statuses.count(429) > statuses.count(503)
     # Thousands were refused; the log says so in a line a second at the most from each worker.
     assert 0 < len(told) <= WORKERS * (seconds + 1)
@@ -62,15 +62,15 @@ async def _restart_during_load(server: RailtrackServer, cluster: PostgresCluster
     return load
 
 
-async def _ready(server: RailtrackServer, status: int) -> Answer:
+async def _ready(server: RailtrackServer, status: int) -> Response:
     """What /ready answers once it has this status: it keeps what it found for a few seconds."""
     async with asyncio.timeout(TIMEOUT_S):
-        while (answer := await _get(server, "/ready")).status != status:  # noqa: ASYNC110 (another process)
+        while (response := await _get(server, "/ready")).status != status:  # noqa: ASYNC110 (another process)
             await asyncio.sleep(0.1)
-    return answer
+    return response
 
 
-async def _get(server: RailtrackServer, path: str) -> Answer:
+async def _get(server: RailtrackServer, path: str) -> Response:
     connection = Connection(server.port)
     try:
         return await connection.get(path)

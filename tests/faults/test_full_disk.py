@@ -8,7 +8,7 @@ import asyncio
 import resource
 from pathlib import Path
 
-from tests.faults.http_load import Answer, Connection
+from tests.faults.http_load import Connection, Response
 from tests.faults.logging_load import Point, check_latest, new_run, points, stored_points
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
@@ -32,7 +32,7 @@ def test_an_artifact_that_does_not_fit_leaves_nothing(server: RailtrackServer) -
     assert [path.stat().st_size for path in stored] == [ROOM // 2]
 
 
-async def _upload(server: RailtrackServer, size: int) -> Answer:
+async def _upload(server: RailtrackServer, size: int) -> Response:
     connection = Connection(server.port)
     path = f"/api/2.0/mlflow-artifacts/artifacts/0/of-{size}.bin"
     try:
@@ -52,31 +52,31 @@ def test_sqlite_without_room_keeps_what_it_acknowledged_and_goes_on_when_there_i
     with railtrack_server(tmp_path / "server", database, workers=2) as server:
         run_id, acknowledged, refusals = asyncio.run(_log_until_full(server))
         assert acknowledged
-        for answer in refusals:
-            assert (answer.status, answer.json["error_code"]) == (429, "REQUEST_LIMIT_EXCEEDED")
+        for response in refusals:
+            assert (response.status, response.json["error_code"]) == (429, "REQUEST_LIMIT_EXCEEDED")
         stored = stored_points(database, run_id)
         assert sorted(stored) == sorted(acknowledged)
         check_latest(database, run_id, stored)
 
 
-async def _log_until_full(server: RailtrackServer) -> tuple[str, list[Point], list[Answer]]:
+async def _log_until_full(server: RailtrackServer) -> tuple[str, list[Point], list[Response]]:
     """The run, the points that were acknowledged, before the disk was full and after, and the refusals between."""
     run_id = await new_run(server.port)
     leave_room(server, ROOM)
     connection = Connection(server.port)
     source = points(100 * BATCH)
     acknowledged: list[Point] = []
-    refusals: list[Answer] = []
+    refusals: list[Response] = []
 
-    async def log_batch() -> Answer:
+    async def log_batch() -> Response:
         batch = [next(source) for _ in range(BATCH)]
         metrics = [point._asdict() for point in batch]
-        answer = await connection.post("runs/log-batch", {"run_id": run_id, "metrics": metrics})
-        if answer.status == 200:
+        response = await connection.post("runs/log-batch", {"run_id": run_id, "metrics": metrics})
+        if response.status == 200:
             acknowledged.extend(batch)
         else:
-            refusals.append(answer)
-        return answer
+            refusals.append(response)
+        return response
 
     while len(refusals) < 5:
         await log_batch()

@@ -75,9 +75,9 @@ def _ask(server: RailtrackServer, method: str, path: str, body: Any = None) -> A
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
     content = json.dumps(body) if body is not None else None
     connection.request(method, path, content, {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    found = json.load(answer)
-    assert answer.status == 200, found
+    response = connection.getresponse()
+    found = json.load(response)
+    assert response.status == 200, found
     connection.close()
     return found
 

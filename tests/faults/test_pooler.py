@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.faults.http_load import Answer, Connection, Outcome, drive
+from tests.faults.http_load import Connection, Outcome, Response, drive
 from tests.faults.logging_load import new_run, points, stored_points
 from tests.servers.databases import scratch_database
 from tests.servers.pgbouncer import pgbouncer
@@ -40,7 +40,7 @@ async def _read_and_write(port: int) -> tuple[str, Outcome]:
         ("/ready", None),
     ]
 
-    async def send(connection: Connection, item: tuple[int, Any]) -> Answer:
+    async def send(connection: Connection, item: tuple[int, Any]) -> Response:
         number, point = item
         if number % 2 == 0:
             return await connection.post("runs/log-metric", {"run_id": run_id, **point._asdict()})

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.faults.http_load import Answer, Connection
+from tests.faults.http_load import Connection, Response
 from tests.servers.databases import run_sql
 from tests.servers.postgres import PostgresCluster, postgres_cluster
 from tests.servers.processes import TIMEOUT_S
@@ -25,17 +25,17 @@ def cluster() -> Iterator[PostgresCluster]:
         yield cluster
 
 
-async def until(server: RailtrackServer, send: Callable[[Connection], Awaitable[Answer]], status: int) -> Answer:
+async def until(server: RailtrackServer, send: Callable[[Connection], Awaitable[Response]], status: int) -> Response:
     """The first answer with this status."""
     deadline = time.monotonic() + TIMEOUT_S
     connection = Connection(server.port)
     try:
-        while (answer := await send(connection)).status != status:
-            assert time.monotonic() < deadline, f"{answer}\n{server.log()}"
+        while (response := await send(connection)).status != status:
+            assert time.monotonic() < deadline, f"{response}\n{server.log()}"
             await asyncio.sleep(0.1)
     finally:
         connection.close()
-    return answer
+    return response
 
 
 async def until_told(server: RailtrackServer, words: str) -> None:
@@ -50,20 +50,20 @@ async def until_told(server: RailtrackServer, words: str) -> None:
         connection.close()
 
 
-def ready(connection: Connection) -> Awaitable[Answer]:
+def ready(connection: Connection) -> Awaitable[Response]:
     return connection.get("/ready")
 
 
-def search(connection: Connection) -> Awaitable[Answer]:
+def search(connection: Connection) -> Awaitable[Response]:
     return connection.post("experiments/search", {"max_results": 1})
 
 
-def upload(connection: Connection) -> Awaitable[Answer]:
+def upload(connection: Connection) -> Awaitable[Response]:
     head = b"PUT /api/2.0/mlflow-artifacts/artifacts/a.txt HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx"
     return connection.send(head)
 
 
-async def refusals(server: RailtrackServer, send: Callable[[Connection], Awaitable[Answer]]) -> list[Answer]:
+async def refusals(server: RailtrackServer, send: Callable[[Connection], Awaitable[Response]]) -> list[Response]:
     """The answers to REQUESTS requests."""
     connection = Connection(server.port)
     try:
@@ -86,8 +86,8 @@ async def test_a_password_that_was_changed(cluster: PostgresCluster, tmp_path: P
             "ALTER ROLE tracker PASSWORD 'another'",
             "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE usename = 'tracker'",
         )
-        for answer in await refusals(server, search):
-            assert (answer.status, answer.json["error_code"]) == (429, "REQUEST_LIMIT_EXCEEDED")
+        for response in await refusals(server, search):
+            assert (response.status, response.json["error_code"]) == (429, "REQUEST_LIMIT_EXCEEDED")
         assert "not reachable" in (await until(server, ready, 503)).json["database"]
         await until(server, lambda connection: connection.get("/health"), 200)
         told = [line for line in server.log().splitlines() if "password authentication failed" in line]
@@ -113,10 +113,10 @@ async def test_keys_that_were_revoked_and_a_bucket_that_was_deleted(status: int,
             await until(server, upload, 200)
             began = time.monotonic()
             quirky.replies = dict.fromkeys(ALL_KINDS, error(status, code, "It was there before."))
-            for answer in await refusals(server, upload):
-                assert (answer.status, answer.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
-                assert "retry-after" not in answer.headers
-                assert f"the bucket '{BUCKET}' at http://127.0.0.1:{quirky.port}: {code}" in answer.json["message"]
+            for response in await refusals(server, upload):
+                assert (response.status, response.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+                assert "retry-after" not in response.headers
+                assert f"the bucket '{BUCKET}' at http://127.0.0.1:{quirky.port}: {code}" in response.json["message"]
             assert (await until(server, search, 200)).status == 200  # whoever needs no artifact is served
             found = (await until(server, ready, 503)).json
             assert found["database"] == "ok"

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.faults.http_load import Answer, Connection
+from tests.faults.http_load import Connection, Response
 from tests.faults.logging_load import Load, check_stored
 from tests.servers.processes import until
 from tests.servers.railtrack import RailtrackServer, railtrack_server
@@ -81,11 +81,11 @@ IDLE = 10
 def test_a_connection_that_was_open_at_sigterm_still_gets_an_answer(tmp_path: Path) -> None:
     constants = {"railtrack.http_server.processes.LAST_REQUEST_S": END_SECONDS}
     with railtrack_server(tmp_path / "server", constants=constants) as server:
-        answers = asyncio.run(_ask_once_no_more_are_accepted(server))
-    assert [(answer.status, answer.headers["connection"]) for answer in answers] == [(200, "close")] * 2 * IDLE
+        responses = asyncio.run(_ask_once_no_more_are_accepted(server))
+    assert [(response.status, response.headers["connection"]) for response in responses] == [(200, "close")] * 2 * IDLE
 
 
-async def _ask_once_no_more_are_accepted(server: RailtrackServer) -> list[Answer]:
+async def _ask_once_no_more_are_accepted(server: RailtrackServer) -> list[Response]:
     """The answers on connections that had one request before SIGTERM, and on connections that had none."""
     connections = [Connection(server.port) for _ in range(2 * IDLE)]
     for used, unused in zip(connections[:IDLE], connections[IDLE:], strict=True):

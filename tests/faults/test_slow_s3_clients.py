@@ -96,9 +96,9 @@ async def _sip(reader: asyncio.StreamReader) -> None:
 async def put(server: RailtrackServer, name: str, body: bytes) -> int:
     connection = Connection(server.port)
     head = f"PUT {ARTIFACTS}/{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
-    answer = await connection.send(head.encode() + body)
+    response = await connection.send(head.encode() + body)
     connection.close()
-    return answer.status
+    return response.status
 
 
 async def got(server: RailtrackServer, name: str) -> str:

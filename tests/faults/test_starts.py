@@ -4,7 +4,7 @@ import asyncio
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.faults.http_load import Answer, Connection
+from tests.faults.http_load import Connection, Response
 from tests.servers.databases import rows
 from tests.servers.railtrack import RailtrackServer
 
@@ -33,7 +33,7 @@ def test_three_servers_started_at_once_on_an_empty_database_all_serve(database: 
     assert len(rows(database, "SELECT version_num FROM alembic_version")) == 1
 
 
-async def _create_experiment(server: RailtrackServer, name: str) -> Answer:
+async def _create_experiment(server: RailtrackServer, name: str) -> Response:
     connection = Connection(server.port)
     try:
         return await connection.post("experiments/create", {"name": name})

@@ -39,8 +39,8 @@ def post(server: RailtrackServer, path: str, body: Any) -> Any:
     request = urllib.request.Request(
         f"{server.url}/api/2.0/mlflow/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+        return json.load(response)
 
 
 def test_a_delivery_in_flight_is_repeated_after_a_kill(

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.client import Answer, Client
+from tests.client import Client, Response
 from tests.conftest import USED_TABLES
 from tests.fuzz.requests import ODD_TEXTS, body_of, junk, texts
 
@@ -75,17 +75,17 @@ async def state(db: Db) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in await db.fetch(f"{counts} UNION ALL {sums} ORDER BY 1")]
 
 
-def check(answer: Answer, request: str) -> None:
+def check(response: Response, request: str) -> None:
     """Accept a success, or an error in MLflow's form that shows nothing of the inside. `request`: describes it."""
-    if answer.status < 400:
+    if response.status < 400:
         return
-    assert answer.status < 500 or answer.status == 501, f"{request}: {answer.status} {answer.text[:500]}"
-    code = answer.json["error_code"]
+    assert response.status < 500 or response.status == 501, f"{request}: {response.status} {response.text[:500]}"
+    code = response.json["error_code"]
     assert code in STATUS, request
-    assert answer.json["message"], request
+    assert response.json["message"], request
     for word in ("Traceback", "sqlite3", "asyncpg", "SELECT ", "INSERT "):
         # A message may quote the request, and hypothesis makes requests of such words too.
-        assert word in request or word not in answer.json["message"], request
+        assert word in request or word not in response.json["message"], request
 
 
 def query_of(body: dict[str, Any]) -> str:
@@ -118,11 +118,11 @@ async def test_a_made_up_request_is_answered_or_refused_whole(
     path = path_of(route, known, data.draw(texts))
     before = await state(db)
     if route.method == "GET":
-        answer = await client.send("GET", f"{path}?{query_of(body)}")
+        response = await client.send("GET", f"{path}?{query_of(body)}")
     else:
-        answer = await client.send(route.method, path, json=body)
-    check(answer, f"{name_of(route)} {body!r}")
-    if answer.status >= 400:
+        response = await client.send(route.method, path, json=body)
+    check(response, f"{name_of(route)} {body!r}")
+    if response.status >= 400:
         assert await state(db) == before, f"{name_of(route)} {body!r} left something behind"
 
 
@@ -139,9 +139,9 @@ async def test_a_made_up_request_is_answered_or_refused_whole(
 async def test_a_body_of_junk_is_refused_whole(client: Client, db: Db, route: Route, body: bytes) -> None:
     before = await state(db)
     headers = {"Content-Type": "application/json"}
-    answer = await client.send(route.method, path_of(route, {}, "x"), body=body, headers=headers)
-    check(answer, f"{name_of(route)} {body!r}")
-    if answer.status >= 400:
+    response = await client.send(route.method, path_of(route, {}, "x"), body=body, headers=headers)
+    check(response, f"{name_of(route)} {body!r}")
+    if response.status >= 400:
         assert await state(db) == before
 
 
@@ -160,6 +160,6 @@ async def test_a_made_up_path_or_query_is_answered_or_refused(
 @pytest.mark.parametrize("text", [text for text in ODD_TEXTS if "\ud800" not in text])
 async def test_a_path_that_nobody_declared_is_not_found(client: Client, text: str) -> None:
     for method in ("GET", "POST", "PATCH", "PROPFIND"):
-        answer = await client.send(method, "/api/2.0/mlflow/" + quote(text))
-        assert answer.status in (404, 405)
-        check(answer, text)
+        response = await client.send(method, "/api/2.0/mlflow/" + quote(text))
+        assert response.status in (404, 405)
+        check(response, text)

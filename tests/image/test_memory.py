@@ -73,8 +73,8 @@ def use_the_rest(server: Container, run_id: str) -> None:
 
 
 def call(request: urllib.request.Request | str) -> bytes:
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        content: bytes = answer.read()
+    with urllib.request.urlopen(request, timeout=60) as response:
+        content: bytes = response.read()
         return content
 
 

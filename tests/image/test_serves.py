@@ -32,8 +32,8 @@ def server(image: Image, services: Services, tmp_path_factory: pytest.TempPathFa
 
 
 def get(url: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
-        return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as response:
+        return response.status, {name.lower(): value for name, value in response.headers.items()}, response.read()
 
 
 def test_the_log_is_the_guides_line_by_line(server: Container, services: Services) -> None:

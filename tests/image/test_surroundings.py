@@ -34,8 +34,8 @@ def volume(tmp_path: Path) -> Path:
 def call(server: Container, method: str, path: str, data: bytes | None = None, content: str = "") -> tuple[int, bytes]:
     request = urllib.request.Request(f"{server.url}{path}", data, {"content-type": content}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.status, answer.read()
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
 

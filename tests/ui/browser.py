@@ -82,9 +82,9 @@ class Tab:
         """What the server answers to a request of MLflow's REST API, a POST where there is a body, past the page."""
         url = f"{self.url}/api/2.0/mlflow/{path}"
         request = self.page.request
-        answer = request.get(url, params=query) if body is None else request.post(url, data=body)
-        assert answer.ok, answer.text()
-        return answer.json()
+        response = request.get(url, params=query) if body is None else request.post(url, data=body)
+        assert response.ok, response.text()
+        return response.json()
 
     def rows(self, cells: str, link: str = "") -> list[str]:
         """The texts of these cells of a table from top to bottom, or of their first `link`, at one moment."""

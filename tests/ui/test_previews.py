@@ -50,8 +50,8 @@ def test_a_video_artifact_plays_and_is_sought_in(tab: Tab, seeded: dict[str, Any
 
 def test_a_video_that_is_linked_to_is_asked_for_in_ranges(tab: Tab, seeded: dict[str, Any]) -> None:
     """As a report does that shows the artifact by its URL, on a page of the server's own."""
-    answers: list[Response] = []
-    tab.page.on("response", lambda answer: answers.append(answer) if "clip.mp4" in answer.url else None)
+    responses: list[Response] = []
+    tab.page.on("response", lambda response: responses.append(response) if "clip.mp4" in response.url else None)
     tab.open(f"/experiments/{seeded['vision']}/runs")
     tab.see("14 matching runs")
     query = urlencode({"path": "notes/clip.mp4", "run_uuid": seeded["showcase"]})
@@ -59,8 +59,8 @@ def test_a_video_that_is_linked_to_is_asked_for_in_ranges(tab: Tab, seeded: dict
     video = tab.page.locator("video")
     tab.until(lambda: video.evaluate("video => [video.readyState, video.duration]"), [4, 4])
     assert video.evaluate(PLAY_FROM_THREE) >= 3
-    assert {answer.status for answer in answers} == {206}
-    assert answers[0].headers["content-type"] == "video/mp4"
+    assert {response.status for response in responses} == {206}
+    assert responses[0].headers["content-type"] == "video/mp4"
     tab.check()
 
 

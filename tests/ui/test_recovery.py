@@ -47,14 +47,14 @@ def test_a_tab_recovers_from_a_restart(open_tab: Tab, server: RailtrackServer) -
 def test_a_tab_recovers_from_an_upgrade(open_tab: Tab) -> None:
     missing: list[str] = []
 
-    def answer(route: Route) -> None:
+    def fulfill(route: Route) -> None:
         if missing:
             route.continue_()
         else:
             missing.append(route.request.url)
             route.fulfill(status=404)
 
-    open_tab.page.route(CHUNKS, answer)
+    open_tab.page.route(CHUNKS, fulfill)
     go_to_models(open_tab)
     open_tab.see("Create Model")
     assert missing

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.client import Answer, Client
+from tests.client import Client, Response
 
 from railtrack.db import Db
 
@@ -12,7 +12,7 @@ CODES = {400: "INVALID_PARAMETER_VALUE", 404: "RESOURCE_DOES_NOT_EXIST", 501: "N
 UPLOAD = "/ajax-api/2.0/mlflow/upload-artifact"
 
 
-async def put(client: Client, path: str, body: bytes | list[bytes] = b"x") -> Answer:
+async def put(client: Client, path: str, body: bytes | list[bytes] = b"x") -> Response:
     return await client.send("PUT", f"{PROXY}/{path}", body=body)
 
 
@@ -30,7 +30,7 @@ def file_names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-def error_message(answer: Answer, status: int) -> str:
+def error_message(answer: Response, status: int) -> str:
     """Assert the status and its usual error code, and return the message."""
     assert (answer.status, answer.json["error_code"]) == (status, CODES[status]), answer.text
     message: str = answer.json["message"]

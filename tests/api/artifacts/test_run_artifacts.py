@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 from tests.api.artifacts.proxied_files import AJAX_PROXY, PROXY, UPLOAD, artifact_root, error_message, list_names, store
-from tests.client import Answer, Client
+from tests.client import Client, Response
 
 from railtrack.api.artifacts import queries
 from railtrack.config.settings import Settings
@@ -56,7 +56,7 @@ async def test_a_failed_download_returns_the_reason(client: Client, db: Db, run:
     root = await artifact_root(db, run)
     await store(client, f"{root}/model/MLmodel")
 
-    async def get(**query: str) -> Answer:
+    async def get(**query: str) -> Response:
         return await client.get("/get-artifact", query)
 
     missing = error_message(await get(run_id=run, path="nope"), 404)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
-from tests.client import Answer, Client, running_app
+from tests.client import Client, Response, running_app
 from tests.servers.s3 import S3Server, s3_server
 
 from railtrack.api import endpoints
@@ -184,7 +184,7 @@ async def resources(app: Client) -> Resources:
     return Resources(info["run_id"], model["model"]["info"]["model_id"], {"name": "m", "version": "1"})
 
 
-async def send(client: Client, method: str, route: str, request: Request) -> Answer:
+async def send(client: Client, method: str, route: str, request: Request) -> Response:
     before, brace, rest = route.partition("{")
     path = f"{before}{request.path}{rest.partition('}')[2]}" if brace else before
     if request.json is not None:

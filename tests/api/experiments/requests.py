@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.client import Answer, Client
+from tests.client import Client, Response
 
 
 async def create(client: Client, name: str, **more: Any) -> str:
@@ -17,7 +17,7 @@ async def get(client: Client, experiment_id: str) -> dict[str, Any]:
     return experiment
 
 
-def assert_rejected(answer: Answer, status: int, code: str, message: str) -> None:
+def assert_rejected(answer: Response, status: int, code: str, message: str) -> None:
     assert (answer.status, answer.json["error_code"]) == (status, code), answer.text
     assert message in answer.json["message"]
 

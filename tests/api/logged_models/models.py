@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.client import Answer, Client
+from tests.client import Client, Response
 
 NOWHERE = "m-0123456789abcdef0123456789abcdef"
 """The id of a model that doesn't exist."""
@@ -48,7 +48,7 @@ def pairs(**values: str) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in values.items()]
 
 
-def assert_error(answer: Answer, status: int, code: str, message: str) -> None:
+def assert_error(answer: Response, status: int, code: str, message: str) -> None:
     assert (answer.status, answer.json["error_code"]) == (status, code), answer.text
     assert message in answer.json["message"]
 

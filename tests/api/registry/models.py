@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.client import Answer, Client
+from tests.client import Client, Response
 
 SOURCE = "s3://bucket/model"
 
@@ -52,16 +52,16 @@ async def set_alias(client: Client, name: str, alias: str, version: str | int) -
     assert await client.ok("POST", "registered-models/alias", body) == {}
 
 
-def assert_error(answer: Answer, status: int, code: str, message: str) -> None:
+def assert_error(answer: Response, status: int, code: str, message: str) -> None:
     assert (answer.status, answer.json["error_code"]) == (status, code), answer.text
     assert message in answer.json["message"]
 
 
-def assert_invalid(answer: Answer, message: str) -> None:
+def assert_invalid(answer: Response, message: str) -> None:
     assert_error(answer, 400, "INVALID_PARAMETER_VALUE", message)
 
 
-def assert_missing(answer: Answer, message: str) -> None:
+def assert_missing(answer: Response, message: str) -> None:
     assert_error(answer, 404, "RESOURCE_DOES_NOT_EXIST", message)
 
 

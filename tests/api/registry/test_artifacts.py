@@ -12,7 +12,7 @@ from tests.api.registry.models import (
     create,
     missing_parameter,
 )
-from tests.client import Answer, Client
+from tests.client import Client, Response
 
 GET = "/model-versions/get-artifact"
 
@@ -40,7 +40,7 @@ async def model(client: Client) -> str:
     return "model"
 
 
-async def download(client: Client, name: str, version: int, path: str = "MLmodel") -> Answer:
+async def download(client: Client, name: str, version: int, path: str = "MLmodel") -> Response:
     return await client.get(GET, {"name": name, "version": str(version), "path": path})
 
 

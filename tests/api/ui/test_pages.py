@@ -8,7 +8,7 @@ from typing import Any
 import brotli
 import msgspec
 import pytest
-from tests.client import Answer, Client
+from tests.client import Client, Response
 
 from railtrack.api.ui.pages import CHUNK_BYTES, FOLDER, MEDIA_TYPES, Manifest, WebInterface
 from railtrack.wire.request import HttpRequest
@@ -19,12 +19,12 @@ MAIN = next(name for name in FILES if name.startswith("static/js/main.") and nam
 DECODERS: dict[str, Any] = {"br": brotli.decompress, "gzip": gzip.decompress, "": bytes}
 
 
-def digest(answer: Answer) -> str:
+def digest(answer: Response) -> str:
     """Return the digest of the decompressed content."""
     return hashlib.sha256(DECODERS[answer.headers.get("content-encoding", "")](answer.body)).hexdigest()[:20]
 
 
-async def get(browser: Client, name: str, **headers: str) -> Answer:
+async def get(browser: Client, name: str, **headers: str) -> Response:
     sent = {key.replace("_", "-"): value for key, value in headers.items()}
     return await browser.get(f"/static-files/{name}", headers=sent)
 

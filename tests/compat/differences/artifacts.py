@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.compat.differences.listed import because
-from tests.compat.ours import Answer, accepted, edited, in_the_common_form, refused
+from tests.compat.ours import Response, accepted, edited, in_the_common_form, refused
 
 INVALID = refused("Invalid path")
 IN_PROXIED = "<experiment: given the experiment proxied>/<id: given the run proxied>/artifacts"
@@ -14,16 +14,16 @@ def no_such_artifact(path: str) -> Any:
     return refused(f"No such artifact: '{path}'", "RESOURCE_DOES_NOT_EXIST", 404)
 
 
-def without_slash(answer: Answer) -> None:
-    answer["json"]["message"] = answer["json"]["message"].replace("/'", "'")
+def without_slash(response: Response) -> None:
+    response["json"]["message"] = response["json"]["message"].replace("/'", "'")
 
 
 def file_name(wrong: str, right: str) -> Any:
     """MLflow's answer with another name in the Content-Disposition."""
 
-    def edit(answer: Answer) -> None:
-        name = answer["headers"]["content-disposition"]
-        answer["headers"]["content-disposition"] = name.replace(wrong, right)
+    def edit(response: Response) -> None:
+        name = response["headers"]["content-disposition"]
+        response["headers"]["content-disposition"] = name.replace(wrong, right)
 
     return edited(edit)
 
@@ -31,13 +31,13 @@ def file_name(wrong: str, right: str) -> Any:
 def file(text: str, **headers: str) -> Any:
     """A 200 with this text as a binary file."""
 
-    def ours(request: dict[str, Any], theirs: Answer) -> Answer:
+    def ours(request: dict[str, Any], theirs: Response) -> Response:
         media_type = headers.get("content_type", "application/octet-stream")
-        answer: Answer = {"status": 200, "media_type": media_type, "text": text}
+        response: Response = {"status": 200, "media_type": media_type, "text": text}
         if "headers" in theirs:
             shown = {name.replace("_", "-"): value for name, value in headers.items()}
-            answer["headers"] = {**shown, "x-content-type-options": "nosniff"}
-        return answer
+            response["headers"] = {**shown, "x-content-type-options": "nosniff"}
+        return response
 
     return ours
 

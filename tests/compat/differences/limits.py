@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.compat.differences.listed import because
-from tests.compat.ours import Answer, Ours, accepted, edited, refused
+from tests.compat.ours import Ours, Response, accepted, edited, refused
 
 NO_SUCH_EXPERIMENT = refused(
     "No Experiment with id=999999999999999999999999999999 exists", "RESOURCE_DOES_NOT_EXIST", 404
@@ -17,13 +17,13 @@ def too_long(name: str, limit: int) -> Ours:
 def where_refused(ours: Ours) -> Ours:
     """Ours on the engine on which MLflow refuses; on the other what MLflow answers."""
 
-    def answer(request: dict[str, Any], theirs: Answer) -> Answer:
+    def response(request: dict[str, Any], theirs: Response) -> Response:
         return ours(request, theirs) if theirs["status"] >= 400 else theirs
 
-    return answer
+    return response
 
 
-def truncated(request: dict[str, Any], theirs: Answer) -> Answer:
+def truncated(request: dict[str, Any], theirs: Response) -> Response:
     """The new run with its tag cut to 8,000 characters, as set-tag does it; PostgreSQL's column holds no more."""
     run_id, name = "<id: a new run's tag value of 8001 characters>", request["body"]["run_name"]
     experiment_id = request["body"]["experiment_id"]
@@ -42,8 +42,8 @@ def truncated(request: dict[str, Any], theirs: Answer) -> Answer:
     return {"status": 200, "json": {"run": {"info": info, "data": {"tags": tags}, "inputs": {}}}}
 
 
-def nothing_kept(answer: Answer) -> None:
-    run = answer["json"]["run"]
+def nothing_kept(response: Response) -> None:
+    run = response["json"]["run"]
     run["info"]["run_name"] = run["data"]["tags"][0]["value"] = "long"
     run["inputs"] = run["outputs"] = {}
 

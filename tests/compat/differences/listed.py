@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from tests.compat.ours import Answer, Ours
+from tests.compat.ours import Ours, Response
 
 
 class Difference(NamedTuple):
@@ -15,9 +15,9 @@ DIFFERENCES: dict[str, dict[str, Difference]] = {}
 """Scenario -> exchange, or beginning of exchanges -> what we answer there."""
 
 
-def because(why: str, answers: Mapping[str, Mapping[str | tuple[str, ...], Ours]]) -> None:
+def because(why: str, responses: Mapping[str, Mapping[str | tuple[str, ...], Ours]]) -> None:
     """Enter differences that have one reason."""
-    for scenario, of_scenario in answers.items():
+    for scenario, of_scenario in responses.items():
         known = DIFFERENCES.setdefault(scenario, {})
         for names, ours in of_scenario.items():
             for name in (names,) if isinstance(names, str) else names:
@@ -34,7 +34,7 @@ def difference(scenario: str, exchange: str) -> Difference | None:
     return listed[max(starred, key=len)] if starred else None
 
 
-def expected(scenario: str, exchange: str, request: dict[str, Any], theirs: Answer) -> Answer:
+def expected(scenario: str, exchange: str, request: dict[str, Any], theirs: Response) -> Response:
     """What Railtrack is to answer, where MLflow answers `theirs`."""
     found = difference(scenario, exchange)
     return found.ours(request, theirs) if found else theirs

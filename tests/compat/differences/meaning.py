@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.compat.differences.listed import because
-from tests.compat.ours import SEE, Answer, Ours, accepted, edited, missing, recoded, refused
+from tests.compat.ours import SEE, Ours, Response, accepted, edited, missing, recoded, refused
 
 NO_ID = accepted(
     {
@@ -44,7 +44,7 @@ def host_addressed(scheme: str) -> Ours:
 def created(name: str) -> Ours:
     """The answer to a creation of which MLflow makes a database error: a run of this name, with no other tag."""
 
-    def ours(request: dict[str, Any], theirs: Answer) -> Answer:
+    def ours(request: dict[str, Any], theirs: Response) -> Response:
         exchange = "a name and an empty tag" if name == "by field" else "an empty tag"
         run_id, experiment_id = f"<id: {exchange}>", request["body"]["experiment_id"]
         info = {
@@ -64,10 +64,10 @@ def created(name: str) -> Ours:
     return ours
 
 
-def as_sent(answer: Answer) -> None:
+def as_sent(response: Response) -> None:
     """The points as they were sent, of which MLflow has kept 0.0 at step and time 0."""
     sent = {"literal NaN": "NaN", "literal Infinity": LARGEST, "literal -Infinity": -LARGEST, "literal 1e999": LARGEST}
-    for metric in answer["json"]["run"]["data"]["metrics"]:
+    for metric in response["json"]["run"]["data"]["metrics"]:
         if metric["key"] in sent:
             metric.update(value=sent[metric["key"]], timestamp=1)
         if metric["key"] == "value nan":
@@ -300,7 +300,7 @@ because(
     {
         "server": {
             "server-info*": edited(
-                lambda answer: answer["json"].update(
+                lambda response: response["json"].update(
                     presigned_upload_run_id_supported=False,
                     presigned_upload_model_id_supported=False,
                     features_enabled={"gateway": False},

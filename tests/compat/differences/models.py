@@ -4,8 +4,8 @@ from typing import Any
 
 from tests.compat.differences.listed import because
 from tests.compat.ours import (
-    Answer,
     Ours,
+    Response,
     accepted,
     edited,
     missing,
@@ -83,15 +83,15 @@ def not_local(source: str) -> Ours:
     )
 
 
-def without_the_variable(answer: Answer) -> None:
-    answer["json"]["message"] = answer["json"]["message"].removesuffix(NO_PLACE_TO_CONNECT)
+def without_the_variable(response: Response) -> None:
+    response["json"]["message"] = response["json"]["message"].removesuffix(NO_PLACE_TO_CONNECT)
 
 
-def without_the_database(answer: Answer) -> None:
-    answer["json"]["message"] = answer["json"]["message"].partition(" Error: ")[0]
+def without_the_database(response: Response) -> None:
+    response["json"]["message"] = response["json"]["message"].partition(" Error: ")[0]
 
 
-def finalized(request: dict[str, Any], theirs: Answer) -> Answer:
+def finalized(request: dict[str, Any], theirs: Response) -> Response:
     """The other model of the scenario, READY."""
     model_id, experiment_id = "<model: given the logged model other>", "<experiment: given the experiment life>"
     info = {

@@ -155,7 +155,7 @@ because(
 
 because(
     "MLflow's HEAD doesn't see the query; ours answers what a GET would.",
-    {"wire_methods": {"HEAD on experiments/get": edited(lambda answer: answer.update(status=404))}},
+    {"wire_methods": {"HEAD on experiments/get": edited(lambda response: response.update(status=404))}},
 )
 
 because(

@@ -1,12 +1,12 @@
 """Values of the wrong type, which MLflow passes over in silence where we say what is wrong."""
 
 from tests.compat.differences.listed import because
-from tests.compat.ours import Answer, edited, missing, refused, without, wrong_type
+from tests.compat.ours import Response, edited, missing, refused, without, wrong_type
 
 
-def only_what_was_right(answer: Answer) -> None:
+def only_what_was_right(response: Response) -> None:
     """MLflow has kept a metric of 0.0, a param and a tag without value of the requests that we refuse."""
-    data = answer["json"]["run"]["data"]
+    data = response["json"]["run"]["data"]
     data["metrics"] = [metric for metric in data["metrics"] if metric["key"] != "a"]
     data["tags"] = [tag for tag in data["tags"] if tag["key"] != "p"]
     del data["params"]
@@ -31,7 +31,7 @@ because(
             ("a model in with a number", "a model out with a number for id"): wrong_type("models[0].model_id"),
             "out: models is a list *": wrong_type("models"),
             "a model out with a wordy step": wrong_type("models[0].step"),
-            "the run after the wordy step": edited(lambda answer: answer["json"]["run"]["outputs"].clear()),
+            "the run after the wordy step": edited(lambda response: response["json"]["run"]["outputs"].clear()),
         },
         "datasets_search": {
             (

@@ -5,7 +5,7 @@ URLs name an address of the public internet, so that no name has to be resolved.
 
 from typing import Any
 
-from tests.compat.play import AJAX, Answer, Script, get, post, raw
+from tests.compat.play import AJAX, Response, Script, get, post, raw
 from tests.compat.scenarios.given import NOT_A_LIST, NOT_A_STRING, with_each, without_each
 from tests.compat.scenarios.given_models import delete, patch
 
@@ -33,8 +33,8 @@ def event(entity: Any = "REGISTERED_MODEL", action: Any = "CREATED") -> dict[str
 ONE = {"name": "one", "url": PUBLIC, "events": [event()]}
 
 
-def made(answer: Answer) -> str:
-    found: str = answer.at("webhook", "webhook_id")
+def made(response: Response) -> str:
+    found: str = response.at("webhook", "webhook_id")
     return found
 
 
