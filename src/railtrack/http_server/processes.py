@@ -23,7 +23,7 @@ from gunicorn.workers import gasgi
 from uvicorn.config import Config
 
 from railtrack.config.settings import Settings
-from railtrack.errors import StartError
+from railtrack.errors import StartError, describe_os_error
 from railtrack.http_server.governed_protocol import GovernedProtocol, WorkerState
 from railtrack.http_server.limits import CONNECTIONS_LIMIT
 from railtrack.logs.format import current_formatter
@@ -308,9 +308,8 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
         bound.bind((host, port))
         bound.listen(BACKLOG)
     except OSError as error:
-        reason = error.strerror or str(error)
         raise StartError(
-            f"{setting}: cannot listen on {host} port {port} ({reason}).",
+            f"{setting}: cannot listen on {host} port {port} ({describe_os_error(error)}).",
             f"Stop what uses the port, or set {setting} to another one.",
         ) from None
     return bound
