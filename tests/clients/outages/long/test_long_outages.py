@@ -143,7 +143,7 @@ def test_the_artifact_store_is_away(
         running_site(tmp_path, cluster, artifacts_in(s3, between.port)) as site,
         running_fleet(site.server.url, tmp_path) as fleet,
     ):
-        stop, start = (between.hold, between.release) if state == "hangs" else (between.refuse, between.accept)
+        stop, start = (between.hold, between.release) if state == "hangs" else (between.close, between.accept)
         outage = run_outage(fleet, lambda: servers.run(stop()), lambda: servers.run(start()), seconds)
         found = report(fleet, outage, site.database, lambda path: read_object(s3, path))
     record(f"artifact store {state}, {seconds} s", found)
