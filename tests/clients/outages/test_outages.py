@@ -3,6 +3,7 @@
 Longer outages, also of the artifact store and behind a proxy, are in long/ (`make test-outages`).
 """
 
+import socket
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,10 +14,12 @@ from tests.clients.outages.outage import run_outage
 from tests.clients.outages.stored import duplicates, lost_writes
 from tests.servers.databases import scratch_database
 from tests.servers.postgres import PostgresCluster, postgres_cluster
+from tests.servers.processes import wait_until
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 AWAY_S = 20
 RESTARTS = 2
+WAITING = "Waiting for PostgreSQL to be ready..."
 
 
 class Site(NamedTuple):
@@ -67,4 +70,23 @@ def test_no_call_fails_while_postgresql_is_away(site: Site) -> None:
         site.cluster.start()
 
     outage = run_outage(site.fleet, site.cluster.stop, start, AWAY_S)
+    assert [str(failed) for failed in site.fleet.failed_calls(outage.began)] == []
+
+
+def test_no_call_fails_while_the_server_starts_before_postgresql(site: Site) -> None:
+    earlier = site.server.log().count(WAITING)
+
+    def stop() -> None:
+        site.server.stop()
+        site.cluster.stop()
+        site.server.launch()
+
+    def start() -> None:
+        wait_until(lambda: site.server.log().count(WAITING) > earlier, site.server.log)
+        with pytest.raises(ConnectionRefusedError):  # a start that fails would cut off an accepted one
+            socket.create_connection(("127.0.0.1", site.server.port))
+        site.cluster.start()
+        site.server.wait_until_healthy()
+
+    outage = run_outage(site.fleet, stop, start, seconds=0)
     assert [str(failed) for failed in site.fleet.failed_calls(outage.began)] == []
