@@ -1,6 +1,6 @@
-"""Makes two plays of one scenario comparable: ids, times, generated names and page tokens become placeholders.
+"""Make two runs of a scenario comparable: replace ids, times, generated names and page tokens by placeholders.
 
-The same id gets the same placeholder throughout a play, so mixed-up ids show. Values that a scenario chose stay.
+An id has the same placeholder throughout a run, so swapped ids are detected. Values chosen by a scenario stay.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ BEFORE_AN_EXPERIMENT = re.compile(r"(?i)experiment|\bids?\b|artifacts?[:/ ]|path
 DATABASE_ERROR = re.compile(r"(\(raised as a result.*\n)?\((sqlite3|psycopg2)\..*\[SQL: .*", re.DOTALL)
 PRINTED_SET = re.compile(r"\{('[^'{}]*'(?:, '[^'{}]*')+)\}")
 QUOTED_NAME = re.compile(r"filename=\"([^\" ]*)\"")
-"""A file name in quotes that it doesn't need."""
+"""A file name in unnecessary quotes."""
 SERVER = re.compile(r"http://127\.0\.0\.1:\d+")
 GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,4}")
 REPEATED = re.compile(r"(.{1,12}?)\1{39,}", re.DOTALL)
@@ -29,14 +29,14 @@ DAY_MS = 86_400_000
 
 EXPERIMENT_KEYS = {"experiment_id", "experimentId", "experiment_ids", "query.experiment_id"}
 UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "datasetInputs", "dataset_summaries"}
-"""Lists whose order neither server promises. A metric history is `metrics` of the whole answer, and is ordered."""
+"""Lists in no defined order. A metric history is `metrics` at the top level of a response, and is ordered."""
 OMITTED = {"sqlstate", "error_class"}
-"""Members of an error that clients don't read."""
+"""Members of an error that clients do not read."""
 LONGEST_LIST = 30
 
 
 class Normaliser:
-    """One play's placeholders. Feed it the play in order: a request first, then its answer."""
+    """The placeholders of one run. Pass its exchanges in order: a request, then its response."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -47,7 +47,7 @@ class Normaliser:
         self.asked = ""
 
     def play(self, played: list[Played]) -> dict[str, dict[str, Any]]:
-        """The record of a play: exchange name -> {"request": ..., "answer": ...}."""
+        """Return the record of a run: exchange name -> {"request": ..., "answer": ...}."""
         return {
             one.exchange.name: {"request": self.request(one.exchange), "answer": self.response(one)} for one in played
         }
@@ -59,7 +59,7 @@ class Normaliser:
         self._choose(json.dumps(exchange.shows))
         shown: dict[str, Any] = {"line": self._text(line)}
         if exchange.shows is not None:
-            shown["body"] = _short(self._value(exchange.shows, "body"))
+            shown["body"] = _abbreviated(self._value(exchange.shows, "body"))
         typed = exchange.headers.get("Content-Type")
         others = {k: v for k, v in exchange.headers.items() if k != "Content-Type"}
         if typed != "application/json":
@@ -73,16 +73,16 @@ class Normaliser:
         kept = {name: QUOTED_NAME.sub(r"filename=\1", response.headers.get(name, "")) for name in played.exchange.keep}
         shown: dict[str, Any] = {"status": response.status}
         if response.media_type == "application/json" and response.body:
-            shown["json"] = _short(self._value(self._sorted(picked(response.json, played.exchange.pick)), ""))
+            shown["json"] = _abbreviated(self._value(self._sorted(reduced(response.json, played.exchange.only)), ""))
         elif response.body:
             shown["media_type"] = response.media_type
-            shown["text"] = told_short(self._text(response.body.decode("utf-8", "backslashreplace")))
+            shown["text"] = abbreviate(self._text(response.body.decode("utf-8", "backslashreplace")))
         if kept:
             shown["headers"] = kept
         return shown
 
     def _choose(self, text: str) -> None:
-        """Ids that a request brings up before any answer did are the scenario's own; a short number is no id."""
+        """Note ids that occur in a request before any response: the scenario chose them. Ignore short numbers."""
         found = {one for one in ID_OR_NUMBER.findall(text) if len(one) >= 9}
         self.chosen |= found - self.known.keys()
 
@@ -128,7 +128,7 @@ class Normaliser:
         return ID_OR_NUMBER.sub(self._id_or_number, text)
 
     def _id_or_number(self, found: re.Match[str]) -> str:
-        """An experiment id inside a text is told from other numbers by being known and by what stands before it."""
+        """Return the placeholder of an id. A number is an experiment id if it is known and the text before it fits."""
         value = found[0]
         if value in self.chosen:
             return value
@@ -143,7 +143,7 @@ class Normaliser:
         return self.now - DAY_MS < value < self.now + DAY_MS
 
     def _placeholder(self, value: str, kind: str) -> str:
-        """Named after the exchange that brought the value up: another exchange more or less leaves it the same."""
+        """Return a placeholder named after the exchange that introduced the value, independent of others."""
         if value not in self.known:
             name = f"{kind}: {self.asked}"
             taken = sum(known.startswith(f"<{name}") for known in self.known.values())
@@ -151,31 +151,31 @@ class Normaliser:
         return self.known[value]
 
 
-def picked(response: Any, path: tuple[str, ...]) -> Any:
-    """The answer with the items of its first list, path[0], reduced to the member that the rest of path leads to."""
+def reduced(response: Any, path: tuple[str, ...]) -> Any:
+    """Return the response with each item of the list path[0] reduced to its member at path[1:]."""
     if not path or not isinstance(response, dict) or path[0] not in response:
         return response
     return {**response, path[0]: [reduce(getitem, path[1:], item) for item in response[path[0]]]}
 
 
 def _sort_key(item: Any) -> str:
-    """By what a scenario chose, before ids get their numbers."""
+    """Return a key that ignores ids, so that the order depends only on values chosen by the scenario."""
     return HEX_ID.sub("", json.dumps(item, sort_keys=True))
 
 
-def told_short(text: str) -> str:
-    """The text with its long repetitions told as Python would: `<'x' * 500>`."""
+def abbreviate(text: str) -> str:
+    """Return the text with long repetitions written as in Python: `<'x' * 500>`."""
     return REPEATED.sub(lambda m: f"<{m[1]!r} * {len(m[0]) // len(m[1])}>", text)
 
 
-def _short(value: Any) -> Any:
-    """The same value with giant texts and lists told by their length and a digest."""
+def _abbreviated(value: Any) -> Any:
+    """Return the value with long texts abbreviated, and long lists replaced by their length and digest."""
     if isinstance(value, dict):
-        return {told_short(k): _short(v) for k, v in value.items()}
+        return {abbreviate(k): _abbreviated(v) for k, v in value.items()}
     if isinstance(value, list):
-        items = [_short(item) for item in value]
+        items = [_abbreviated(item) for item in value]
         if len(items) <= LONGEST_LIST:
             return items
         digest = hashlib.sha256(json.dumps(items).encode()).hexdigest()[:12]
         return [*items[:2], f"<{len(items) - 3} more, sha256 {digest}>", items[-1]]
-    return told_short(value) if isinstance(value, str) else value
+    return abbreviate(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""The real MLflow, started on empty databases of both engines, for as long as it is recorded."""
+"""Run the real MLflow on empty databases of both engines."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ NUMBERED = f"""
 
 @contextlib.asynccontextmanager
 async def both_servers(python: str) -> AsyncIterator[tuple[str, str]]:
-    """The URLs of a server on SQLite and of one on PostgreSQL. `python`: an interpreter with mlflow and psycopg2."""
+    """Yield the URLs of servers on SQLite and PostgreSQL. `python`: an interpreter with mlflow and psycopg2."""
     with tempfile.TemporaryDirectory(prefix="mlflow-") as temporary, postgres_server() as postgres:
         folder = Path(temporary)
         async with postgres.scratch_database() as database:
@@ -41,7 +41,7 @@ async def both_servers(python: str) -> AsyncIterator[tuple[str, str]]:
 
 @contextlib.contextmanager
 def mlflow_server(python: str, database: str, folder: Path) -> Iterator[str]:
-    """The URL of one server. `python`: an interpreter with mlflow."""
+    """Yield the URL of one server. `python`: an interpreter with mlflow."""
     url = f"http://127.0.0.1:{(port := free_port())}"
     command = [python, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", database, "--artifacts-destination", str(folder / f"artifacts-{port}")]

@@ -1,6 +1,7 @@
-"""What a scenario is made of: exchanges, the answers it gets back, and the loop that plays one to a server.
+"""Define exchanges, responses and scenarios, and run a scenario against a server.
 
-A scenario is a generator: it yields an Exchange and is sent the Answer. Nothing in here knows which server answers.
+A scenario is a generator that yields an Exchange and receives its Response. This module does not know which server
+responds.
 """
 
 import asyncio
@@ -14,14 +15,14 @@ from urllib.parse import urlencode
 API = "/api/2.0/mlflow/"
 AJAX = "/ajax-api/2.0/mlflow/"
 FIRST_EXPERIMENT = 1_000_000
-"""A play's experiments are numbered from here on: no other number in a text is mistaken for one of their ids."""
+"""First experiment id of a run of the scenarios, so that no other number in a text is mistaken for such an id."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request, ready to be sent. `body` are the bytes on the wire; `shows` is what the record says of them.
+    """A request to send. `body`: the bytes on the wire; `shows`: their form in the record.
 
-    `keep` names the headers of the answer that are compared; `pick` reduces a list of the answer (see search_runs).
+    `keep` names the response headers to compare; `only` reduces a list of the response (see search_runs).
     """
 
     name: str
@@ -31,12 +32,12 @@ class Exchange:
     headers: Mapping[str, str] = field(default_factory=dict)
     shows: Any = None
     keep: tuple[str, ...] = ()
-    pick: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Response:
-    """What a server said. `headers` have lower-case names."""
+    """The response of a server. `headers` have lower-case names."""
 
     status: int
     body: bytes
@@ -51,9 +52,9 @@ class Response:
         return json.loads(self.body)
 
     def at(self, *keys: str | int) -> Any:
-        """The value at a path of the JSON answer; a text that names the path where the answer has none.
+        """Return the value at a path of the JSON response, or a text that names the path if it is absent.
 
-        A scenario goes on after a wrong answer, so that one play reports every difference.
+        A scenario continues after a wrong response, so that one run reports every difference.
         """
         value: Any = json.loads(self.body) if self.media_type == "application/json" else None
         for key in keys:
@@ -75,16 +76,16 @@ def get(
     query: Mapping[str, Any] | None = None,
     *,
     keep: tuple[str, ...] = (),
-    pick: tuple[str, ...] = (),
+    only: tuple[str, ...] = (),
 ) -> Exchange:
-    """A GET; a list in `query` repeats the parameter."""
-    return Exchange(name, "GET", _url(path, query), headers={"Content-Type": "application/json"}, keep=keep, pick=pick)
+    """Return a GET. A list in `query` repeats the parameter."""
+    return Exchange(name, "GET", _url(path, query), headers={"Content-Type": "application/json"}, keep=keep, only=only)
 
 
-def post(name: str, path: str, body: Any, *, pick: tuple[str, ...] = ()) -> Exchange:
-    """A POST of `body` as JSON."""
+def post(name: str, path: str, body: Any, *, only: tuple[str, ...] = ()) -> Exchange:
+    """Return a POST of `body` as JSON."""
     typed = {"Content-Type": "application/json"}
-    return Exchange(name, "POST", _url(path), json.dumps(body).encode(), typed, shows=body, pick=pick)
+    return Exchange(name, "POST", _url(path), json.dumps(body).encode(), typed, shows=body, only=only)
 
 
 def raw(
@@ -97,7 +98,7 @@ def raw(
     headers: Mapping[str, str] | None = None,
     keep: tuple[str, ...] = (),
 ) -> Exchange:
-    """A request whose body is sent as it stands. `content_type=None` sends no such header."""
+    """Return a request whose body is sent unchanged. `content_type=None` omits the header."""
     typed = {"Content-Type": content_type} if content_type else {}
     shown = body.decode("utf-8", "backslashreplace")
     return Exchange(name, method, _url(path), body, {**typed, **(headers or {})}, shown, keep)
@@ -109,7 +110,7 @@ def _url(path: str, query: Mapping[str, Any] | None = None) -> str:
 
 
 def new_prefix() -> str:
-    """What the names of a play begin with. Its first digit keeps `<prefix>7` from looking like a generated name."""
+    """Return a prefix for the names of a run. Its first digit keeps `<prefix>7` from looking like a generated name."""
     return f"compat-0{secrets.token_hex(4)[1:]}-"
 
 
@@ -120,7 +121,7 @@ class Played:
 
 
 async def play(scenario: Scenario, prefix: str, send: Send) -> list[Played]:
-    """Play a scenario to the end. `prefix` starts every name it makes, so that it may be played again and again."""
+    """Run a scenario to the end. Every name that it creates starts with `prefix`, so runs do not collide."""
     played: list[Played] = []
     script = scenario(prefix)
     exchange = next(script)
@@ -138,8 +139,8 @@ async def play(scenario: Scenario, prefix: str, send: Send) -> list[Played]:
 
 
 async def next_millisecond() -> None:
-    """Let the clock's millisecond pass, so that no two changes of a play bear the same time.
+    """Wait for the next millisecond, so that no two changes of a run have the same time.
 
-    The slower server never gives them the same one; where they had it, lists ordered by time would fall back to names.
+    The slower server never assigns equal times. With equal times, lists ordered by time would fall back to names.
     """
     await asyncio.sleep(0.0015)

@@ -1,7 +1,7 @@
-"""Plays the scenarios to the real MLflow and writes what it answers to tests/compat/recorded/.
+"""Run the scenarios against the real MLflow and write its responses to tests/compat/recorded/.
 
 python -m tests.compat.record --mlflow VENV/bin/python          starts `mlflow server` on SQLite and on PostgreSQL
-python -m tests.compat.record --sqlite URL --postgresql URL     asks servers that are running already
+python -m tests.compat.record --sqlite URL --postgresql URL     uses servers that are already running
 """
 
 import argparse
@@ -21,7 +21,7 @@ RECORDED = Path(__file__).parent / "recorded"
 
 
 def over_http(url: str) -> Send:
-    """Sends exchanges to a server that listens at `url`, one connection each."""
+    """Return a function that sends each exchange to the server at `url` on its own connection."""
     address = urlsplit(url)
 
     async def send(exchange: Exchange) -> Response:
@@ -38,14 +38,14 @@ def over_http(url: str) -> Send:
 
 
 async def record_of(scenario: Scenario, send: Send) -> dict[str, Any]:
-    """One play of a scenario under a prefix of its own, normalised."""
+    """Run a scenario with a new prefix and return its normalised record."""
     prefix = new_prefix()
     return Normaliser(prefix).play(await play(scenario, prefix, send))
 
 
 def merged(sqlite: dict[str, Any], postgresql: dict[str, Any]) -> dict[str, Any]:
-    """One record of both engines: `answer` where they agree, `answers` by engine where they don't."""
-    assert list(sqlite) == list(postgresql), "the engines led the scenario along different exchanges"
+    """Merge the records of both engines: `answer` if they agree, otherwise `answers` by engine."""
+    assert list(sqlite) == list(postgresql), "the scenario sent different exchanges to the two engines"
     both = {}
     for name, one in sqlite.items():
         other = postgresql[name]
@@ -64,7 +64,7 @@ def write(name: str, record: dict[str, Any]) -> None:
 
 
 def load(name: str) -> dict[str, Any]:
-    """The record of a scenario: exchange name -> {"request", "answer" or "answers"}."""
+    """Return the record of a scenario: exchange name -> {"request", "answer" or "answers"}."""
     record: dict[str, Any] = json.loads((RECORDED / f"{name}.json").read_text("utf-8"))
     return record
 
@@ -83,11 +83,11 @@ async def record_a_fresh_server(names: list[str], python: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Record what MLflow answers to the scenarios of tests/compat.")
+    parser = argparse.ArgumentParser(description="Record MLflow's responses to the scenarios of tests/compat.")
     parser.add_argument("--mlflow", metavar="PYTHON", help="start the MLflow of this interpreter")
-    parser.add_argument("--sqlite", metavar="URL", help="or ask the server on SQLite that listens here")
-    parser.add_argument("--postgresql", metavar="URL", help="and the one on PostgreSQL that listens here")
-    parser.add_argument("scenarios", nargs="*", help=f"of {', '.join(SCENARIOS)} (default: all)")
+    parser.add_argument("--sqlite", metavar="URL", help="or use the running server on SQLite at this URL")
+    parser.add_argument("--postgresql", metavar="URL", help="and the one on PostgreSQL at this URL")
+    parser.add_argument("scenarios", nargs="*", help=f"scenarios to record: {', '.join(SCENARIOS)} (default: all)")
     options = parser.parse_args()
     names = options.scenarios or list(SCENARIOS)
     if options.mlflow:

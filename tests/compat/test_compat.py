@@ -1,4 +1,4 @@
-"""Railtrack's answers to the scenarios beside MLflow's recorded ones, and what the records must hold."""
+"""Compare Railtrack's responses to the scenarios with MLflow's recorded ones, and check the records themselves."""
 
 import difflib
 import json
@@ -18,7 +18,7 @@ from railtrack.db import Db
 
 @pytest.fixture
 async def send(client: Client, db: Db) -> Send:
-    """Sends exchanges to the application in this process."""
+    """Return a function that sends exchanges to the application in this process."""
     async with db.write() as tx:
         await tx.execute(
             "INSERT INTO experiments (experiment_id, name, workspace, lifecycle_stage) VALUES ($1, $2, $3, $4)",
@@ -27,7 +27,7 @@ async def send(client: Client, db: Db) -> Send:
             "default",
             "deleted",
         )
-        if tx.engine == "postgresql":  # SQLite counts on from the greatest id there is
+        if tx.engine == "postgresql":  # SQLite continues from the greatest id
             await tx.fetch_value(f"SELECT setval('experiments_experiment_id_seq', {FIRST_EXPERIMENT})")
 
     async def send(exchange: Exchange) -> Response:
@@ -38,27 +38,29 @@ async def send(client: Client, db: Db) -> Send:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_answers_are_those_of_mlflow_but_for_the_listed_differences(name: str, engine: str, send: Send) -> None:
+async def test_responses_equal_those_of_mlflow_except_for_the_listed_differences(
+    name: str, engine: str, send: Send
+) -> None:
     prefix = new_prefix()
     ours = Normaliser(prefix).play(await play(SCENARIOS[name], prefix, send))
-    report = list(differences_of(name, engine, load(name), ours))
+    report = list(difference_reports(name, engine, load(name), ours))
     assert not report, f"{len(report)} of {len(ours)} exchanges:\n\n" + "\n\n".join(report)
 
 
-def differences_of(name: str, engine: str, recorded: dict[str, Any], ours: dict[str, Any]) -> Iterator[str]:
-    """One readable text for each exchange whose answer isn't the one that the record, or the list, asks for."""
+def difference_reports(name: str, engine: str, recorded: dict[str, Any], ours: dict[str, Any]) -> Iterator[str]:
+    """Yield a readable report for each exchange whose response is not the recorded or listed one."""
     if list(recorded) != list(ours):
-        yield "The scenario has other exchanges than its record. Play it to MLflow again: make compat-record"
+        yield "The scenario and its record have different exchanges. Record MLflow again: make compat-record"
     for exchange, one in ours.items():
         if exchange not in recorded:
             continue
-        wanted = expected(name, exchange, recorded[exchange]["request"], answer_on(engine, recorded[exchange]))
+        wanted = expected(name, exchange, recorded[exchange]["request"], response_on(engine, recorded[exchange]))
         if dumped(one["answer"]) != dumped(wanted):
             line = json.dumps(one["request"], ensure_ascii=False)[:500]
             yield f"[{exchange}]\n{line}\n" + "\n".join(diff(wanted, one["answer"]))
 
 
-def answer_on(engine: str, recorded: dict[str, Any]) -> Any:
+def response_on(engine: str, recorded: dict[str, Any]) -> Any:
     return recorded["answers"][engine] if "answers" in recorded else recorded["answer"]
 
 
@@ -72,34 +74,34 @@ def diff(wanted: Any, got: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)
-def test_every_listed_difference_differs_from_what_mlflow_answers(name: str) -> None:
+def test_every_listed_difference_differs_from_the_response_of_mlflow(name: str) -> None:
     recorded = load(name)
     same = [
         entry
         for entry, exchanges in entered(name, recorded).items()
         if not any(differs(name, exchange, recorded[exchange]) for exchange in exchanges)
     ]
-    assert not same, f"no difference any more: {same}"
+    assert not same, f"listed, but equal to the response of MLflow: {same}"
 
 
 def differs(name: str, exchange: str, recorded: dict[str, Any]) -> bool:
-    theirs = [answer_on(engine, recorded) for engine in ("sqlite", "postgresql")]
+    theirs = [response_on(engine, recorded) for engine in ("sqlite", "postgresql")]
     return any(dumped(expected(name, exchange, recorded["request"], one)) != dumped(one) for one in theirs)
 
 
-def test_there_is_one_record_for_each_scenario() -> None:
+def test_each_scenario_has_a_record() -> None:
     assert {path.stem for path in RECORDED.glob("*.json")} == set(SCENARIOS)
     assert set(DIFFERENCES) <= set(SCENARIOS)
 
 
-def test_the_records_hold_enough_exchanges_and_half_of_them_are_refusals_and_edges() -> None:
-    responses = [answer_on("sqlite", one) for name in SCENARIOS for one in load(name).values()]
-    refusals = [response for response in responses if response["status"] >= 400]
+def test_the_records_have_2000_exchanges_and_almost_half_are_errors() -> None:
+    responses = [response_on("sqlite", one) for name in SCENARIOS for one in load(name).values()]
+    rejections = [response for response in responses if response["status"] >= 400]
     assert len(responses) >= 2000
-    assert len(refusals) >= 0.45 * len(responses)
+    assert len(rejections) >= 0.45 * len(responses)
 
 
-def test_the_records_tell_nothing_of_the_machine_they_were_made_on() -> None:
+def test_the_records_contain_no_detail_of_the_recording_machine() -> None:
     for name in SCENARIOS:
         text = (RECORDED / f"{name}.json").read_text("utf-8")
         assert "127.0.0.1" not in text

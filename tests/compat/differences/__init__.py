@@ -1,11 +1,11 @@
-"""Where Railtrack is meant to answer otherwise than MLflow: the exchanges, what it answers instead, and why.
+"""List the intended differences from MLflow: the exchanges, Railtrack's responses, and the reasons.
 
-A name with a star at its end stands for all exchanges that begin so. test_compat.py holds each answer to be exactly
-the one given here, and each entry to differ from what MLflow answers: one that no longer does has to go.
+A name that ends with a star matches all exchanges with that prefix. test_compat.py checks that each response equals the
+listed one, and that each entry differs from MLflow's response: remove entries that no longer do.
 """
 
 from tests.compat.differences import artifacts, limits, meaning, models, requests, types, webhooks
-from tests.compat.differences.listed import DIFFERENCES, difference, entered, expected
+from tests.compat.differences.registry import DIFFERENCES, difference, entered, expected
 
 __all__ = [
     "DIFFERENCES",

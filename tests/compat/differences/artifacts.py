@@ -1,17 +1,17 @@
-"""Artifacts: their names, folders, and ways to climb out of the store."""
+"""Differences for artifacts: names, folders, and path traversal."""
 
 from typing import Any
 
-from tests.compat.differences.listed import because
-from tests.compat.ours import Response, accepted, edited, in_the_common_form, refused
+from tests.compat.differences.registry import because
+from tests.compat.overrides import Response, accepted, edited, in_the_common_form, rejected
 
-INVALID = refused("Invalid path")
+INVALID = rejected("Invalid path")
 IN_PROXIED = "<experiment: given the experiment proxied>/<id: given the run proxied>/artifacts"
-IN_CLIMBING = "<experiment: given the experiment climbing>/<id: given the run climbing>/artifacts"
+IN_TRAVERSAL = "<experiment: given the experiment climbing>/<id: given the run climbing>/artifacts"
 
 
 def no_such_artifact(path: str) -> Any:
-    return refused(f"No such artifact: '{path}'", "RESOURCE_DOES_NOT_EXIST", 404)
+    return rejected(f"No such artifact: '{path}'", "RESOURCE_DOES_NOT_EXIST", 404)
 
 
 def without_slash(response: Response) -> None:
@@ -19,7 +19,7 @@ def without_slash(response: Response) -> None:
 
 
 def file_name(wrong: str, right: str) -> Any:
-    """MLflow's answer with another name in the Content-Disposition."""
+    """Expect MLflow's response with another name in Content-Disposition."""
 
     def edit(response: Response) -> None:
         name = response["headers"]["content-disposition"]
@@ -29,7 +29,7 @@ def file_name(wrong: str, right: str) -> Any:
 
 
 def file(text: str, **headers: str) -> Any:
-    """A 200 with this text as a binary file."""
+    """Expect 200 with this text as a binary file."""
 
     def ours(request: dict[str, Any], theirs: Response) -> Response:
         media_type = headers.get("content_type", "application/octet-stream")
@@ -43,7 +43,7 @@ def file(text: str, **headers: str) -> Any:
 
 
 because(
-    "Letters that are not ASCII are told in the second form of the name; in the first they leave a mark.",
+    "Content-Disposition has non-ASCII letters in `filename*`, and an underscore for each in `filename`.",
     {
         "artifacts_proxied": {"get %ED%95%9C%EA%B8%80%20%F0%9F%9A%80.txt": file_name('" .txt"', '"__ _.txt"')},
         "artifacts_of_runs": {"get 한글.txt": file_name("=.txt;", "=__.txt;")},
@@ -51,28 +51,28 @@ because(
 )
 
 because(
-    "The same refusal, in the form of the other errors.",
+    "The same error, in the common JSON form.",
     {
         "artifacts_proxied": {
             "get notes": in_the_common_form("INVALID_PARAMETER_VALUE"),
-            "get notes/": refused(f"Artifact path refers to a directory, not a file: '{IN_PROXIED}/notes'"),
+            "get notes/": rejected(f"Artifact path refers to a directory, not a file: '{IN_PROXIED}/notes'"),
             ("put to a slash", "put to a folder with a slash"): in_the_common_form("INVALID_PARAMETER_VALUE"),
         },
         "artifacts_of_runs": {
             "get an empty path": edited(without_slash),
-            "get no path": refused("Request must specify path."),
+            "get no path": rejected("Request must specify path."),
         },
     },
 )
 
 because(
-    "MLflow answers 500 where the file system refuses.",
+    "MLflow responds with 500 to errors of the file system.",
     {
         "artifacts_proxied": {
-            "put on a folder": refused(
+            "put on a folder": rejected(
                 f"An artifact cannot be stored as '{IN_PROXIED}/notes': there is a folder of that name."
             ),
-            "put under a file": refused(
+            "put under a file": rejected(
                 f"An artifact cannot be stored as '{IN_PROXIED}/notes/a.txt/b': a part of that path is a file."
             ),
         },
@@ -80,8 +80,8 @@ because(
 )
 
 because(
-    "A path is taken as it is spelled, or refused: a number sign and a line break are letters of a name, a dot alone "
-    "is none, and what other systems would take for a climb or an end of a text is refused everywhere.",
+    "A path is used literally or rejected: '#' and a line break may be part of a name, a single dot is no name, and "
+    "what any system could read as traversal or as the end of a string is rejected.",
     {
         "artifacts_proxied": {
             "put a name with a hash and a question mark": accepted(),
@@ -89,15 +89,15 @@ because(
                 "signs", content_type="text/plain", content_disposition="attachment; filename=a#b?c.txt"
             ),
         },
-        "artifacts_climbing": {
+        "artifacts_traversal": {
             tuple(
                 f"{asked} ..%5cx" for asked in ("put", "get", "list", "delete", "artifacts/list", "get-artifact")
             ): INVALID,
             ("put a%00b", "get a%00b", "delete a%00b"): INVALID,
             tuple(f"{asked} s3://bucket/x" for asked in ("get", "list", "artifacts/list", "get-artifact")): INVALID,
             ("put ./x", "delete ./x", "put a/./b", "delete a/./b"): INVALID,
-            "get ./x": no_such_artifact(f"{IN_CLIMBING}/odd/0/x"),
-            "get a/./b": no_such_artifact(f"{IN_CLIMBING}/odd/2/a/b"),
+            "get ./x": no_such_artifact(f"{IN_TRAVERSAL}/odd/0/x"),
+            "get a/./b": no_such_artifact(f"{IN_TRAVERSAL}/odd/2/a/b"),
             ("put x%23fragment", "put a%0ab"): accepted(),
             ("get x%23fragment", "get a%0ab"): file("x"),
             ("delete x%23fragment", "delete a%0ab"): accepted({}),

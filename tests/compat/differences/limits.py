@@ -1,21 +1,21 @@
-"""Values that are too long or too great, about which MLflow leaves the word to the database."""
+"""Differences for values that are too long or too large, which MLflow leaves to the database to reject."""
 
 from typing import Any
 
-from tests.compat.differences.listed import because
-from tests.compat.ours import Ours, Response, accepted, edited, refused
+from tests.compat.differences.registry import because
+from tests.compat.overrides import Override, Response, accepted, edited, rejected
 
-NO_SUCH_EXPERIMENT = refused(
+NO_SUCH_EXPERIMENT = rejected(
     "No Experiment with id=999999999999999999999999999999 exists", "RESOURCE_DOES_NOT_EXIST", 404
 )
 
 
-def too_long(name: str, limit: int) -> Ours:
-    return refused(f"'{name}' exceeds the maximum length of {limit} characters")
+def too_long(name: str, limit: int) -> Override:
+    return rejected(f"'{name}' exceeds the maximum length of {limit} characters")
 
 
-def where_refused(ours: Ours) -> Ours:
-    """Ours on the engine on which MLflow refuses; on the other what MLflow answers."""
+def where_rejected(ours: Override) -> Override:
+    """Apply `ours` on the engine on which MLflow returns an error. Expect MLflow's response on the other."""
 
     def response(request: dict[str, Any], theirs: Response) -> Response:
         return ours(request, theirs) if theirs["status"] >= 400 else theirs
@@ -24,7 +24,7 @@ def where_refused(ours: Ours) -> Ours:
 
 
 def truncated(request: dict[str, Any], theirs: Response) -> Response:
-    """The new run with its tag cut to 8,000 characters, as set-tag does it; PostgreSQL's column holds no more."""
+    """Expect the new run with its tag truncated to 8,000 characters as by set-tag, the size of PostgreSQL's column."""
     run_id, name = "<id: a new run's tag value of 8001 characters>", request["body"]["run_name"]
     experiment_id = request["body"]["experiment_id"]
     info = {
@@ -49,15 +49,15 @@ def nothing_kept(response: Response) -> None:
 
 
 because(
-    "PostgreSQL's columns have lengths that SQLite's don't keep to; MLflow shows the SQL that failed.",
+    "PostgreSQL enforces column lengths and SQLite does not; MLflow's error shows the failed SQL.",
     {
         "columns_too_long": {
             (
                 "an experiment name of 257 characters",
                 "a location of 257 characters",
                 "a new experiment name of 257 characters",
-            ): where_refused(
-                refused(
+            ): where_rejected(
+                rejected(
                     "The database does not accept a value of this request: value too long for type "
                     "character varying(256)"
                 )
@@ -78,7 +78,7 @@ because(
 )
 
 because(
-    "SQLite's driver refuses numbers over 64 bits, with a 500; they are ids that no experiment has.",
+    "MLflow responds with 500 to numbers over 64 bits on SQLite; no experiment has such an id.",
     {
         "experiments_read": {"an id over 64 bits": NO_SUCH_EXPERIMENT},
         "runs_create": {"an experiment id over 64 bits": NO_SUCH_EXPERIMENT},
@@ -87,10 +87,10 @@ because(
 )
 
 because(
-    "SQLite takes a negative limit for none, PostgreSQL refuses it and MLflow shows the SQL.",
+    "A negative limit means no limit on SQLite; on PostgreSQL, MLflow's error shows the failed SQL.",
     {
         "metrics_bulk": {
-            "with a negative limit": refused(
+            "with a negative limit": rejected(
                 "Invalid value -1 for parameter 'max_results' supplied. It must be a positive integer."
             ),
         },

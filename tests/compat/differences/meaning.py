@@ -1,9 +1,9 @@
-"""Requests that we understand otherwise than MLflow, or refuse for another reason or in other words."""
+"""Differences in meaning: requests that Railtrack interprets differently, or rejects for another reason or message."""
 
 from typing import Any
 
-from tests.compat.differences.listed import because
-from tests.compat.ours import SEE, Ours, Response, accepted, edited, missing, recoded, refused
+from tests.compat.differences.registry import because
+from tests.compat.overrides import SEE, Override, Response, accepted, edited, missing, recoded, rejected
 
 NO_ID = accepted(
     {
@@ -11,38 +11,38 @@ NO_ID = accepted(
         "errors": ["Invalid experiment ID ''. Experiment ID must be a valid integer."],
     }
 )
-UNKNOWN_MODEL = refused(
+UNKNOWN_MODEL = rejected(
     "Logged model with ID 'm-0123456789abcdef0123456789abcdef' not found.", "RESOURCE_DOES_NOT_EXIST", 404
 )
-CLIMBS = refused("'artifact_location' URL can't include '..' segments.")
+TRAVERSAL = rejected("'artifact_location' URL can't include '..' segments.")
 LARGEST = 1.7976931348623157e308
 
 
-def taken(name: str) -> Ours:
-    return refused(f"Experiment(name=<prefix>{name}) already exists.", "RESOURCE_ALREADY_EXISTS")
+def taken(name: str) -> Override:
+    return rejected(f"Experiment(name=<prefix>{name}) already exists.", "RESOURCE_ALREADY_EXISTS")
 
 
-def twice(key: str, owner: str) -> Ours:
-    return refused(f"Duplicate tag key '{key}': {owner} has one value for each tag.")
+def twice(key: str, owner: str) -> Override:
+    return rejected(f"Duplicate tag key '{key}': {owner} has one value for each tag.")
 
 
-def stray(*clauses: str) -> Ours:
-    return refused("Invalid clause(s) in filter string: " + ", ".join(f"'{clause}'" for clause in clauses))
+def stray(*clauses: str) -> Override:
+    return rejected("Invalid clause(s) in filter string: " + ", ".join(f"'{clause}'" for clause in clauses))
 
 
-def no_model_info(text: str) -> Ours:
-    return refused(f"Malformed model info. \n {text} \n is not a JSON object.")
+def no_model_info(text: str) -> Override:
+    return rejected(f"Malformed model info. \n {text} \n is not a JSON object.")
 
 
-def host_addressed(scheme: str) -> Ours:
-    return refused(
+def host_addressed(scheme: str) -> Override:
+    return rejected(
         f"'artifact_location' cannot use the '{scheme}' scheme: the '{scheme}' scheme addresses a host other than the "
         "tracking server's configured artifact storage, so the server would connect to the host named in the URI."
     )
 
 
-def created(name: str) -> Ours:
-    """The answer to a creation of which MLflow makes a database error: a run of this name, with no other tag."""
+def created(name: str) -> Override:
+    """Expect a new run of this name without other tags, where MLflow responds with a database error."""
 
     def ours(request: dict[str, Any], theirs: Response) -> Response:
         exchange = "a name and an empty tag" if name == "by field" else "an empty tag"
@@ -65,7 +65,7 @@ def created(name: str) -> Ours:
 
 
 def as_sent(response: Response) -> None:
-    """The points as they were sent, of which MLflow has kept 0.0 at step and time 0."""
+    """Restore the points as sent. MLflow stored 0.0 at step and time 0."""
     sent = {"literal NaN": "NaN", "literal Infinity": LARGEST, "literal -Infinity": -LARGEST, "literal 1e999": LARGEST}
     for metric in response["json"]["run"]["data"]["metrics"]:
         if metric["key"] in sent:
@@ -81,7 +81,7 @@ because(
 )
 
 because(
-    "The same refusal without the SQL that failed, and with one code in all endpoints.",
+    "The same error without the failed SQL, and with one code in all endpoints.",
     {
         "experiments_create": {
             "the same name again": taken("plain"),
@@ -89,7 +89,7 @@ because(
         },
         "experiments_update": {"a name that is taken": taken("second")},
         "experiments_delete_and_restore": {"a new one by the deleted name": taken("gone")},
-        "log_metric_refused": {"a model id": UNKNOWN_MODEL},
+        "log_metric_rejected": {"a model id": UNKNOWN_MODEL},
         "log_batch_models_and_data": {"a model that is not there": UNKNOWN_MODEL},
         "runs_create": {
             ("no experiment_id", "experiment_id is null", "experiment_id is empty"): missing("experiment_id"),
@@ -99,7 +99,7 @@ because(
             "the name's tag twice": twice("mlflow.runName", "a run"),
         },
         "datasets_models": {
-            "it comes out at another step": refused(
+            "it comes out at another step": rejected(
                 'The model "m-0123456789abcdef0123456789abcdef" is an output of the run <id: given the run models> '
                 "already, of step 3.",
                 "BAD_REQUEST",
@@ -109,7 +109,7 @@ because(
 )
 
 because(
-    "MLflow runs into its own second tag of that name; an empty one means that there is none, as an empty name does.",
+    "MLflow fails on its own duplicate of the tag; an empty tag counts as absent, as an empty name does.",
     {
         "runs_names_and_tags": {
             "a name and an empty tag": created("by field"),
@@ -119,7 +119,7 @@ because(
 )
 
 because(
-    "Sent again, a request has the same outcome; clients retry.",
+    "Requests are idempotent, because clients retry.",
     {"datasets_models": {("it comes out again", "a model out with an empty id"): accepted({})}},
 )
 
@@ -131,7 +131,7 @@ because(
             "a model_json a list": no_model_info("[]"),
             "a model_json a number": no_model_info("3"),
             "a model_json null": no_model_info("null"),
-            "a model_json with flavors that are a list": refused(
+            "a model_json with flavors that are a list": rejected(
                 "Malformed model info: 'flavors' is not a JSON object."
             ),
         },
@@ -143,7 +143,7 @@ because(
 )
 
 because(
-    "null is an absent field, here too.",
+    "null counts as an absent field in all endpoints.",
     {
         "log_batch_contents": {"null lists": accepted({})},
         "search_runs_pages": {"max_results: null": accepted({"runs": ["100%", "Beta", "alpha", "gamma_1", "델타"]})},
@@ -151,12 +151,12 @@ because(
 )
 
 because(
-    "The old name of the run's id is that id wherever it is taken; MLflow takes it for present here, and then looks "
-    "for a run without id.",
+    "`run_uuid` is an alias of `run_id` wherever it is accepted; MLflow accepts it here, but then looks for a run "
+    "without id.",
     {
         "log_batch_contents": {"by the old name": accepted({})},
         "delete_tag": {
-            "by the old name of the run": refused(
+            "by the old name of the run": rejected(
                 "No tag with name: never in run with id <id: given the run tags>", "RESOURCE_DOES_NOT_EXIST", 404
             ),
         },
@@ -167,20 +167,20 @@ because(
 )
 
 because(
-    "log-inputs is younger than the old name of the run's id, and has no such field.",
+    "log-inputs is newer than `run_uuid`, and has no such field.",
     {"datasets_inputs": {"by the old name": missing("run_id")}},
 )
 
 because(
-    "A missing parameter is said to be missing, not to be the run `None`.",
+    "A missing parameter is reported as missing, not as the run `None`.",
     {"artifacts_of_runs": {("get of no run", "get of an empty run"): missing("run_id")}},
 )
 
 because(
-    "A key that ends in a line break slips through MLflow's check; no other control character does.",
+    "MLflow accepts a key that ends with a line break, but no other control character.",
     {
-        "log_metric_refused": {
-            "a key with a line break at the end": refused(
+        "log_metric_rejected": {
+            "a key with a line break at the end": rejected(
                 "Invalid value \"a\\n\" for parameter 'name' supplied: Names may only contain alphanumerics, "
                 "underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and slashes (/)."
             ),
@@ -194,10 +194,10 @@ because(
 )
 
 because(
-    "An id is written in digits.",
+    "An id consists of digits.",
     {
         "experiments_read": {
-            "an id with spaces": refused(
+            "an id with spaces": rejected(
                 "Invalid experiment ID ' <experiment: given the experiment read> '. "
                 "Experiment ID must be a valid integer."
             ),
@@ -206,7 +206,7 @@ because(
 )
 
 because(
-    "MLflow takes an empty id for that of the experiment Default.",
+    "MLflow treats an empty id as the id of the experiment Default.",
     {
         "graphql_pages": {
             ("an experiment with an empty id", "an experiment without an id", "an experiment whose id is null"): NO_ID,
@@ -215,7 +215,7 @@ because(
 )
 
 because(
-    "MLflow's own reading of a view type fails; the REST endpoint has none of that trouble.",
+    "MLflow fails to parse the view type, which its REST endpoint accepts.",
     {
         "graphql_searches": {
             "deleted runs": accepted(
@@ -236,7 +236,7 @@ because(
 )
 
 because(
-    "What the REST endpoint refuses is refused in a query, too.",
+    "GraphQL rejects the same values as the REST endpoint.",
     {
         "graphql_searches": {
             f"metrics without {what}": accepted(
@@ -251,21 +251,21 @@ because(
 )
 
 because(
-    "A field for MLflow's own tests.",
+    "The field exists only for MLflow's own tests.",
     {
-        "graphql_refusals": {
+        "graphql_rejections": {
             "a short query": accepted({"data": None, "errors": ["Cannot query field 'test' on type 'Query'."]}),
         },
     },
 )
 
 because(
-    "MLflow keeps locations that climb and guards only what reads from them.",
-    {"experiments_locations": {"a location that climbs, *": CLIMBS}},
+    "MLflow stores locations with path traversal, and validates only on reads.",
+    {"experiments_locations": {"a location that climbs, *": TRAVERSAL}},
 )
 
 because(
-    "There is no setting to allow it.",
+    "Railtrack has no setting to allow it.",
     {
         "experiments_locations": {
             "a location in the proxied store with two slashes": host_addressed("mlflow-artifacts"),
@@ -275,20 +275,20 @@ because(
 )
 
 because(
-    "A backslash escapes in PostgreSQL's LIKE and in ours on both engines; in MLflow's SQLite it doesn't.",
+    "A backslash escapes in LIKE on PostgreSQL, and in Railtrack on both engines; not in MLflow on SQLite.",
     {"search_runs_filters": {"filter \"tags.note LIKE '50\\\\% %'\"": accepted({"runs": ["100%"]})}},
 )
 
 because(
-    "The same refusal in other words: our parser reads a filter into other pieces.",
+    "The same error with another message, because the parser splits the filter into other tokens.",
     {
         "search_experiments_filters": {
-            "filter 'nonsense nonsense'": refused("Invalid clause(s) in filter string: nonsense, nonsense"),
+            "filter 'nonsense nonsense'": rejected("Invalid clause(s) in filter string: nonsense, nonsense"),
         },
         "search_runs_bad_filters": {
             "filter 'metrics.loss > 0.3 -- comment'": stray("--", "comment"),
-            "filter '.loss > 0.3'": refused("Invalid comparison clause. Expected 'Identifier' found '.loss'"),
-            "filter \"🚀 = '🚀'\"": refused("Invalid comparison clause. Expected 'Identifier' found '🚀'"),
+            "filter '.loss > 0.3'": rejected("Invalid comparison clause. Expected 'Identifier' found '.loss'"),
+            "filter \"🚀 = '🚀'\"": rejected("Invalid comparison clause. Expected 'Identifier' found '🚀'"),
             "filter \"params.lr = 'a', params.opt = 'b'\"": stray(","),
             "a giant filter": stray(*"(" * 20),
         },
@@ -296,7 +296,7 @@ because(
 )
 
 because(
-    "What we don't serve: the gateway, and uploads past the server.",
+    "Railtrack serves neither the gateway nor uploads that bypass the server.",
     {
         "server": {
             "server-info*": edited(
@@ -311,6 +311,6 @@ because(
 )
 
 because(
-    "The pages ask at every step, and a 404 is a line in the browser's console each time.",
+    "The pages request it at every step, and each 404 is an error in the browser's console.",
     {"server": {"the signed-in user": accepted({})}},
 )

@@ -1,10 +1,10 @@
-"""Logged models and the registry: what we refuse that MLflow takes, or fails at, and the other way round."""
+"""Differences for logged models and the registry."""
 
 from typing import Any
 
-from tests.compat.differences.listed import because
-from tests.compat.ours import (
-    Ours,
+from tests.compat.differences.registry import because
+from tests.compat.overrides import (
+    Override,
     Response,
     accepted,
     edited,
@@ -12,14 +12,14 @@ from tests.compat.ours import (
     no_endpoint,
     not_allowed,
     recoded,
-    refused,
+    rejected,
     wrong_type,
 )
 
 DOUBLE_QUOTED = "filter 'name = \"alpha\"'"
 OTHER_SEARCH = "Invalid page token, it was made for a search with other parameters"
 NONSENSE = "Invalid page token, it is not one that this server made: 'nonsense'"
-NO_PLACE_TO_CONNECT = (
+VARIABLE_HINT = (
     " Set the MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the server to allow it."
 )
 ATTRIBUTES = (
@@ -41,42 +41,44 @@ ATTRIBUTES = (
 )
 
 
-def too_long(place: str, limit: int) -> Ours:
-    return refused(f"'{place}' exceeds the maximum length of {limit} characters")
+def too_long(field_path: str, limit: int) -> Override:
+    return rejected(f"'{field_path}' exceeds the maximum length of {limit} characters")
 
 
-def twice(place: str) -> Ours:
-    return refused(f"Duplicate key 'k' in '{place}': a model has one value for each.")
+def twice(field_path: str) -> Override:
+    return rejected(f"Duplicate key 'k' in '{field_path}': a model has one value for each.")
 
 
-def found(*names: str) -> Ours:
+def found(*names: str) -> Override:
     return accepted({"models": list(names)})
 
 
-def unknown_attribute(key: str) -> Ours:
+def unknown_attribute(key: str) -> Override:
     valid = ", ".join(f"'{name}'" for name in ATTRIBUTES)
-    return refused(f"Invalid attribute key '{key}' specified. Valid keys are '{{{valid}}}'")
+    return rejected(f"Invalid attribute key '{key}' specified. Valid keys are '{{{valid}}}'")
 
 
-def not_by(key: str) -> Ours:
+def not_by(key: str) -> Override:
     valid = "{'last_updated_timestamp', 'name', 'timestamp'}"
-    return refused(f"Invalid order by key '{key}' specified. Valid keys are '{valid}'")
+    return rejected(f"Invalid order by key '{key}' specified. Valid keys are '{valid}'")
 
 
-def no_null_test(key: str, comparator: str) -> Ours:
-    return refused(f"{comparator} is not supported for registered models and their versions, but was used with '{key}'")
+def no_null_test(key: str, comparator: str) -> Override:
+    return rejected(
+        f"{comparator} is not supported for registered models and their versions, but was used with '{key}'"
+    )
 
 
-def climbs(source: str) -> Ours:
-    return refused(
+def relative_source(source: str) -> Override:
+    return rejected(
         f"Invalid model version source: '{source}'. If supplying a source as an http, https, local file path, ftp, "
         "objectstore, or mlflow-artifacts uri, an absolute path must be provided without relative path references "
         "present. Please provide an absolute path."
     )
 
 
-def not_local(source: str) -> Ours:
-    return refused(
+def not_local(source: str) -> Override:
+    return rejected(
         f"Invalid model version source: '{source}'. To use a local path as a model version source, the run_id request "
         "parameter has to be specified and the local path has to be contained within the artifact directory of the run "
         "specified by the run_id."
@@ -84,7 +86,7 @@ def not_local(source: str) -> Ours:
 
 
 def without_the_variable(response: Response) -> None:
-    response["json"]["message"] = response["json"]["message"].removesuffix(NO_PLACE_TO_CONNECT)
+    response["json"]["message"] = response["json"]["message"].removesuffix(VARIABLE_HINT)
 
 
 def without_the_database(response: Response) -> None:
@@ -92,7 +94,7 @@ def without_the_database(response: Response) -> None:
 
 
 def finalized(request: dict[str, Any], theirs: Response) -> Response:
-    """The other model of the scenario, READY."""
+    """Expect the other model of the scenario with the status READY."""
     model_id, experiment_id = "<model: given the logged model other>", "<experiment: given the experiment life>"
     info = {
         "model_id": model_id,
@@ -109,17 +111,17 @@ def finalized(request: dict[str, Any], theirs: Response) -> Response:
 
 
 because(
-    "The columns of MLflow's own schema hold no more on PostgreSQL, whose error MLflow lets through; on SQLite it "
-    "stores what it could not move there. A value of a logged model has no limit there: 100,000 characters is ours.",
+    "PostgreSQL's columns in MLflow's schema hold no more, and MLflow passes the database error on; on SQLite it "
+    "stores them. Values of logged models have no limit in MLflow; Railtrack's is 100,000 characters.",
     {
         "logged_models_create": {
             "a name over 500": too_long("name", 500),
             "a type over 500": too_long("model_type", 500),
             "a source run over 32": too_long("source_run_id", 32),
             **{
-                f"{field}: {words}": too_long(f"{field}.{place}", limit)
+                f"{field}: {label}": too_long(f"{field}.{member}", limit)
                 for field in ("params", "tags")
-                for words, place, limit in (("a key of 256", "key", 255), ("a value over 100000", "value", 100_000))
+                for label, member, limit in (("a key of 256", "key", 255), ("a value over 100000", "value", 100_000))
             },
         },
         "logged_models_life": {"a tag key over 255": too_long("tags.key", 255)},
@@ -137,13 +139,13 @@ because(
     },
 )
 because(
-    "Where MLflow lets a database error through we say what is wrong. A param sent again is fine, as it is with a run: "
+    "Railtrack reports the cause where MLflow passes a database error on. A repeated param is accepted, as for runs: "
     "a client that retries must not fail.",
     {
         "logged_models_create": {"params: a key twice": twice("params"), "tags: a key twice": twice("tags")},
         "logged_models_life": {
             "a param again": accepted({}),
-            "a changed param": refused(
+            "a changed param": rejected(
                 "Changing param values is not allowed. Param with key='lr' was already logged with value='0.1' for "
                 "model ID='<model: given the logged model one>'."
             ),
@@ -153,8 +155,8 @@ because(
     },
 )
 because(
-    "A member of the wrong type, which MLflow drops and takes what is left, or takes for another: an unknown status "
-    "becomes none. Whoever sent that wants to know.",
+    "MLflow drops a member of the wrong type, or converts it: an unknown status becomes unspecified. The caller needs "
+    "the error.",
     {
         "logged_models_create": {"params is a list *": wrong_type("params"), "tags is a list *": wrong_type("tags")},
         "logged_models_life": {
@@ -172,7 +174,7 @@ because(
         "logged_models_orders_and_pages": {
             "order by ['name']": wrong_type("order_by"),
             "order by [3]": wrong_type("order_by"),
-            "max_results -1": refused(
+            "max_results -1": rejected(
                 "Invalid value -1 for parameter 'max_results' supplied. It must be a positive integer"
             ),
             "max_results 1.5": wrong_type("max_results"),
@@ -185,7 +187,7 @@ because(
     },
 )
 because(
-    "The path says which model is meant; a body need not repeat it.",
+    "The path identifies the model; the body need not repeat its id.",
     {
         "logged_models_life": {
             "a status without a model id": finalized,
@@ -194,8 +196,8 @@ because(
     },
 )
 because(
-    "MLflow takes a double-quoted text with its quotes, compares the status with the number that the database holds, "
-    "and looks for datasets without a digest; all of them find nothing.",
+    "MLflow includes the double quotes in the value, compares the status with the stored number, and looks for "
+    "datasets without a digest; none of these searches has results.",
     {
         "logged_models_filters": {
             DOUBLE_QUOTED: found("alpha"),
@@ -214,31 +216,31 @@ because(
     },
 )
 because(
-    "One search language serves all resources, with one set of words where MLflow has several for the same fault, or "
-    "fails.",
+    "All resources share one search language and its error messages; MLflow has several messages for the same error, "
+    "or fails.",
     {
         "logged_models_filters": {
-            "filter 'metrics.acc > NaN'": refused("Expected a number for metrics.acc. Found NaN"),
-            "filter \"metrics.acc > '0.8'\"": refused("Expected a number for metrics.acc. Found '0.8'"),
-            "filter \"creation_timestamp > '1'\"": refused(
+            "filter 'metrics.acc > NaN'": rejected("Expected a number for metrics.acc. Found NaN"),
+            "filter \"metrics.acc > '0.8'\"": rejected("Expected a number for metrics.acc. Found '0.8'"),
+            "filter \"creation_timestamp > '1'\"": rejected(
                 "Expected a number for attributes.creation_timestamp. Found '1'"
             ),
-            "filter '  '": refused("Invalid filter '  '. Could not be parsed."),
-            "filter \"name = 'a'; DROP TABLE logged_models\"": refused(
+            "filter '  '": rejected("Invalid filter '  '. Could not be parsed."),
+            "filter \"name = 'a'; DROP TABLE logged_models\"": rejected(
                 "Search filter contained multiple expression \"name = 'a'; DROP TABLE logged_models\". "
                 "Provide AND-ed expression list."
             ),
-            "filter 'name IS NULL'": refused("Invalid comparison: name IS NULL. Expected a comparison with 3 tokens."),
-            "filter 'params.lr IS NOT NULL'": refused(
+            "filter 'name IS NULL'": rejected("Invalid comparison: name IS NULL. Expected a comparison with 3 tokens."),
+            "filter 'params.lr IS NOT NULL'": rejected(
                 "Invalid comparison: lr IS NOT NULL. Expected a comparison with 3 tokens."
             ),
             "filter \"colour = 'red'\"": unknown_attribute("colour"),
             "filter \"Name = 'alpha'\"": unknown_attribute("Name"),
-            "filter \"'alpha' = name\"": refused("Invalid comparison clause. Expected 'Identifier' found ''alpha''"),
-            "filter 'name IN ()'": refused(
+            "filter \"'alpha' = name\"": rejected("Invalid comparison clause. Expected 'Identifier' found ''alpha''"),
+            "filter 'name IN ()'": rejected(
                 "While parsing a list in the query, expected a non-empty list of string values, but got empty list"
             ),
-            "filter 'name IN (1)'": refused(
+            "filter 'name IN (1)'": rejected(
                 "While parsing a list in the query, expected string value, punctuation, or whitespace, but got "
                 "different type in list: (1,)"
             ),
@@ -248,40 +250,40 @@ because(
                 "its token with another order",
                 "its token with another filter",
                 "its token with other ids",
-            ): refused(OTHER_SEARCH),
-            "a token that is nonsense": refused(NONSENSE),
+            ): rejected(OTHER_SEARCH),
+            "a token that is nonsense": rejected(NONSENSE),
         },
         "registry_search_filters": {
             ("models: 'tags.k IS NULL'", "versions: 'tags.k IS NULL'"): no_null_test("k", "IS NULL"),
             ("models: 'name IS NOT NULL'", "versions: 'name IS NOT NULL'"): no_null_test("name", "IS NOT NULL"),
-            ("models: only 'nonsense nonsense'", "versions: only 'nonsense nonsense'"): refused(
+            ("models: only 'nonsense nonsense'", "versions: only 'nonsense nonsense'"): rejected(
                 "Invalid clause(s) in filter string: nonsense, nonsense"
             ),
-            "versions: 'version_number = 1.5'": refused("Invalid value for numeric attribute 'version_number': '1.5'"),
-            "versions: \"version_number LIKE '1'\"": refused("Invalid comparator for attribute: LIKE"),
+            "versions: 'version_number = 1.5'": rejected("Invalid value for numeric attribute 'version_number': '1.5'"),
+            "versions: \"version_number LIKE '1'\"": rejected("Invalid comparator for attribute: LIKE"),
         },
         "registry_search_pages": {
             ("models by ['name', 'name']", "versions by ['name', 'name']"): recoded("INVALID_PARAMETER_VALUE", 400),
             "models by 'creation_timestamp'": not_by("creation_timestamp"),
             "models by 'description'": not_by("description"),
             "models by 'NAME'": not_by("NAME"),
-            ("models by 'tags.team'", "versions by 'tags.k'"): refused(
+            ("models by 'tags.team'", "versions by 'tags.k'"): rejected(
                 "Registered models and their versions cannot be ordered by a tag"
             ),
-            "models by 'attributes.name'": refused(
+            "models by 'attributes.name'": rejected(
                 "Invalid entity type 'attributes'. Valid entity types are ('attribute', 'tag', 'tags')"
             ),
-            ("models: a token that is nonsense", "versions: a token that is nonsense"): refused(NONSENSE),
+            ("models: a token that is nonsense", "versions: a token that is nonsense"): rejected(NONSENSE),
         },
     },
 )
 because(
-    "A source may not climb in its query or behind a backslash either, nor name another machine's files; and we have "
-    "no variable that allows a host.",
+    "A source must not contain traversal in its query or after a backslash, nor name files of another host; no "
+    "variable allows a host.",
     {
         "registry_sources": {
-            "the source 's3://b/x?y=..'": climbs("s3://b/x?y=.."),
-            r"the source 's3://b/\\..\\x'": climbs(r"s3://b/\..\x"),
+            "the source 's3://b/x?y=..'": relative_source("s3://b/x?y=.."),
+            r"the source 's3://b/\\..\\x'": relative_source(r"s3://b/\..\x"),
             "the source 'file://host/etc'": not_local("file://host/etc"),
             (
                 "the source 'http://x/y'",
@@ -299,21 +301,21 @@ because(
     },
 )
 because(
-    "The UI makes a link of it, which must not run a script.",
+    "The UI shows it as a link, which must not run a script.",
     {
         "registry_versions": {
-            "a script for a link": refused("Invalid run_link 'javascript:alert(1)'. It must be an http or https URL."),
+            "a script for a link": rejected("Invalid run_link 'javascript:alert(1)'. It must be an http or https URL."),
         },
     },
 )
 because(
-    "MLflow answers 500, or in HTML, or in other words than elsewhere, to a request that is at fault.",
+    "MLflow responds with 500, HTML or an inconsistent message to an invalid request.",
     {
         "logged_models_life": {"create by PUT": not_allowed("POST")},
         "logged_models_artifacts": {"get at the clients' path": no_endpoint},
         "registry_models": {"create by PUT": not_allowed("POST")},
         "registry_versions": {
-            ("get '99999999999999999999'", "download uri of '99999999999999999999'"): refused(
+            ("get '99999999999999999999'", "download uri of '99999999999999999999'"): rejected(
                 "Model Version (name=<prefix>model, version=99999999999999999999) not found",
                 "RESOURCE_DOES_NOT_EXIST",
                 404,

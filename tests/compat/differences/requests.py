@@ -1,9 +1,9 @@
-"""Requests that are refused before or beside their meaning: bodies, paths, methods, origins, page tokens, NULs."""
+"""Differences for requests rejected for their form: bodies, paths, methods, origins, page tokens, NULs."""
 
-from tests.compat.differences.listed import because
-from tests.compat.ours import (
+from tests.compat.differences.registry import because
+from tests.compat.overrides import (
     SEE,
-    Ours,
+    Override,
     accepted,
     edited,
     in_the_common_form,
@@ -11,26 +11,26 @@ from tests.compat.ours import (
     no_endpoint,
     not_allowed,
     not_json,
-    refused,
+    rejected,
     wrong_type,
 )
 
-MADE_ELSEWHERE = refused("Invalid page token, it was made for a search with other parameters")
-NESTED = refused("The request body is nested deeper than 100 levels.")
-NUL = refused("A value of the request contains a NUL character (\\u0000), which cannot be stored.")
-OF_LIST = refused(f"The request body must be a JSON object, not a list. {SEE}")
+MADE_ELSEWHERE = rejected("Invalid page token, it was made for a search with other parameters")
+NESTED = rejected("The request body is nested deeper than 100 levels.")
+NUL = rejected("A value of the request contains a NUL character (\\u0000), which cannot be stored.")
+OF_LIST = rejected(f"The request body must be a JSON object, not a list. {SEE}")
 
 
-def not_ours(token: str) -> Ours:
-    return refused(f"Invalid page token, it is not one that this server made: '{token}'")
+def foreign_token(token: str) -> Override:
+    return rejected(f"Invalid page token, it is not one that this server made: '{token}'")
 
 
 because(
-    "MLflow takes a body that is no JSON for an empty one and complains about the first field, or answers 500.",
+    "MLflow treats a body that is not JSON as empty and reports the first field as missing, or responds with 500.",
     {
-        "log_metric_refused": {"the literal *": not_json},
-        "webhooks_refused": {"not JSON": not_json},
-        "graphql_refusals": {("no JSON", "a text"): not_json, "a batch": OF_LIST},
+        "log_metric_rejected": {"the literal *": not_json},
+        "webhooks_rejected": {"not JSON": not_json},
+        "graphql_rejections": {("no JSON", "a text"): not_json, "a batch": OF_LIST},
         "wire_bodies": {
             (
                 "a body of a space",
@@ -44,22 +44,22 @@ because(
                 "a body of a control character",
                 "a body as a base64 text",
             ): not_json,
-            "a body of bytes that are no UTF-8": refused(
+            "a body of bytes that are no UTF-8": rejected(
                 "The request body is not valid JSON: 'utf-8' codec can't decode byte 0xff in position 10: "
                 "invalid start byte"
             ),
             ("a body of a list", "a body of a list of objects"): OF_LIST,
-            "a body of a number": refused(f"The request body must be a JSON object, not a int. {SEE}"),
-            "a body of true": refused(f"The request body must be a JSON object, not a bool. {SEE}"),
+            "a body of a number": rejected(f"The request body must be a JSON object, not a int. {SEE}"),
+            "a body of true": rejected(f"The request body must be a JSON object, not a bool. {SEE}"),
             ("a body of nested lists", "a body of nested objects"): NESTED,
         },
     },
 )
 
 because(
-    "MLflow answers 500 to GraphQL requests without a query, with one that is none, or with odd variables.",
+    "MLflow responds with 500 to GraphQL requests with a missing or invalid query, or with invalid variables.",
     {
-        "graphql_refusals": {
+        "graphql_rejections": {
             ("no query", "an empty query", "an empty body"): missing("query"),
             "a query that is a number": wrong_type("query"),
             ("variables that are a list", "variables that are a text"): wrong_type("variables"),
@@ -71,7 +71,7 @@ because(
 )
 
 because(
-    "MLflow answers 404 and 405 with a page of HTML; ours say the same in the form of its other errors.",
+    "MLflow responds with HTML for 404 and 405; Railtrack uses the JSON form of all other errors.",
     {
         "artifacts_of_runs": {"get by POST": not_allowed("GET")},
         "artifacts_proxied": {
@@ -80,7 +80,7 @@ because(
             "the start of a multipart upload, by GET": not_allowed("POST"),
         },
         "datasets_search": {"at the clients' path": no_endpoint, "by GET": not_allowed("POST")},
-        "graphql_refusals": {"at the pages' path": no_endpoint},
+        "graphql_rejections": {"at the pages' path": no_endpoint},
         "metrics_bulk": {"at the clients' path": no_endpoint},
         "server": {("version by POST", "server-info by POST"): not_allowed("GET")},
         "wire_methods": {
@@ -127,7 +127,7 @@ because(
                 "get /api/2.0/mlflow/experiments/get%00",
                 "post to nothing",
             ): no_endpoint,
-            "get /static-files/nothing.js": refused(
+            "get /static-files/nothing.js": rejected(
                 "The web interface has no file 'nothing.js'.", "RESOURCE_DOES_NOT_EXIST", 404
             ),
             "a search without a query": not_allowed("POST"),
@@ -136,35 +136,35 @@ because(
 )
 
 because(
-    "MLflow answers 500 to GraphQL by GET, which it doesn't serve.",
-    {"graphql_refusals": {("by GET", "by GET without a query"): not_allowed("POST")}},
+    "MLflow responds with 500 to GraphQL by GET, which it does not serve.",
+    {"graphql_rejections": {("by GET", "by GET without a query"): not_allowed("POST")}},
 )
 
 because(
-    "No page of another origin may call us, so that there is nothing to allow a browser that asks beforehand.",
+    "Other origins may not call the server, so there is nothing to allow in response to a preflight request.",
     {
         "wire_methods": {
             "OPTIONS on experiments/create": not_allowed("POST"),
             "OPTIONS on experiments/get": not_allowed("GET"),
         },
         "wire_origins": {
-            "post with the origin this machine's": refused("Cross-origin request blocked.", "PERMISSION_DENIED", 403),
+            "post with the origin this machine's": rejected("Cross-origin request blocked.", "PERMISSION_DENIED", 403),
         },
     },
 )
 
 because(
-    "MLflow's HEAD doesn't see the query; ours answers what a GET would.",
+    "MLflow ignores the query of HEAD requests; Railtrack responds as to a GET.",
     {"wire_methods": {"HEAD on experiments/get": edited(lambda response: response.update(status=404))}},
 )
 
 because(
-    "The same refusal, in the form of the other errors.",
+    "The same error, in the common JSON form.",
     {
         "wire_origins": {
             "post with the origin a foreign one": in_the_common_form("PERMISSION_DENIED"),
             "post with the origin null": in_the_common_form("PERMISSION_DENIED"),
-            "a foreign host": refused(
+            "a foreign host": rejected(
                 "Invalid Host header: this server listens on a loopback address only, "
                 "and MLFLOW_SERVER_ALLOWED_HOSTS doesn't name this host.",
                 "PERMISSION_DENIED",
@@ -175,12 +175,12 @@ because(
 )
 
 because(
-    "The platforms that we run on read the health as JSON.",
+    "The supported platforms expect JSON from the health check.",
     {"wire_origins": {"a foreign host asks for the health": accepted({"status": "ok"})}},
 )
 
 because(
-    "The type of a body is compared without regard to case, as HTTP has it.",
+    "Content types are compared case-insensitively, as HTTP requires.",
     {
         "wire_content_types": {
             "post as JSON in capitals": accepted({"experiment_id": "<experiment: post as JSON in capitals>"}),
@@ -189,7 +189,7 @@ because(
 )
 
 because(
-    "A GET is told by its query alone, and an empty body needs no type.",
+    "A GET is defined by its query alone, and an empty body needs no content type.",
     {
         "wire_content_types": {
             "get with a body": missing("experiment_id"),
@@ -199,8 +199,8 @@ because(
 )
 
 because(
-    "MLflow takes the camel case that protocol buffers know, in the endpoints that don't check their fields first; "
-    "no client sends it, and ours are unknown fields.",
+    "MLflow accepts protobuf's camel-case names in endpoints that do not validate fields first; no client sends them, "
+    "and Railtrack treats them as unknown fields.",
     {
         "wire_scalars": {
             "a run in camel case": missing("experiment_id"),
@@ -210,16 +210,16 @@ because(
 )
 
 because(
-    "Our page tokens hold the place where the page ended, not a number of rows, and belong to one question.",
+    "Railtrack's page tokens hold the sort key of the last row instead of an offset, and belong to one search.",
     {
         "metrics_history": {
             ("a token of another metric", "a token without max_results"): MADE_ELSEWHERE,
-            "a bad token": not_ours("nonsense"),
+            "a bad token": foreign_token("nonsense"),
         },
         "search_experiments_pages": {
             "its token with another order": MADE_ELSEWHERE,
-            ("a token: nonsense", "by GET with a bad token"): not_ours("nonsense"),
-            "a token: a number as text": not_ours("12"),
+            ("a token: nonsense", "by GET with a bad token"): foreign_token("nonsense"),
+            "a token: a number as text": foreign_token("12"),
         },
         "search_runs_pages": {
             (
@@ -227,21 +227,21 @@ because(
                 "its token with another filter",
                 "its token with another experiment",
             ): MADE_ELSEWHERE,
-            "its token, altered": not_ours("x<token>"),
-            "a token: nonsense": not_ours("nonsense"),
-            "a token: a number as text": not_ours("12"),
-            "a token: base64 of nothing": not_ours("e30="),
-            "a token: with an emoji": refused("Invalid page token, could not base64-decode"),
+            "its token, altered": foreign_token("x<token>"),
+            "a token: nonsense": foreign_token("nonsense"),
+            "a token: a number as text": foreign_token("12"),
+            "a token: base64 of nothing": foreign_token("e30="),
+            "a token: with an emoji": rejected("Invalid page token, could not base64-decode"),
         },
     },
 )
 
 because(
-    "PostgreSQL cannot store a NUL, for which MLflow answers 500; SQLite would. We refuse it on both.",
+    "PostgreSQL cannot store a NUL, and MLflow responds with 500; SQLite can. Railtrack rejects it on both.",
     {
         "columns_nul": {
             ("experiments/*", "runs/*", "metrics/*", "artifacts/*", "/ajax-api/*", "/get-artifact *"): NUL,
         },
-        "artifacts_climbing": {("list a%00b", "artifacts/list a%00b", "get-artifact a%00b"): NUL},
+        "artifacts_traversal": {("list a%00b", "artifacts/list a%00b", "get-artifact a%00b"): NUL},
     },
 )

@@ -1,11 +1,11 @@
-"""Values of the wrong type, which MLflow passes over in silence where we say what is wrong."""
+"""Differences for values of the wrong type, which MLflow silently drops and Railtrack rejects."""
 
-from tests.compat.differences.listed import because
-from tests.compat.ours import Response, edited, missing, refused, without, wrong_type
+from tests.compat.differences.registry import because
+from tests.compat.overrides import Response, edited, missing, rejected, without, wrong_type
 
 
-def only_what_was_right(response: Response) -> None:
-    """MLflow has kept a metric of 0.0, a param and a tag without value of the requests that we refuse."""
+def remove_rejected_values(response: Response) -> None:
+    """Remove the metric of 0.0, the param and the tag that MLflow stored from requests that Railtrack rejects."""
     data = response["json"]["run"]["data"]
     data["metrics"] = [metric for metric in data["metrics"] if metric["key"] != "a"]
     data["tags"] = [tag for tag in data["tags"] if tag["key"] != "p"]
@@ -13,8 +13,8 @@ def only_what_was_right(response: Response) -> None:
 
 
 because(
-    "MLflow drops a member of the wrong type, and all that come after it, and carries on with what is left: a metric "
-    "of 0.0 at time 0, a run that began in 1970. Or it answers 500. Whoever sent that wants to know.",
+    "MLflow drops a member of the wrong type and all later ones, and stores the rest: a metric of 0.0 at time 0, a run "
+    "that began in 1970. Or it responds with 500. The caller needs the error.",
     {
         "datasets_inputs": {
             "datasets is a list *": wrong_type("datasets"),
@@ -46,7 +46,7 @@ because(
             "tags is a list *": wrong_type("tags"),
             "a tag key that is a number": wrong_type("tags[0].key"),
             "a tag value that is a number": wrong_type("tags[0].value"),
-            "a tag value that is a number: the experiment": refused(
+            "a tag value that is a number: the experiment": rejected(
                 "Could not find experiment with name '<prefix>tag-5'", "RESOURCE_DOES_NOT_EXIST", 404
             ),
             "a name with a lone surrogate": wrong_type("name"),
@@ -79,9 +79,9 @@ because(
             "one of tags: key is *": wrong_type("tags[0].key"),
             "one of tags: value is *": wrong_type("tags[0].value"),
             "a bad metric before good params and tags": wrong_type("metrics[0].value"),
-            "the run after the wrong types": edited(only_what_was_right),
+            "the run after the wrong types": edited(remove_rejected_values),
         },
-        "log_metric_refused": {
+        "log_metric_rejected": {
             "step is *": wrong_type("step"),
             "timestamp is *": wrong_type("timestamp"),
             "timestamp is an empty text": missing("timestamp"),

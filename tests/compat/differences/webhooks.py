@@ -1,26 +1,26 @@
-"""Webhooks: what MLflow answers 500 to, and where it is of two minds."""
+"""Differences for webhooks: requests to which MLflow responds with 500 or inconsistently."""
 
-from tests.compat.differences.listed import because
-from tests.compat.ours import missing, refused, wrong_type
+from tests.compat.differences.registry import because
+from tests.compat.overrides import missing, rejected, wrong_type
 
 because(
-    "MLflow answers 500 to an event that is none.",
+    "MLflow responds with 500 to an invalid event.",
     {
         "webhooks": {"try nobody with a text for an event": wrong_type("event")},
-        "webhooks_refused": {"events is a list *": wrong_type("events")},
+        "webhooks_rejected": {"events is a list *": wrong_type("events")},
     },
 )
 
 because(
-    "An empty text for a list that must be given is a missing one, as MLflow has it elsewhere (runs/outputs).",
-    {"webhooks_refused": {"events is empty": missing("events")}},
+    "An empty string for a required list counts as missing, as in MLflow's other endpoints (runs/outputs).",
+    {"webhooks_rejected": {"events is empty": missing("events")}},
 )
 
 because(
-    "Page tokens are of our own making, and say so otherwise.",
+    "Railtrack's page tokens have another format and error message.",
     {
         "webhooks": {
-            "a token that is none": refused("Invalid page token, it is not one that this server made: 'abc'"),
+            "a token that is none": rejected("Invalid page token, it is not one that this server made: 'abc'"),
         },
     },
 )

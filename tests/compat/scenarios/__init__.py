@@ -1,4 +1,4 @@
-"""The scenarios by name: what is asked of MLflow and of Railtrack, in the same words. One module an area."""
+"""The scenarios by name: the same requests for MLflow and for Railtrack. One module per area."""
 
 from tests.compat.play import Scenario
 from tests.compat.scenarios import (

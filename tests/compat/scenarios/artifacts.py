@@ -1,4 +1,4 @@
-"""Artifacts: the proxied store's put, get, list, delete; artifacts/list, get-artifact; and ways to climb out."""
+"""Artifacts: the proxied store's put, get, list, delete; artifacts/list, get-artifact; and path traversal."""
 
 from tests.compat.play import AJAX, Script, get, raw
 from tests.compat.scenarios.given import NOWHERE, experiment, run
@@ -6,7 +6,7 @@ from tests.compat.scenarios.given import NOWHERE, experiment, run
 STORE = "/api/2.0/mlflow-artifacts/artifacts"
 KEPT = ("content-type", "content-disposition", "x-content-type-options")
 
-CLIMBS = [
+TRAVERSALS = [
     "..",
     "../",
     "../x",
@@ -20,7 +20,7 @@ CLIMBS = [
     "..%5cx",
     "a%00b",
 ]
-"""Spelled below a run's own folder; each in a folder of its own."""
+"""Paths below the run's folder, each in a separate folder."""
 
 ELSEWHERE = [
     "/etc/passwd",
@@ -35,7 +35,7 @@ ELSEWHERE = [
     "s3://bucket/x",
     "~/x",
 ]
-"""Spelled right below the store's root."""
+"""Paths directly below the store's root."""
 
 ODD = [
     "./x",
@@ -53,7 +53,7 @@ ODD = [
     "..a",
     "%EF%BC%8E%EF%BC%8E/x",
 ]
-"""Names that look like more than they are."""
+"""Valid names that look like traversal or escapes."""
 
 
 def put(name: str, path: str, body: bytes, content_type: str | None = None, method: str = "PUT"):  # type: ignore[no-untyped-def]
@@ -119,10 +119,10 @@ def proxied(prefix: str) -> Script:
     yield get("the start of a multipart upload, by GET", "/api/2.0/mlflow-artifacts/mpu/create/x")
 
 
-def climbing(prefix: str) -> Script:
+def traversal(prefix: str) -> Script:
     experiment_id = yield from experiment(prefix, "climbing")
     run_id = yield from run(experiment_id, "climbing")
-    for number, spelling in enumerate(CLIMBS):
+    for number, spelling in enumerate(TRAVERSALS):
         inside = f"{experiment_id}/{run_id}/artifacts/{number}"
         where = f"{STORE}/{inside}/{spelling}"
         yield put(f"put {spelling}", where, b"x")
@@ -184,4 +184,4 @@ def of_runs(prefix: str) -> Script:
     yield raw("get by POST", where, b"{}")
 
 
-SCENARIOS = {"artifacts_proxied": proxied, "artifacts_climbing": climbing, "artifacts_of_runs": of_runs}
+SCENARIOS = {"artifacts_proxied": proxied, "artifacts_traversal": traversal, "artifacts_of_runs": of_runs}

@@ -1,6 +1,6 @@
-"""Values that a database column cannot hold: NUL characters, texts longer than it is, numbers out of its range.
+"""Values that a database column cannot hold: NUL characters, too long texts, numbers out of range.
 
-MLflow leaves these to the database, so that its engines answer differently; here they can't disturb other scenarios.
+MLflow leaves these to the database, so its responses differ by engine. They are separate from the other scenarios.
 """
 
 from typing import Any
@@ -56,8 +56,8 @@ def nul(prefix: str) -> Script:
         (AJAX + "experiments/search-datasets", {"experiment_ids": [NUL]}),
     ):
         shown = {k: v for k, v in body.items() if k not in ("run_id", "experiment_id") or v == NUL}
-        words = str(shown).replace(prefix, "").replace(experiment_id, "N")
-        yield post(f"{path} {words}", path, body, pick=("runs", "info", "status"))
+        label = str(shown).replace(prefix, "").replace(experiment_id, "N")
+        yield post(f"{path} {label}", path, body, only=("runs", "info", "status"))
     for path, query in (
         ("experiments/get", {"experiment_id": NUL}),
         ("experiments/get-by-name", {"experiment_name": NUL}),
@@ -70,8 +70,8 @@ def nul(prefix: str) -> Script:
         ("artifacts/list", {**of_run, "path": NUL}),
         ("/get-artifact", {**of_run, "path": NUL}),
     ):
-        words = str({k: v for k, v in query.items() if v != run_id})
-        yield get(f"{path} {words}", path, query)
+        label = str({k: v for k, v in query.items() if v != run_id})
+        yield get(f"{path} {label}", path, query)
 
 
 def too_long(prefix: str) -> Script:

@@ -1,4 +1,4 @@
-"""What went into a run and came out: log-inputs, outputs, search-datasets."""
+"""Inputs and outputs of runs: log-inputs, outputs, search-datasets."""
 
 from typing import Any
 
@@ -37,25 +37,25 @@ def inputs(prefix: str) -> Script:
     yield from shows(run_id, "with its datasets")
     yield post("nothing but the run", PATH, {"run_id": run_id})
     yield post("empty lists", PATH, {"run_id": run_id, "datasets": [], "models": []})
-    for words, body in without_each(whole, "run_id"):
-        yield post(words, PATH, body)
-    for words, body in with_each(whole, "run_id", NOT_A_STRING):
-        yield post(words, PATH, body)
+    for label, body in without_each(whole, "run_id"):
+        yield post(label, PATH, body)
+    for label, body in with_each(whole, "run_id", NOT_A_STRING):
+        yield post(label, PATH, body)
     yield post("by the old name", PATH, {"run_uuid": run_id, "datasets": whole["datasets"]})
-    for words, body in with_each({"run_id": run_id}, "datasets", NOT_A_LIST):
-        yield post(words, PATH, body)
-    for words, body in with_each({"run_id": run_id}, "models", NOT_A_LIST):
-        yield post(words, PATH, body)
+    for label, body in with_each({"run_id": run_id}, "datasets", NOT_A_LIST):
+        yield post(label, PATH, body)
+    for label, body in with_each({"run_id": run_id}, "models", NOT_A_LIST):
+        yield post(label, PATH, body)
     fields = ("name", "digest", "source_type", "source", "schema", "profile")
-    for words, item in without_each({**rich, "name": "new"}, *fields):
-        yield post(f"a dataset: {words}", PATH, {"run_id": run_id, "datasets": [{"dataset": item}]})
+    for label, item in without_each({**rich, "name": "new"}, *fields):
+        yield post(f"a dataset: {label}", PATH, {"run_id": run_id, "datasets": [{"dataset": item}]})
     for field in fields:
-        for words, item in with_each(rich, field, NOT_A_STRING):
-            yield post(f"a dataset: {words}", PATH, {"run_id": run_id, "datasets": [{"dataset": item}]})
+        for label, item in with_each(rich, field, NOT_A_STRING):
+            yield post(f"a dataset: {label}", PATH, {"run_id": run_id, "datasets": [{"dataset": item}]})
     yield post("a dataset that is null", PATH, {"run_id": run_id, "datasets": [{"dataset": None}]})
     yield post("a dataset that is a text", PATH, {"run_id": run_id, "datasets": [{"dataset": "d"}]})
     yield post("only tags", PATH, {"run_id": run_id, "datasets": [{"tags": [CONTEXT]}]})
-    for words, tag in {
+    for label, tag in {
         "no key": {"value": "v"},
         "no value": {"key": "k"},
         "an empty key": {"key": "", "value": "v"},
@@ -64,8 +64,8 @@ def inputs(prefix: str) -> Script:
         "a key of 256 characters": {"key": "k" * 256, "value": "v"},
         "a value of 501 characters": {"key": "k", "value": "v" * 501},
     }.items():
-        items = [{"dataset": {**DATASET, "name": f"tagged {words}"}, "tags": [tag]}]
-        yield post(f"a tag with {words}", PATH, {"run_id": run_id, "datasets": items})
+        items = [{"dataset": {**DATASET, "name": f"tagged {label}"}, "tags": [tag]}]
+        yield post(f"a tag with {label}", PATH, {"run_id": run_id, "datasets": items})
     lengths = [
         ("name", 500),
         ("name", 501),
@@ -97,8 +97,8 @@ def models(prefix: str) -> Script:
     yield post("a model goes in", PATH, {"run_id": run_id, "models": [{"model_id": model}]})
     yield post("it goes in again", PATH, {"run_id": run_id, "models": [{"model_id": model}]})
     yield post("two models go in", PATH, {"run_id": run_id, "models": [{"model_id": "m-a"}, {"model_id": "m-b"}]})
-    for words, item in {"no id": {}, "an empty id": {"model_id": ""}, "a number": {"model_id": 3}}.items():
-        yield post(f"a model in with {words}", PATH, {"run_id": run_id, "models": [item]})
+    for label, item in {"no id": {}, "an empty id": {"model_id": ""}, "a number": {"model_id": 3}}.items():
+        yield post(f"a model in with {label}", PATH, {"run_id": run_id, "models": [item]})
     yield from shows(run_id, "with models in it")
     path = "runs/outputs"
     whole = {"run_id": run_id, "models": [{"model_id": model, "step": 3}]}
@@ -106,20 +106,20 @@ def models(prefix: str) -> Script:
     yield post("it comes out again", path, whole)
     yield post("it comes out at another step", path, {**whole, "models": [{"model_id": model, "step": 4}]})
     yield post("a model comes out without a step", path, {**whole, "models": [{"model_id": "m-stepless"}]})
-    for words, item in {
+    for label, item in {
         "no id": {"step": 1},
         "an empty id": {"model_id": "", "step": 1},
         "a number for id": {"model_id": 3, "step": 1},
         "a step in text": {"model_id": "m-d", "step": "7"},
         "a negative step": {"model_id": "m-e", "step": -7},
     }.items():
-        yield post(f"a model out with {words}", path, {"run_id": run_id, "models": [item]})
-    for words, body in with_each({"run_id": run_id}, "models", NOT_A_LIST):
-        yield post(f"out: {words}", path, body)
-    for words, body in without_each(whole, "run_id", "models"):
-        yield post(f"out: {words}", path, body)
-    for words, body in with_each(whole, "run_id", NOT_A_STRING):
-        yield post(f"out: {words}", path, body)
+        yield post(f"a model out with {label}", path, {"run_id": run_id, "models": [item]})
+    for label, body in with_each({"run_id": run_id}, "models", NOT_A_LIST):
+        yield post(f"out: {label}", path, body)
+    for label, body in without_each(whole, "run_id", "models"):
+        yield post(f"out: {label}", path, body)
+    for label, body in with_each(whole, "run_id", NOT_A_STRING):
+        yield post(f"out: {label}", path, body)
     yield post("out of a run that is not there", path, {**whole, "run_id": NOWHERE})
     yield from shows(run_id, "with models out of it")
     other = yield from run(experiment_id, "refused")
@@ -149,8 +149,8 @@ def search(prefix: str) -> Script:
     yield post("of one whose id is no number", path, {"experiment_ids": ["abc"]})
     yield post("of 20 experiments", path, {"experiment_ids": [experiment_id] * 20})
     yield post("of 21 experiments", path, {"experiment_ids": [experiment_id] * 21})
-    for words, body in with_each({}, "experiment_ids", NOT_A_LIST):
-        yield post(words, path, body)
+    for label, body in with_each({}, "experiment_ids", NOT_A_LIST):
+        yield post(label, path, body)
     yield post("a filter", path, {"experiment_ids": [experiment_id], "filter": "name = 'plain'"})
     yield post("at the clients' path", "experiments/search-datasets", {"experiment_ids": [experiment_id]})
     yield get("by GET", path, {"experiment_ids": experiment_id})

@@ -14,10 +14,10 @@ def create(prefix: str) -> Script:
     made = yield post("with tags", "experiments/create", {"name": prefix + "tagged", "tags": two})
     yield get("the tags", "experiments/get", {"experiment_id": made.at("experiment_id")})
 
-    for words, body in without_each({"name": prefix + "x"}, "name"):
-        yield post(words, "experiments/create", body)
-    for words, body in with_each({"name": prefix + "x"}, "name", NOT_A_STRING):
-        yield post(words, "experiments/create", body)
+    for label, body in without_each({"name": prefix + "x"}, "name"):
+        yield post(label, "experiments/create", body)
+    for label, body in with_each({"name": prefix + "x"}, "name", NOT_A_STRING):
+        yield post(label, "experiments/create", body)
     yield post("an empty body object", "experiments/create", {})
     yield post("unknown fields are ignored", "experiments/create", {"name": prefix + "unknown", "colour": {"a": [1]}})
 
@@ -36,17 +36,17 @@ def create(prefix: str) -> Script:
         "with markup": prefix + "<script>alert(1)</script>",
         "with quotes": prefix + 'it\'s "quoted" `so` %s {0} \\',
     }
-    for words, name in names.items():
-        made = yield post(f"a name {words}", "experiments/create", {"name": name})
-        if words != "of 501 characters":
-            yield get(f"a name {words}: read back", "experiments/get-by-name", {"experiment_name": name})
+    for label, name in names.items():
+        made = yield post(f"a name {label}", "experiments/create", {"name": name})
+        if label != "of 501 characters":
+            yield get(f"a name {label}: read back", "experiments/get-by-name", {"experiment_name": name})
     pair = f'{{"name": "{prefix}\\ud83d\\ude80 pair"}}'.encode()
     yield raw("a name with an escaped surrogate pair", "experiments/create", pair)
     lone = f'{{"name": "{prefix}\\ud83d lone"}}'.encode()
     yield raw("a name with a lone surrogate", "experiments/create", lone)
 
-    for words, body in with_each({"name": prefix + "bad-tags"}, "tags", NOT_A_LIST):
-        yield post(words, "experiments/create", body)
+    for label, body in with_each({"name": prefix + "bad-tags"}, "tags", NOT_A_LIST):
+        yield post(label, "experiments/create", body)
     yield post("tags are null", "experiments/create", {"name": prefix + "null-tags", "tags": None})
     yield post("tags are an empty list", "experiments/create", {"name": prefix + "no-tags", "tags": []})
     tag_lists: dict[str, list[dict[str, Any]]] = {
@@ -67,14 +67,14 @@ def create(prefix: str) -> Script:
         "a tag key with signs": [{"key": "a!b", "value": "v"}],
         "a tag key that climbs": [{"key": "../k", "value": "v"}],
     }
-    for number, (words, tags) in enumerate(tag_lists.items()):
+    for number, (label, tags) in enumerate(tag_lists.items()):
         name = f"{prefix}tag-{number}"
-        yield post(words, "experiments/create", {"name": name, "tags": tags})
-        yield get(f"{words}: the experiment", "experiments/get-by-name", {"experiment_name": name})
+        yield post(label, "experiments/create", {"name": name, "tags": tags})
+        yield get(f"{label}: the experiment", "experiments/get-by-name", {"experiment_name": name})
 
 
 def locations(prefix: str) -> Script:
-    places = {
+    locations_by_label = {
         "on S3": "s3://bucket/prefix",
         "on S3 with a slash at the end": "s3://bucket/prefix/",
         "in the proxied store": "mlflow-artifacts:/elsewhere",
@@ -89,24 +89,24 @@ def locations(prefix: str) -> Script:
         "in a database": "dbfs:/x",
         "with an emoji": "s3://bucket/🚀",
     }
-    for number, (words, place) in enumerate(places.items()):
+    for number, (label, location) in enumerate(locations_by_label.items()):
         name = f"{prefix}{number}"
-        yield post(f"a location {words}", "experiments/create", {"name": name, "artifact_location": place})
-        found = yield get(f"a location {words}: the experiment", "experiments/get-by-name", {"experiment_name": name})
+        yield post(f"a location {label}", "experiments/create", {"name": name, "artifact_location": location})
+        found = yield get(f"a location {label}: the experiment", "experiments/get-by-name", {"experiment_name": name})
         body = {"experiment_id": found.at("experiment", "experiment_id"), "start_time": 1, "run_name": "in it"}
-        yield post(f"a location {words}: a run", "runs/create", body)
-    climbs = {
+        yield post(f"a location {label}: a run", "runs/create", body)
+    traversals = {
         "plainly": "s3://bucket/../x",
         "encoded": "s3://bucket/%2e%2e/x",
         "encoded twice": "s3://bucket/%252e%252e/x",
         "in the proxied store": "mlflow-artifacts:/../x",
         "with backslashes": "s3://bucket\\..\\x",
     }
-    for words, place in climbs.items():
-        body = {"name": f"{prefix}{words}", "artifact_location": place}
-        yield post(f"a location that climbs, {words}", "experiments/create", body)
-    for words, body in with_each({"name": prefix + "x"}, "artifact_location", NOT_A_STRING):
-        yield post(words, "experiments/create", body)
+    for label, location in traversals.items():
+        body = {"name": f"{prefix}{label}", "artifact_location": location}
+        yield post(f"a location that climbs, {label}", "experiments/create", body)
+    for label, body in with_each({"name": prefix + "x"}, "artifact_location", NOT_A_STRING):
+        yield post(label, "experiments/create", body)
 
 
 def read(prefix: str) -> Script:
@@ -146,11 +146,11 @@ def update(prefix: str) -> Script:
     yield post("a name that is taken", path, {"experiment_id": experiment_id, "new_name": prefix + "second"})
     yield get("after the name that is taken", "experiments/get", {"experiment_id": experiment_id})
     whole = {"experiment_id": experiment_id, "new_name": prefix + "third"}
-    for words, body in without_each(whole, "experiment_id", "new_name"):
-        yield post(words, path, body)
+    for label, body in without_each(whole, "experiment_id", "new_name"):
+        yield post(label, path, body)
     for field in ("experiment_id", "new_name"):
-        for words, body in with_each(whole, field, NOT_A_STRING):
-            yield post(words, path, body)
+        for label, body in with_each(whole, field, NOT_A_STRING):
+            yield post(label, path, body)
     yield post("a name of 501 characters", path, {"experiment_id": experiment_id, "new_name": "n" * 501})
     yield post("an id that is not there", path, {"experiment_id": "999999999", "new_name": prefix + "x"})
     yield post("an id that is no number", path, {"experiment_id": "abc", "new_name": prefix + "x"})
@@ -181,10 +181,10 @@ def delete_and_restore(prefix: str) -> Script:
         path = f"experiments/{verb}"
         yield post(f"{verb} one that is not there", path, {"experiment_id": "999999999"})
         yield post(f"{verb} one whose id is no number", path, {"experiment_id": "abc"})
-        for words, body in without_each(whole, "experiment_id"):
-            yield post(f"{verb}: {words}", path, body)
-        for words, body in with_each(whole, "experiment_id", NOT_A_STRING):
-            yield post(f"{verb}: {words}", path, body)
+        for label, body in without_each(whole, "experiment_id"):
+            yield post(f"{verb}: {label}", path, body)
+        for label, body in with_each(whole, "experiment_id", NOT_A_STRING):
+            yield post(f"{verb}: {label}", path, body)
 
 
 def tags(prefix: str) -> Script:
@@ -196,11 +196,11 @@ def tags(prefix: str) -> Script:
     yield post("set an empty value", path, {**whole, "key": "empty", "value": ""})
     yield post("the note", path, {**whole, "key": "mlflow.note.content", "value": "# Note\n\n한글 🚀"})
     yield get("the tags", "experiments/get", {"experiment_id": experiment_id})
-    for words, body in without_each(whole, "experiment_id", "key", "value"):
-        yield post(words, path, body)
+    for label, body in without_each(whole, "experiment_id", "key", "value"):
+        yield post(label, path, body)
     for field in ("experiment_id", "key", "value"):
-        for words, body in with_each(whole, field, NOT_A_STRING):
-            yield post(words, path, body)
+        for label, body in with_each(whole, field, NOT_A_STRING):
+            yield post(label, path, body)
     keys = {
         "of 250 characters": "k" * 250,
         "of 251 characters": "k" * 251,
@@ -212,8 +212,8 @@ def tags(prefix: str) -> Script:
         "with two slashes": "a//b",
         "with a space": "a b",
     }
-    for words, key in keys.items():
-        yield post(f"a key {words}", path, {**whole, "key": key})
+    for label, key in keys.items():
+        yield post(f"a key {label}", path, {**whole, "key": key})
     for length in (5000, 5001, 20000, 20001):
         yield post(f"a value of {length} characters", path, {**whole, "key": "long", "value": "v" * length})
     yield post("an experiment that is not there", path, {**whole, "experiment_id": "999999999"})
@@ -222,10 +222,10 @@ def tags(prefix: str) -> Script:
     gone = {"experiment_id": experiment_id, "key": "colour"}
     yield post("delete", path, gone)
     yield post("delete again", path, gone)
-    for words, body in without_each(gone, "experiment_id", "key"):
-        yield post(f"delete: {words}", path, body)
-    for words, body in with_each(gone, "key", NOT_A_STRING):
-        yield post(f"delete: {words}", path, body)
+    for label, body in without_each(gone, "experiment_id", "key"):
+        yield post(f"delete: {label}", path, body)
+    for label, body in with_each(gone, "key", NOT_A_STRING):
+        yield post(f"delete: {label}", path, body)
     yield post("delete from one that is not there", path, {**gone, "experiment_id": "999999999"})
     yield get("the tags at the end", "experiments/get", {"experiment_id": experiment_id})
 

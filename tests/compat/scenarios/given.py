@@ -1,4 +1,4 @@
-"""What scenarios begin with: an experiment, a run, values of every wrong type. No scenario of its own."""
+"""Shared setup of scenarios: an experiment, a run, values of every wrong type. Contains no scenario."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 from tests.compat.play import Script, get, post
 
 STARTED = 1_700_000_000_000
-"""A start time in milliseconds that no server makes up: it stays in the record."""
+"""A start time in milliseconds that no server generates, so it stays in the record."""
 
 NOWHERE = "0123456789abcdef0123456789abcdef"
-"""A run id that no server gives."""
+"""A run id that no server generates."""
 
 NOT_A_STRING: dict[str, Any] = {
     "a number": 3,
@@ -46,13 +46,13 @@ NOT_A_LIST: dict[str, Any] = {
 
 
 def with_each(body: dict[str, Any], field: str, values: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The body once for each value of one field, with words that say which."""
-    for words, value in values.items():
-        yield f"{field} is {words}", {**body, field: value}
+    """Yield a label and the body for each value of one field."""
+    for label, value in values.items():
+        yield f"{field} is {label}", {**body, field: value}
 
 
 def without_each(body: dict[str, Any], *fields: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The body without a field, with it null, and with it empty, for each of the fields."""
+    """Yield a label and the body with each field absent, null and empty."""
     for field in fields:
         yield f"no {field}", {k: v for k, v in body.items() if k != field}
         yield f"{field} is null", {**body, field: None}
@@ -60,18 +60,18 @@ def without_each(body: dict[str, Any], *fields: str) -> Iterator[tuple[str, dict
 
 
 def experiment(prefix: str, name: str) -> Script:
-    """Creates an experiment; returns its id."""
+    """Create an experiment. Return its id."""
     created = yield post(f"given the experiment {name}", "experiments/create", {"name": prefix + name})
     return created.at("experiment_id")
 
 
 def run(experiment_id: str, name: str, **fields: Any) -> Script:
-    """Creates a run with a fixed start time; returns its id."""
+    """Create a run with a fixed start time. Return its id."""
     body = {"experiment_id": experiment_id, "run_name": name, "start_time": STARTED, **fields}
     created = yield post(f"given the run {name}", "runs/create", body)
     return created.at("run", "info", "run_id")
 
 
 def shows(run_id: str, when: str) -> Script:
-    """Looks at a run, to see what the requests before did to it."""
+    """Get a run, to record the effect of earlier requests."""
     yield get(f"the run {when}", "runs/get", {"run_id": run_id})

@@ -1,4 +1,4 @@
-"""What scenarios about models begin with: logged models, registered models and versions. No scenario of its own."""
+"""Shared setup of model scenarios: logged models, registered models and versions. Contains no scenario."""
 
 import json
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from tests.compat.play import Exchange, Script, post
 
 NO_MODEL = "m-0123456789abcdef0123456789abcdef"
-"""A logged model's id that no server gives."""
+"""A logged model's id that no server generates."""
 SOURCE = "s3://bucket/model"
 
 
-def call(name: str, method: str, path: str, body: Any, *, pick: tuple[str, ...] = ()) -> Exchange:
-    """A request with `body` as JSON by another method than POST."""
+def call(name: str, method: str, path: str, body: Any, *, only: tuple[str, ...] = ()) -> Exchange:
+    """Return a request with `body` as JSON and this method."""
     typed = {"Content-Type": "application/json"}
-    return Exchange(name, method, f"/api/2.0/mlflow/{path}", json.dumps(body).encode(), typed, shows=body, pick=pick)
+    return Exchange(name, method, f"/api/2.0/mlflow/{path}", json.dumps(body).encode(), typed, shows=body, only=only)
 
 
 def patch(name: str, path: str, body: Any) -> Exchange:
@@ -29,19 +29,19 @@ def pairs(**values: str) -> list[dict[str, str]]:
 
 
 def logged_model(experiment_id: str, name: str, **fields: Any) -> Script:
-    """Creates a logged model; returns its id and its artifact URI."""
+    """Create a logged model. Return its id and artifact URI."""
     body = {"experiment_id": experiment_id, "name": name, **fields}
     created = yield post(f"given the logged model {name}", "logged-models", body)
     return created.at("model", "info", "model_id"), created.at("model", "info", "artifact_uri")
 
 
 def registered_model(prefix: str, name: str, **fields: Any) -> Script:
-    """Creates a registered model; returns its name."""
+    """Create a registered model. Return its name."""
     yield post(f"given the registered model {name}", "registered-models/create", {"name": prefix + name, **fields})
     return prefix + name
 
 
 def version(name: str, label: str, **fields: Any) -> Script:
-    """Creates a version, described by its label, which is what searches record of it."""
+    """Create a version with its label as description, which searches record."""
     body = {"name": name, "source": SOURCE, "description": label, **fields}
     yield post(f"given the version {label}", "model-versions/create", body)

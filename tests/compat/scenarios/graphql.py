@@ -1,4 +1,4 @@
-"""POST /graphql: the two queries that the web UI sends, as it sends them, and what else a client may try."""
+"""POST /graphql: the two queries of the web UI, and other valid and invalid queries."""
 
 from typing import Any
 
@@ -155,8 +155,8 @@ def pages(prefix: str) -> Script:
     yield post("an experiment with an empty id", path, get_experiment(experimentId=""))
     yield post("an experiment without an id", path, get_experiment())
     yield post("an experiment whose id is null", path, get_experiment(experimentId=None))
-    for words, value in NOT_A_STRING.items():
-        yield post(f"an experiment whose id is {words}", path, get_experiment(experimentId=value))
+    for label, value in NOT_A_STRING.items():
+        yield post(f"an experiment whose id is {label}", path, get_experiment(experimentId=value))
     yield post("an experiment and more variables", path, get_experiment(experimentId=experiment_id, colour="red"))
 
     run_id = yield from run(experiment_id, "graphql")
@@ -185,15 +185,15 @@ def pages(prefix: str) -> Script:
     yield post("a run with an empty id", path, get_run(runId=""))
     yield post("a run without an id", path, get_run())
     yield post("a run by the old name", path, get_run(runUuid=run_id))
-    for words, value in NOT_A_STRING.items():
-        yield post(f"a run whose id is {words}", path, get_run(runId=value))
+    for label, value in NOT_A_STRING.items():
+        yield post(f"a run whose id is {label}", path, get_run(runId=value))
     yield post("given a deleted run", "runs/delete", {"run_id": run_id})
     yield post("a deleted run", path, get_run(runId=run_id))
     yield post("given a deleted experiment", "experiments/delete", {"experiment_id": experiment_id})
     yield post("a deleted experiment", path, get_experiment(experimentId=experiment_id))
 
 
-def refusals(prefix: str) -> Script:
+def rejections(prefix: str) -> Script:
     experiment_id = yield from experiment(prefix, "refusals")
     path = "/graphql"
     asked = get_experiment(experimentId=experiment_id)
@@ -265,7 +265,7 @@ mutation Datasets($data: MlflowSearchDatasetsInput!) {
 
 
 def searches(prefix: str) -> Script:
-    """What the UI asks of REST instead, and the schema has nevertheless."""
+    """Send queries of the schema for which the UI uses REST."""
     path = "/graphql"
     experiment_id = yield from experiment(prefix, "searches")
     runs = []
@@ -286,8 +286,8 @@ def searches(prefix: str) -> Script:
     inputs = {"run_id": runs[0], "datasets": [{"dataset": dataset, "tags": []}]}
     yield post("given a dataset", "runs/log-inputs", inputs)
 
-    def ask(words: str, query: str, **data: Any) -> Any:
-        return post(words, path, {"query": query, "variables": {"data": data}})
+    def ask(label: str, query: str, **data: Any) -> Any:
+        return post(label, path, {"query": query, "variables": {"data": data}})
 
     ids = [experiment_id]
     yield ask("all runs", SEARCH_RUNS, experimentIds=ids)
@@ -317,4 +317,4 @@ def searches(prefix: str) -> Script:
     yield ask("datasets of too many", DATASETS, experimentIds=["0"] * 21)
 
 
-SCENARIOS = {"graphql_pages": pages, "graphql_refusals": refusals, "graphql_searches": searches}
+SCENARIOS = {"graphql_pages": pages, "graphql_rejections": rejections, "graphql_searches": searches}

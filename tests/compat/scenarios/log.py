@@ -57,8 +57,8 @@ def log_metric(prefix: str) -> Script:
     yield post("the same again", path, whole)
     yield post("by the old name", path, {**whole, "run_id": None, "run_uuid": run_id, "key": "old"})
     yield post("without a step", path, {"run_id": run_id, "key": "no-step", "value": 1, "timestamp": STARTED})
-    for words, body in without_each(whole, "run_id", "key", "value", "timestamp", "step"):
-        yield post(words, path, body)
+    for label, body in without_each(whole, "run_id", "key", "value", "timestamp", "step"):
+        yield post(label, path, body)
     values = {
         "zero": 0,
         "a text": "0.25",
@@ -77,8 +77,8 @@ def log_metric(prefix: str) -> Script:
         "an integer over 64 bits": 2**70,
         "a boolean": True,
     }
-    for words, value in values.items():
-        yield post(f"the value {words}", path, {**whole, "key": f"value {words}", "value": value})
+    for label, value in values.items():
+        yield post(f"the value {label}", path, {**whole, "key": f"value {label}", "value": value})
     for literal in ("NaN", "Infinity", "-Infinity", "1e999"):
         text = f'{{"run_id": "{run_id}", "key": "literal {literal}", "value": {literal}, "timestamp": 1}}'
         yield raw(f"the literal {literal}", path, text.encode())
@@ -90,31 +90,31 @@ def log_metric(prefix: str) -> Script:
         "the least": -(2**63),
         "the greatest, as text": str(2**63 - 1),
     }
-    for words, value in integers.items():
-        yield post(f"a step {words}", path, {**whole, "key": "steps", "step": value})
-        yield post(f"a timestamp {words}", path, {**whole, "key": "timestamps", "timestamp": value})
+    for label, value in integers.items():
+        yield post(f"a step {label}", path, {**whole, "key": "steps", "step": value})
+        yield post(f"a timestamp {label}", path, {**whole, "key": "timestamps", "timestamp": value})
     yield post("a run that is not there", path, {**whole, "run_id": NOWHERE})
     yield post("an empty model id", path, {**whole, "key": "of-model", "model_id": ""})
     yield post("dataset fields", path, {**whole, "key": "of-data", "dataset_name": "d", "dataset_digest": "1"})
     yield from shows(run_id, "after the metrics")
 
 
-def refused_metrics(prefix: str) -> Script:
+def rejected_metrics(prefix: str) -> Script:
     experiment_id = yield from experiment(prefix, "refused-metrics")
     run_id = yield from run(experiment_id, "refused")
     path = "runs/log-metric"
     whole: dict[str, Any] = {"run_id": run_id, "key": "loss", "value": 0.5, "timestamp": STARTED, "step": 1}
     for field in ("run_id", "key"):
-        for words, body in with_each(whole, field, NOT_A_STRING):
-            yield post(words, path, body)
+        for label, body in with_each(whole, field, NOT_A_STRING):
+            yield post(label, path, body)
     for field in ("timestamp", "step"):
         odd = {**NOT_AN_INTEGER, "over 64 bits, as text": str(2**63), "as a whole fraction in text": "7.0"}
-        for words, body in with_each(whole, field, odd):
-            yield post(words, path, body)
+        for label, body in with_each(whole, field, odd):
+            yield post(label, path, body)
     odd = {**NOT_A_NUMBER, "an underscored text": "1_0", "a hexadecimal text": "0x10", "over the doubles": 10**400}
     del odd["a boolean"]
-    for words, body in with_each(whole, "value", odd):
-        yield post(words, path, body)
+    for label, body in with_each(whole, "value", odd):
+        yield post(label, path, body)
     for literal in ("1.", "01", "+1", ".5"):
         text = f'{{"run_id": "{NOWHERE}", "key": "literal", "value": {literal}, "timestamp": 1}}'
         yield raw(f"the literal {literal}", path, text.encode())
@@ -129,9 +129,9 @@ def refused_metrics(prefix: str) -> Script:
 def metric_keys(prefix: str) -> Script:
     experiment_id = yield from experiment(prefix, "metric-keys")
     run_id = yield from run(experiment_id, "keys")
-    for words, key in KEYS.items():
+    for label, key in KEYS.items():
         body = {"run_id": run_id, "key": key, "value": 1, "timestamp": STARTED}
-        yield post(f"a metric {words}", "runs/log-metric", body)
+        yield post(f"a metric {label}", "runs/log-metric", body)
     yield from shows(run_id, "after the keys")
 
 
@@ -145,20 +145,20 @@ def log_parameter(prefix: str) -> Script:
     yield post("another value", path, {**whole, "value": "0.2"})
     yield post("another value, long", path, {**whole, "value": "x" * 600})
     yield post("by the old name", path, {"run_uuid": run_id, "key": "old", "value": "1"})
-    for words, body in without_each({**whole, "key": "unset"}, "run_id", "key", "value"):
-        yield post(words, path, body)
+    for label, body in without_each({**whole, "key": "unset"}, "run_id", "key", "value"):
+        yield post(label, path, body)
     for field in ("run_id", "key", "value"):
-        for words, body in with_each(whole, field, NOT_A_STRING):
-            yield post(words, path, body)
+        for label, body in with_each(whole, field, NOT_A_STRING):
+            yield post(label, path, body)
     for length in (500, 501, 6000, 6001):
         yield post(f"a value of {length} characters", path, {**whole, "key": f"v{length}", "value": "v" * length})
     texts = {"emoji": "🚀", "line breaks": "a\nb", "from right to left": "ערך", "spaces": "  "}
-    for words, text in texts.items():
-        yield post(f"a value of {words}", path, {**whole, "key": words, "value": text})
+    for label, text in texts.items():
+        yield post(f"a value of {label}", path, {**whole, "key": label, "value": text})
     yield post("a run that is not there", path, {**whole, "run_id": NOWHERE})
     yield from shows(run_id, "after the params")
-    for words, key in KEYS.items():
-        yield post(f"a param {words}", path, {**whole, "key": key})
+    for label, key in KEYS.items():
+        yield post(f"a param {label}", path, {**whole, "key": key})
     yield from shows(run_id, "after the param keys")
 
 
@@ -170,16 +170,16 @@ def set_tag(prefix: str) -> Script:
     yield post("a tag", path, whole)
     yield post("another value", path, {**whole, "value": "speech"})
     yield post("by the old name", path, {"run_uuid": run_id, "key": "old", "value": "1"})
-    for words, body in without_each({**whole, "key": "unset"}, "run_id", "key", "value"):
-        yield post(words, path, body)
+    for label, body in without_each({**whole, "key": "unset"}, "run_id", "key", "value"):
+        yield post(label, path, body)
     for field in ("run_id", "key", "value"):
-        for words, body in with_each(whole, field, NOT_A_STRING):
-            yield post(words, path, body)
+        for label, body in with_each(whole, field, NOT_A_STRING):
+            yield post(label, path, body)
     for length in (5000, 5001, 8000, 8001):
         yield post(f"a value of {length} characters", path, {**whole, "key": f"v{length}", "value": "v" * length})
     yield post("a run that is not there", path, {**whole, "run_id": NOWHERE})
-    for words, key in KEYS.items():
-        yield post(f"a tag {words}", path, {**whole, "key": key})
+    for label, key in KEYS.items():
+        yield post(f"a tag {label}", path, {**whole, "key": key})
     yield from shows(run_id, "after the tags")
 
     named = {"run_id": run_id, "key": "mlflow.runName"}
@@ -204,11 +204,11 @@ def delete_tag(prefix: str) -> Script:
     yield post("a key with signs", path, {**whole, "key": "a!b"})
     yield post("a key of 251 characters", path, {**whole, "key": "k" * 251})
     yield post("by the old name of the run", path, {"run_uuid": run_id, "key": "never"})
-    for words, body in without_each(whole, "run_id", "key"):
-        yield post(words, path, body)
+    for label, body in without_each(whole, "run_id", "key"):
+        yield post(label, path, body)
     for field in ("run_id", "key"):
-        for words, body in with_each(whole, field, NOT_A_STRING):
-            yield post(words, path, body)
+        for label, body in with_each(whole, field, NOT_A_STRING):
+            yield post(label, path, body)
     yield post("of a run that is not there", path, {**whole, "run_id": NOWHERE})
     yield from shows(run_id, "after the removals")
 
@@ -226,11 +226,11 @@ def log_model(prefix: str) -> Script:
     yield from shows(run_id, "with a model")
     yield post("a second model", path, {**whole, "model_json": model.replace('"model"', '"other"')})
     yield from shows(run_id, "with two models")
-    for words, body in without_each(whole, "run_id", "model_json"):
-        yield post(words, path, body)
+    for label, body in without_each(whole, "run_id", "model_json"):
+        yield post(label, path, body)
     for field in ("run_id", "model_json"):
-        for words, body in with_each(whole, field, NOT_A_STRING):
-            yield post(words, path, body)
+        for label, body in with_each(whole, field, NOT_A_STRING):
+            yield post(label, path, body)
     jsons = {
         "no JSON": "{",
         "a list": "[]",
@@ -245,8 +245,8 @@ def log_model(prefix: str) -> Script:
         "with flavors that are a list": model.replace('{"python_function": {"loader_module": "x"}}', "[]"),
         "with the server's code": model.replace('{"loader_module": "x"}', '{"code": "c", "config": {}}'),
     }
-    for words, text in jsons.items():
-        yield post(f"a model_json {words}", path, {**whole, "model_json": text})
+    for label, text in jsons.items():
+        yield post(f"a model_json {label}", path, {**whole, "model_json": text})
     yield post("of a run that is not there", path, {**whole, "run_id": NOWHERE})
     yield from shows(run_id, "after the models")
     yield get("its artifacts", "artifacts/list", {"run_id": run_id})
@@ -254,7 +254,7 @@ def log_model(prefix: str) -> Script:
 
 SCENARIOS = {
     "log_metric": log_metric,
-    "log_metric_refused": refused_metrics,
+    "log_metric_rejected": rejected_metrics,
     "log_metric_keys": metric_keys,
     "log_parameter": log_parameter,
     "set_tag": set_tag,

@@ -1,4 +1,4 @@
-"""log-batch: what it keeps, that a refused one keeps nothing, and its limits."""
+"""log-batch: stored values, atomic rejection, and limits."""
 
 from typing import Any
 
@@ -45,21 +45,21 @@ def contents(prefix: str) -> Script:
     yield post("empty lists", PATH, {"run_id": run_id, "metrics": [], "params": [], "tags": []})
     yield post("null lists", PATH, {"run_id": run_id, "metrics": None, "params": None, "tags": None})
     yield post("by the old name", PATH, {"run_uuid": run_id})
-    for words, body in without_each(whole, "run_id"):
-        yield post(words, PATH, body)
-    for words, body in with_each(whole, "run_id", NOT_A_STRING):
-        yield post(words, PATH, body)
+    for label, body in without_each(whole, "run_id"):
+        yield post(label, PATH, body)
+    for label, body in with_each(whole, "run_id", NOT_A_STRING):
+        yield post(label, PATH, body)
     for field in ("metrics", "params", "tags"):
-        for words, body in with_each({"run_id": run_id}, field, NOT_A_LIST):
-            yield post(words, PATH, body)
+        for label, body in with_each({"run_id": run_id}, field, NOT_A_LIST):
+            yield post(label, PATH, body)
     yield post("a run that is not there", PATH, {**whole, "run_id": NOWHERE})
     yield post("a run that is not there, and nothing to log", PATH, {"run_id": NOWHERE})
 
-    for words, item in without_each(metric("m", 2.0, step=3), "key", "value", "timestamp", "step"):
-        yield post(f"a metric: {words}", PATH, {"run_id": run_id, "metrics": [item]})
+    for label, item in without_each(metric("m", 2.0, step=3), "key", "value", "timestamp", "step"):
+        yield post(f"a metric: {label}", PATH, {"run_id": run_id, "metrics": [item]})
     for kind in ("params", "tags"):
-        for words, item in without_each(pair("p"), "key", "value"):
-            yield post(f"one of {kind}: {words}", PATH, {"run_id": run_id, kind: [item]})
+        for label, item in without_each(pair("p"), "key", "value"):
+            yield post(f"one of {kind}: {label}", PATH, {"run_id": run_id, kind: [item]})
     yield from shows(run_id, "at the end")
 
 
@@ -72,12 +72,12 @@ def types(prefix: str) -> Script:
         ("timestamp", NOT_AN_INTEGER),
         ("step", NOT_AN_INTEGER),
     ):
-        for words, item in with_each(metric("m", 2.0, step=3), field, wrong):
-            yield post(f"a metric: {words}", PATH, {"run_id": run_id, "metrics": [metric("fine"), item]})
+        for label, item in with_each(metric("m", 2.0, step=3), field, wrong):
+            yield post(f"a metric: {label}", PATH, {"run_id": run_id, "metrics": [metric("fine"), item]})
     for kind in ("params", "tags"):
         for field in ("key", "value"):
-            for words, item in with_each(pair("p"), field, NOT_A_STRING):
-                yield post(f"one of {kind}: {words}", PATH, {"run_id": run_id, kind: [item]})
+            for label, item in with_each(pair("p"), field, NOT_A_STRING):
+                yield post(f"one of {kind}: {label}", PATH, {"run_id": run_id, kind: [item]})
     mixed = {"metrics": [metric("a", "x")], "params": [pair("b", "1")], "tags": [pair("c")]}
     yield post("a bad metric before good params and tags", PATH, {"run_id": run_id, **mixed})
     yield from shows(run_id, "after the wrong types")
@@ -170,9 +170,9 @@ def latest(prefix: str) -> Script:
         "infinities": [("inf", "Infinity", 1, 1), ("inf", "-Infinity", 1, 1), ("inf2", "-Infinity", 1, 1)],
         "the greatest double beside infinity": [("max", 1.7976931348623157e308, 1, 1), ("max", "Infinity", 1, 1)],
     }
-    for words, rows in sets.items():
+    for label, rows in sets.items():
         metrics = [{"key": k, "value": v, "step": s, "timestamp": STARTED + t} for k, v, s, t in rows]
-        yield post(words, PATH, {"run_id": run_id, "metrics": metrics})
+        yield post(label, PATH, {"run_id": run_id, "metrics": metrics})
     yield post(
         "an older step in a batch of its own", PATH, {"run_id": run_id, "metrics": [metric("step", 9.0, step=1)]}
     )
@@ -196,8 +196,8 @@ def models_and_data(prefix: str) -> Script:
         "a dataset name that is a number": metric("d", dataset_name=3),
         "a run id in the metric": metric("r", run_id=NOWHERE),
     }
-    for words, item in items.items():
-        yield post(words, PATH, {"run_id": run_id, "metrics": [item]})
+    for label, item in items.items():
+        yield post(label, PATH, {"run_id": run_id, "metrics": [item]})
     yield from shows(run_id, "after them")
     yield get("the history of d", "metrics/get-history", {"run_id": run_id, "metric_key": "d"})
 

@@ -9,7 +9,7 @@ from tests.compat.scenarios.given_models import NO_MODEL, delete, logged_model, 
 PATH = "logged-models"
 SEARCH = "logged-models/search"
 NAMES = ("models", "info", "name")
-"""What is recorded of the models found: their names, in order. The rest is looked at once."""
+"""Record only the names of the models found, in order. One exchange records whole models."""
 
 
 def create(prefix: str) -> Script:
@@ -27,14 +27,14 @@ def create(prefix: str) -> Script:
     yield get("the whole model", f"{PATH}/{made.at('model', 'info', 'model_id')}")
     yield post("the same name again", PATH, {"experiment_id": experiment_id, "name": "detector"})
     yield post("an experiment only", PATH, {"experiment_id": experiment_id})
-    for words, body in without_each(whole, "experiment_id", "name", "model_type", "source_run_id", "params", "tags"):
-        yield post(words, PATH, body)
+    for label, body in without_each(whole, "experiment_id", "name", "model_type", "source_run_id", "params", "tags"):
+        yield post(label, PATH, body)
     for field in ("experiment_id", "name", "model_type", "source_run_id"):
-        for words, body in with_each(whole, field, NOT_A_STRING):
-            yield post(words, PATH, body)
+        for label, body in with_each(whole, field, NOT_A_STRING):
+            yield post(label, PATH, body)
     for field in ("params", "tags"):
-        for words, body in with_each({"experiment_id": experiment_id, "name": "x"}, field, NOT_A_LIST):
-            yield post(words, PATH, body)
+        for label, body in with_each({"experiment_id": experiment_id, "name": "x"}, field, NOT_A_LIST):
+            yield post(label, PATH, body)
     for name in ("a/b", "a:b", "a.b", "a%b", 'a"b', "a'b", "a b", " ", "한글", "a\\b", "-", "x" * 500):
         yield post(f"the name {name[:9]!r}", PATH, {"experiment_id": experiment_id, "name": name})
     yield post("a name over 500", PATH, {"experiment_id": experiment_id, "name": "x" * 501})
@@ -79,8 +79,8 @@ def life(prefix: str) -> Script:
     yield post("a param twice", f"{here}/params", {"model_id": model_id, "params": [*pairs(k="1"), *pairs(k="1")]})
     many = pairs(**{f"p{number}": "x" for number in range(150)})
     yield post("150 params", f"{here}/params", {"model_id": model_id, "params": many})
-    for words, body in with_each({"model_id": other_id}, "params", NOT_A_LIST):
-        yield post(words, f"{there}/params", body)
+    for label, body in with_each({"model_id": other_id}, "params", NOT_A_LIST):
+        yield post(label, f"{there}/params", body)
     yield post("params without a model id", f"{there}/params", {"params": pairs(late="1")})
     yield post("the params of no model", f"{PATH}/{NO_MODEL}/params", {"model_id": NO_MODEL, "params": []})
 
@@ -90,8 +90,8 @@ def life(prefix: str) -> Script:
     yield patch("a tag without a value", f"{here}/tags", {"tags": [{"key": "bare"}]})
     yield patch("no tags", f"{here}/tags", {"tags": []})
     yield patch("tags left out", f"{here}/tags", {})
-    for words, body in with_each({}, "tags", NOT_A_LIST):
-        yield patch(words, f"{there}/tags", body)
+    for label, body in with_each({}, "tags", NOT_A_LIST):
+        yield patch(label, f"{there}/tags", body)
     yield patch("a tag key over 255", f"{there}/tags", {"tags": pairs(**{"k" * 256: "x"})})
     yield patch("the tags of no model", f"{PATH}/{NO_MODEL}/tags", {"tags": pairs(k="v")})
     yield delete("take a tag off", f"{here}/tags/team")
@@ -114,7 +114,7 @@ def life(prefix: str) -> Script:
 
 
 def some_models(prefix: str, name: str) -> Script:
-    """Four models with params, tags, statuses, and metrics on datasets; returns the ids of experiment, run, alpha."""
+    """Create four models with all searchable fields. Return the ids of experiment, run and the model alpha."""
     experiment_id = yield from experiment(prefix, name)
     run_id = yield from run(experiment_id, name)
     metrics: list[tuple[str, list[tuple[Any, ...]], dict[str, Any]]] = [
@@ -243,12 +243,12 @@ def filters(prefix: str) -> Script:
     yield post("everything of each", SEARCH, asked)
     yield get("everything of one", f"{PATH}/{model_id}")
     for text in FILTERS:
-        yield post(f"filter {text!r}", SEARCH, {**asked, "filter": text}, pick=NAMES)
-    yield post("filter by model id", SEARCH, {**asked, "filter": f"attributes.model_id IN ('{model_id}')"}, pick=NAMES)
-    yield post("filter by source run", SEARCH, {**asked, "filter": f"source_run_id = '{run_id}'"}, pick=NAMES)
-    for words, body in with_each(asked, "filter", NOT_A_STRING):
-        yield post(words, SEARCH, body)
-    for words, datasets in {
+        yield post(f"filter {text!r}", SEARCH, {**asked, "filter": text}, only=NAMES)
+    yield post("filter by model id", SEARCH, {**asked, "filter": f"attributes.model_id IN ('{model_id}')"}, only=NAMES)
+    yield post("filter by source run", SEARCH, {**asked, "filter": f"source_run_id = '{run_id}'"}, only=NAMES)
+    for label, body in with_each(asked, "filter", NOT_A_STRING):
+        yield post(label, SEARCH, body)
+    for label, datasets in {
         "test": [TEST],
         "test and train": [TEST, TRAIN],
         "another": [{"dataset_name": "nope", "dataset_digest": "x"}],
@@ -257,13 +257,13 @@ def filters(prefix: str) -> Script:
     }.items():
         for text in ("metrics.acc > 0.85", "metrics.acc < 0.9", "metrics.acc > 0.85 AND metrics.acc < 0.92", ""):
             body = {**asked, "datasets": datasets, "filter": text}
-            yield post(f"on {words}: filter {text!r}", SEARCH, body, pick=NAMES)
-    for words, dataset in {
+            yield post(f"on {label}: filter {text!r}", SEARCH, body, only=NAMES)
+    for label, dataset in {
         "no name": {},
         "an empty name": {"dataset_name": ""},
         "a digest": {"dataset_digest": "e1"},
     }.items():
-        yield post(f"on a dataset with {words}", SEARCH, {**asked, "datasets": [dataset]})
+        yield post(f"on a dataset with {label}", SEARCH, {**asked, "datasets": [dataset]})
     yield post("on datasets that are a text", SEARCH, {**asked, "datasets": "test"})
     yield post("on a bad dataset before a bad filter", SEARCH, {**asked, "datasets": [{}], "filter": "bad"})
 
@@ -322,30 +322,30 @@ def orders_and_pages(prefix: str) -> Script:
     experiment_id, _, model_id = yield from some_models(prefix, "orders")
     asked: dict[str, Any] = {"experiment_ids": [experiment_id]}
     for order_by in ORDERS:
-        yield post(f"order by {order_by}", SEARCH, {**asked, "order_by": order_by}, pick=NAMES)
+        yield post(f"order by {order_by}", SEARCH, {**asked, "order_by": order_by}, only=NAMES)
     for size in (0, 1, 2, 1001, "2", 2.0, None):
-        yield post(f"max_results {size!r}", SEARCH, {**asked, "max_results": size}, pick=NAMES)
+        yield post(f"max_results {size!r}", SEARCH, {**asked, "max_results": size}, only=NAMES)
     for size in (-1, "x", "", 1.5, True, [1], 2**31):
-        yield post(f"max_results {size!r}", SEARCH, {**asked, "max_results": size}, pick=NAMES)
+        yield post(f"max_results {size!r}", SEARCH, {**asked, "max_results": size}, only=NAMES)
     for order_by in ([], [by("name")], [by("metrics.acc", False)]):
         token = None
         for number in range(4):
             body = {**asked, "order_by": order_by, "max_results": 2, "page_token": token}
-            page = yield post(f"page {number + 1} by {order_by}", SEARCH, body, pick=NAMES)
+            page = yield post(f"page {number + 1} by {order_by}", SEARCH, body, only=NAMES)
             token = page.json.get("next_page_token")
             if not token:
                 break
-    first = yield post("page 1", SEARCH, {**asked, "max_results": 1}, pick=NAMES)
+    first = yield post("page 1", SEARCH, {**asked, "max_results": 1}, only=NAMES)
     token = first.at("next_page_token")
     yield post(
-        "its token with another order", SEARCH, {**asked, "order_by": [by("name")], "page_token": token}, pick=NAMES
+        "its token with another order", SEARCH, {**asked, "order_by": [by("name")], "page_token": token}, only=NAMES
     )
     yield post(
-        "its token with another filter", SEARCH, {**asked, "filter": "name != 'x'", "page_token": token}, pick=NAMES
+        "its token with another filter", SEARCH, {**asked, "filter": "name != 'x'", "page_token": token}, only=NAMES
     )
-    yield post("its token with other ids", SEARCH, {"experiment_ids": ["0"], "page_token": token}, pick=NAMES)
-    yield post("a token that is nonsense", SEARCH, {**asked, "page_token": "nonsense"}, pick=NAMES)
-    for words, ids in {
+    yield post("its token with other ids", SEARCH, {"experiment_ids": ["0"], "page_token": token}, only=NAMES)
+    yield post("a token that is nonsense", SEARCH, {**asked, "page_token": "nonsense"}, only=NAMES)
+    for label, ids in {
         "none": [],
         "left out": None,
         "a text": "1",
@@ -355,14 +355,14 @@ def orders_and_pages(prefix: str) -> Script:
         "a number": [3],
         "twice": [experiment_id, experiment_id],
     }.items():
-        yield post(f"experiment ids: {words}", SEARCH, {"experiment_ids": ids}, pick=NAMES)
+        yield post(f"experiment ids: {label}", SEARCH, {"experiment_ids": ids}, only=NAMES)
     bad = {"experiment_ids": ["abc"], "order_by": [by("colour")]}
     yield post("bad ids before a bad order", SEARCH, bad)
     yield post("a bad filter before bad ids", SEARCH, {**bad, "filter": "bad"})
     yield delete("delete alpha", f"{PATH}/{model_id}")
-    yield post("without a deleted model", SEARCH, asked, pick=NAMES)
+    yield post("without a deleted model", SEARCH, asked, only=NAMES)
     yield post("delete the experiment", "experiments/delete", {"experiment_id": experiment_id})
-    yield post("of a deleted experiment", SEARCH, asked, pick=NAMES)
+    yield post("of a deleted experiment", SEARCH, asked, only=NAMES)
 
 
 def artifacts(prefix: str) -> Script:

@@ -10,9 +10,9 @@ BULK = AJAX + "metrics/get-history-bulk"
 INTERVAL = AJAX + "metrics/get-history-bulk-interval"
 
 
-def log(words: str, run_id: str, rows: list[tuple[str, Any, int, int]]) -> Script:
+def log(label: str, run_id: str, rows: list[tuple[str, Any, int, int]]) -> Script:
     metrics = [{"key": k, "value": v, "step": s, "timestamp": STARTED + t} for k, v, s, t in rows]
-    yield post(words, "runs/log-batch", {"run_id": run_id, "metrics": metrics})
+    yield post(label, "runs/log-batch", {"run_id": run_id, "metrics": metrics})
 
 
 def history(prefix: str) -> Script:

@@ -18,13 +18,13 @@ def models(prefix: str) -> Script:
     yield get("the whole model through the pages' path", f"{AJAX}{MODELS}/get", {"name": name})
     yield post("a name only", path, {"name": prefix + "plain"})
     yield post("the name in other case", path, {"name": prefix + "Plain"})
-    for words, body in without_each(whole, "name"):
-        yield post(words, path, body)
+    for label, body in without_each(whole, "name"):
+        yield post(label, path, body)
     for field in ("name", "description"):
-        for words, body in with_each(whole, field, NOT_A_STRING):
-            yield post(words, path, body)
-    for words, body in with_each({"name": prefix + "x"}, "tags", NOT_A_LIST):
-        yield post(words, path, body)
+        for label, body in with_each(whole, field, NOT_A_STRING):
+            yield post(label, path, body)
+    for label, body in with_each({"name": prefix + "x"}, "tags", NOT_A_LIST):
+        yield post(label, path, body)
     for number, text in enumerate(("a/b", "a:b", "a.b", "a%b", "..", "a b", "한글", "it's", "a\\b", "a#b?c")):
         yield post(f"a name with {text!r}", path, {"name": f"{prefix}{number}{text}"})
     yield post("a name over 256", path, {"name": prefix + "x" * 250})
@@ -44,41 +44,41 @@ def models(prefix: str) -> Script:
         yield post(f"a tag, {number}", path, body)
     yield post("a tag twice", path, {"name": prefix + "twice", "tags": [*pairs(k="1"), *pairs(k="2")]})
     yield post("a tag without a value", path, {"name": prefix + "bare", "tags": [{"key": "k"}]})
-    for words, query in {
+    for label, query in {
         "no": {},
         "an empty": {"name": ""},
         "a bad": {"name": "a/b"},
         "an unknown": {"name": "no"},
     }.items():
-        yield get(f"get by {words} name", f"{MODELS}/get", query)
+        yield get(f"get by {label} name", f"{MODELS}/get", query)
 
     update = f"{MODELS}/update"
     yield patch("another description", update, {"name": name, "description": "Finds dogs."})
     yield patch("an empty description", update, {"name": name, "description": ""})
     yield patch("a description again", update, {"name": name, "description": "Finds birds."})
     yield patch("no description to update with", update, {"name": name})
-    for words, body in with_each({"name": name}, "description", NOT_A_STRING):
-        yield patch(f"update: {words}", update, body)
-    for words, body in without_each({"name": name, "description": "x"}, "name"):
-        yield patch(f"update: {words}", update, body)
+    for label, body in with_each({"name": name}, "description", NOT_A_STRING):
+        yield patch(f"update: {label}", update, body)
+    for label, body in without_each({"name": name, "description": "x"}, "name"):
+        yield patch(f"update: {label}", update, body)
     yield patch("update an unknown model", update, {"name": "no", "description": "x"})
 
     tag = f"{MODELS}/set-tag"
     yield post("set a tag", tag, {"name": name, "key": "team", "value": "speech"})
     yield post("set a tag without a value", tag, {"name": name, "key": "bare"})
-    for words, body in without_each({"name": name, "key": "k", "value": "v"}, "name", "key", "value"):
-        yield post(f"set a tag: {words}", tag, body)
+    for label, body in without_each({"name": name, "key": "k", "value": "v"}, "name", "key", "value"):
+        yield post(f"set a tag: {label}", tag, body)
     for field in ("key", "value"):
-        for words, body in with_each({"name": name, "key": "k", "value": "v"}, field, NOT_A_STRING):
-            yield post(f"set a tag: {words}", tag, body)
+        for label, body in with_each({"name": name, "key": "k", "value": "v"}, field, NOT_A_STRING):
+            yield post(f"set a tag: {label}", tag, body)
     yield post("set a tag with a bad key", tag, {"name": name, "key": "a$", "value": "v"})
     yield post("set a tag with a key over 250", tag, {"name": name, "key": "k" * 251, "value": "v"})
     yield post("set a tag of an unknown model", tag, {"name": "no", "key": "k", "value": "v"})
     untag = f"{MODELS}/delete-tag"
     yield delete("take a tag off", untag, {"name": name, "key": "bare"})
     yield delete("take it off again", untag, {"name": name, "key": "bare"})
-    for words, body in without_each({"name": name, "key": "k"}, "name", "key"):
-        yield delete(f"take a tag off: {words}", untag, body)
+    for label, body in without_each({"name": name, "key": "k"}, "name", "key"):
+        yield delete(f"take a tag off: {label}", untag, body)
     yield delete("take a tag off an unknown model", untag, {"name": "no", "key": "k"})
     yield get("the model with its tags", f"{MODELS}/get", {"name": name})
 
@@ -87,8 +87,8 @@ def models(prefix: str) -> Script:
     yield post("give an alias", f"{MODELS}/alias", {"name": name, "alias": "champion", "version": "1"})
     yield post("rename to itself", rename, {"name": name, "new_name": name})
     yield post("rename to a name taken", rename, {"name": name, "new_name": prefix + "plain"})
-    for words, body in without_each({"name": name, "new_name": prefix + "new"}, "name", "new_name"):
-        yield post(f"rename: {words}", rename, body)
+    for label, body in without_each({"name": name, "new_name": prefix + "new"}, "name", "new_name"):
+        yield post(f"rename: {label}", rename, body)
     yield post("rename to a bad name", rename, {"name": name, "new_name": "a/b"})
     yield post("rename an unknown model", rename, {"name": "no", "new_name": prefix + "x"})
     yield post("rename", rename, {"name": name, "new_name": prefix + "renamed"})
@@ -96,8 +96,8 @@ def models(prefix: str) -> Script:
     yield get("its version", f"{VERSIONS}/get", {"name": prefix + "renamed", "version": "1"})
     yield get("the old name", f"{MODELS}/get", {"name": name})
 
-    for words, body in without_each({"name": name}, "name"):
-        yield delete(f"delete: {words}", f"{MODELS}/delete", body)
+    for label, body in without_each({"name": name}, "name"):
+        yield delete(f"delete: {label}", f"{MODELS}/delete", body)
     yield delete("delete an unknown model", f"{MODELS}/delete", {"name": "no"})
     yield delete("delete by query", f"{MODELS}/delete?name={prefix}renamed")
     yield delete("delete", f"{MODELS}/delete", {"name": prefix + "renamed"})
@@ -122,11 +122,11 @@ def aliases(prefix: str) -> Script:
     yield get("the first version", f"{VERSIONS}/get", {"name": name, "version": "1"})
     yield get("the model", f"{MODELS}/get", {"name": name})
     yield get("its latest versions", f"{MODELS}/get-latest-versions", {"name": name})
-    for words, body in without_each(one, "name", "alias", "version"):
-        yield post(words, path, body)
+    for label, body in without_each(one, "name", "alias", "version"):
+        yield post(label, path, body)
     for field in ("name", "alias", "version"):
-        for words, body in with_each(one, field, NOT_A_STRING):
-            yield post(words, path, body)
+        for label, body in with_each(one, field, NOT_A_STRING):
+            yield post(label, path, body)
     for alias in ("latest", "LATEST", "v1", "V12", "v", "v1a", "1", "a-b", "a_b", "A", "한글", "-", "None"):
         yield post(f"the alias {alias!r}", path, {**one, "alias": alias})
     for alias in ("a b", "a/b", "a:b", "a.b", "a@b", " ", "v1 ", "x" * 255, "x" * 256):
@@ -135,7 +135,7 @@ def aliases(prefix: str) -> Script:
         yield post(f"an alias for {number!r}", path, {**one, "version": number})
     yield post("an alias of an unknown model", path, {**one, "name": "no"})
     yield post("an alias of a bad name", path, {**one, "name": "a/b"})
-    for words, query in {
+    for label, query in {
         "nothing": {},
         "a model only": {"name": name},
         "an unknown alias": {"name": name, "alias": "nobody"},
@@ -148,12 +148,12 @@ def aliases(prefix: str) -> Script:
         "the latest of an unknown model": {"name": "no", "alias": "latest"},
         "a bad name": {"name": "a/b", "alias": "champion"},
     }.items():
-        yield get(f"get by {words}", path, query)
+        yield get(f"get by {label}", path, query)
     gone = {"name": name, "alias": "challenger"}
     yield delete("take it away", path, gone)
     yield delete("take it away again", path, gone)
-    for words, body in without_each(gone, "name", "alias"):
-        yield delete(f"take away: {words}", path, body)
+    for label, body in without_each(gone, "name", "alias"):
+        yield delete(f"take away: {label}", path, body)
     yield delete("take away latest", path, {"name": name, "alias": "latest"})
     yield delete("take away a bad alias", path, {"name": name, "alias": "a/b"})
     yield delete("take away from an unknown model", path, {"name": "no", "alias": "champion"})

@@ -1,6 +1,6 @@
-"""registered-models/search and model-versions/search, and how prompts are kept apart from models there.
+"""registered-models/search and model-versions/search, which separate prompts from models.
 
-Every question carries a filter on the play's own names.
+Every search filters by the prefix of this run.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ IS_PROMPT = "tags.`mlflow.prompt.is_prompt`"
 
 
 def some(prefix: str) -> Script:
-    """Models alpha, Beta, gamma and the prompt delta; versions of all, described by name and number."""
+    """Create models alpha, Beta, gamma, the prompt delta, and versions of all, described by name and number."""
     tags = pairs(team="vision", **{"a b": "x", "mlflow.x.y": "z"})
     alpha = yield from registered_model(prefix, "alpha", tags=tags)
     beta = yield from registered_model(prefix, "Beta")
@@ -128,12 +128,12 @@ def filters(prefix: str) -> Script:
     mine = f"name LIKE '{prefix}%'"
     yield get("every model", MODELS, {"filter": mine})
     yield get("every version", VERSIONS, {"filter": mine})
-    for path, noun, texts, pick in ((MODELS, "models", OF_MODELS, NAMES), (VERSIONS, "versions", OF_VERSIONS, LABELS)):
+    for path, noun, texts, only in ((MODELS, "models", OF_MODELS, NAMES), (VERSIONS, "versions", OF_VERSIONS, LABELS)):
         for text in [*SHARED, *texts]:
             asked = f"{mine} AND {text.format(p=prefix)}"
-            yield get(f"{noun}: {text!r}", path, {"filter": asked, "order_by": "name"}, pick=pick)
+            yield get(f"{noun}: {text!r}", path, {"filter": asked, "order_by": "name"}, only=only)
         for text in ("nonsense nonsense", "  ", ";", "NOT name = 'a'"):
-            yield get(f"{noun}: only {text!r}", path, {"filter": text}, pick=pick)
+            yield get(f"{noun}: only {text!r}", path, {"filter": text}, only=only)
 
 
 ORDERS_OF_MODELS: list[Any] = [
@@ -183,44 +183,44 @@ ORDERS_OF_VERSIONS: list[Any] = [
 def orders_and_pages(prefix: str) -> Script:
     yield from some(prefix)
     mine: dict[str, Any] = {"filter": f"name LIKE '{prefix}%'"}
-    for path, noun, orders, pick in (
+    for path, noun, orders, only in (
         (MODELS, "models", ORDERS_OF_MODELS, NAMES),
         (VERSIONS, "versions", ORDERS_OF_VERSIONS, LABELS),
     ):
         for order_by in orders:
-            yield get(f"{noun} by {order_by!r}", path, {**mine, "order_by": order_by}, pick=pick)
+            yield get(f"{noun} by {order_by!r}", path, {**mine, "order_by": order_by}, only=only)
         sizes = (1, 2, 1000, "x", "", 1.5) if path == MODELS else (1, 2, 1000, 0, -1, 200_000, 200_001, "x", "", 1.5)
         for size in sizes:
-            yield get(f"{noun}: max_results {size!r}", path, {**mine, "max_results": size}, pick=pick)
+            yield get(f"{noun}: max_results {size!r}", path, {**mine, "max_results": size}, only=only)
         for order_by in ("name", "name DESC", None):
             token = None
             for number in range(4):
                 query = {**mine, "max_results": 2}
                 query |= {"order_by": order_by} if order_by else {}
                 query |= {"page_token": token} if token else {}
-                page = yield get(f"{noun}: page {number + 1} by {order_by}", path, query, pick=pick)
+                page = yield get(f"{noun}: page {number + 1} by {order_by}", path, query, only=only)
                 token = page.json.get("next_page_token")
                 if not token:
                     break
-        yield get(f"{noun}: a token that is nonsense", path, {**mine, "page_token": "nonsense"}, pick=pick)
-        yield get(f"{noun}: an empty token", path, {**mine, "page_token": ""}, pick=pick)
-        yield get(f"{noun} through the pages' path", AJAX + path, mine, pick=pick)
+        yield get(f"{noun}: a token that is nonsense", path, {**mine, "page_token": "nonsense"}, only=only)
+        yield get(f"{noun}: an empty token", path, {**mine, "page_token": ""}, only=only)
+        yield get(f"{noun} through the pages' path", AJAX + path, mine, only=only)
     yield get("models: max_results 1001", MODELS, {**mine, "max_results": 1001})
     yield delete("delete a version", "model-versions/delete", {"name": f"{prefix}alpha", "version": "2"})
-    yield get("versions after a deletion", VERSIONS, mine, pick=LABELS)
+    yield get("versions after a deletion", VERSIONS, mine, only=LABELS)
     yield get("models after a deletion", MODELS, mine)
     dummy = {"name": f"{prefix}alpha", "source": "dummy-source", "description": "alpha 3", "tags": PROMPT}
     yield post("given a version that is a prompt", "model-versions/create", dummy)
-    yield get("versions with a prompt among them", VERSIONS, mine, pick=LABELS)
+    yield get("versions with a prompt among them", VERSIONS, mine, only=LABELS)
     for source in ("dummy-source", "prompt-template", SOURCE, "/etc/passwd", "Dummy-source"):
         body = {"name": f"{prefix}delta", "source": source, "tags": PROMPT}
         yield post(f"a prompt from {source!r}", "model-versions/create", body)
-    for words, body in {
+    for label, body in {
         "a model named like a prompt": {"name": f"{prefix}delta"},
         "a prompt named like a model": {"name": f"{prefix}alpha", "tags": PROMPT},
         "a prompt named like a prompt": {"name": f"{prefix}delta", "tags": PROMPT},
     }.items():
-        yield post(words, "registered-models/create", body)
+        yield post(label, "registered-models/create", body)
 
 
 SCENARIOS = {"registry_search_filters": filters, "registry_search_pages": orders_and_pages}

@@ -1,4 +1,4 @@
-"""Model versions: create, get, update, delete, tags, stages, and where they may come from."""
+"""Model versions: create, get, update, delete, tags, stages, and sources."""
 
 from typing import Any
 
@@ -33,15 +33,15 @@ def versions(prefix: str) -> Script:
     yield get("the whole version", f"{VERSIONS}/get", {"name": name, "version": "1"})
     yield post("name and source", path, {"name": name, "source": SOURCE})
     yield get("the model with versions", f"{MODELS}/get", {"name": name})
-    for words, body in without_each(whole, "name", "source", "run_id", "run_link", "description", "tags"):
-        if words not in ("tags is empty",):
-            yield post(words, path, body)
+    for label, body in without_each(whole, "name", "source", "run_id", "run_link", "description", "tags"):
+        if label not in ("tags is empty",):
+            yield post(label, path, body)
     for field in ("name", "source", "run_id", "run_link", "description"):
-        for words, body in with_each(whole, field, NOT_A_STRING):
-            yield post(words, path, body)
-    for words, body in with_each({"name": name, "source": SOURCE}, "tags", NOT_A_LIST):
-        yield post(words, path, body)
-    for words, more in {
+        for label, body in with_each(whole, field, NOT_A_STRING):
+            yield post(label, path, body)
+    for label, body in with_each({"name": name, "source": SOURCE}, "tags", NOT_A_LIST):
+        yield post(label, path, body)
+    for label, more in {
         "an empty tag key": {"tags": pairs(**{"": "x"})},
         "a bad tag key": {"tags": pairs(**{"a$": "x"})},
         "a tag key over 250": {"tags": pairs(**{"k" * 251: "x"})},
@@ -53,24 +53,24 @@ def versions(prefix: str) -> Script:
         "a bad name and a bad tag": {"name": "a/b", "tags": pairs(**{"a$": "x"})},
         "an unknown model and a bad tag": {"name": "no", "tags": pairs(**{"a$": "x"})},
     }.items():
-        yield post(words, path, {"name": name, "source": SOURCE, **more})
-    # MLflow takes some of these, so they would count its versions on.
+        yield post(label, path, {"name": name, "source": SOURCE, **more})
+    # MLflow accepts some of these, so they would increase its version numbers.
     strict = yield from registered_model(prefix, "strict")
-    for words, more in {
+    for label, more in {
         "a run id over 32": {"run_id": "x" * 33},
         "a link over 500": {"run_link": "https://host/" + "x" * 500},
         "a script for a link": {"run_link": "javascript:alert(1)"},
         "a description over 5000": {"description": "x" * 5001},
         "a source over 500": {"source": "s3://b/" + "x" * 500},
     }.items():
-        yield post(words, path, {"name": strict, "source": SOURCE, **more})
+        yield post(label, path, {"name": strict, "source": SOURCE, **more})
 
     wrong = ("abc", "1.0", "99", "-1", "0", "99999999999999999999", " 1", "01", "")
     for number in wrong:
         yield get(f"get {number!r}", f"{VERSIONS}/get", {"name": name, "version": number})
         yield get(f"download uri of {number!r}", f"{VERSIONS}/get-download-uri", {"name": name, "version": number})
-    for words, query in {"no name": {"version": "1"}, "a bad name": {"name": "a/b", "version": "x"}}.items():
-        yield get(f"get by {words}", f"{VERSIONS}/get", query)
+    for label, query in {"no name": {"version": "1"}, "a bad name": {"name": "a/b", "version": "x"}}.items():
+        yield get(f"get by {label}", f"{VERSIONS}/get", query)
     yield get("get of an unknown model", f"{VERSIONS}/get", {"name": "no", "version": "1"})
 
     update = f"{VERSIONS}/update"
@@ -78,34 +78,34 @@ def versions(prefix: str) -> Script:
     yield patch("another description", update, {**one, "description": "changed"})
     yield patch("an empty description", update, {**one, "description": ""})
     yield patch("no description to update with", update, one)
-    for words, body in with_each(one, "description", NOT_A_STRING):
-        yield patch(f"update: {words}", update, body)
-    for words, body in without_each({**one, "description": "x"}, "name", "version"):
-        yield patch(f"update: {words}", update, body)
+    for label, body in with_each(one, "description", NOT_A_STRING):
+        yield patch(f"update: {label}", update, body)
+    for label, body in without_each({**one, "description": "x"}, "name", "version"):
+        yield patch(f"update: {label}", update, body)
     for number in ("abc", "99"):
         yield patch(f"update {number!r}", update, {"name": name, "version": number, "description": "x"})
 
     tag = f"{VERSIONS}/set-tag"
     yield post("set a tag", tag, {**one, "key": "k", "value": "w"})
     yield post("set a tag without a value", tag, {**one, "key": "bare"})
-    for words, body in without_each({**one, "key": "k", "value": "v"}, "name", "version", "key", "value"):
-        yield post(f"set a tag: {words}", tag, body)
+    for label, body in without_each({**one, "key": "k", "value": "v"}, "name", "version", "key", "value"):
+        yield post(f"set a tag: {label}", tag, body)
     for field in ("version", "key", "value"):
-        for words, body in with_each({**one, "key": "k", "value": "v"}, field, NOT_A_STRING):
-            yield post(f"set a tag: {words}", tag, body)
+        for label, body in with_each({**one, "key": "k", "value": "v"}, field, NOT_A_STRING):
+            yield post(f"set a tag: {label}", tag, body)
     yield post("set a tag with a bad key", tag, {**one, "key": "a$", "value": "v"})
     for number in ("abc", "99"):
         yield post(f"set a tag of {number!r}", tag, {"name": name, "version": number, "key": "k", "value": "v"})
     untag = f"{VERSIONS}/delete-tag"
     yield delete("take a tag off", untag, {**one, "key": "bare"})
     yield delete("take it off again", untag, {**one, "key": "bare"})
-    for words, body in without_each({**one, "key": "k"}, "name", "version", "key"):
-        yield delete(f"take a tag off: {words}", untag, body)
+    for label, body in without_each({**one, "key": "k"}, "name", "version", "key"):
+        yield delete(f"take a tag off: {label}", untag, body)
     yield delete("take a tag off an unknown version", untag, {"name": name, "version": "99", "key": "k"})
     yield get("the version with its tags", f"{VERSIONS}/get", one)
 
-    for words, body in without_each(one, "name", "version"):
-        yield delete(f"delete: {words}", f"{VERSIONS}/delete", body)
+    for label, body in without_each(one, "name", "version"):
+        yield delete(f"delete: {label}", f"{VERSIONS}/delete", body)
     for number in ("abc", "99"):
         yield delete(f"delete {number!r}", f"{VERSIONS}/delete", {"name": name, "version": number})
     yield delete("delete", f"{VERSIONS}/delete", one)
@@ -125,12 +125,12 @@ def stages(prefix: str) -> Script:
     for label in ("one", "two", "three", "four"):
         yield from version(name, label, tags=pairs(k=label))
     one = {"name": name, "version": "1", "stage": "Staging", "archive_existing_versions": False}
-    for words, body in without_each(one, "name", "version", "stage"):
-        yield post(words, path, body)
+    for label, body in without_each(one, "name", "version", "stage"):
+        yield post(label, path, body)
     yield post("no archive_existing_versions", path, {k: v for k, v in one.items() if k != "archive_existing_versions"})
     for field in ("name", "version", "stage"):
-        for words, body in with_each(one, field, NOT_A_STRING):
-            yield post(words, path, body)
+        for label, body in with_each(one, field, NOT_A_STRING):
+            yield post(label, path, body)
     for value in ("true", "", 1, [True]):
         yield post(f"archive_existing_versions is {value!r}", path, {**one, "archive_existing_versions": value})
     for stage in ("Bad", "Deleted_Internal", "staging", "STAGING", "none", "production", "ARCHIVED"):
@@ -159,8 +159,8 @@ def stages(prefix: str) -> Script:
         )
     for wanted in (None, [], ["Archived", "None"], ["Bad"], "x", [1]):
         yield post(f"latest of {wanted!r} by POST", latest, {"name": name, "stages": wanted})
-    for words, query in {"no": {}, "an unknown": {"name": "no"}, "a bad": {"name": "a/b"}}.items():
-        yield get(f"latest of {words} model", latest, query)
+    for label, query in {"no": {}, "an unknown": {"name": "no"}, "a bad": {"name": "a/b"}}.items():
+        yield get(f"latest of {label} model", latest, query)
     yield delete("delete an archived version", f"{VERSIONS}/delete", {"name": name, "version": "4"})
     yield get("latest after that", latest, {"name": name})
 
@@ -227,7 +227,7 @@ SOURCES = [
 
 
 CLIMBING_ELSEWHERE = ["s3://b/x?y=..", "s3://b/\\..\\x"]
-"""MLflow takes these, and so counts its versions on."""
+"""MLflow accepts these, so its version numbers increase."""
 
 
 def sources(prefix: str) -> Script:
@@ -284,8 +284,8 @@ def sources(prefix: str) -> Script:
         "a bad name and a host": {"name": "a/b", "source": "http://x/y"},
         "an unknown model and a local path": {"name": "no", "source": "/etc"},
     }
-    for words, body in asked.items():
-        yield post(words, path, {"name": name, **body})
+    for label, body in asked.items():
+        yield post(label, path, {"name": name, **body})
     yield get("the model that was registered", f"logged-models/{model_id}")
 
 
@@ -325,11 +325,11 @@ def artifacts(prefix: str) -> Script:
     yield from version(name, "of the run", source=f"{uri}/model", run_id=run_id)
     yield from version(name, "of a copy", source=f"models:/{name}/1")
     asked = {"name": name, "version": "1", "path": "MLmodel"}
-    for number in ("1", "2"):  # of a source runs:/... MLflow fails, telling where its database is
+    for number in ("1", "2"):  # for a source runs:/... MLflow fails and reveals the location of its database
         yield get(f"a file of {number}", path, {**asked, "version": number}, keep=("content-type", "content-length"))
     for inside in ("data/x.csv", "data", "nothing", "../secret.txt", "%2e%2e/secret.txt", "/etc/passwd", ""):
         yield get(f"the path {inside!r}", path, {**asked, "path": inside})
-    for words, query in {
+    for label, query in {
         "no name": {"version": "1", "path": "MLmodel"},
         "no version": {"name": name, "path": "MLmodel"},
         "no path": {"name": name, "version": "1"},
@@ -338,7 +338,7 @@ def artifacts(prefix: str) -> Script:
         "an unknown model": {**asked, "name": "no"},
         "a bad name": {**asked, "name": "a/b"},
     }.items():
-        yield get(words, path, query)
+        yield get(label, path, query)
     yield get("at the clients' path", "/api/2.0/mlflow/model-versions/get-artifact", asked)
     yield delete("delete the version", f"{VERSIONS}/delete", {"name": name, "version": "1"})
     yield get("a file of a deleted version", path, asked)

@@ -33,20 +33,20 @@ def create(prefix: str) -> Script:
     )
     yield get("the rich one", "runs/get", {"run_id": made.at("run", "info", "run_id")})
     made = yield post("with a parent's tag", path, {**bare, "tags": [{"key": "mlflow.parentRunId", "value": NOWHERE}]})
-    for words, body in without_each(bare, "experiment_id"):
-        yield post(words, path, body)
-    for words, body in with_each(bare, "experiment_id", NOT_A_STRING):
-        yield post(words, path, body)
+    for label, body in without_each(bare, "experiment_id"):
+        yield post(label, path, body)
+    for label, body in with_each(bare, "experiment_id", NOT_A_STRING):
+        yield post(label, path, body)
     yield post("an experiment that is not there", path, {**bare, "experiment_id": "999999999"})
     yield post("an experiment whose id is no number", path, {**bare, "experiment_id": "abc"})
     yield post("an experiment id over 64 bits", path, {**bare, "experiment_id": "9" * 30})
     for field in ("user_id", "run_name"):
-        for words, body in with_each(bare, field, NOT_A_STRING):
-            yield post(words, path, body)
-    for words, body in with_each(bare, "start_time", NOT_AN_INTEGER):
-        yield post(words, path, body)
-    for words, body in with_each(bare, "tags", NOT_A_LIST):
-        yield post(words, path, body)
+        for label, body in with_each(bare, field, NOT_A_STRING):
+            yield post(label, path, body)
+    for label, body in with_each(bare, "start_time", NOT_AN_INTEGER):
+        yield post(label, path, body)
+    for label, body in with_each(bare, "tags", NOT_A_LIST):
+        yield post(label, path, body)
     times = {
         "as text": "1700000000001",
         "of zero": 0,
@@ -60,8 +60,8 @@ def create(prefix: str) -> Script:
         "as text with a sign": "+5",
         "as text with an underscore": "1_0",
     }
-    for words, value in times.items():
-        yield post(f"a start time {words}", path, {"experiment_id": experiment_id, "start_time": value})
+    for label, value in times.items():
+        yield post(f"a start time {label}", path, {"experiment_id": experiment_id, "start_time": value})
     yield raw(
         "a start time in exponents, in the text",
         path,
@@ -92,8 +92,8 @@ def names(prefix: str) -> Script:
         "of 250 characters": "n" * 250,
         "with path parts": "../../a//b",
     }
-    for words, text in texts.items():
-        yield post(f"a name {words}", path, {**bare, "run_name": text})
+    for label, text in texts.items():
+        yield post(f"a name {label}", path, {**bare, "run_name": text})
     lists = {
         "a tag without key": [{"value": "v"}],
         "a tag without value": [{"key": "k"}],
@@ -109,8 +109,8 @@ def names(prefix: str) -> Script:
         "a tag key with signs": [{"key": "a!b", "value": "v"}],
         "a tag key that climbs": [{"key": "../k", "value": "v"}],
     }
-    for words, tags in lists.items():
-        yield post(words, path, {**bare, "run_name": "tagged", "tags": tags})
+    for label, tags in lists.items():
+        yield post(label, path, {**bare, "run_name": "tagged", "tags": tags})
     many = [{"key": f"tag-{n:03}", "value": str(n)} for n in range(101)]
     yield post("101 tags", path, {**bare, "run_name": "many tags", "tags": many})
 
@@ -145,8 +145,8 @@ def update(prefix: str) -> Script:
         yield post(f"the status number {number}", path, {**whole, "status": number})
     for status in ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED", "3"):
         yield post(f"the status {status!r}", path, {**whole, "status": status})
-    for words, body in with_each(whole, "end_time", {"text": "1700000000007", "null": None}):
-        yield post(words, path, body)
+    for label, body in with_each(whole, "end_time", {"text": "1700000000007", "null": None}):
+        yield post(label, path, body)
     yield post("status is null", path, {**whole, "status": None})
     yield post("end_time is zero", path, {**whole, "end_time": 0})
     yield post("end_time is negative", path, {**whole, "end_time": -1})
@@ -156,25 +156,25 @@ def update(prefix: str) -> Script:
     yield from shows(run_id, "after the new name")
     yield post("an empty name", path, {**whole, "run_name": ""})
     yield post("a name with emoji", path, {**whole, "run_name": "🚀"})
-    for words, body in with_each(whole, "run_name", NOT_A_STRING):
-        yield post(words, path, body)
-    for words, body in without_each(whole, "run_id"):
-        yield post(words, path, body)
-    for words, body in with_each(whole, "run_id", NOT_A_STRING):
-        yield post(words, path, body)
+    for label, body in with_each(whole, "run_name", NOT_A_STRING):
+        yield post(label, path, body)
+    for label, body in without_each(whole, "run_id"):
+        yield post(label, path, body)
+    for label, body in with_each(whole, "run_id", NOT_A_STRING):
+        yield post(label, path, body)
     yield post("an id that is not there", path, {"run_id": NOWHERE, "status": "FINISHED"})
     yield from shows(run_id, "after all updates")
 
-    refused = yield from run(experiment_id, "refused")
-    whole = {"run_id": refused}
+    rejected = yield from run(experiment_id, "refused")
+    whole = {"run_id": rejected}
     for status in ("finished", "DONE", "", "UNFINISHED", " FINISHED", "6"):
         yield post(f"the status {status!r}", path, {**whole, "status": status})
     odd = {"a fraction": 1.5, "a boolean": True, "a list": ["FINISHED"], "an object": {"a": 1}}
-    for words, body in with_each(whole, "status", odd):
-        yield post(words, path, body)
-    for words, body in with_each(whole, "end_time", NOT_AN_INTEGER):
-        yield post(words, path, body)
-    yield from shows(refused, "after the refused updates")
+    for label, body in with_each(whole, "status", odd):
+        yield post(label, path, body)
+    for label, body in with_each(whole, "end_time", NOT_AN_INTEGER):
+        yield post(label, path, body)
+    yield from shows(rejected, "after the refused updates")
 
 
 def delete_and_restore(prefix: str) -> Script:
@@ -208,10 +208,10 @@ def delete_and_restore(prefix: str) -> Script:
         path = f"runs/{verb}"
         yield post(f"{verb} one that is not there", path, {"run_id": NOWHERE})
         yield post(f"{verb} by the old name only", path, {"run_uuid": run_id})
-        for words, body in without_each(whole, "run_id"):
-            yield post(f"{verb}: {words}", path, body)
-        for words, body in with_each(whole, "run_id", NOT_A_STRING):
-            yield post(f"{verb}: {words}", path, body)
+        for label, body in without_each(whole, "run_id"):
+            yield post(f"{verb}: {label}", path, body)
+        for label, body in with_each(whole, "run_id", NOT_A_STRING):
+            yield post(f"{verb}: {label}", path, body)
 
 
 SCENARIOS = {

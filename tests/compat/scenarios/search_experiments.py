@@ -1,4 +1,4 @@
-"""experiments/search by POST and GET. Every question carries a filter on the play's own names."""
+"""experiments/search by POST and GET. Every search filters by the prefix of this run."""
 
 import time
 from typing import Any
@@ -8,7 +8,7 @@ from tests.compat.scenarios.given import NOT_A_LIST, NOT_A_STRING, NOT_AN_INTEGE
 
 PATH = "experiments/search"
 NAMES = ("experiments", "name")
-"""What is recorded of the experiments found: their names, in order. The rest is looked at once."""
+"""Record only the names of the experiments found, in order. One exchange records whole experiments."""
 
 
 def some_experiments(prefix: str) -> Script:
@@ -23,7 +23,7 @@ def some_experiments(prefix: str) -> Script:
         body = {"name": prefix + name, "tags": [{"key": k, "value": v} for k, v in tags.items()]}
         made = yield post(f"given {name}", "experiments/create", body)
         ids.append(made.at("experiment_id"))
-        time.sleep(0.002)  # so that the order of their times is the order of their making
+        time.sleep(0.002)  # so that the order of their times is the order of their creation
     gone = yield from experiment(prefix, "zeta")
     yield post("given a deleted one", "experiments/delete", {"experiment_id": gone})
     return ids
@@ -93,10 +93,10 @@ def filters(prefix: str) -> Script:
     )
     for text in FILTERS:
         asked = " AND ".join(part for part in (f"name LIKE '{prefix}%'", text.format(p=prefix)) if part)
-        yield post(f"filter {text!r}", PATH, {"filter": asked, "max_results": 50, "order_by": ["name"]}, pick=NAMES)
+        yield post(f"filter {text!r}", PATH, {"filter": asked, "max_results": 50, "order_by": ["name"]}, only=NAMES)
     mine = f"name LIKE '{prefix}%'"
-    for words, body in with_each({"max_results": 1}, "filter", NOT_A_STRING):
-        yield post(words, PATH, body, pick=NAMES)
+    for label, body in with_each({"max_results": 1}, "filter", NOT_A_STRING):
+        yield post(label, PATH, body, only=NAMES)
     for keys in (
         ["name"],
         ["name DESC"],
@@ -121,9 +121,9 @@ def filters(prefix: str) -> Script:
         ["`name`"],
         [],
     ):
-        yield post(f"order by {keys}", PATH, {"filter": mine, "max_results": 50, "order_by": keys}, pick=NAMES)
-    for words, body in with_each({"filter": mine, "max_results": 5}, "order_by", NOT_A_LIST):
-        yield post(words, PATH, body, pick=NAMES)
+        yield post(f"order by {keys}", PATH, {"filter": mine, "max_results": 50, "order_by": keys}, only=NAMES)
+    for label, body in with_each({"filter": mine, "max_results": 5}, "order_by", NOT_A_LIST):
+        yield post(label, PATH, body, only=NAMES)
 
 
 def pages(prefix: str) -> Script:
@@ -133,16 +133,16 @@ def pages(prefix: str) -> Script:
         token = None
         for number in range(4):
             body = {**mine, "max_results": 2, "order_by": keys, "page_token": token}
-            page = yield post(f"page {number + 1} by {keys}", PATH, body, pick=NAMES)
+            page = yield post(f"page {number + 1} by {keys}", PATH, body, only=NAMES)
             token = page.json.get("next_page_token")
             if not token:
                 break
-    first = yield post("page 1", PATH, {**mine, "max_results": 1, "order_by": ["name"]}, pick=NAMES)
+    first = yield post("page 1", PATH, {**mine, "max_results": 1, "order_by": ["name"]}, only=NAMES)
     token = first.at("next_page_token")
-    yield post("its token with another order", PATH, {**mine, "max_results": 1, "page_token": token}, pick=NAMES)
-    for words, value in {"nonsense": "nonsense", "empty": "", "a number as text": "12", **NOT_A_STRING}.items():
+    yield post("its token with another order", PATH, {**mine, "max_results": 1, "page_token": token}, only=NAMES)
+    for label, value in {"nonsense": "nonsense", "empty": "", "a number as text": "12", **NOT_A_STRING}.items():
         yield post(
-            f"a token: {words}", PATH, {**mine, "max_results": 1, "order_by": ["name"], "page_token": value}, pick=NAMES
+            f"a token: {label}", PATH, {**mine, "max_results": 1, "order_by": ["name"], "page_token": value}, only=NAMES
         )
     sizes = {
         "zero": 0,
@@ -154,39 +154,39 @@ def pages(prefix: str) -> Script:
         "a whole fraction": 2.0,
         **NOT_AN_INTEGER,
     }
-    for words, value in sizes.items():
-        yield post(f"max_results: {words}", PATH, {**mine, "order_by": ["name"], "max_results": value}, pick=NAMES)
+    for label, value in sizes.items():
+        yield post(f"max_results: {label}", PATH, {**mine, "order_by": ["name"], "max_results": value}, only=NAMES)
     views = ["ACTIVE_ONLY", "DELETED_ONLY", "ALL", 1, 2, 3, 0, 4, "active_only", "", "1", True, 1.5, None]
     for view in views:
         body = {**mine, "order_by": ["name"], "max_results": 9, "view_type": view}
-        yield post(f"view type {view!r}", PATH, body, pick=NAMES)
+        yield post(f"view type {view!r}", PATH, body, only=NAMES)
 
-    yield get("by GET", PATH, {**mine, "max_results": 2, "order_by": "name DESC"}, pick=NAMES)
+    yield get("by GET", PATH, {**mine, "max_results": 2, "order_by": "name DESC"}, only=NAMES)
     yield get(
         "by GET with two orders",
         PATH,
         {**mine, "max_results": 2, "order_by": ["last_update_time", "name DESC"]},
-        pick=NAMES,
+        only=NAMES,
     )
     yield get(
-        "by GET with a view type", PATH, {**mine, "max_results": 9, "view_type": "ALL", "order_by": "name"}, pick=NAMES
+        "by GET with a view type", PATH, {**mine, "max_results": 9, "view_type": "ALL", "order_by": "name"}, only=NAMES
     )
     yield get(
         "by GET with a view type's number",
         PATH,
         {**mine, "max_results": 9, "view_type": "3", "order_by": "name"},
-        pick=NAMES,
+        only=NAMES,
     )
-    yield get("by GET with a bad view type", PATH, {**mine, "max_results": 9, "view_type": "SOME"}, pick=NAMES)
-    yield get("by GET without max_results", PATH, mine, pick=NAMES)
-    yield get("by GET with a bad max_results", PATH, {**mine, "max_results": "many"}, pick=NAMES)
-    yield get("by GET with a fraction for max_results", PATH, {**mine, "max_results": "1.5"}, pick=NAMES)
-    yield get("by GET with an empty max_results", PATH, {**mine, "max_results": ""}, pick=NAMES)
-    yield get("by GET with max_results twice", PATH, {**mine, "max_results": [1, 2], "order_by": "name"}, pick=NAMES)
-    first = yield get("by GET, page 1", PATH, {**mine, "max_results": 3, "order_by": "name"}, pick=NAMES)
+    yield get("by GET with a bad view type", PATH, {**mine, "max_results": 9, "view_type": "SOME"}, only=NAMES)
+    yield get("by GET without max_results", PATH, mine, only=NAMES)
+    yield get("by GET with a bad max_results", PATH, {**mine, "max_results": "many"}, only=NAMES)
+    yield get("by GET with a fraction for max_results", PATH, {**mine, "max_results": "1.5"}, only=NAMES)
+    yield get("by GET with an empty max_results", PATH, {**mine, "max_results": ""}, only=NAMES)
+    yield get("by GET with max_results twice", PATH, {**mine, "max_results": [1, 2], "order_by": "name"}, only=NAMES)
+    first = yield get("by GET, page 1", PATH, {**mine, "max_results": 3, "order_by": "name"}, only=NAMES)
     token = first.at("next_page_token")
-    yield get("by GET, page 2", PATH, {**mine, "max_results": 3, "order_by": "name", "page_token": token}, pick=NAMES)
-    yield get("by GET with a bad token", PATH, {**mine, "max_results": 3, "page_token": "nonsense"}, pick=NAMES)
+    yield get("by GET, page 2", PATH, {**mine, "max_results": 3, "order_by": "name", "page_token": token}, only=NAMES)
+    yield get("by GET with a bad token", PATH, {**mine, "max_results": 3, "page_token": "nonsense"}, only=NAMES)
     yield get(
         "by GET through the pages' path",
         "/ajax-api/2.0/mlflow/experiments/search",

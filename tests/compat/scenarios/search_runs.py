@@ -1,4 +1,4 @@
-"""runs/search: the filter language, ordering, view types, pages, and what it refuses."""
+"""runs/search: the filter language, ordering, view types, pages, and rejected requests."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from tests.compat.scenarios.given import NOT_A_LIST, NOT_A_STRING, NOT_AN_INTEGE
 
 PATH = "runs/search"
 NAMES = ("runs", "info", "run_name")
-"""What is recorded of the runs found: their names, in order. The rest of a run is looked at once."""
+"""Record only the names of the runs found, in order. One exchange records whole runs."""
 
 
 def some_runs(prefix: str, name: str) -> Script:
-    """Five runs that differ in everything a filter can ask for; returns the experiment's id and theirs."""
+    """Create five runs that differ in every filterable field. Return the ids of the experiment and of the runs."""
     experiment_id = yield from experiment(prefix, name)
     rows: list[tuple[str, dict[str, str], dict[str, Any], dict[str, str]]] = [
         ("alpha", {"lr": "0.1", "opt": "sgd"}, {"loss": 0.5, "acc": 0.9}, {"team": "vision"}),
@@ -229,7 +229,7 @@ def filters(prefix: str) -> Script:
     asked = {"experiment_ids": [experiment_id], "order_by": ["attributes.run_name ASC"]}
     yield post("everything of every run", PATH, asked)
     for text in FILTERS:
-        yield post(f"filter {text!r}", PATH, {**asked, "filter": text}, pick=NAMES)
+        yield post(f"filter {text!r}", PATH, {**asked, "filter": text}, only=NAMES)
     for text in (
         f"attributes.run_id = '{ids[0]}'",
         f"run_id = '{ids[0]}'",
@@ -239,8 +239,8 @@ def filters(prefix: str) -> Script:
         f"attributes.run_id LIKE '{ids[0]}%'",
         f"run_uuid = '{ids[0]}'",
     ):
-        words = text.replace(ids[0], "A").replace(ids[1], "B")
-        yield post(f"filter {words!r}", PATH, {**asked, "filter": text}, pick=NAMES)
+        label = text.replace(ids[0], "A").replace(ids[1], "B")
+        yield post(f"filter {label!r}", PATH, {**asked, "filter": text}, only=NAMES)
     long = " AND ".join(["metrics.loss > 0"] * 60)
     yield post("sixty comparisons", PATH, {**asked, "filter": long})
 
@@ -248,9 +248,9 @@ def filters(prefix: str) -> Script:
 def bad_filters(prefix: str) -> Script:
     experiment_id = yield from experiment(prefix, "bad-filters")
     for text in BAD_FILTERS:
-        yield post(f"filter {text!r}", PATH, {"experiment_ids": [experiment_id], "filter": text}, pick=NAMES)
-    for words, body in with_each({"experiment_ids": [experiment_id]}, "filter", NOT_A_STRING):
-        yield post(words, PATH, body, pick=NAMES)
+        yield post(f"filter {text!r}", PATH, {"experiment_ids": [experiment_id], "filter": text}, only=NAMES)
+    for label, body in with_each({"experiment_ids": [experiment_id]}, "filter", NOT_A_STRING):
+        yield post(label, PATH, body, only=NAMES)
     yield post("a giant filter", PATH, {"experiment_ids": [experiment_id], "filter": "(" * 50_000})
 
 
@@ -315,11 +315,11 @@ def order(prefix: str) -> Script:
     asked = {"experiment_ids": [experiment_id]}
     for keys in ORDERS:
         tie = [] if keys in ([], ["run_name"]) else ["run_name"]
-        yield post(f"order by {keys}", PATH, {**asked, "order_by": keys + tie}, pick=NAMES)
+        yield post(f"order by {keys}", PATH, {**asked, "order_by": keys + tie}, only=NAMES)
     for keys in BAD_ORDERS:
-        yield post(f"order by {keys}", PATH, {**asked, "order_by": keys}, pick=NAMES)
-    for words, body in with_each(asked, "order_by", NOT_A_LIST):
-        yield post(words, PATH, body, pick=NAMES)
+        yield post(f"order by {keys}", PATH, {**asked, "order_by": keys}, only=NAMES)
+    for label, body in with_each(asked, "order_by", NOT_A_LIST):
+        yield post(label, PATH, body, only=NAMES)
 
 
 def pages(prefix: str) -> Script:
@@ -336,22 +336,22 @@ def pages(prefix: str) -> Script:
         token = None
         for number in range(4):
             body = {**asked, "order_by": keys, "page_token": token}
-            page = yield post(f"page {number + 1} by {keys}", PATH, body, pick=NAMES)
+            page = yield post(f"page {number + 1} by {keys}", PATH, body, only=NAMES)
             token = page.json.get("next_page_token")
             if not token:
                 break
     first = yield post("page 1 of a filter", PATH, {**asked, "filter": "metrics.loss > -1", "order_by": ["run_name"]})
     token = first.at("next_page_token")
     yield post(
-        "its token with another order", PATH, {**asked, "order_by": ["metrics.loss"], "page_token": token}, pick=NAMES
+        "its token with another order", PATH, {**asked, "order_by": ["metrics.loss"], "page_token": token}, only=NAMES
     )
     yield post(
-        "its token with another filter", PATH, {**asked, "order_by": ["run_name"], "page_token": token}, pick=NAMES
+        "its token with another filter", PATH, {**asked, "order_by": ["run_name"], "page_token": token}, only=NAMES
     )
     body = {"experiment_ids": [other_id], "max_results": 2, "page_token": token}
-    yield post("its token with another experiment", PATH, body, pick=NAMES)
+    yield post("its token with another experiment", PATH, body, only=NAMES)
     yield post("its token, altered", PATH, {**asked, "page_token": "x" + token})
-    for words, value in {
+    for label, value in {
         "nonsense": "nonsense",
         "a number as text": "12",
         "empty": "",
@@ -360,7 +360,7 @@ def pages(prefix: str) -> Script:
         "with an emoji": "🚀",
         **NOT_A_STRING,
     }.items():
-        yield post(f"a token: {words}", PATH, {**asked, "order_by": ["run_name"], "page_token": value}, pick=NAMES)
+        yield post(f"a token: {label}", PATH, {**asked, "order_by": ["run_name"], "page_token": value}, only=NAMES)
     sizes = {
         "zero": 0,
         "one": 1,
@@ -372,13 +372,13 @@ def pages(prefix: str) -> Script:
         "null": None,
         **NOT_AN_INTEGER,
     }
-    for words, value in sizes.items():
-        yield post(f"max_results: {words}", PATH, {**asked, "order_by": ["run_name"], "max_results": value}, pick=NAMES)
-    yield post("max_results over 32 bits", PATH, {**asked, "order_by": ["run_name"], "max_results": 2**31}, pick=NAMES)
+    for label, value in sizes.items():
+        yield post(f"max_results: {label}", PATH, {**asked, "order_by": ["run_name"], "max_results": value}, only=NAMES)
+    yield post("max_results over 32 bits", PATH, {**asked, "order_by": ["run_name"], "max_results": 2**31}, only=NAMES)
     both = {"experiment_ids": [experiment_id, other_id], "order_by": ["run_name"]}
-    yield post("two experiments", PATH, both, pick=NAMES)
+    yield post("two experiments", PATH, both, only=NAMES)
     yield post("one experiment twice", PATH, {"experiment_ids": [other_id, other_id]})
-    for words, value in {
+    for label, value in {
         "missing": None,
         "none": [],
         "not there": ["999999999"],
@@ -387,14 +387,14 @@ def pages(prefix: str) -> Script:
         "an empty text": [""],
         **NOT_A_LIST,
     }.items():
-        yield post(f"experiment ids: {words}", PATH, {"experiment_ids": value})
+        yield post(f"experiment ids: {label}", PATH, {"experiment_ids": value})
     views = ["ACTIVE_ONLY", "DELETED_ONLY", "ALL", 1, 2, 3, 0, 4, "active_only", "", "1", True, 1.5, None, ["ALL"]]
     for view in views:
-        yield post(f"view type {view!r}", PATH, {"experiment_ids": [other_id], "run_view_type": view}, pick=NAMES)
+        yield post(f"view type {view!r}", PATH, {"experiment_ids": [other_id], "run_view_type": view}, only=NAMES)
     yield post("delete an experiment", "experiments/delete", {"experiment_id": other_id})
     for view in ("ACTIVE_ONLY", "DELETED_ONLY", "ALL"):
         body = {"experiment_ids": [other_id], "run_view_type": view}
-        yield post(f"a deleted experiment, {view}", PATH, body, pick=NAMES)
+        yield post(f"a deleted experiment, {view}", PATH, body, only=NAMES)
 
 
 SCENARIOS = {

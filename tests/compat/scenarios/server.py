@@ -1,4 +1,4 @@
-"""The server about itself: version, health, server-info, and the constant answers that the pages ask for."""
+"""The server itself: version, health, server-info, and constant responses for the pages."""
 
 from tests.compat.play import AJAX, Script, get, post, raw
 

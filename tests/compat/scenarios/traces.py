@@ -1,4 +1,4 @@
-"""Traces and what belongs to them, where there are none: what the pages of an experiment ask."""
+"""Trace endpoints of the experiment pages, without any traces."""
 
 from typing import Any
 

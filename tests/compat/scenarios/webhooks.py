@@ -1,6 +1,6 @@
-"""Webhooks: create, list, get, update, delete, and which URLs are refused. Nothing is sent in here.
+"""Webhooks: create, list, get, update, delete, and rejected URLs. No delivery is sent.
 
-URLs name an address of the public internet, so that no name has to be resolved.
+URLs contain public IP addresses, so that no host name is resolved.
 """
 
 from typing import Any
@@ -39,7 +39,7 @@ def made(response: Response) -> str:
 
 
 def life(prefix: str) -> Script:
-    """Creates, reads, changes and deletes, and leaves nothing behind."""
+    """Create, read, change and delete webhooks, and leave none behind."""
     whole = {
         "name": "whole",
         "url": f"{PUBLIC}/a?b=c#d",
@@ -51,7 +51,7 @@ def life(prefix: str) -> Script:
     ids = [made((yield post("a whole one", HOOKS, whole)))]
     ids.append(made((yield post("the same again", HOOKS, whole))))
     ids.append(made((yield post("a small one", HOOKS, ONE))))
-    for words, more in {
+    for label, more in {
         "a name of one letter": {"name": "x"},
         "a name of 63": {"name": "x" * 63},
         "a name with all that it may hold": {"name": "A.b_c-9"},
@@ -67,7 +67,7 @@ def life(prefix: str) -> Script:
         "an address of six": {"url": "https://[2606:4700:4700::1111]/"},
         "a field too many": {"nope": 1},
     }.items():
-        ids.append(made((yield post(words, HOOKS, ONE | more))))
+        ids.append(made((yield post(label, HOOKS, ONE | more))))
     one = f"{HOOKS}/{ids[0]}"
     yield get("get", one)
     yield get("get through the pages' path", f"{AJAX}{one}")
@@ -89,7 +89,7 @@ def pages() -> Script:
     first = yield get("the first two", HOOKS, {"max_results": 2})
     token = first.at("next_page_token")
     yield get("the next one", HOOKS, {"max_results": 1, "page_token": token})
-    for words, query in {
+    for label, query in {
         "no": {"max_results": 0},
         "fewer than no": {"max_results": -1},
         "a thousand": {"max_results": 1000},
@@ -97,13 +97,13 @@ def pages() -> Script:
         "a word of": {"max_results": "some"},
         "an empty text of": {"max_results": ""},
     }.items():
-        yield get(f"{words} results", HOOKS, query)
+        yield get(f"{label} results", HOOKS, query)
     yield get("an empty token", HOOKS, {"page_token": ""})
     yield get("a token that is none", HOOKS, {"page_token": "abc"})
 
 
 def changes(one: str) -> Script:
-    for words, body in {
+    for label, body in {
         "nothing": {},
         "the name": {"name": "renamed"},
         "the URL": {"url": "https://1.1.1.1/"},
@@ -125,10 +125,10 @@ def changes(one: str) -> Script:
         "to a bad URL and event": {"url": "nope", "events": [event("PROMPT", "SET")]},
         "with another id": {"webhook_id": NOBODY, "description": "by its path"},
     }.items():
-        yield patch(f"change {words}", one, body)
+        yield patch(f"change {label}", one, body)
     for field in ("name", "url", "description", "secret"):
-        for words, body in with_each({}, field, NOT_A_STRING):
-            yield patch(f"change: {words}", one, body)
+        for label, body in with_each({}, field, NOT_A_STRING):
+            yield patch(f"change: {label}", one, body)
     yield patch("change the status to an unknown number", one, {"status": 5})
     yield get("after the changes", one)
 
@@ -144,14 +144,14 @@ def nobody() -> Script:
     yield post("try nobody with a text for an event", f"{HOOKS}/{NOBODY}/test", {"event": "x"})
 
 
-def refused(prefix: str) -> Script:
-    for words, body in without_each(ONE, "name", "url", "events"):
-        yield post(words, HOOKS, body)
+def rejected(prefix: str) -> Script:
+    for label, body in without_each(ONE, "name", "url", "events"):
+        yield post(label, HOOKS, body)
     for field in ("name", "url", "description", "secret"):
-        for words, body in with_each(ONE, field, NOT_A_STRING):
-            yield post(words, HOOKS, body)
-    for words, body in with_each(ONE, "events", NOT_A_LIST):
-        yield post(words, HOOKS, body)
+        for label, body in with_each(ONE, field, NOT_A_STRING):
+            yield post(label, HOOKS, body)
+    for label, body in with_each(ONE, "events", NOT_A_LIST):
+        yield post(label, HOOKS, body)
     yield post("no events in the list", HOOKS, ONE | {"events": []})
     for entity in EVENTS:
         yield post(f"an action that {entity} has not", HOOKS, ONE | {"events": [event(entity, "UPDATED")]})
@@ -213,4 +213,4 @@ def urls() -> Script:
         yield post(f"a URL that won't do, {number}", HOOKS, ONE | {"url": url})
 
 
-SCENARIOS = {"webhooks": life, "webhooks_refused": refused}
+SCENARIOS = {"webhooks": life, "webhooks_rejected": rejected}

@@ -1,4 +1,4 @@
-"""What is refused before any endpoint looks: content types, methods, paths, and bodies that are no JSON object."""
+"""Requests rejected before dispatch: content types, methods, paths, and bodies that are no JSON object."""
 
 from tests.compat.play import AJAX, Script, get, post, raw
 from tests.compat.scenarios.given import STARTED, experiment, run
@@ -29,8 +29,8 @@ def bodies(prefix: str) -> Script:
         "nested lists": b"[" * 2000 + b"]" * 2000,
         "nested objects": b'{"a":' * 2000 + b"1" + b"}" * 2000,
     }
-    for words, body in texts.items():
-        yield raw(f"a body of {words}", CREATE, body)
+    for label, body in texts.items():
+        yield raw(f"a body of {label}", CREATE, body)
     bom = b"\xef\xbb\xbf" + f'{{"name": "{prefix}bom"}}'.encode()
     yield raw("a byte order mark", CREATE, bom)
     twice = f'{{"name": "{prefix}one", "name": "{prefix}two"}}'.encode()
@@ -59,13 +59,13 @@ def content_types(prefix: str) -> Script:
         "JSON with spaces": " application/json ",
         "nonsense": "nonsense",
     }
-    for number, (words, content_type) in enumerate(types.items()):
+    for number, (label, content_type) in enumerate(types.items()):
         body = f'{{"name": "{prefix}{number}"}}'.encode()
-        yield raw(f"post as {words}", CREATE, body, content_type)
+        yield raw(f"post as {label}", CREATE, body, content_type)
     experiment_id = yield from experiment(prefix, "typed")
-    for words, content_type in types.items():
+    for label, content_type in types.items():
         path = f"experiments/get?experiment_id={experiment_id}"
-        yield raw(f"get as {words}", path, b"", content_type, method="GET")
+        yield raw(f"get as {label}", path, b"", content_type, method="GET")
     body = f'{{"experiment_id": "{experiment_id}"}}'.encode()
     yield raw("get with a body", "experiments/get", body, method="GET")
     yield raw(
@@ -127,15 +127,15 @@ def paths(prefix: str) -> Script:
 
 def origins(prefix: str) -> Script:
     body = b'{"name": ""}'
-    for words, headers in {
+    for label, headers in {
         "no origin": {},
         "this machine's": {"Origin": "http://localhost:3000"},
         "a foreign one": {"Origin": "http://evil.example"},
         "null": {"Origin": "null"},
     }.items():
-        yield raw(f"post with the origin {words}", CREATE, body, headers=headers)
+        yield raw(f"post with the origin {label}", CREATE, body, headers=headers)
         yield raw(
-            f"get with the origin {words}",
+            f"get with the origin {label}",
             "experiments/get?experiment_id=999999999",
             b"",
             method="GET",
@@ -148,7 +148,7 @@ def origins(prefix: str) -> Script:
 
 
 def scalars(prefix: str) -> Script:
-    """Numbers and texts in every spelling that a protocol buffer's JSON has an opinion on."""
+    """Send numbers and texts in every spelling that protobuf's JSON mapping defines."""
     experiment_id = yield from experiment(prefix, "scalars")
     run_id = yield from run(experiment_id, "scalars")
     start = f'{{"run_id": "{run_id}", "key": "k", "value": 1, "timestamp": {STARTED}, '
@@ -168,7 +168,7 @@ def scalars(prefix: str) -> Script:
     ]
     for text in accepted:
         yield raw(f"log-metric {text[:-1]}", "runs/log-metric", (start + text).encode())
-    refused = [
+    rejected = [
         '"step": 1e-2}',
         '"step": "0x10"}',
         '"step": "1e2"}',
@@ -184,7 +184,7 @@ def scalars(prefix: str) -> Script:
         '"step": 123456789012345678901234567890}',
         '"step": false}',
     ]
-    for text in refused:
+    for text in rejected:
         body = start.replace('"k"', '"refused"') + text
         yield raw(f"log-metric {text[:-1]}", "runs/log-metric", body.encode())
     yield get("the history of the steps", "metrics/get-history", {"run_id": run_id, "metric_key": "k"})
@@ -193,7 +193,7 @@ def scalars(prefix: str) -> Script:
     camel = {"experimentId": experiment_id, "runName": "camel"}
     yield post("a run in camel case", "runs/create", camel)
     camel = {"experiment_ids": [experiment_id], "maxResults": 1, "orderBy": ["run_name"]}
-    yield post("a search in camel case", "runs/search", camel, pick=("runs", "info", "run_name"))
+    yield post("a search in camel case", "runs/search", camel, only=("runs", "info", "run_name"))
     yield get("a parameter in camel case", "runs/get", {"runId": run_id})
 
 

@@ -1,22 +1,22 @@
-"""The list of differences: how an entry is made and found. The entries themselves are in the modules beside."""
+"""Register and look up differences from MLflow. The entries are in the other modules of this package."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from tests.compat.ours import Ours, Response
+from tests.compat.overrides import Override, Response
 
 
 class Difference(NamedTuple):
     why: str
-    ours: Ours
+    ours: Override
 
 
 DIFFERENCES: dict[str, dict[str, Difference]] = {}
-"""Scenario -> exchange, or beginning of exchanges -> what we answer there."""
+"""Scenario -> exchange name, or prefix with a star -> difference."""
 
 
-def because(why: str, responses: Mapping[str, Mapping[str | tuple[str, ...], Ours]]) -> None:
-    """Enter differences that have one reason."""
+def because(why: str, responses: Mapping[str, Mapping[str | tuple[str, ...], Override]]) -> None:
+    """Register differences that have the same reason."""
     for scenario, of_scenario in responses.items():
         known = DIFFERENCES.setdefault(scenario, {})
         for names, ours in of_scenario.items():
@@ -26,7 +26,7 @@ def because(why: str, responses: Mapping[str, Mapping[str | tuple[str, ...], Our
 
 
 def difference(scenario: str, exchange: str) -> Difference | None:
-    """The entry for an exchange: by its own name, else by the longest beginning."""
+    """Return the entry for an exchange: by its name, otherwise by the longest prefix."""
     listed = DIFFERENCES.get(scenario, {})
     if exchange in listed:
         return listed[exchange]
@@ -35,13 +35,13 @@ def difference(scenario: str, exchange: str) -> Difference | None:
 
 
 def expected(scenario: str, exchange: str, request: dict[str, Any], theirs: Response) -> Response:
-    """What Railtrack is to answer, where MLflow answers `theirs`."""
+    """Return the response expected from Railtrack, given MLflow's response `theirs`."""
     found = difference(scenario, exchange)
     return found.ours(request, theirs) if found else theirs
 
 
 def entered(scenario: str, exchanges: Iterable[str]) -> dict[str, list[str]]:
-    """For each entry of a scenario the exchanges that it decides."""
+    """Return the exchanges that each entry of a scenario applies to."""
     by_entry: dict[str, list[str]] = {name: [] for name in DIFFERENCES.get(scenario, {})}
     for exchange in exchanges:
         for name, one in DIFFERENCES.get(scenario, {}).items():

@@ -1,4 +1,4 @@
-"""Ways to spell an answer of our own: a refusal, one told from the request, or MLflow's answer with a change."""
+"""Build Railtrack's expected response where it differs: an error, a success, or MLflow's response edited."""
 
 import copy
 import json
@@ -7,51 +7,51 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.compat.normalise import told_short
+from tests.compat.normalise import abbreviate
 
 Response = dict[str, Any]
-Ours = Callable[[dict[str, Any], Response], Response]
-"""From the request and MLflow's answer, both as the record shows them, to what Railtrack answers."""
+Override = Callable[[dict[str, Any], Response], Response]
+"""Takes the recorded request and MLflow's recorded response, and returns the response expected from Railtrack."""
 
 SEE = "See the API docs for more information about request parameters."
 
 
-def refused(message: str, code: str = "INVALID_PARAMETER_VALUE", status: int = 400) -> Ours:
-    """An error in MLflow's form."""
+def rejected(message: str, code: str = "INVALID_PARAMETER_VALUE", status: int = 400) -> Override:
+    """Expect an error in MLflow's JSON form."""
     return lambda request, theirs: _error(theirs, status, code, message)
 
 
 def _error(theirs: Response, status: int, code: str, message: str) -> Response:
-    response: Response = {"status": status, "json": {"error_code": code, "message": told_short(message)}}
+    response: Response = {"status": status, "json": {"error_code": code, "message": abbreviate(message)}}
     if "headers" in theirs:
         response["headers"] = {**dict.fromkeys(theirs["headers"], ""), "content-type": "application/json"}
         response["headers"]["x-content-type-options"] = "nosniff"
     return response
 
 
-def missing(place: str) -> Ours:
-    return refused(f"Missing value for required parameter '{place}'. {SEE}")
+def missing(field_path: str) -> Override:
+    return rejected(f"Missing value for required parameter '{field_path}'. {SEE}")
 
 
-def wrong_type(place: str) -> Ours:
-    """The complaint about the value that the request has at `place`, such as `metrics[1].value`."""
+def wrong_type(field_path: str) -> Override:
+    """Expect the error about the value at `field_path` of the request, such as `metrics[1].value`."""
 
     def ours(request: dict[str, Any], theirs: Response) -> Response:
-        value = _value_at(request, place)
+        value = _value_at(request, field_path)
         shown = json.dumps(value, separators=(",", ":"))
-        message = f"Invalid value {shown} for parameter '{place}' supplied:  Hint: Value was of type "
+        message = f"Invalid value {shown} for parameter '{field_path}' supplied:  Hint: Value was of type "
         return _error(theirs, 400, "INVALID_PARAMETER_VALUE", f"{message}'{type(value).__name__}'. {SEE}")
 
     return ours
 
 
-def _value_at(request: dict[str, Any], place: str) -> Any:
+def _value_at(request: dict[str, Any], field_path: str) -> Any:
     if "body" not in request:
         query = parse_qs(urlsplit(request["line"].split(" ", 1)[1]).query, keep_blank_values=True)
-        return query[place][0]
+        return query[field_path][0]
     value = request["body"]
     value = json.loads(value) if isinstance(value, str) else value
-    for key in re.findall(r"\w+", place):
+    for key in re.findall(r"\w+", field_path):
         value = value[int(key)] if key.isdecimal() else value[key]
     return value
 
@@ -62,8 +62,8 @@ def no_endpoint(request: dict[str, Any], theirs: Response) -> Response:
     return _error(theirs, 404, "ENDPOINT_NOT_FOUND", message)
 
 
-def not_allowed(allowed: str) -> Ours:
-    """A refused method; `allowed`: those that the path takes."""
+def not_allowed(allowed: str) -> Override:
+    """Expect 405. `allowed`: the methods that the path accepts."""
 
     def ours(request: dict[str, Any], theirs: Response) -> Response:
         method = request["line"].split(" ", 1)[0]
@@ -72,13 +72,13 @@ def not_allowed(allowed: str) -> Ours:
     return ours
 
 
-def accepted(response: Any = None) -> Ours:
-    """A 200 with this JSON, or with an empty body."""
+def accepted(response: Any = None) -> Override:
+    """Expect 200 with this JSON, or with an empty body."""
     return lambda request, theirs: {"status": 200} if response is None else {"status": 200, "json": response}
 
 
-def edited(edit: Callable[[Any], None]) -> Ours:
-    """MLflow's answer but for a change that `edit` makes to it."""
+def edited(edit: Callable[[Any], None]) -> Override:
+    """Expect MLflow's response after `edit` has changed it."""
 
     def ours(request: dict[str, Any], theirs: Response) -> Response:
         response = copy.deepcopy(theirs)
@@ -88,8 +88,8 @@ def edited(edit: Callable[[Any], None]) -> Ours:
     return ours
 
 
-def recoded(code: str, status: int) -> Ours:
-    """MLflow's message under another error code."""
+def recoded(code: str, status: int) -> Override:
+    """Expect MLflow's message with another error code."""
 
     def ours(request: dict[str, Any], theirs: Response) -> Response:
         return _error(theirs, status, code, theirs["json"]["message"])
@@ -97,8 +97,8 @@ def recoded(code: str, status: int) -> Ours:
     return ours
 
 
-def in_the_common_form(code: str) -> Ours:
-    """MLflow's `detail`, or its plain text, as an error of the common form."""
+def in_the_common_form(code: str) -> Override:
+    """Expect MLflow's `detail` or plain text as an error in the common JSON form."""
 
     def ours(request: dict[str, Any], theirs: Response) -> Response:
         message = theirs["json"]["detail"] if "json" in theirs else theirs["text"] + "."
@@ -107,8 +107,8 @@ def in_the_common_form(code: str) -> Ours:
     return ours
 
 
-def without(*keys: str) -> Ours:
-    """MLflow's run without these parts of its data."""
+def without(*keys: str) -> Override:
+    """Expect MLflow's run without these parts of its data."""
 
     def edit(response: Response) -> None:
         for key in keys:
@@ -118,7 +118,7 @@ def without(*keys: str) -> Ours:
 
 
 def not_json(request: dict[str, Any], theirs: Response) -> Response:
-    """The complaint of Python's json module about the body, which is of this text."""
+    """Expect the message of Python's json module about the recorded body."""
     body = request["body"]
     try:
         while isinstance(body, str):
