@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from railtrack.artifacts import ArtifactStores
@@ -15,7 +16,7 @@ from railtrack.checks.start import (
     probe_buckets,
 )
 from railtrack.cli.flags import add_flags
-from railtrack.config.lookup import warnings
+from railtrack.config.lookup import ResolvedSetting, warnings
 from railtrack.config.settings import Settings, log_settings, resolve_all, settings_from
 from railtrack.db.open import open_database, prepare, wait_for_database
 from railtrack.db.url import DatabaseUrl, parse_database_url
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         for warning in (*warnings(resolved), *login_warnings(settings), *memory_warnings(settings)):
             log.warning("%s", warning)
         url = parse_database_url(settings.database.uri)
-        redact_configured_secrets(settings, url)
+        redact_configured_secrets(resolved, settings, url)
         check_artifact_locations(settings, url)
         announce(settings, url)
         check_folders(settings, url)
@@ -58,11 +59,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def redact_configured_secrets(settings: Settings, url: DatabaseUrl) -> None:
-    """Keep credentials out of everything that is logged from now on."""
-    redact_secrets(
-        (settings.aws.access_key_id, settings.aws.secret_access_key, settings.aws.session_token, url.password or "")
-    )
+def redact_configured_secrets(resolved: Iterable[ResolvedSetting], settings: Settings, url: DatabaseUrl) -> None:
+    """Keep credentials out of everything that is logged from now on.
+
+    Of the database's URL only the password is a secret: log lines show the rest.
+    """
+    uri = settings.database.uri
+    secrets = [one.text for one in resolved if one.setting.secret and one.value != uri]
+    redact_secrets([*secrets, url.password or ""])
 
 
 def announce(settings: Settings, url: DatabaseUrl) -> None:
