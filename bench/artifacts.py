@@ -156,7 +156,7 @@ def side_by_side_table(store: Target, targets: Sequence[Target], size_mb: int, r
     lines = [f"| {' | '.join([*head, 'failed'])} |", "| --- " * (len(head) + 1) + "|"]
     for (name, method), rows in loads.items():
         each = [row.mb_per_s for row in rows]
-        cells = [
+        values = [
             name,
             SHORT_OF[method],
             f"{speed[name, method]:.0f}",
@@ -167,7 +167,7 @@ def side_by_side_table(store: Target, targets: Sequence[Target], size_mb: int, r
             f"{max(row.files_mb for row in rows):.0f} MB",
             str(sum(len(row.failed) for row in rows)),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join(values)} |")
     if ("MLflow 3.17.2", "PUT") in speed:
         ratios = [
             f"{speed['Railtrack', way] / speed['MLflow 3.17.2', way]:.1f} times {SHORT_OF[way]}" for way in SHORT_OF

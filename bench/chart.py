@@ -91,8 +91,8 @@ def main(results: str, chart: str) -> None:
     for band, (title, fields) in zip(bands, FIELDS.items(), strict=True):
         band.suptitle(title, x=0.012, ha="left", fontsize=11, fontweight="bold", color=INK)
         axes = band.subplots(len(fields) // COLUMNS, COLUMNS).flat
-        for number, (field, place) in enumerate(zip(fields, axes, strict=True)):
-            draw(place, field, record, named=number % COLUMNS == 0)
+        for number, (field, subplot) in enumerate(zip(fields, axes, strict=True)):
+            draw(subplot, field, record, named=number % COLUMNS == 0)
     machine = record["machine"]
     caption = (
         f"{machine['processors']} processors ({machine['model']}) shared with PostgreSQL 18 and the load generator, "

@@ -75,21 +75,21 @@ async def transactions(database: str, folder: Path, batches: Sequence[Sequence[R
 
 async def _sent(client: Client, batch: Sequence[Request], number: str) -> list[Transaction]:
     with _recorded() as seen:
-        answers = await asyncio.gather(
+        responses = await asyncio.gather(
             *(
-                client.send(request.method, request.path, body=_body(request, number, place), headers=JSON)
-                for place, request in enumerate(batch)
+                client.send(request.method, request.path, body=_body(request, number, index), headers=JSON)
+                for index, request in enumerate(batch)
             )
         )
-    for answer in answers:
-        assert answer.status == 200, answer.body
+    for response in responses:
+        assert response.status == 200, response.body
     creates = any(request.path.endswith("runs/create") for request in batch)
     found = [one for one in seen if one.statements]
     return _with_numbered_ids(found) if creates else found
 
 
-def _body(request: Request, number: str, place: int) -> bytes:
-    return request.body.replace("@n@", number).replace("@c@", f"{CONNECTION}{place:02}").encode()
+def _body(request: Request, number: str, index: int) -> bytes:
+    return request.body.replace("@n@", number).replace("@c@", f"{CONNECTION}{index:02}").encode()
 
 
 def _with_numbered_ids(found: list[Transaction]) -> list[Transaction]:

@@ -49,7 +49,7 @@ def get(path: str, query: dict[str, Any], prefix: str = API) -> Request:
     return Request("GET", f"{prefix}{path}?{urlencode(query, doseq=True)}")
 
 
-def answer(url: str, request: Request) -> Any:
+def request_json(url: str, request: Request) -> Any:
     """Send a request and return the JSON of the response, or {}. Raise HTTPError if it is rejected."""
     body = request.body.encode() or None
     sent = urllib.request.Request(url + request.path, body, {"Content-Type": "application/json"}, method=request.method)
@@ -58,7 +58,9 @@ def answer(url: str, request: Request) -> Any:
 
 
 def new_runs(url: str, count: int) -> list[str]:
-    created = [answer(url, post("runs/create", {"experiment_id": "0", "start_time": START_MS})) for _ in range(count)]
+    created = [
+        request_json(url, post("runs/create", {"experiment_id": "0", "start_time": START_MS})) for _ in range(count)
+    ]
     return [one["run"]["info"]["run_id"] for one in created]
 
 
@@ -113,7 +115,7 @@ def search_deep(url: str) -> list[Request]:
     """Fetch the page of 100 after the first 20,000 runs, whose pages are walked once."""
     page: dict[str, Any] = {"experiment_ids": [str(LARGE)], "max_results": 1000}
     for _ in range(DEEP):
-        page["page_token"] = answer(url, post("runs/search", page))["next_page_token"]
+        page["page_token"] = request_json(url, post("runs/search", page))["next_page_token"]
     return [post("runs/search", {**page, "max_results": 100})]
 
 

@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 
 from tests.servers.databases import rows
 
-from bench.loads import Load, Request, answer
+from bench.loads import Load, Request, request_json
 from bench.processes import Watch, cpu_s, tree
 from bench.servers import Server
 from bench.transfer import transfer
@@ -90,7 +90,7 @@ def _try(url: str, requests: Sequence[Request]) -> float:
     longest_s = 0.0
     for request in requests:
         began = time.monotonic()
-        answer(url, _tried(request))
+        request_json(url, _tried(request))
         longest_s = max(longest_s, time.monotonic() - began)
     return longest_s
 
@@ -138,7 +138,7 @@ class Transfer:
 def through(server: Server, folder: Path, megabytes: int) -> Transfer | str:
     """Transfer through mlflow-artifacts to the server's folder in `folder`. Return an error message if that fails."""
     try:
-        answer(server.url, Request("PUT", f"{ARTIFACTS}small.bin", "small"))
+        request_json(server.url, Request("PUT", f"{ARTIFACTS}small.bin", "small"))
     except HTTPError as error:
         return "not served" if error.code in NOT_SERVED else f"rejected: {error.code}"
     url = f"{server.url}{ARTIFACTS}large.bin"

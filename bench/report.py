@@ -116,9 +116,9 @@ def _alone(found: dict[str, Any]) -> str:
     rows = []
     for load, rates in found["alone"].items():
         ours, size = rate(found["loads"][load].get(RAILTRACK, ())), rates["size"]
-        cells = [short(rates[kind]) if kind in rates else "-" for kind in ("one", "group")]
+        values = [short(rates[kind]) if kind in rates else "-" for kind in ("one", "group")]
         parts = [f"{ours / rates[kind]:.0%}" if kind in rates else "-" for kind in ("one", "group")]
-        compared = [cells[0], parts[0], str(size) if size else "-", cells[1], parts[1]]
+        compared = [values[0], parts[0], str(size) if size else "-", values[1], parts[1]]
         rows.append([load, short(ours), *compared, rates.get("failed", "")])
     heads = ["load", "Railtrack", "single", "Railtrack / single", "group size", "grouped", "Railtrack / grouped", ""]
     explained = (
@@ -159,8 +159,8 @@ def _bounded(found: dict[str, Any]) -> str:
         if untried := seen.get("untried"):
             failures.append(f"not run, time was up: {len(untried)} loads")
         failed = "; ".join(failures).replace("|", "/") or "none"
-        cells = [_unit(seen.get(kind), "MB") for kind in ("peak_mb", "peak_with_files_mb")]
-        rows.append([name, _unit(seen["start_s"], "s", 2), *cells, str(seen["killed"]), failed])
+        values = [_unit(seen.get(kind), "MB") for kind in ("peak_mb", "peak_with_files_mb")]
+        rows.append([name, _unit(seen["start_s"], "s", 2), *values, str(seen["killed"]), failed])
     heads = ["server", "start", "cgroup peak, loads", "cgroup peak, with 1 GB", "killed by the kernel", "failures"]
     return (
         "## In 512 MB\n\nA memory cgroup of 512 MB without swap, on the same data: every load for a second, then 1 GB "
@@ -178,8 +178,8 @@ def _growth(grown: dict[str, Any], kind: str) -> str:
     ]
     for key, what, unit in (("start_s", "start", "s"), ("idle_mb", "idle memory", "MB")):
         for name in grown[sizes[0]].get(key, {}):
-            cells = [_unit(grown[size][key].get(name), unit, 2 if unit == "s" else 0) for size in sizes]
-            rows.append([f"{what}: {name}", *cells])
+            values = [_unit(grown[size][key].get(name), unit, 2 if unit == "s" else 0) for size in sizes]
+            rows.append([f"{what}: {name}", *values])
     return f"## With more {kind}\n\nResponses per second.\n\n" + table(
         [kind, *(f"{int(size):,}" for size in sizes)], rows
     )

@@ -25,7 +25,7 @@ from tests.servers.postgres import postgres_cluster
 
 from bench.loads import LOADS
 from bench.report import markdown
-from bench.sections import SECTIONS, Bench, measure_all, say
+from bench.sections import SECTIONS, Bench, log, measure_all
 from bench.servers import fasttrackml, mlflow, railtrack
 
 RESULTS = Path(__file__).parent / "results"
@@ -119,7 +119,7 @@ def write(found: dict[str, Any], path: Path, python: str) -> None:
     chart = Path(__file__).parent / "chart.py"
     subprocess.run([python, str(chart), str(path), str(path.with_suffix(".png"))], check=False)
     print(text)
-    say(f"Wrote {path}, and .md and .png beside it")
+    log(f"Wrote {path}, and .md and .png beside it")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class Bench:
     @contextmanager
     def section(self, name: str) -> Iterator[None]:
         """Log begin and duration, and save the results, also after a failure or an interruption."""
-        say(f"-- {name}; load {os.getloadavg()[0]:.1f}")
+        log(f"-- {name}; load {os.getloadavg()[0]:.1f}")
         self.found["errors"].pop(name, None)
         began = time.monotonic()
         try:
@@ -73,7 +73,7 @@ class Bench:
         finally:
             self.found["took_s"][name] = round(time.monotonic() - began)
             self.keep()
-        say(f"-- {name} took {self.found['took_s'][name]} s")
+        log(f"-- {name} took {self.found['took_s'][name]} s")
 
     def figure(self, load: Load, server: Server, seconds: float | None = None) -> Figure | str:
         """Return a figure, or the reason why there is none."""
@@ -120,7 +120,7 @@ def start_times(bench: Bench) -> None:
     for name, rounds in times.items():
         found = {kind: round(median(one[kind] for one in rounds), 2) for kind in ("new", "existing")} if rounds else {}
         bench.found["servers"].setdefault(name, {})["start_s"] = found
-        say(f"{name} starts in {found} of {rounds}")
+        log(f"{name} starts in {found} of {rounds}")
 
 
 def _started(bench: Bench, contender: Contender) -> dict[str, float]:
@@ -145,10 +145,10 @@ def all_running(bench: Bench, contenders: Sequence[Contender], fill: Fill) -> It
                 servers[contender.name] = stack.enter_context(contender.start(database, _home(bench, contender)))
             except RuntimeError as error:
                 bench.found["errors"][contender.name] = str(error)[-1000:]
-                say(f"{contender.name} did not start")
+                log(f"{contender.name} did not start")
         schemas = {one.name: one.schema for one in contenders}
         asyncio.run(_fill_all([fill(server.database, schemas[name]) for name, server in servers.items()]))
-        say(f"{', '.join(servers)}: started, data inserted")
+        log(f"{', '.join(servers)}: started, data inserted")
         time.sleep(SETTLE_S)
         yield servers
 
@@ -191,7 +191,7 @@ def run_load(bench: Bench, servers: dict[str, Server], load: Load, rounds: int =
             if number == 0 or name != DEFAULT_CONFIGURATION:
                 figure = bench.figure(load, server)
                 rows[name].append(figure if isinstance(figure, str) else asdict(figure))
-                say(f"{load.name}, {load.connections} connections: {name}: {_described(figure)}")
+                log(f"{load.name}, {load.connections} connections: {name}: {_described(figure)}")
     return rows
 
 
@@ -214,13 +214,13 @@ def database_alone(bench: Bench, server: Server, load: Load) -> dict[str, Any]:
             rates["group"] = alone_grouped(server.database, bench.folder, requests, size, clients, bench.seconds)
     except Exception as error:
         rates["failed"] = repr(error)[:1000]
-    say(f"{load.name}: the database alone: {rates}")
+    log(f"{load.name}: the database alone: {rates}")
     return rates
 
 
 def transferred(bench: Bench, server: Server) -> dict[str, Any] | str:
     done = through(server, bench.folder, TRANSFER_MB)
-    say(f"{TRANSFER_MB} MB: {done}")
+    log(f"{TRANSFER_MB} MB: {done}")
     return done if isinstance(done, str) else asdict(done)
 
 
@@ -237,7 +237,7 @@ def bounded(bench: Bench, contender: Contender, database: str) -> dict[str, Any]
         except Exception as error:
             seen["failed"]["it ended"] = repr(error)[-500:]
         seen["killed"] = group.oom_kills
-        say(f"{contender.name} in {BOUND_MB} MB: {seen}")
+        log(f"{contender.name} in {BOUND_MB} MB: {seen}")
         return seen
 
 
@@ -286,5 +286,5 @@ def with_connections(bench: Bench) -> None:
             bench.found["connections"][str(count)] = {"loads": loads}
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)

@@ -71,20 +71,20 @@ def _put(connection: http.client.HTTPConnection, path: str, size: int, block: by
         if signed:
             hashlib.sha256(piece).digest()
         stream.sendall(piece)
-    answer = connection.getresponse()
-    said = answer.read()
-    if answer.status != 200:
-        raise ValueError(f"{answer.status} {said[:300]!r}")
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != 200:
+        raise ValueError(f"{response.status} {body[:300]!r}")
 
 
 def _get(connection: http.client.HTTPConnection, path: str, size: int, block: bytes) -> float:
     """Return the seconds from the request to the first byte of the body."""
     began = time.monotonic()
     connection.request("GET", path)
-    answer = connection.getresponse()
-    if answer.status != 200:
-        raise ValueError(f"{answer.status} {answer.read()[:300]!r}")
-    first = answer.read(1)
+    response = connection.getresponse()
+    if response.status != 200:
+        raise ValueError(f"{response.status} {response.read()[:300]!r}")
+    first = response.read(1)
     taken = time.monotonic() - began
     buffer = bytearray(block)
     buffer[:1] = first
@@ -92,7 +92,7 @@ def _get(connection: http.client.HTTPConnection, path: str, size: int, block: by
     for at in range(0, size, BLOCK):
         wanted = min(BLOCK, size - at)
         while filled < wanted:
-            if not (got := answer.readinto(memoryview(buffer)[filled:wanted])):
+            if not (got := response.readinto(memoryview(buffer)[filled:wanted])):
                 raise ValueError("cut short")
             filled += got
         if buffer != block:  # a last piece that is shorter leaves the rest of the one before it

@@ -13,30 +13,30 @@ def row(text: str, heading: str, name: str) -> list[str]:
 
 
 def test_failures_stand_beside_the_rate() -> None:
-    cells = row(markdown(record()), "Responses per second", "log-metric")
-    assert cells[1:] == ["150", "5", "30, **7 rejected**", "30.0x", "5.0x"]
+    columns = row(markdown(record()), "Responses per second", "log-metric")
+    assert columns[1:] == ["150", "5", "30, **7 rejected**", "30.0x", "5.0x"]
 
 
 def test_what_gave_no_answer_has_no_rate() -> None:
-    cells = row(markdown(record()), "Responses per second", "get-history, 20,000 points")
-    assert cells[1:] == ["40", "- (none in 1 s), **4 timeouts**", "- (not served)", "-", "-"]
+    columns = row(markdown(record()), "Responses per second", "get-history, 20,000 points")
+    assert columns[1:] == ["40", "- (none in 1 s), **4 timeouts**", "- (not served)", "-", "-"]
 
 
 def test_the_costs_are_the_means_of_the_rounds_and_the_greatest_peak() -> None:
-    cells = row(markdown(record()), "Cost", "log-metric")
-    assert cells[1] == "0.1 + 0.2 s; 1, 2 ms; 90 MB"
+    columns = row(markdown(record()), "Cost", "log-metric")
+    assert columns[1] == "0.1 + 0.2 s; 1, 2 ms; 90 MB"
 
 
 def test_the_limit_is_told_for_single_requests_and_for_groups() -> None:
-    cells = row(markdown(record()), "PostgreSQL alone", "log-metric")
-    assert cells[1:7] == ["150", "200", "75%", "4", "300", "50%"]
+    columns = row(markdown(record()), "PostgreSQL alone", "log-metric")
+    assert columns[1:7] == ["150", "200", "75%", "4", "300", "50%"]
 
 
 def test_what_could_not_be_replayed_says_why() -> None:
     found = record()
     found["alone"]["log-metric"] = {"size": 0, "failed": "RuntimeError('pgbench')"}
-    cells = row(markdown(found), "PostgreSQL alone", "log-metric")
-    assert cells[1:] == ["150", "-", "-", "-", "-", "-", "RuntimeError('pgbench')"]
+    columns = row(markdown(found), "PostgreSQL alone", "log-metric")
+    assert columns[1:] == ["150", "-", "-", "-", "-", "-", "RuntimeError('pgbench')"]
 
 
 def test_a_transfer_that_is_not_served_says_why() -> None:

@@ -48,9 +48,9 @@ def test_what_was_found_is_written_when_a_section_is_interrupted(tmp_path: Path)
 def test_a_load_on_a_server_that_is_gone_is_told_instead_of_a_figure(tmp_path: Path, cluster: PostgresCluster) -> None:
     server = Server(f"http://127.0.0.1:{free_port()}", cluster.url, os.getpid(), 0.1)
     load = Load("log-metric", 1, lambda _url: [post("runs/log-metric", {})])
-    told = bench(tmp_path, cluster).figure(load, server)
-    assert isinstance(told, str)
-    assert told.startswith("failed: URLError")
+    figure = bench(tmp_path, cluster).figure(load, server)
+    assert isinstance(figure, str)
+    assert figure.startswith("failed: URLError")
 
 
 def test_a_load_whose_requests_cannot_be_made_is_told_instead_of_a_figure(
@@ -60,5 +60,5 @@ def test_a_load_whose_requests_cannot_be_made_is_told_instead_of_a_figure(
         raise KeyError("next_page_token")
 
     server = Server("http://127.0.0.1:1", cluster.url, os.getpid(), 0.1)
-    told = bench(tmp_path, cluster).figure(Load("deep page", 1, requests), server)
-    assert told == "failed: KeyError('next_page_token')"
+    figure = bench(tmp_path, cluster).figure(Load("deep page", 1, requests), server)
+    assert figure == "failed: KeyError('next_page_token')"

@@ -1,4 +1,4 @@
-"""The unmodified clients: their interpreters, and the environment that they run in."""
+"""Find the interpreters of the unmodified clients, and define their environment."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ def client_environment(url: str, home: Path) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": url,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        # The client retries on 5xx by default. Here such an error shall fail the test.
+        # The client retries on 5xx by default. Here such an error must fail the test.
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "GIT_PYTHON_REFRESH": "quiet",
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -1,9 +1,9 @@
-"""What an unmodified client does with many small files and with a large one; runs in the client's own environment.
+"""Log and download many small files and a large one with an unmodified client, in its virtual environment.
 
     python scenario_files.py TRACKING_URI COUNT MB
 
-logs COUNT small files and a file of MB, downloads them again, compares, and prints what it did as a line of JSON. 0 of
-either leaves it out.
+Logs COUNT small files and a file of MB megabytes, downloads and compares them, and prints one line of JSON. 0 omits
+either part.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from mlflow.entities import RunInfo
 
 NAMES = ("a b", "100%", "a#b", "a+b", "모델", "plain.txt", "a&b=c;d", "(a)'[b]", "a?b", "ä~é")
 CUT = re.compile("[#?].*")
-"""What the client itself loses of a name on its way to any artifact proxy: it puts it into a URL as it is."""
+"""The part of a name that the client loses with any artifact proxy, because it does not escape names in URLs."""
 MB = 2**20
 
 
@@ -40,7 +40,7 @@ def main(uri: str, count: int, megabytes: int) -> dict[str, object]:
 
 
 def small_files(folder: Path, count: int) -> Path:
-    """Each tenth one is empty; the others have their names in them."""
+    """Create small files. Each tenth is empty, the others contain their names."""
     folder.mkdir()
     for number in range(count):
         name = f"{number:04} {NAMES[number % len(NAMES)]}"
@@ -49,7 +49,7 @@ def small_files(folder: Path, count: int) -> Path:
 
 
 def large_file(folder: Path, megabytes: int) -> Path:
-    """No two blocks of it are the same."""
+    """Create a file without equal blocks."""
     folder.mkdir()
     block = os.urandom(MB)
     with Path(folder, "large file.bin").open("wb") as file:
@@ -59,7 +59,7 @@ def large_file(folder: Path, megabytes: int) -> Path:
 
 
 def round_trip(uri: str, run: RunInfo, folder: Path) -> dict[str, object]:
-    """The client's own calls, and the routes that the web interface uses."""
+    """Log, list and download the files with the client, and read them by the routes of the web interface."""
     client, run_id = MlflowClient(), run.run_id
     is_proxied = run.artifact_uri.startswith("mlflow-artifacts:")
     stored = {CUT.sub("", file.name) if is_proxied else file.name: file for file in folder.iterdir()}
@@ -94,7 +94,7 @@ def shown_by_the_interface(uri: str, run_id: str, folder: str) -> dict[str, int]
 
 
 def read_by_the_interface(uri: str, run_id: str, folder: str, digests: dict[str, str]) -> None:
-    """One file of each kind of name."""
+    """Read one file of each kind of name."""
     for name in sorted(digests)[: len(NAMES)]:
         query = urlencode({"path": f"{folder}/{name}", "run_uuid": run_id})
         with urllib.request.urlopen(f"{uri}/get-artifact?{query}", timeout=60) as response:

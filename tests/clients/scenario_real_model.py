@@ -1,8 +1,8 @@
-"""A model of scikit-learn and one of Python code, logged or loaded by the whole MLflow; run by its interpreter.
+"""Log or load a scikit-learn model and a models-from-code model with the full MLflow, in its virtual environment.
 
 `log NAME FOLDER`: trains, logs, registers under NAME and NAME-code; `load URI ...`: predicts with each. Both print one
-JSON object. `digests URI FOLDER`, which a client without scikit-learn can do, too: downloads, and prints by path the
-SHA-256 of each file.
+JSON object. `digests URI FOLDER`, which a client without scikit-learn can do, too: downloads, and prints the
+SHA-256 of each file by path.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ mlflow.models.set_model(Scaling())
 
 
 def log(name, folder):
-    """The ids of the two logged models, and what they predict here."""
+    """Log both models. Return their ids and predictions."""
     from mlflow.models import infer_signature
     from sklearn.datasets import load_iris
     from sklearn.linear_model import LogisticRegression
@@ -70,7 +70,7 @@ def log(name, folder):
 
 
 def load(*uris):
-    """By URI what the model that is loaded from there predicts: as itself and as a pyfunc, or just as a pyfunc."""
+    """Return the predictions of the model at each URI, as pyfunc and, if available, by its native flavor."""
     import pandas
     from sklearn.datasets import load_iris
 
@@ -99,7 +99,7 @@ def digests(uri, folder):
     return {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in root.rglob("*")
-        if path.is_file() and path.name != "registered_model_meta"  # which the client adds itself
+        if path.is_file() and path.name != "registered_model_meta"  # added by the client
     }
 
 

@@ -1,4 +1,4 @@
-"""What an unmodified client does with a run's files; runs in the client's own environment, and prints their paths."""
+"""Log, list and download a run's files with an unmodified client, and print their paths."""
 
 import hashlib
 import os

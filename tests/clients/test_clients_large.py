@@ -1,6 +1,6 @@
-"""The unmodified MLflow client with many files and with a large one in S3, by each way that they can take.
+"""The unmodified MLflow client with many files and a large one in S3: proxied, presigned and direct.
 
-Large enough to be sent in parts, that is; `make bench-artifacts` does the same with 600 MB.
+The large file needs a multipart upload. `make bench-artifacts` does the same with 600 MB.
 """
 
 import json
@@ -48,7 +48,7 @@ def test_a_client_logs_many_small_files_and_a_large_one(s3: S3Server, tmp_path: 
         assert _parts(s3) == -(-LARGE_MB // SERVERS_PART_MB)
 
 
-def test_a_client_sends_a_large_file_past_the_server_in_parts(s3: S3Server, tmp_path: Path) -> None:
+def test_a_client_uploads_a_large_file_in_parts_by_presigned_urls(s3: S3Server, tmp_path: Path) -> None:
     report = _run(s3, tmp_path, "3.17.2", "presigned", 0)
     assert report["artifact_uri"].startswith("mlflow-artifacts:/")
     assert _parts(s3) == LARGE_MB // CLIENTS_PART_MB
@@ -61,7 +61,7 @@ def _run(s3: S3Server, folder: Path, version: str, way: str, small_files: int) -
         "direct": {"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://artifacts/runs"},
     }[way]
     own_keys = {**s3.environment, "MLFLOW_S3_ENDPOINT_URL": s3.url} if way == "direct" else {}
-    # However late the store's trial ends, the client that asks first is to get its answer.
+    # The first client must wait for the store's probe, however long it takes.
     constants = {"railtrack.artifacts.s3.factory.PRESIGNED_PROBE_WAIT_S": TIMEOUT_S}
     environment = {**s3.environment, **settings}
     with railtrack_server(folder / "server", environment=environment, constants=constants) as server:
@@ -81,7 +81,7 @@ def _run(s3: S3Server, folder: Path, version: str, way: str, small_files: int) -
 
 
 def _parts(s3: S3Server) -> int:
-    """Of how many parts the large object was made."""
+    """Return the number of parts of the large object."""
     (key,) = [key for key in s3.objects("artifacts") if key.endswith("/large file.bin")]
     found = re.search(r"-(\d+)\"$", s3.boto().head_object(Bucket="artifacts", Key=key)["ETag"])
     return int(found[1]) if found else 0

@@ -1,4 +1,4 @@
-"""The unmodified MLflow client with artifacts in S3: through the server, and past it by presigned URLs."""
+"""The unmodified MLflow client with artifacts in S3: through the server, and by presigned URLs."""
 
 import subprocess
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ IN_PARTS = {
     "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": "6000000",
     "MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE": "6000000",
 }
-ASKED_FOR = {"MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true"}
-"""Clients before 3.17 send parts only when told to. 2.9.2 then leaves out the run's folder, whatever the server."""
+MULTIPART = {"MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true"}
+"""Clients before 3.17 need this variable for multipart uploads. 2.9.2 then omits the run's folder on any server."""
 BY_CLIENT, BY_SERVER = 4, 3
-"""Parts of 23 MB: those of the client's size, and the server's own of 8 MiB."""
+"""Number of parts of 23 MB, with the client's part size and with the server's of 8 MiB."""
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,9 @@ def s3() -> Iterator[S3Server]:
     [
         ("3.17.2", "on", {}, BY_CLIENT),
         ("3.17.2", "auto", {}, BY_SERVER),
-        ("3.1.0", "on", ASKED_FOR, BY_CLIENT),
-        ("3.1.0", "off", ASKED_FOR, BY_SERVER),
-        ("2.22.0", "on", ASKED_FOR, BY_CLIENT),
+        ("3.1.0", "on", MULTIPART, BY_CLIENT),
+        ("3.1.0", "off", MULTIPART, BY_SERVER),
+        ("2.22.0", "on", MULTIPART, BY_CLIENT),
         ("2.9.2", "on", {}, BY_SERVER),
     ],
 )
@@ -45,7 +45,7 @@ def test_a_client_stores_and_reads_files_in_s3(
 ) -> None:
     bucket = s3.new_bucket(f"client-{version}-{presigned}")
     settings = {"MLFLOW_ARTIFACTS_DESTINATION": f"s3://{bucket}/runs", "RAILTRACK_S3_PRESIGNED": presigned}
-    # However late the store's trial ends, the client that asks first is to get its answer.
+    # The first client must wait for the store's probe, however long it takes.
     constants = {"railtrack.artifacts.s3.factory.PRESIGNED_PROBE_WAIT_S": TIMEOUT_S}
     environment = {**s3.environment, **settings}
     with railtrack_server(tmp_path / "server", environment=environment, constants=constants) as server:

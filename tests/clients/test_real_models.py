@@ -1,4 +1,4 @@
-"""A model of scikit-learn and one of Python code: logged, registered, and loaded elsewhere to predict the same."""
+"""A scikit-learn model and a models-from-code model are logged, registered, and loaded with equal predictions."""
 
 import json
 import subprocess
@@ -10,8 +10,8 @@ from tests.clients.interpreters import FOLDER, client_environment, client_interp
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
 PROGRAM = Path(__file__).with_name("scenario_real_model.py")
-WHOLE = FOLDER / "mlflow" / "bin" / "python"
-"""The whole MLflow with scikit-learn; the clients' environments have neither."""
+FULL_MLFLOW = FOLDER / "mlflow" / "bin" / "python"
+"""The full MLflow with scikit-learn, which the clients' virtual environments lack."""
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +23,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def logged(server: RailtrackServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the program said when it logged both models as `iris` and `iris-code`."""
+    """Log both models as `iris` and `iris-code`, and return the report of the program."""
     folder = tmp_path_factory.mktemp("logging")
-    return said(WHOLE, server, folder, "log", "iris", str(folder))
+    return run_program(FULL_MLFLOW, server, folder, "log", "iris", str(folder))
 
 
-def said(interpreter: Path, server: RailtrackServer, folder: Path, *arguments: str) -> dict[str, Any]:
-    """The JSON object that the program prints in a process of its own, with nothing in its home."""
+def run_program(interpreter: Path, server: RailtrackServer, folder: Path, *arguments: str) -> dict[str, Any]:
+    """Run the program in a separate process with an empty home, and return the JSON object that it prints."""
     done = subprocess.run(
         [str(interpreter), str(PROGRAM), *arguments],
         env=client_environment(server.url, folder),
@@ -42,13 +42,13 @@ def said(interpreter: Path, server: RailtrackServer, folder: Path, *arguments: s
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_model_predicts_the_same_wherever_it_is_loaded_from(
+def test_a_model_has_equal_predictions_from_every_uri(
     logged: dict[str, Any], server: RailtrackServer, tmp_path: Path
 ) -> None:
     iris = [f"models:/{logged['iris']}", "models:/iris/1", "models:/iris@champion", "models:/iris/latest"]
     code = [f"models:/{logged['scaling']}", "models:/iris-code/1"]
     old_style = f"runs:/{logged['run_id']}/iris"
-    found = said(WHOLE, server, tmp_path, "load", *iris, *code, old_style)
+    found = run_program(FULL_MLFLOW, server, tmp_path, "load", *iris, *code, old_style)
     trained = logged["predicted"]["iris"]
     assert len(trained["kinds"]) == 150
     for uri in (*iris, old_style):
@@ -64,7 +64,7 @@ def test_an_older_client_downloads_every_file_of_a_model_by_its_alias(
     (tmp_path / "new").mkdir()
     (tmp_path / "old").mkdir()
     uri = "models:/iris@champion"
-    now = said(client_interpreter("3.17.2"), server, tmp_path, "digests", uri, str(tmp_path / "new"))
-    then = said(client_interpreter(version), server, tmp_path, "digests", uri, str(tmp_path / "old"))
+    now = run_program(client_interpreter("3.17.2"), server, tmp_path, "digests", uri, str(tmp_path / "new"))
+    then = run_program(client_interpreter(version), server, tmp_path, "digests", uri, str(tmp_path / "old"))
     assert {"MLmodel", "requirements.txt", "input_example.json"} <= now.keys()
     assert then == now

@@ -1,6 +1,6 @@
-"""A load of requests whose every answer is kept: what was acknowledged, what was refused, what was lost on the way.
+"""Send a load of requests and record each outcome: acknowledged, rejected, or lost.
 
-Raw sockets and no HTTP library, so that nothing is sent again behind a test's back.
+Uses raw sockets and no HTTP library, so that no request is retried implicitly.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ class Response:
 
 
 class Lost(Exception):
-    """The connection was refused or broke before the answer was whole: whether the request was done is unknown."""
+    """The connection failed before the response was complete. The server may have processed the request."""
 
 
 class Connection:
-    """A keep-alive connection that is made anew after a loss."""
+    """A keep-alive connection that is reopened after it was lost."""
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self._host = host
@@ -37,19 +37,19 @@ class Connection:
         self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, path: str, body: Any) -> Response:
-        """Send a JSON body to a path below /api/2.0/mlflow/. Raises Lost."""
+        """Send a JSON body to a path below /api/2.0/mlflow/. Raise Lost if the connection fails."""
         return await self.send(request(self._host, f"/api/2.0/mlflow/{path}", body))
 
     async def get(self, path: str) -> Response:
         return await self.send(f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
 
     async def send(self, head_and_body: bytes) -> Response:
-        """Send a whole request and read its answer. Raises Lost."""
+        """Send a complete request and read its response. Raise Lost if the connection fails."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 reader, writer = self.streams or await self.connect()
                 writer.write(head_and_body)
-                return await self._answer(reader)
+                return await self._read_response(reader)
         except (OSError, asyncio.IncompleteReadError) as error:
             self.close()
             raise Lost(repr(error)) from None
@@ -58,7 +58,7 @@ class Connection:
         self.streams = await asyncio.open_connection(self._host, self._port)
         return self.streams
 
-    async def _answer(self, reader: asyncio.StreamReader) -> Response:
+    async def _read_response(self, reader: asyncio.StreamReader) -> Response:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         status_line, *lines = head.rstrip().split("\r\n")
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
@@ -74,7 +74,7 @@ class Connection:
 
 
 def request(host: str, path: str, body: Any) -> bytes:
-    """A POST of a JSON body, whole."""
+    """Return the bytes of a POST with a JSON body."""
     content = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
     return f"{head}\r\n\r\n".encode() + content
@@ -82,16 +82,16 @@ def request(host: str, path: str, body: Any) -> bytes:
 
 @dataclass
 class Outcome:
-    """What became of the requests of a load, each known by the item that it was made of."""
+    """The outcomes of the requests of a load, by the items that they were created from."""
 
     acknowledged: list[Any] = field(default_factory=list)
-    refused: list[tuple[Any, Response]] = field(default_factory=list)
+    rejected: list[tuple[Any, Response]] = field(default_factory=list)
     lost: list[tuple[Any, str]] = field(default_factory=list)
 
     @property
     def statuses(self) -> Counter[int]:
-        """How often each status other than 200 was answered."""
-        return Counter(response.status for _, response in self.refused)
+        """Return the number of responses by status, without 200."""
+        return Counter(response.status for _, response in self.rejected)
 
 
 async def drive(
@@ -101,7 +101,7 @@ async def drive(
     send: Callable[[Connection, Any], Awaitable[Response]],
     outcome: Outcome,
 ) -> None:
-    """Send a request for each item, whichever connection is free taking the next one. An item is tried once."""
+    """Send one request for each item, on the next free connection. Requests are not retried."""
     left = iter(items)
     async with asyncio.TaskGroup() as group:
         for _ in range(connections):
@@ -119,10 +119,10 @@ async def _work(
             response = await send(connection, item)
         except Lost as error:
             outcome.lost.append((item, str(error)))
-            await asyncio.sleep(0.02)  # a server that is away is not asked in a tight loop
+            await asyncio.sleep(0.02)  # do not poll a stopped server in a tight loop
             continue
         if response.status == 200:
             outcome.acknowledged.append(item)
         else:
-            outcome.refused.append((item, response))
+            outcome.rejected.append((item, response))
     connection.close()

@@ -1,4 +1,4 @@
-"""Logging under load for the fault tests, and whether the database holds what was acknowledged."""
+"""Log metrics under load, and check that the database holds every acknowledged point."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ CONNECTIONS = 16
 
 
 class Point(NamedTuple):
-    """One metric value; its step makes it unique."""
+    """One metric value, unique by its step."""
 
     key: str
     value: float
@@ -27,14 +27,14 @@ class Point(NamedTuple):
 
 
 def points(count: int) -> Iterator[Point]:
-    """Points of all keys in no order, so that writers meet on each key."""
+    """Yield points with random keys, so that writers compete for each key."""
     chance = random.Random(7)
     for step in range(count):
         yield Point(chance.choice(KEYS), chance.random(), 1_700_000_000_000 + chance.randrange(100), step)
 
 
 async def new_run(port: int) -> str:
-    """The id of a new run in the experiment Default."""
+    """Create a run in the experiment Default and return its id."""
     connection = Connection(port)
     response = await connection.post("runs/create", {"experiment_id": "0"})
     connection.close()
@@ -43,7 +43,7 @@ async def new_run(port: int) -> str:
 
 
 class Load:
-    """log-metric requests to one run by `connections` clients, for as long as the block lasts."""
+    """Send log-metric requests to one run on `connections` connections for the duration of the block."""
 
     def __init__(self, server: RailtrackServer | Balancer, connections: int = CONNECTIONS) -> None:
         self.outcome = Outcome()
@@ -69,18 +69,18 @@ class Load:
     async def _send(self, connection: Connection, point: Point) -> Response:
         return await connection.post("runs/log-metric", {"run_id": self.run_id, **point._asdict()})
 
-    async def is_acknowledged_again(self, count: int = 100) -> None:
+    async def wait_for_acknowledgements(self, count: int = 100) -> None:
         """Wait until `count` more requests were acknowledged."""
         goal = len(self.outcome.acknowledged) + count
         await until(lambda: len(self.outcome.acknowledged) >= goal, lambda: self.outcome.statuses)
 
 
 def check_stored(database: str, run_id: str, outcome: Outcome) -> None:
-    """All that was acknowledged is in the database, nothing that was never sent is, and the latest values are right."""
+    """Check that all acknowledged points are stored, that only sent points are, and that latest_metrics is correct."""
     stored = stored_points(database, run_id)
     assert outcome.acknowledged, "nothing was acknowledged"
     assert set(outcome.acknowledged) - set(stored) == set(), "acknowledged, but not in the database"
-    sent = {*outcome.acknowledged, *(item for item, _ in outcome.lost), *(item for item, _ in outcome.refused)}
+    sent = {*outcome.acknowledged, *(item for item, _ in outcome.lost), *(item for item, _ in outcome.rejected)}
     assert set(stored) - sent == set()
     assert len(stored) == len(set(stored))
     check_latest(database, run_id, stored)
@@ -92,7 +92,7 @@ def stored_points(database: str, run_id: str) -> list[Point]:
 
 
 def check_latest(database: str, run_id: str, stored: list[Point]) -> None:
-    """Of each key, latest_metrics holds the point with the greatest (step, timestamp, value)."""
+    """Check that latest_metrics holds each key's point with the greatest (step, timestamp, value)."""
     by_key = defaultdict(list)
     for point in stored:
         by_key[point.key].append((point.step, point.timestamp, point.value))

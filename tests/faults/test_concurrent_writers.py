@@ -1,4 +1,4 @@
-"""Many writers at once on the keys of one run: no deadlock, no error, nothing lost, nothing twice."""
+"""Concurrent writers of the same keys of a run cause no deadlock or error, and lose or duplicate nothing."""
 
 import asyncio
 import random
@@ -15,23 +15,23 @@ BATCHES = 600
 BATCH = 20
 
 
-def test_64_writers_on_the_keys_of_one_run_lose_nothing(server: RailtrackServer, database: str) -> None:
+def test_64_concurrent_writers_of_the_same_keys_lose_nothing(server: RailtrackServer, database: str) -> None:
     batches = _batches()
     run_id, outcome = asyncio.run(_write(server.port, batches))
     assert (outcome.statuses, outcome.lost) == (Counter(), [])
     assert len(outcome.acknowledged) == BATCHES
-    _check_whole(database, run_id, batches)
+    _check_complete(database, run_id, batches)
 
-    # Sent again, by as many writers in another order, they change nothing.
+    # Sending the batches again in another order changes nothing.
     random.Random(1).shuffle(batches)
     _, again = asyncio.run(_write(server.port, batches, run_id))
     assert (again.statuses, again.lost) == (Counter(), [])
-    _check_whole(database, run_id, batches)
+    _check_complete(database, run_id, batches)
     assert server.logged_errors() == []
 
 
 def _batches() -> list[dict[str, Any]]:
-    """Metrics, params and tags of the same few keys in each batch, every time in another order."""
+    """Return batches of metrics, params and tags with the same few keys in different orders."""
     chance = random.Random(3)
     made = []
     all_points = points(BATCHES * BATCH)
@@ -59,7 +59,7 @@ async def _write(port: int, batches: list[dict[str, Any]], run_id: str = "") -> 
     return run_id, outcome
 
 
-def _check_whole(database: str, run_id: str, batches: list[dict[str, Any]]) -> None:
+def _check_complete(database: str, run_id: str, batches: list[dict[str, Any]]) -> None:
     stored = stored_points(database, run_id)
     expected: list[Point] = [point for batch in batches for point in batch["metrics"]]
     assert sorted(stored) == sorted(expected)

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that break at an awkward moment: the request is told to come again, the next one works."""
+"""Connections to PostgreSQL fail at critical moments: the request gets a retryable error, and the next one succeeds."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from railtrack.errors import ApiError
 
 _FIELDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
 SHUTDOWN_NOTICE = b"E" + (4 + len(_FIELDS)).to_bytes(4, "big") + _FIELDS
-"""What PostgreSQL sends on an idle connection before it closes it (message ErrorResponse of its protocol)."""
+"""The ErrorResponse message that PostgreSQL sends on an idle connection before closing it."""
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ async def between(postgres: PostgresServer) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def db(between: Proxy, postgres: PostgresServer) -> AsyncIterator[Db]:
-    """One connection, through the proxy."""
+    """Yield a database with one connection through the proxy."""
     parts = urlsplit(postgres.url)
     address = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{between.port}")).geturl()
     db = open_database(parse_database_url(address), connections=1)
@@ -36,34 +36,36 @@ async def db(between: Proxy, postgres: PostgresServer) -> AsyncIterator[Db]:
     await db.close()
 
 
-async def refused(db: Db) -> None:
+async def assert_rejected(db: Db) -> None:
     with pytest.raises(ApiError) as caught:
         async with db.write() as tx:
             await tx.fetch_value("SELECT 1")
     assert (caught.value.code, caught.value.status) == ("REQUEST_LIMIT_EXCEEDED", 429)
 
 
-async def test_a_statement_between_the_notice_of_a_shutdown_and_its_end(db: Db, between: Proxy) -> None:
+async def test_a_statement_between_the_shutdown_notice_and_the_disconnect_gets_a_retryable_error(
+    db: Db, between: Proxy
+) -> None:
     await between.send_to_clients(SHUTDOWN_NOTICE)
-    await refused(db)
+    await assert_rejected(db)
     await between.cut()
     assert await db.fetch_value("SELECT 1") == 1
 
 
-async def test_a_statement_after_the_connection_was_cut(db: Db, between: Proxy) -> None:
+async def test_a_statement_after_a_disconnect_uses_a_new_connection(db: Db, between: Proxy) -> None:
     await between.cut()
     assert await db.fetch_value("SELECT 1") == 1
 
 
-async def test_a_connection_that_is_cut_within_a_transaction(db: Db, between: Proxy) -> None:
+async def test_a_disconnect_within_a_transaction_is_retryable(db: Db, between: Proxy) -> None:
     with pytest.raises(ApiError) as caught:
         await cut_within_a_transaction(db, between)
     assert caught.value.status == 429, "COMMIT was never sent"
     assert await db.fetch_value("SELECT 1") == 1
 
 
-async def test_a_connection_that_is_cut_before_the_commit_is_answered(db: Db, between: Proxy) -> None:
-    """Nobody knows whether the COMMIT took effect, so the client must not be told that it did not."""
+async def test_a_disconnect_before_the_response_to_commit_is_unavailable(db: Db, between: Proxy) -> None:
+    """Whether the COMMIT took effect is unknown, so the response must not report that it did not."""
     with pytest.raises(ApiError) as caught:
         await cut_before_the_commit(db, between)
     assert (caught.value.code, caught.value.status) == ("TEMPORARILY_UNAVAILABLE", 503)
@@ -76,7 +78,7 @@ async def cut_before_the_commit(db: Db, between: Proxy) -> None:
         await between.cut()
 
 
-async def test_a_statement_that_commits_itself_on_a_cut_connection(db: Db, between: Proxy) -> None:
+async def test_a_disconnect_during_an_autocommit_statement_is_unavailable(db: Db, between: Proxy) -> None:
     async def stalled() -> None:
         await db.execute("SELECT pg_sleep(30)")
 
@@ -88,8 +90,8 @@ async def test_a_statement_that_commits_itself_on_a_cut_connection(db: Db, betwe
     assert caught.value.status == 503
 
 
-async def test_a_primary_that_turns_read_only(postgres: PostgresServer) -> None:
-    """As a failover or a full disk does it: the request is not processed, and the pool connects again."""
+async def test_a_write_to_a_read_only_primary_is_retryable_and_reconnects(postgres: PostgresServer) -> None:
+    """A failover or a full disk makes it read-only. The request is not processed, and the pool reconnects."""
     async with postgres.scratch_database() as url:
         name = urlsplit(url).path.removeprefix("/")
         db = open_database(parse_database_url(url), connections=2)
@@ -97,7 +99,9 @@ async def test_a_primary_that_turns_read_only(postgres: PostgresServer) -> None:
             await db.execute("CREATE TABLE t (a int)")
             before = await db.fetch_value("SELECT pg_backend_pid()")
             await run_sql(url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-            await db.execute("SET default_transaction_read_only = on")  # the open session learns it, as at a failover
+            await db.execute(
+                "SET default_transaction_read_only = on"
+            )  # make the open session read-only too, as a failover does
             for write in (lambda: db.execute("INSERT INTO t VALUES (1)"), lambda: insert_in_transaction(db)):
                 with pytest.raises(ApiError) as caught:
                     await write()
@@ -105,7 +109,7 @@ async def test_a_primary_that_turns_read_only(postgres: PostgresServer) -> None:
             assert await db.fetch_value("SELECT pg_backend_pid()") != before
             await run_sql(postgres.url, f"ALTER DATABASE {name} RESET default_transaction_read_only")
             with pytest.raises(ApiError):
-                await db.execute("INSERT INTO t VALUES (1)")  # this session began when it was read only
+                await db.execute("INSERT INTO t VALUES (1)")  # this session started while the database was read-only
             await db.execute("INSERT INTO t VALUES (1)")
             assert await db.fetch_value("SELECT count(*) FROM t") == 1
         finally:

@@ -1,4 +1,4 @@
-"""PostgreSQL goes away under a logging load and comes back: nothing acknowledged is lost, nobody has to help."""
+"""PostgreSQL restarts under load: no acknowledged write is lost, and the server recovers by itself."""
 
 import asyncio
 import time
@@ -35,35 +35,35 @@ def test_no_acknowledged_write_is_lost_when_postgresql_restarts(
         load = asyncio.run(_restart_during_load(server, cluster, how))
         seconds = time.monotonic() - began
         check_stored(database, load.run_id, load.outcome)
-        told = [line for line in server.log().splitlines() if "] request " in line and "not reachable" in line]
-    assert load.outcome.lost == []  # the server itself never went away
-    assert load.outcome.refused
-    for _, response in load.outcome.refused:
+        log_lines = [line for line in server.log().splitlines() if "] request " in line and "not reachable" in line]
+    assert load.outcome.lost == []  # Railtrack itself kept running
+    assert load.outcome.rejected
+    for _, response in load.outcome.rejected:
         assert response.json["error_code"] == CODES[response.status]
-        assert "retry-after" not in response.headers, "it would replace the clients' own, longer patience"
-    # All but those whose COMMIT was under way when the server stopped were certainly not processed.
-    statuses = [response.status for _, response in load.outcome.refused]
+        assert "retry-after" not in response.headers, "it would replace the longer backoff of the clients"
+    # Only requests whose COMMIT was in progress when PostgreSQL stopped may have been processed.
+    statuses = [response.status for _, response in load.outcome.rejected]
     assert statuses.count(429) > statuses.count(503)
-    # Thousands were refused; the log says so in a line a second at the most from each worker.
-    assert 0 < len(told) <= WORKERS * (seconds + 1)
+    # Thousands were rejected; each worker logs at most one line per second.
+    assert 0 < len(log_lines) <= WORKERS * (seconds + 1)
 
 
 async def _restart_during_load(server: RailtrackServer, cluster: PostgresCluster, how: str) -> Load:
     async with Load(server) as load:
-        await load.is_acknowledged_again(count=300)
+        await load.wait_for_acknowledgements(count=300)
         assert (await _get(server, "/ready")).status == 200
         await asyncio.to_thread(cluster.stop, how)
         await until(lambda: "similar messages suppressed" in server.log(), server.log)
         assert (await _get(server, "/health")).status == 200
         assert "not reachable" in (await _ready(server, 503)).json["database"]
-        cluster.start()  # in this thread: the kernel ends the cluster with the thread that started it
-        await load.is_acknowledged_again()
+        cluster.start()  # in this thread: the kernel stops the cluster with the thread that started it
+        await load.wait_for_acknowledgements()
         await _ready(server, 200)
     return load
 
 
 async def _ready(server: RailtrackServer, status: int) -> Response:
-    """What /ready answers once it has this status: it keeps what it found for a few seconds."""
+    """Return the response of /ready once it has this status. The server caches it for a few seconds."""
     async with asyncio.timeout(TIMEOUT_S):
         while (response := await _get(server, "/ready")).status != status:  # noqa: ASYNC110 (another process)
             await asyncio.sleep(0.1)

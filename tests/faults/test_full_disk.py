@@ -1,7 +1,6 @@
-"""A disk without room: what does not fit is refused in MLflow's form, nothing is left half-written, reading goes on.
+"""A full disk: writes that do not fit fail with MLflow's error form, leave nothing half-written, and reads work.
 
-The limit is one on the size of files, which the kernel lets us set on running processes: it fails writes in the
-same place as a full disk does.
+A limit on the size of files, set on the running processes, makes the same writes fail as a full disk.
 """
 
 import asyncio
@@ -16,16 +15,16 @@ ROOM = 1_500_000
 BATCH = 1000
 
 
-def leave_room(server: RailtrackServer, size: int) -> None:
-    """No file of the server's may grow beyond `size` bytes from now on; -1: as it was."""
+def limit_file_size(server: RailtrackServer, size: int) -> None:
+    """Limit files of the server to `size` bytes. -1 removes the limit."""
     for pid in server.wait_for_workers(2):
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, -1))
 
 
 def test_an_artifact_that_does_not_fit_leaves_nothing(server: RailtrackServer) -> None:
-    leave_room(server, ROOM)
+    limit_file_size(server, ROOM)
     too_big, fitting = asyncio.run(_upload(server, 2 * ROOM)), asyncio.run(_upload(server, ROOM // 2))
-    # 507 Insufficient Storage, which clients don't repeat as they do 429 and 503.
+    # 507 Insufficient Storage, which clients do not retry, unlike 429 and 503.
     assert (too_big.status, too_big.json["error_code"]) == (507, "INTERNAL_ERROR")
     assert fitting.status == 200
     stored = [path for path in _artifacts(server).rglob("*") if path.is_file()]
@@ -47,12 +46,12 @@ def _artifacts(server: RailtrackServer) -> Path:
     return server.folder / "data" / "mlartifacts"
 
 
-def test_sqlite_without_room_keeps_what_it_acknowledged_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+def test_sqlite_on_a_full_disk_keeps_acknowledged_writes_and_recovers(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path / 'scratch.db'}"
     with railtrack_server(tmp_path / "server", database, workers=2) as server:
-        run_id, acknowledged, refusals = asyncio.run(_log_until_full(server))
+        run_id, acknowledged, rejections = asyncio.run(_log_until_full(server))
         assert acknowledged
-        for response in refusals:
+        for response in rejections:
             assert (response.status, response.json["error_code"]) == (429, "REQUEST_LIMIT_EXCEEDED")
         stored = stored_points(database, run_id)
         assert sorted(stored) == sorted(acknowledged)
@@ -60,13 +59,13 @@ def test_sqlite_without_room_keeps_what_it_acknowledged_and_goes_on_when_there_i
 
 
 async def _log_until_full(server: RailtrackServer) -> tuple[str, list[Point], list[Response]]:
-    """The run, the points that were acknowledged, before the disk was full and after, and the refusals between."""
+    """Return the run's id, the points acknowledged before and after the disk was full, and the rejections between."""
     run_id = await new_run(server.port)
-    leave_room(server, ROOM)
+    limit_file_size(server, ROOM)
     connection = Connection(server.port)
     source = points(100 * BATCH)
     acknowledged: list[Point] = []
-    refusals: list[Response] = []
+    rejections: list[Response] = []
 
     async def log_batch() -> Response:
         batch = [next(source) for _ in range(BATCH)]
@@ -75,14 +74,14 @@ async def _log_until_full(server: RailtrackServer) -> tuple[str, list[Point], li
         if response.status == 200:
             acknowledged.extend(batch)
         else:
-            refusals.append(response)
+            rejections.append(response)
         return response
 
-    while len(refusals) < 5:
+    while len(rejections) < 5:
         await log_batch()
     reading = await connection.get(f"/api/2.0/mlflow/runs/get?run_id={run_id}")
     assert reading.status == 200
-    leave_room(server, -1)
+    limit_file_size(server, -1)
     assert (await log_batch()).status == 200
     connection.close()
-    return run_id, acknowledged, refusals
+    return run_id, acknowledged, rejections

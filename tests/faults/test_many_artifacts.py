@@ -1,4 +1,4 @@
-"""A folder with 100,000 artifacts: shown whole, deleted whole, by a server that holds a page of it at a time."""
+"""List and delete a folder of 100,000 artifacts in bounded memory."""
 
 import http.client
 import json
@@ -15,15 +15,15 @@ from tests.servers.s3 import S3Server, fast_s3_server
 MANY = 100_000
 LINKS = 25_000
 HELD_MB = 40
-"""All the names and sizes together would be 50 MB in a worker, and the answer that tells of them is 7 MB."""
+"""All names and sizes would take 50 MB in a worker. The response that lists them has 7 MB."""
 NAMES = [f"{number:06}" for number in range(MANY)]
 
 Fill = Callable[[str], None]
-"""Puts MANY artifacts of 4 bytes into a folder of the proxy's store."""
+"""Creates MANY artifacts of 4 bytes in a folder of the proxied store."""
 
 
 @pytest.fixture(params=["local", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[RailtrackServer, Fill]]:
+def server_and_fill(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[RailtrackServer, Fill]]:
     if request.param == "local":
         with railtrack_server(tmp_path, workers=1) as server:
             yield server, lambda folder: _fill_local(tmp_path / "data" / "mlartifacts" / folder)
@@ -35,7 +35,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Rail
 
 
 def _fill_local(folder: Path) -> None:
-    """Links to a few files (ext4 allows one 65,000 of them): a third of the work of as many files."""
+    """Create hard links to a few files, in a third of the time of as many files. ext4 allows 65,000 links per file."""
     folder.mkdir(parents=True)
     for at in range(0, MANY, LINKS):
         first = folder / NAMES[at]
@@ -45,33 +45,35 @@ def _fill_local(folder: Path) -> None:
 
 
 def _fill_s3(s3: S3Server, prefix: str) -> None:
-    """Inside the store: over HTTP it would take minutes."""
+    """Create the objects inside the store, because it would take minutes over HTTP."""
     connection = http.client.HTTPConnection(s3.url.removeprefix("http://"))
     connection.request("PUT", f"/many?fill={MANY}&prefix={prefix}", body=b"four")
     assert connection.getresponse().status == 200
     connection.close()
 
 
-def test_100000_artifacts_are_listed_and_deleted_in_bounded_memory(place: tuple[RailtrackServer, Fill]) -> None:
-    server, fill = place
-    run = _ask(server, "POST", "/api/2.0/mlflow/runs/create", {"experiment_id": "0"})["run"]["info"]
+def test_100000_artifacts_are_listed_and_deleted_in_bounded_memory(
+    server_and_fill: tuple[RailtrackServer, Fill],
+) -> None:
+    server, fill = server_and_fill
+    run = _request(server, "POST", "/api/2.0/mlflow/runs/create", {"experiment_id": "0"})["run"]["info"]
     folder = run["artifact_uri"].removeprefix("mlflow-artifacts:/")
     fill(f"{folder}/many")
     before = _peak_mb(server)
 
-    listed = _ask(server, "GET", f"/api/2.0/mlflow/artifacts/list?run_id={run['run_id']}&path=many")
+    listed = _request(server, "GET", f"/api/2.0/mlflow/artifacts/list?run_id={run['run_id']}&path=many")
     assert listed["files"] == [{"path": f"many/{name}", "is_dir": False, "file_size": 4} for name in NAMES]
     proxied = f"/api/2.0/mlflow-artifacts/artifacts?path={folder}/many"
-    above = _ask(server, "GET", f"/api/2.0/mlflow/artifacts/list?run_id={run['run_id']}")
+    above = _request(server, "GET", f"/api/2.0/mlflow/artifacts/list?run_id={run['run_id']}")
     assert above["files"] == [{"path": "many", "is_dir": True}]
 
-    assert _ask(server, "DELETE", f"/api/2.0/mlflow-artifacts/artifacts/{folder}/many") == {}
-    assert _ask(server, "GET", proxied) == {}
+    assert _request(server, "DELETE", f"/api/2.0/mlflow-artifacts/artifacts/{folder}/many") == {}
+    assert _request(server, "GET", proxied) == {}
     assert _peak_mb(server) - before < HELD_MB
     assert server.logged_errors() == []
 
 
-def _ask(server: RailtrackServer, method: str, path: str, body: Any = None) -> Any:
+def _request(server: RailtrackServer, method: str, path: str, body: Any = None) -> Any:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
     content = json.dumps(body) if body is not None else None
     connection.request(method, path, content, {"Content-Type": "application/json"})
@@ -83,7 +85,7 @@ def _ask(server: RailtrackServer, method: str, path: str, body: Any = None) -> A
 
 
 def _peak_mb(server: RailtrackServer) -> float:
-    """The most that the worker has ever held."""
+    """Return the worker's peak resident memory."""
     [worker] = server.workers()
     status = Path(f"/proc/{worker}/status").read_text()
     return int(re.findall(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[0]) / 1024

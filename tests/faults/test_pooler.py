@@ -1,4 +1,4 @@
-"""Behind PgBouncer in transaction mode, where each transaction may run on another connection of the server."""
+"""PgBouncer in transaction mode, where each transaction may use another server connection."""
 
 import asyncio
 from collections import Counter
@@ -23,13 +23,13 @@ def test_reads_and_writes_work_behind_a_pool_of_two_connections(postgres: Postgr
         railtrack_server(tmp_path / "server", pooled, workers=3) as server,
     ):
         run_id, outcome = asyncio.run(_read_and_write(server.port))
-        assert (outcome.statuses, outcome.lost) == (Counter(), []), outcome.refused[:3]
+        assert (outcome.statuses, outcome.lost) == (Counter(), []), outcome.rejected[:3]
         assert len(stored_points(database, run_id)) == ROUNDS // 2
         assert server.logged_errors() == []
 
 
 async def _read_and_write(port: int) -> tuple[str, Outcome]:
-    """Half of the requests log a metric, the others read in five different ways."""
+    """Log a metric with half of the requests, and read in five different ways with the others."""
     run_id = await new_run(port)
     outcome = Outcome()
     reads: list[tuple[str, Any]] = [

@@ -1,4 +1,4 @@
-"""Three replicas behind a balancer, on one PostgreSQL behind PgBouncer in transaction mode: born, replaced, killed."""
+"""Start, replace and kill three replicas behind a load balancer, on one PostgreSQL behind PgBouncer."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ POOL_SIZE = 5
 
 @pytest.fixture
 def pooled(postgres: PostgresServer, tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """The URLs of an empty database: past PgBouncer, and through it."""
+    """Yield the URLs of an empty database: direct, and through PgBouncer."""
     with (
         scratch_database("postgresql", tmp_path, postgres) as database,
         pgbouncer(database, pool_size=POOL_SIZE) as url,
@@ -29,7 +29,7 @@ def pooled(postgres: PostgresServer, tmp_path: Path) -> Iterator[tuple[str, str]
 
 @pytest.fixture
 def replicas(pooled: tuple[str, str], tmp_path: Path) -> Iterator[list[RailtrackServer]]:
-    """Three servers, started at once on the empty database; ready."""
+    """Yield three ready servers that were started concurrently on the empty database."""
     servers = []
     for number in range(REPLICAS):
         folder = tmp_path / f"replica-{number}"
@@ -46,7 +46,7 @@ def replicas(pooled: tuple[str, str], tmp_path: Path) -> Iterator[list[Railtrack
             server.stop()
 
 
-def test_three_replicas_are_born_into_one_schema_and_replaced_one_by_one_without_a_write_lost(
+def test_replacing_three_replicas_one_by_one_loses_no_acknowledged_write(
     replicas: list[RailtrackServer], pooled: tuple[str, str]
 ) -> None:
     database = pooled[0]
@@ -57,8 +57,8 @@ def test_three_replicas_are_born_into_one_schema_and_replaced_one_by_one_without
     load = asyncio.run(_replace_one_by_one(replicas))
     assert not set(first) & {server.pid for server in replicas}
     check_stored(database, load.run_id, load.outcome)
-    assert not load.outcome.statuses, load.outcome.refused[:3]
-    # A connection is broken once at the most by each replacement: its next request goes to another replica.
+    assert not load.outcome.statuses, load.outcome.rejected[:3]
+    # Each replacement breaks a connection at most once: its next request goes to another replica.
     assert len(load.outcome.lost) <= REPLICAS * CONNECTIONS
     for server in replicas:
         server.stop()
@@ -66,32 +66,32 @@ def test_three_replicas_are_born_into_one_schema_and_replaced_one_by_one_without
 
 
 async def _replace_one_by_one(replicas: list[RailtrackServer]) -> Load:
-    """As a rolling update does: no new connections, SIGTERM, a new process, connections again once it is ready."""
+    """Replace each replica as a rolling update does: remove from the balancer, SIGTERM, start, add once it is ready."""
     async with balancer(server.port for server in replicas) as front, Load(front) as load:
-        await load.is_acknowledged_again(count=300)
+        await load.wait_for_acknowledgements(count=300)
         for server in replicas:
             front.ready.remove(server.port)
             server.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(server.wait_ended) == 0
-            await load.is_acknowledged_again()
-            await _start_again(server, front)
-            await load.is_acknowledged_again()
+            await load.wait_for_acknowledgements()
+            await _restart(server, front)
+            await load.wait_for_acknowledgements()
     return load
 
 
-async def _start_again(server: RailtrackServer, front: Balancer) -> None:
+async def _restart(server: RailtrackServer, front: Balancer) -> None:
     server.launch()
     await asyncio.to_thread(server.wait_until_healthy, path="/ready")
     if server.port not in front.ready:
         front.ready.append(server.port)
 
 
-def test_a_replica_that_is_killed_under_load_takes_no_acknowledged_write_along(
+def test_killing_a_replica_under_load_loses_no_acknowledged_write(
     replicas: list[RailtrackServer], pooled: tuple[str, str]
 ) -> None:
     load = asyncio.run(_kill_one(replicas))
     check_stored(pooled[0], load.run_id, load.outcome)
-    assert not load.outcome.statuses, load.outcome.refused[:3]
+    assert not load.outcome.statuses, load.outcome.rejected[:3]
     assert len(load.outcome.lost) <= 2 * CONNECTIONS
     for server in replicas:
         server.stop()
@@ -99,12 +99,12 @@ def test_a_replica_that_is_killed_under_load_takes_no_acknowledged_write_along(
 
 
 async def _kill_one(replicas: list[RailtrackServer]) -> Load:
-    """SIGKILL to master and worker while the balancer knows nothing of it, and a new start in its place."""
+    """Kill the master and worker of a replica that the balancer still uses, and start it again."""
     async with balancer(server.port for server in replicas) as front, Load(front) as load:
-        await load.is_acknowledged_again(count=300)
+        await load.wait_for_acknowledgements(count=300)
         victim = replicas[0]
         await asyncio.to_thread(victim.kill)
-        await load.is_acknowledged_again(count=300)
-        await _start_again(victim, front)
-        await load.is_acknowledged_again(count=300)
+        await load.wait_for_acknowledgements(count=300)
+        await _restart(victim, front)
+        await load.wait_for_acknowledgements(count=300)
     return load

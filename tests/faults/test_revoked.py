@@ -1,5 +1,5 @@
-"""What was right at the start and is not any more: a password, the store's keys, the bucket. The server stays, tells
-clients to come again and operators why, and goes on by itself when it is right again.
+"""Credentials or the bucket become invalid while the server runs: it responds with retryable errors, logs the cause,
+and recovers by itself.
 """
 
 import asyncio
@@ -25,8 +25,10 @@ def cluster() -> Iterator[PostgresCluster]:
         yield cluster
 
 
-async def until(server: RailtrackServer, send: Callable[[Connection], Awaitable[Response]], status: int) -> Response:
-    """The first answer with this status."""
+async def wait_for_status(
+    server: RailtrackServer, send: Callable[[Connection], Awaitable[Response]], status: int
+) -> Response:
+    """Repeat a request until its response has this status, and return the response."""
     deadline = time.monotonic() + TIMEOUT_S
     connection = Connection(server.port)
     try:
@@ -38,12 +40,12 @@ async def until(server: RailtrackServer, send: Callable[[Connection], Awaitable[
     return response
 
 
-async def until_told(server: RailtrackServer, words: str) -> None:
-    """Send requests until the log has these words."""
+async def search_until_logged(server: RailtrackServer, text: str) -> None:
+    """Send requests until the log contains this text."""
     deadline = time.monotonic() + TIMEOUT_S
     connection = Connection(server.port)
     try:
-        while words not in server.log():
+        while text not in server.log():
             assert time.monotonic() < deadline, server.log()
             await search(connection)
     finally:
@@ -63,8 +65,8 @@ def upload(connection: Connection) -> Awaitable[Response]:
     return connection.send(head)
 
 
-async def refusals(server: RailtrackServer, send: Callable[[Connection], Awaitable[Response]]) -> list[Response]:
-    """The answers to REQUESTS requests."""
+async def send_repeatedly(server: RailtrackServer, send: Callable[[Connection], Awaitable[Response]]) -> list[Response]:
+    """Return the responses to REQUESTS requests."""
     connection = Connection(server.port)
     try:
         return [await send(connection) for _ in range(REQUESTS)]
@@ -72,62 +74,66 @@ async def refusals(server: RailtrackServer, send: Callable[[Connection], Awaitab
         connection.close()
 
 
-async def test_a_password_that_was_changed(cluster: PostgresCluster, tmp_path: Path) -> None:
+async def test_requests_fail_while_the_database_password_is_wrong_and_recover(
+    cluster: PostgresCluster, tmp_path: Path
+) -> None:
     await run_sql(
         cluster.url, "CREATE ROLE tracker LOGIN PASSWORD 'first-one'", "CREATE DATABASE tracking OWNER tracker"
     )
     database = cluster.database_url("tracking").replace("postgres:of-the-owner@", "tracker:first-one@")
     await asyncio.to_thread((tmp_path / "server").mkdir)
     with railtrack_server(tmp_path / "server", database, workers=WORKERS) as server:
-        await until(server, search, 200)
+        await wait_for_status(server, search, 200)
         began = time.monotonic()
         await run_sql(
             cluster.url,
             "ALTER ROLE tracker PASSWORD 'another'",
             "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE usename = 'tracker'",
         )
-        for response in await refusals(server, search):
+        for response in await send_repeatedly(server, search):
             assert (response.status, response.json["error_code"]) == (429, "REQUEST_LIMIT_EXCEEDED")
-        assert "not reachable" in (await until(server, ready, 503)).json["database"]
-        await until(server, lambda connection: connection.get("/health"), 200)
-        told = [line for line in server.log().splitlines() if "password authentication failed" in line]
-        # Each worker tells once that the database is lost, and of refusals once a second.
-        assert 0 < len(told) <= WORKERS * (time.monotonic() - began + 2)
-        await until_told(server, "similar messages suppressed")
+        assert "not reachable" in (await wait_for_status(server, ready, 503)).json["database"]
+        await wait_for_status(server, lambda connection: connection.get("/health"), 200)
+        log_lines = [line for line in server.log().splitlines() if "password authentication failed" in line]
+        # Each worker logs the lost connection once, and rejected requests at most once a second.
+        assert 0 < len(log_lines) <= WORKERS * (time.monotonic() - began + 2)
+        await search_until_logged(server, "similar messages suppressed")
         assert "first-one" not in server.log()
         assert "Traceback" not in server.log()
 
         await run_sql(cluster.url, "ALTER ROLE tracker PASSWORD 'first-one'")
-        await until(server, search, 200)
-        await until(server, ready, 200)
+        await wait_for_status(server, search, 200)
+        await wait_for_status(server, ready, 200)
 
 
 ALL_KINDS = ("PUT", "GET", "GET list", "DELETE", "POST upload", "POST delete", "PUT part")
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, "InvalidAccessKeyId"), (404, "NoSuchBucket")])
-async def test_keys_that_were_revoked_and_a_bucket_that_was_deleted(status: int, code: str, tmp_path: Path) -> None:
+async def test_artifact_requests_fail_while_keys_or_bucket_are_missing_and_recover(
+    status: int, code: str, tmp_path: Path
+) -> None:
     async with quirky_s3() as quirky:
         server = await asyncio.to_thread(started, tmp_path / "server", quirky)
         try:
-            await until(server, upload, 200)
+            await wait_for_status(server, upload, 200)
             began = time.monotonic()
-            quirky.replies = dict.fromkeys(ALL_KINDS, error(status, code, "It was there before."))
-            for response in await refusals(server, upload):
+            quirky.replies = dict.fromkeys(ALL_KINDS, error(status, code, "It existed before."))
+            for response in await send_repeatedly(server, upload):
                 assert (response.status, response.json["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
                 assert "retry-after" not in response.headers
                 assert f"the bucket '{BUCKET}' at http://127.0.0.1:{quirky.port}: {code}" in response.json["message"]
-            assert (await until(server, search, 200)).status == 200  # whoever needs no artifact is served
-            found = (await until(server, ready, 503)).json
+            assert (await wait_for_status(server, search, 200)).status == 200  # requests without artifacts succeed
+            found = (await wait_for_status(server, ready, 503)).json
             assert found["database"] == "ok"
             assert code in found["artifact_store"]
-            told = [line for line in server.log().splitlines() if "artifact store: " in line and code in line]
-            assert 0 < len(told) <= WORKERS * (time.monotonic() - began + 1)  # each of them once a second
+            log_lines = [line for line in server.log().splitlines() if "artifact store: " in line and code in line]
+            assert 0 < len(log_lines) <= WORKERS * (time.monotonic() - began + 1)  # each worker at most once a second
             assert "Traceback" not in server.log()
 
             quirky.replies = {}
-            await until(server, upload, 200)
-            await until(server, ready, 200)
+            await wait_for_status(server, upload, 200)
+            await wait_for_status(server, ready, 200)
         finally:
             await asyncio.to_thread(server.stop)
 

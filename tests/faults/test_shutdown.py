@@ -1,4 +1,4 @@
-"""SIGTERM: requests in flight and on their way are answered, idle and half-open connections don't hold up the end."""
+"""Graceful shutdown: requests in flight get responses, and idle or half-open connections do not delay the exit."""
 
 import asyncio
 import contextlib
@@ -14,34 +14,34 @@ from tests.faults.logging_load import Load, check_stored
 from tests.servers.processes import until
 from tests.servers.railtrack import RailtrackServer, railtrack_server
 
-END_SECONDS = 20
-"""Much more than it takes (0.5 s), and less than the 25 s after which the server hangs up whatever is still open."""
+EXIT_LIMIT_S = 20
+"""Much more than the usual 0.5 s, and less than the 25 s after which the server closes open connections."""
 UPLOAD = 200_000
 
 
-def test_sigterm_finishes_requests_in_flight_and_ends_soon(server: RailtrackServer, database: str) -> None:
-    load, seconds = asyncio.run(_end_under_load(server))
-    assert seconds < END_SECONDS
+def test_sigterm_completes_requests_in_flight_and_exits_soon(server: RailtrackServer, database: str) -> None:
+    load, seconds = asyncio.run(_terminate_under_load(server))
+    assert seconds < EXIT_LIMIT_S
     check_stored(database, load.run_id, load.outcome)
     assert not load.outcome.statuses
     assert server.logged_errors() == []
 
 
-async def _end_under_load(server: RailtrackServer) -> tuple[Load, float]:
-    """The load, and the seconds from SIGTERM to the end, in which an upload was finished."""
+async def _terminate_under_load(server: RailtrackServer) -> tuple[Load, float]:
+    """Send SIGTERM during a load and an upload. Return the load and the seconds until the exit."""
     quiet = await _quiet_connections(server.port)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     path = "/api/2.0/mlflow-artifacts/artifacts/0/slow/upload.bin"
     writer.write(f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {UPLOAD}\r\n\r\n".encode())
     writer.write(b"x" * (UPLOAD // 2))
     async with Load(server) as load:
-        await load.is_acknowledged_again(count=300)
+        await load.wait_for_acknowledgements(count=300)
         await until(server.open_artifacts)
         server.send_signal(signal.SIGTERM)
         began = time.monotonic()
         await asyncio.sleep(0.5)
         writer.write(b"x" * (UPLOAD // 2))
-        status_line = await asyncio.wait_for(reader.readline(), END_SECONDS)
+        status_line = await asyncio.wait_for(reader.readline(), EXIT_LIMIT_S)
         assert status_line.split()[1] == b"200"
     code = await asyncio.to_thread(server.wait_ended)
     seconds = time.monotonic() - began
@@ -52,7 +52,7 @@ async def _end_under_load(server: RailtrackServer) -> tuple[Load, float]:
 
 
 async def _quiet_connections(port: int) -> list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Connections that were never used, that were used once, and that have sent half a request head."""
+    """Return connections that were never used, were used once, or have sent half a request head."""
     opened = []
     for number in range(30):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -66,27 +66,27 @@ async def _quiet_connections(port: int) -> list[tuple[asyncio.StreamReader, asyn
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGQUIT"])
-def test_a_server_at_rest_ends_at_once(name: str, server: RailtrackServer) -> None:
+def test_an_idle_server_exits_soon(name: str, server: RailtrackServer) -> None:
     workers = server.wait_for_workers(2)
     began = time.monotonic()
     server.send_signal(signal.Signals[name])
     assert server.wait_ended() == 0
-    assert time.monotonic() - began < END_SECONDS
+    assert time.monotonic() - began < EXIT_LIMIT_S
     assert [pid for pid in workers if Path(f"/proc/{pid}").exists()] == []
 
 
 IDLE = 10
 
 
-def test_a_connection_that_was_open_at_sigterm_still_gets_an_answer(tmp_path: Path) -> None:
-    constants = {"railtrack.http_server.processes.LAST_REQUEST_S": END_SECONDS}
+def test_a_connection_open_at_sigterm_still_gets_a_response(tmp_path: Path) -> None:
+    constants = {"railtrack.http_server.processes.LAST_REQUEST_S": EXIT_LIMIT_S}
     with railtrack_server(tmp_path / "server", constants=constants) as server:
-        responses = asyncio.run(_ask_once_no_more_are_accepted(server))
+        responses = asyncio.run(_request_after_listening_ends(server))
     assert [(response.status, response.headers["connection"]) for response in responses] == [(200, "close")] * 2 * IDLE
 
 
-async def _ask_once_no_more_are_accepted(server: RailtrackServer) -> list[Response]:
-    """The answers on connections that had one request before SIGTERM, and on connections that had none."""
+async def _request_after_listening_ends(server: RailtrackServer) -> list[Response]:
+    """Return responses on connections that had one request before SIGTERM, and on connections that had none."""
     connections = [Connection(server.port) for _ in range(2 * IDLE)]
     for used, unused in zip(connections[:IDLE], connections[IDLE:], strict=True):
         await used.get("/health")
@@ -96,9 +96,9 @@ async def _ask_once_no_more_are_accepted(server: RailtrackServer) -> list[Respon
     return [await connection.get("/version") for connection in connections]
 
 
-def test_a_connection_that_waits_to_be_accepted_at_the_end_gets_its_answer(tmp_path: Path) -> None:
+def test_a_connection_in_the_accept_queue_at_shutdown_gets_its_response(tmp_path: Path) -> None:
     with railtrack_server(tmp_path / "server", workers=1) as server:
-        while not (clients := _connect_between_sigterm_and_the_end(server)):
+        while not (clients := _connect_between_sigterm_and_exit(server)):
             server.wait_ended()
             server.start()
         for client in clients:
@@ -106,10 +106,10 @@ def test_a_connection_that_waits_to_be_accepted_at_the_end_gets_its_answer(tmp_p
             client.close()
 
 
-def _connect_between_sigterm_and_the_end(server: RailtrackServer) -> list[socket.socket]:
-    """Connections, their requests sent, that the worker finds at the moment in which it stops listening.
+def _connect_between_sigterm_and_exit(server: RailtrackServer) -> list[socket.socket]:
+    """Return connections with sent requests that are in the accept queue when the worker stops listening.
 
-    None at all if it stopped before: it looks once a second whether it shall end.
+    Return none if it stopped before: it checks for shutdown once a second.
     """
     (worker,) = server.workers()
     server.send_signal(signal.SIGTERM)
@@ -134,11 +134,11 @@ def _accepts(port: int) -> bool:
 
 
 def test_connections_are_kept_alive_between_requests(server: RailtrackServer) -> None:
-    async def ask_twice() -> tuple[int, int, bool]:
+    async def send_twice() -> tuple[int, int, bool]:
         connection = Connection(server.port)
         first = await connection.get("/health")
         streams = connection.streams
         second = await connection.get("/version")
         return first.status, second.status, connection.streams is streams
 
-    assert asyncio.run(ask_twice()) == (200, 200, True)
+    assert asyncio.run(send_twice()) == (200, 200, True)

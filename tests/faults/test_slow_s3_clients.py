@@ -1,5 +1,5 @@
-"""Clients that send or read slowly, stall or vanish, while their artifacts are in S3: the others don't notice, memory
-stays in its bounds, and nothing is left in the bucket.
+"""Slow, stalled and vanishing clients of artifacts in S3 do not delay others, use bounded memory, and leave nothing in
+the bucket.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from railtrack.http_server.processes import TRIM_EVERY_S
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 SLOW = 50
 FIRST_BYTES = 300_000
-"""What a slow writer's client has sent at once: more than a part's uncounted block."""
+"""Bytes that a slow writer sends at once: more than the uncounted block of a part."""
 LARGE = os.urandom(20_000_000)
 MEMORY_MB = 256
 WINDOW_MB = 1.2
-"""What one download holds: what came from the store and was not taken yet, and what was taken and not accepted."""
+"""Memory of one download: received from the store, and sent to a client that has not acknowledged it."""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def server(s3: S3Server, bucket: str, tmp_path_factory: pytest.TempPathFactory) 
 
 
 class SlowClients:
-    """Writers that send, and readers that read, 1 kB a second."""
+    """Clients that upload or download 1 kB per second."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -58,12 +58,12 @@ class SlowClients:
         writer = (await self._open())[1]
         head = f"PUT {ARTIFACTS}/{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(LARGE)}\r\n\r\n"
         writer.write(head.encode() + LARGE[:FIRST_BYTES])
-        self._tasks.append(asyncio.create_task(_trickle(writer)))
+        self._tasks.append(asyncio.create_task(_write_slowly(writer)))
 
     async def read(self, name: str) -> None:
         reader, writer = await self._open()
         writer.write(f"GET {ARTIFACTS}/{name} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        self._tasks.append(asyncio.create_task(_sip(reader)))
+        self._tasks.append(asyncio.create_task(_read_slowly(reader)))
 
     async def vanish(self) -> None:
         for task in self._tasks:
@@ -79,7 +79,7 @@ class SlowClients:
         return reader, writer
 
 
-async def _trickle(writer: asyncio.StreamWriter) -> None:
+async def _write_slowly(writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
         while True:
             await asyncio.sleep(1)
@@ -87,7 +87,7 @@ async def _trickle(writer: asyncio.StreamWriter) -> None:
             await writer.drain()
 
 
-async def _sip(reader: asyncio.StreamReader) -> None:
+async def _read_slowly(reader: asyncio.StreamReader) -> None:
     while True:
         await asyncio.sleep(1)
         await reader.read(1000)
@@ -101,8 +101,8 @@ async def put(server: RailtrackServer, name: str, body: bytes) -> int:
     return response.status
 
 
-async def got(server: RailtrackServer, name: str) -> str:
-    """The SHA-256 of what is downloaded."""
+async def download_digest(server: RailtrackServer, name: str) -> str:
+    """Download an artifact and return its SHA-256."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(f"GET {ARTIFACTS}/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
@@ -111,8 +111,8 @@ async def got(server: RailtrackServer, name: str) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-async def nothing_left(s3: S3Server, bucket: str, names: set[str]) -> None:
-    """Return once the bucket holds these objects and no part of another."""
+async def wait_until_only(s3: S3Server, bucket: str, names: set[str]) -> None:
+    """Wait until the bucket holds exactly these objects and no unfinished uploads."""
 
     def left() -> tuple[set[str], list[str]]:
         return set(s3.objects(bucket)), s3.unfinished_uploads(bucket)
@@ -120,7 +120,7 @@ async def nothing_left(s3: S3Server, bucket: str, names: set[str]) -> None:
     await until(lambda: left() == (names, []), left)
 
 
-def test_slow_clients_hold_their_window_and_keep_nobody_waiting(
+def test_slow_clients_use_bounded_memory_and_do_not_delay_others(
     server: RailtrackServer, s3: S3Server, bucket: str
 ) -> None:
     async def play() -> None:
@@ -130,19 +130,19 @@ def test_slow_clients_hold_their_window_and_keep_nobody_waiting(
             await slow.write(f"slow/{number}")
             await slow.read("large")
         await asyncio.sleep(3)
-        for number in range(4):  # who has to wait for room that the slow ones hold is refused in the end
+        for number in range(4):  # requests that wait for memory of slow clients would be rejected in the end
             assert await put(server, f"fast/{number}", LARGE) == 200
-        assert await got(server, "fast/0") == hashlib.sha256(LARGE).hexdigest()
+        assert await download_digest(server, "fast/0") == hashlib.sha256(LARGE).hexdigest()
         assert server.pss_mb() < MEMORY_MB
         await slow.vanish()
-        await nothing_left(s3, bucket, {"large", *(f"fast/{number}" for number in range(4))})
+        await wait_until_only(s3, bucket, {"large", *(f"fast/{number}" for number in range(4))})
         assert await put(server, "large", LARGE) == 200
 
     asyncio.run(play())
     assert server.logged_errors() == []
 
 
-def test_a_slow_reader_costs_its_window_which_comes_back(server: RailtrackServer) -> None:
+def test_the_memory_of_slow_readers_is_bounded_and_released(server: RailtrackServer) -> None:
     async def play() -> None:
         assert await put(server, "large", LARGE) == 200
         before = server.pss_mb()
@@ -162,7 +162,7 @@ def test_a_slow_reader_costs_its_window_which_comes_back(server: RailtrackServer
 
 
 async def begun_upload(server: RailtrackServer, s3: S3Server, bucket: str) -> asyncio.StreamWriter:
-    """The connection of a client that has sent all but the last byte of its file, of which parts are in the bucket."""
+    """Return the connection of a client that has sent all but the last byte of a file, with parts in the bucket."""
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
     head = f"PUT {ARTIFACTS}/cut HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(LARGE) + 1}\r\n\r\n"
     writer.write(head.encode() + LARGE)
@@ -171,17 +171,19 @@ async def begun_upload(server: RailtrackServer, s3: S3Server, bucket: str) -> as
     return writer
 
 
-def test_who_vanishes_between_two_parts_leaves_no_part(server: RailtrackServer, s3: S3Server, bucket: str) -> None:
+def test_a_client_that_disconnects_between_parts_leaves_no_part(
+    server: RailtrackServer, s3: S3Server, bucket: str
+) -> None:
     async def play() -> None:
         before = set(s3.objects(bucket))
         (await begun_upload(server, s3, bucket)).transport.abort()
-        await nothing_left(s3, bucket, before)
+        await wait_until_only(s3, bucket, before)
 
     asyncio.run(play())
     assert server.logged_errors() == []
 
 
-def test_a_server_that_ends_takes_its_unfinished_uploads_back(s3: S3Server, tmp_path: Path) -> None:
+def test_a_server_that_exits_aborts_its_unfinished_uploads(s3: S3Server, tmp_path: Path) -> None:
     bucket = s3.new_bucket("stopped")
     environment = {**s3.environment, "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{bucket}"}
     constants = {"railtrack.http_server.processes.UNDO_S": 20, "railtrack.http_server.processes.GRACE_S": 21}

@@ -1,4 +1,4 @@
-"""Several servers started at once on one empty database, as replicas of a platform are."""
+"""Start several replicas concurrently on one empty database."""
 
 import asyncio
 from contextlib import ExitStack

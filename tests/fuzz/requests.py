@@ -46,7 +46,7 @@ ODD_TEXTS = [
 ]
 NUMBERS = [0, 1, -1, 2, 5, 1000, 1001, 50_000, 50_001, 2**31 - 1, 2**31, 2**53 + 1, 2**63 - 1, -(2**63), 2**63, 10**30]
 FLOATS = [0.0, -0.0, 0.1, 1.5, 1e308, -1e308, 5e-324, 1e22]
-WORDS_OF_FILTERS = [
+FILTER_TOKENS = [
     *("metrics.loss", "params.lr", "tags.team", "tag.`a b`", "attributes.status", "name", "start_time", "run_id"),
     *("dataset.name", "datasets.context", "experiment_id", "creation_time", 'params."x"', "metrics.`", "attribute.x"),
     *("=", "!=", "<>", ">", "<=", "LIKE", "ilike", "IN", "NOT IN", "IS NULL", "IS NOT NULL", "AND", "OR", "NOT"),
@@ -72,7 +72,7 @@ FILTERS = [
 ]
 
 texts = st.sampled_from(ODD_TEXTS) | st.text(max_size=30)
-filters = st.sampled_from(FILTERS) | st.lists(st.sampled_from(WORDS_OF_FILTERS), max_size=8).map(" ".join)
+filters = st.sampled_from(FILTERS) | st.lists(st.sampled_from(FILTER_TOKENS), max_size=8).map(" ".join)
 
 
 def body_of(route: Route, known: dict[str, list[str]]) -> st.SearchStrategy[Any]:

@@ -1,4 +1,4 @@
-"""What a training program does with a deployed server; runs in the client's own environment, prints the run's id."""
+"""Log a run as a training program does, read it back, and print its id. Runs in the client's virtual environment."""
 
 import os
 import sys

@@ -1,6 +1,4 @@
-"""The image, built once for all tests in here, from a copy of the sources that has what must not get into it, too;
-and the two services that it works with.
-"""
+"""Fixtures for image tests: PostgreSQL, S3, and the image, built once from a copy of the sources with added secrets."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,7 +13,7 @@ from tests.servers.s3 import S3Server, s3_server
 
 NOT_SOURCES = shutil.ignore_patterns(".git", ".venv", ".cache", "_ui*", "__pycache__", "railtrack-data", "recorded")
 SECRET = f"secret-{uuid4().hex}"
-"""In files of the folder that the image is built from, and in variables of the program that builds it."""
+"""Occurs in files of the build context and in variables of the build, and must not occur in the image."""
 
 FILES_WITH_SECRETS = (
     ".env",

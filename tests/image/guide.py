@@ -1,4 +1,4 @@
-"""What the deployment guide sets and expects: the variables of its third step, and the log of its fifth."""
+"""The variables of the deployment guide's third step, and the log of its fifth."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ PostgreSQL is ready!
 AWS credentials detected
 Starting MLflow server...
 """
-"""Other lines may stand between these; then gunicorn's follows, which says where it listens."""
+"""Other lines may occur between these. gunicorn's line with the listening address follows."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Services:
 
     @property
     def environment(self) -> dict[str, str]:
-        """As the guide has it, but for MLFLOW_PORT, which every container of the tests has for itself."""
+        """Return the guide's variables without MLFLOW_PORT, which differs by container."""
         return {
             "MLFLOW_BACKEND_STORE_URI": self.database,
             "MLFLOW_DEFAULT_ARTIFACT_ROOT": f"s3://{BUCKET}/mlflow-artifacts",
@@ -47,18 +47,18 @@ class Services:
         }
 
     def log(self, port: int) -> list[str]:
-        """The lines to expect."""
+        """Return the expected lines."""
         return LOG.format(address=self.database.rpartition("@")[2], port=port).splitlines()
 
     @property
     def secrets(self) -> set[str]:
-        """What no line may show."""
+        """Return the values that no line may contain."""
         password = str(urlsplit(self.database).password)
         return {password, unquote(password), self.s3.access_key, self.s3.secret_key}
 
 
-def after_one_another(wanted: list[str], lines: Iterator[str]) -> list[str]:
-    """What is left of `wanted` when each has been looked for after the one before it. `lines` then goes on there."""
+def missing_in_order(wanted: list[str], lines: Iterator[str]) -> list[str]:
+    """Return the `wanted` lines that do not occur in order. Consumes `lines` up to the last one that does."""
     left = list(wanted)
     while left:
         if (line := next(lines, None)) is None:

@@ -1,4 +1,4 @@
-"""What is in the image, what is not, and what it says of itself."""
+"""Contents and metadata of the image."""
 
 import json
 import re
@@ -14,19 +14,19 @@ SITE_PACKAGES = "opt/railtrack/lib/python3.11/site-packages"
 LIMIT_MB = 250
 ADDED_LIMIT_MB = 90
 OFFICIAL_BASE_MB = 135
-"""What the Dockerfile's own base image has, by the published sizes of python:3.11-slim-bookworm, rounded up."""
+"""Size of the Dockerfile's base image: the published sizes of python:3.11-slim-bookworm, rounded up."""
 SOURCES = (".pyx", ".pxd", ".pyi", ".c", ".h")
 TOOLS = re.compile(r"(gcc|g\+\+|cc|c\+\+|ld|as|make|pip3?(\.\d+)?|uv|uvx|git|curl|wget|hatchling)(-\d+)?")
 
 
-def test_the_image_says_how_it_is_to_be_run(image: Image) -> None:
+def test_the_image_configures_how_it_runs(image: Image) -> None:
     config = image.config
     assert config["User"] == "1000"
     assert config["WorkingDir"] == "/mlflow"
     assert config["Entrypoint"] == ["/mlflow/docker-entrypoint.sh"]
     assert not config["Cmd"]
     assert list(config["ExposedPorts"]) == ["5000/tcp"]
-    assert not config["Volumes"]  # Railway refuses an image with any
+    assert not config["Volumes"]  # Railway rejects images with volumes
     assert config["StopSignal"] == "SIGTERM"
     assert config["Healthcheck"]["Test"] == ["CMD", "/mlflow/docker-healthcheck.sh"]
     assert image.environment.items() >= {
@@ -36,7 +36,7 @@ def test_the_image_says_how_it_is_to_be_run(image: Image) -> None:
     }
 
 
-def test_the_labels_are_those_of_this_version(image: Image) -> None:
+def test_the_labels_match_the_project(image: Image) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     labels = {name.rpartition(".")[2]: text for name, text in image.config["Labels"].items()}
     assert labels["title"] == "Railtrack"
@@ -51,7 +51,7 @@ def test_the_image_is_small(image: Image) -> None:
     assert OFFICIAL_BASE_MB + ADDED_LIMIT_MB < LIMIT_MB
 
 
-def test_nothing_is_left_that_builds_installs_or_fetches(image: Image) -> None:
+def test_the_image_has_no_tools_that_build_install_or_download(image: Image) -> None:
     programs = [path for folder in ("usr/bin", "usr/local/bin", "usr/sbin") for path in (image.root / folder).iterdir()]
     programs += (image.root / "opt/railtrack/bin").iterdir()
     assert len(programs) > 100
@@ -62,7 +62,7 @@ def test_nothing_is_left_that_builds_installs_or_fetches(image: Image) -> None:
     assert [path for path in ours if path.suffix in SOURCES or path.stem in ("tests", "_testbase")] == []
 
 
-def test_every_package_is_the_lock_files_and_no_other_is_there(image: Image) -> None:
+def test_the_image_has_exactly_the_locked_packages(image: Image) -> None:
     lock = {one["name"]: one for one in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
     wanted, left = set[str](), ["railtrack"]
     while left:
@@ -76,7 +76,7 @@ def test_every_package_is_the_lock_files_and_no_other_is_there(image: Image) -> 
     assert versions == {name: lock[name]["version"] for name in wanted}
 
 
-def test_the_list_of_contents_names_every_package_and_the_web_interface(image: Image) -> None:
+def test_the_sbom_lists_every_package_and_the_web_interface(image: Image) -> None:
     sbom = json.loads((image.root / "opt/railtrack/sbom.cdx.json").read_text())
     assert (sbom["bomFormat"], sbom["specVersion"]) == ("CycloneDX", "1.5")
     installed = {path.name.split("-")[0] for path in (image.root / SITE_PACKAGES).glob("*.dist-info")} - {"railtrack"}
@@ -86,10 +86,10 @@ def test_the_list_of_contents_names_every_package_and_the_web_interface(image: I
     assert installed
     assert installed <= set(listed)
     assert all(one["version"] and one["purl"] for one in listed.values())
-    assert "timestamp" not in sbom["metadata"], "it would make two builds of the same sources differ"
+    assert "timestamp" not in sbom["metadata"], "a timestamp would make builds of the same sources differ"
 
 
-def test_the_interface_is_in_it_compressed_and_with_its_license(image: Image) -> None:
+def test_the_image_contains_the_compressed_interface_and_its_license(image: Image) -> None:
     folder = image.root / SITE_PACKAGES / "railtrack" / "_ui"
     here = json.loads((ROOT / "src/railtrack/_ui/files.json").read_bytes())
     assert json.loads((folder / "files.json").read_bytes()) == here
@@ -98,8 +98,8 @@ def test_the_interface_is_in_it_compressed_and_with_its_license(image: Image) ->
     assert "Apache License" in (folder / "LICENSE.txt").read_text()
 
 
-def test_every_module_has_its_bytecode(image: Image) -> None:
-    """The user who runs the server may write none, and would compile it at each start."""
+def test_every_module_has_bytecode(image: Image) -> None:
+    """The server's user cannot write bytecode, so every start would compile modules without it."""
     modules = list((image.root / SITE_PACKAGES).rglob("*.py"))
     assert len(modules) > 300
     written = {path.relative_to(image.root) for path in image.root.rglob("*.cpython-311.pyc")}
@@ -108,19 +108,19 @@ def test_every_module_has_its_bytecode(image: Image) -> None:
 
 
 def is_writable(path: Path) -> bool:
-    """For user 1000, or the group 0 that OpenShift gives."""
+    """Return whether user 1000 or OpenShift's group 0 may write to the path."""
     found = path.lstat()
     by_group = found.st_gid == 0 and found.st_mode & stat.S_IWGRP
     return not path.is_symlink() and bool(found.st_uid == 1000 or by_group or found.st_mode & stat.S_IWOTH)
 
 
-def test_the_user_may_change_nothing_but_the_data(image: Image) -> None:
+def test_the_user_may_write_only_to_the_data_folder(image: Image) -> None:
     ours = [path for folder in ("opt", "mlflow") for path in (image.root / folder).rglob("*")]
     assert len(ours) > 1000
     assert [path for path in ours if is_writable(path)] == [image.root / "mlflow/data"]
 
 
-def test_no_secret_of_the_folder_or_the_environment_that_it_was_built_with_is_in_it(image: Image) -> None:
+def test_the_image_contains_no_secret_of_the_build_context_or_environment(image: Image) -> None:
     assert SECRET not in json.dumps(image.inspected)
     needle = SECRET.encode()
     files = [path for path in image.root.rglob("*") if path.is_file() and not path.is_symlink()]

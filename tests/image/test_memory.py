@@ -1,4 +1,4 @@
-"""The image with two workers in 512 MB without swap: at rest, and under a small load of each kind."""
+"""Memory of the image with two workers in 512 MB without swap, idle and under a small mixed load."""
 
 import asyncio
 import os
@@ -22,12 +22,12 @@ UPLOAD = 64 << 20
 
 @pytest.fixture
 def group() -> Iterator[MemoryGroup | None]:
-    """None where the machine has no control groups that we may make: the peak is that of the processes' pages then."""
+    """Yield a memory cgroup, or None if this user cannot create one. Only process memory is measured then."""
     with memory_group(LIMIT_MB) as group:
         yield group
 
 
-def test_two_workers_need_half_of_512_mb_under_load(
+def test_two_workers_use_less_than_256_mb_under_load(
     image: Image, services: Services, group: MemoryGroup | None, tmp_path: Path
 ) -> None:
     environment = {
@@ -39,25 +39,25 @@ def test_two_workers_need_half_of_512_mb_under_load(
         server.wait_for_workers(2)
         assert server.pss_mb() < REST_LIMIT_MB
         with Peak(server) as peak:
-            load = asyncio.run(logged(server))
-            use_the_rest(server, load.run_id)
+            load = asyncio.run(log_under_load(server))
+            send_other_requests(server, load.run_id)
         check_stored(services.database, load.run_id, load.outcome)
         assert peak.mb < PEAK_LIMIT_MB
         if group:
             assert group.peak_mb < PEAK_LIMIT_MB
             assert group.oom_kills == 0
-            assert len((group.path / "cgroup.procs").read_text().split()) >= 3  # the group did hold the server
+            assert len((group.path / "cgroup.procs").read_text().split()) >= 3  # the server did run in the group
         assert server.logged_errors() == []
 
 
-async def logged(server: Container) -> Load:
+async def log_under_load(server: Container) -> Load:
     async with Load(server) as load:
-        await load.is_acknowledged_again(count=2_000)
+        await load.wait_for_acknowledgements(count=2_000)
     return load
 
 
-def use_the_rest(server: Container, run_id: str) -> None:
-    """Files through the server, searches, the interface."""
+def send_other_requests(server: Container, run_id: str) -> None:
+    """Transfer a file through the server, search, and load the web interface."""
     file = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/0/{run_id}/artifacts/large.bin"
     body = os.urandom(UPLOAD)
     call(urllib.request.Request(file, body, method="PUT"))
@@ -79,13 +79,13 @@ def call(request: urllib.request.Request | str) -> bytes:
 
 
 class Peak:
-    """The most that the processes hold at once, looked at ten times a second; shared pages count once."""
+    """Record the processes' peak PSS, sampled ten times a second."""
 
     def __init__(self, server: Container) -> None:
         self.mb = 0.0
         self._server = server
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look)
+        self._thread = threading.Thread(target=self._sample)
 
     def __enter__(self) -> "Peak":
         self._thread.start()
@@ -96,6 +96,6 @@ class Peak:
         self._thread.join()
         assert self.mb > 0
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         while not self._ended.wait(0.1):
             self.mb = max(self.mb, self._server.pss_mb())

@@ -1,4 +1,4 @@
-"""The image as the guide runs it: with its variables, a real PostgreSQL and S3 server, read-only and as user 1000."""
+"""The image with the guide's variables, PostgreSQL and S3, on a read-only file system as user 1000."""
 
 import asyncio
 import json
@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from tests.clients.interpreters import client_environment, client_interpreter
 from tests.faults.logging_load import Load, check_stored
-from tests.image.guide import BUCKET, Services, after_one_another
+from tests.image.guide import BUCKET, Services, missing_in_order
 from tests.servers.container import Container, ContainerOptions, container
 from tests.servers.image import Image
 from tests.servers.s3 import S3Server
 
 CLIENT = Path(__file__).with_name("client_program.py")
 PROXIED = {"MLFLOW_DEFAULT_ARTIFACT_ROOT": "", "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{BUCKET}/proxied"}
-END_SECONDS = 20
-"""Much more than it takes (0.5 s), and less than the 25 s after which the server hangs up whatever is still open."""
+EXIT_LIMIT_S = 20
+"""Much more than the usual 0.5 s, and less than the 25 s after which the server closes open connections."""
 
 
 @pytest.fixture(scope="module")
@@ -36,16 +36,16 @@ def get(url: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
         return response.status, {name.lower(): value for name, value in response.headers.items()}, response.read()
 
 
-def test_the_log_is_the_guides_line_by_line(server: Container, services: Services) -> None:
+def test_the_log_has_the_lines_of_the_guide_in_order(server: Container, services: Services) -> None:
     lines = iter(server.log().splitlines())
-    assert after_one_another(services.log(server.port), lines) == []
+    assert missing_in_order(services.log(server.port), lines) == []
     listening = re.compile(rf"\[.+\] \[INFO\] Listening at: http://0\.0\.0\.0:{server.port} \(\d+\)")
     assert any(listening.fullmatch(line) for line in lines)
     assert server.logged_errors() == []
     assert not [secret for secret in services.secrets if secret in server.log()]
 
 
-def test_the_server_is_process_1_and_user_1000(server: Container) -> None:
+def test_the_server_runs_as_process_1_and_user_1000(server: Container) -> None:
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{server.pid}/status").read_text().splitlines())
     assert status["NSpid"].split()[-1] == "1"
     assert set(status["Uid"].split()) == set(status["Gid"].split()) == {"1000"}
@@ -54,13 +54,13 @@ def test_the_server_is_process_1_and_user_1000(server: Container) -> None:
     assert len(server.wait_for_workers(2)) == 2
 
 
-def test_health_is_answered_as_the_guide_says(server: Container) -> None:
+def test_the_health_response_is_as_in_the_guide(server: Container) -> None:
     status, headers, body = get(f"{server.url}/health")
     assert (status, headers["content-type"], body) == (200, "application/json", b'{"status": "ok"}')
     assert get(f"{server.url}/ready")[0] == 200
 
 
-def test_the_interface_is_served_as_the_build_compressed_it(server: Container, image: Image) -> None:
+def test_the_interface_is_served_with_the_compression_of_the_build(server: Container, image: Image) -> None:
     _, headers, page = get(server.url)
     assert headers["content-type"].startswith("text/html")
     [script] = re.findall(rb'src="(?:\./)?(static-files/static/js/main\.\w+\.js)"', page)
@@ -91,7 +91,7 @@ def test_an_unmodified_client_logs_a_run(
 
 
 def log_run(server: Container, folder: Path, keys: dict[str, str], new_experiment: str = "") -> str:
-    """The id of the run that the program logged and read back."""
+    """Run the client program and return the id of the run that it logged and read back."""
     done = subprocess.run(
         [str(client_interpreter("3.17.2")), str(CLIENT), new_experiment],
         env={**client_environment(server.url, folder), **keys},
@@ -104,12 +104,10 @@ def log_run(server: Container, folder: Path, keys: dict[str, str], new_experimen
     return done.stdout.split()[-1]
 
 
-def test_sigterm_under_load_loses_nothing_that_was_acknowledged(
-    image: Image, services: Services, tmp_path: Path
-) -> None:
+def test_sigterm_under_load_loses_no_acknowledged_write(image: Image, services: Services, tmp_path: Path) -> None:
     with container(image, tmp_path, services.environment, ContainerOptions()) as server:
-        load, seconds = asyncio.run(end_under_load(server))
-        assert seconds < END_SECONDS
+        load, seconds = asyncio.run(terminate_under_load(server))
+        assert seconds < EXIT_LIMIT_S
         assert not load.outcome.statuses
         check_stored(services.database, load.run_id, load.outcome)
         server.start()
@@ -118,17 +116,17 @@ def test_sigterm_under_load_loses_nothing_that_was_acknowledged(
         assert server.logged_errors() == []
 
 
-async def end_under_load(server: Container) -> tuple[Load, float]:
-    """The load, and the seconds from SIGTERM to the end of process 1."""
+async def terminate_under_load(server: Container) -> tuple[Load, float]:
+    """Send SIGTERM under load. Return the load and the seconds until process 1 exits."""
     async with Load(server) as load:
-        await load.is_acknowledged_again(count=300)
+        await load.wait_for_acknowledgements(count=300)
         server.send_signal(signal.SIGTERM)
         began = time.monotonic()
         assert await asyncio.to_thread(server.wait_ended) == 0
         return load, time.monotonic() - began
 
 
-def test_the_health_check_tells_a_server_that_answers_from_one_that_does_not(server: Container) -> None:
+def test_the_health_check_fails_for_a_server_that_does_not_respond(server: Container) -> None:
     assert server.health().code == 0
     workers = server.wait_for_workers(2)
     try:

@@ -1,4 +1,4 @@
-"""What platforms do to a container: other users, volumes of root's, start commands, and the guide's troubles."""
+"""Conditions of platforms: other users, root-owned volumes, start commands, and the errors of the guide."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from tests.servers.processes import free_port
 from tests.servers.s3 import S3Server, s3_server
 
 ENTRY = "/mlflow/docker-entrypoint.sh"
-ANYBODY = "1000680000:0"
-"""A user as OpenShift gives it: any number, unknown to the image, and the group 0."""
+ARBITRARY_USER = "1000680000:0"
+"""A user as OpenShift assigns it: any id, without an entry in the image, and group 0."""
 
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Path:
-    """A folder that belongs to the image's user."""
+    """Return a folder owned by the image's user."""
     folder = tmp_path / "volume"
     folder.mkdir()
     os.chown(folder, 1000, 1000)
@@ -40,19 +40,19 @@ def call(server: Container, method: str, path: str, data: bytes | None = None, c
         return error.code, error.read()
 
 
-def test_any_user_may_run_it_by_a_start_command_where_nothing_can_be_written(
+def test_any_user_may_run_the_entry_point_as_start_command_on_a_read_only_file_system(
     image: Image, services: Services, tmp_path: Path
 ) -> None:
     options = ContainerOptions(
-        user=ANYBODY, arguments=[ENTRY]
-    )  # the platform hands its start command to the entry point
+        user=ARBITRARY_USER, arguments=[ENTRY]
+    )  # the platform passes its start command to the entry point
     with container(image, tmp_path, {**services.environment, "HOME": "/"}, options) as server:
         assert call(server, "GET", "/ready") == (200, b'{"database":"ok","artifact_store":"ok"}')
         assert server.health().code == 0
         assert server.logged_errors() == []
 
 
-def test_what_is_kept_in_a_volume_is_there_after_a_restart(image: Image, volume: Path, tmp_path: Path) -> None:
+def test_data_in_a_volume_survives_a_restart(image: Image, volume: Path, tmp_path: Path) -> None:
     with container(image, tmp_path, {}, ContainerOptions(data=volume)) as server:
         assert (
             call(server, "POST", "/api/2.0/mlflow/experiments/create", b'{"name":"kept"}', "application/json")[0] == 200
@@ -66,8 +66,8 @@ def test_what_is_kept_in_a_volume_is_there_after_a_restart(image: Image, volume:
     assert {path.name for path in volume.iterdir()} >= {"mlflow.db", "mlartifacts"}
 
 
-def refused(image: Image, environment: dict[str, str], options: ContainerOptions | None = None) -> str:
-    """The one line that a start ends with."""
+def start_error(image: Image, environment: dict[str, str], options: ContainerOptions | None = None) -> str:
+    """Start the server, check that it fails with one error line, and return that line."""
     done = run(image, environment, options or ContainerOptions())
     assert done.returncode == 1, done.stderr
     lines = [line for line in (done.stdout + done.stderr).splitlines() if "Error: " in line]
@@ -76,23 +76,23 @@ def refused(image: Image, environment: dict[str, str], options: ContainerOptions
     return lines[0].partition("Error: ")[2]
 
 
-def test_a_volume_of_roots_is_told_in_one_line(image: Image, tmp_path: Path) -> None:
-    """As Railway mounts it."""
-    assert refused(image, {}, ContainerOptions(data=tmp_path)) == (
+def test_a_root_owned_volume_is_reported_in_one_line(image: Image, tmp_path: Path) -> None:
+    """Railway mounts volumes with owner root."""
+    assert start_error(image, {}, ContainerOptions(data=tmp_path)) == (
         "RAILTRACK_DATA: the server runs as user 1000, who may not write to /mlflow/data of user 0. "
         "Change the owner of the folder (chown), or run the server as its owner; on Railway, set RAILWAY_RUN_UID=0."
     )
 
 
-def test_root_may_use_a_volume_of_roots(image: Image, tmp_path: Path) -> None:
-    """What RAILWAY_RUN_UID=0 does."""
+def test_root_may_use_a_root_owned_volume(image: Image, tmp_path: Path) -> None:
+    """RAILWAY_RUN_UID=0 makes Railway run the container as root."""
     (tmp_path / "volume").mkdir()
     with container(image, tmp_path, {}, ContainerOptions(user="0:0", data=tmp_path / "volume")) as server:
         assert call(server, "GET", "/ready")[0] == 200
 
 
-def test_no_module_is_compiled_at_the_start(image: Image, services: Services, tmp_path: Path) -> None:
-    """The official base image comes without bytecode of the standard library, and user 1000 can't write any."""
+def test_no_module_is_compiled_at_startup(image: Image, services: Services, tmp_path: Path) -> None:
+    """The official base image has no bytecode of the standard library, and user 1000 cannot write any."""
     with container(image, tmp_path, {**services.environment, "PYTHONVERBOSE": "1"}, ContainerOptions()) as server:
         call(server, "GET", "/ready")
         log = server.log()
@@ -100,30 +100,34 @@ def test_no_module_is_compiled_at_the_start(image: Image, services: Services, tm
     assert re.findall(r"^# code object from (/\S+\.py)$", log, re.M) == []
 
 
-def test_a_container_without_a_place_for_the_data_is_told_in_one_line(image: Image) -> None:
-    assert refused(image, {}).startswith("RAILTRACK_DATA: /mlflow/data is on a read-only file system. Mount a volume")
+def test_a_missing_data_volume_is_reported_in_one_line(image: Image) -> None:
+    assert start_error(image, {}).startswith(
+        "RAILTRACK_DATA: /mlflow/data is on a read-only file system. Mount a volume"
+    )
 
 
-def test_flags_may_follow_the_image_and_other_commands_may_take_the_servers_place(image: Image) -> None:
-    assert refused(image, {}, ContainerOptions(arguments=["--port", "x"])).startswith("Invalid port in --port: 'x'.")
+def test_arguments_are_flags_of_the_server_or_another_command(image: Image) -> None:
+    assert start_error(image, {}, ContainerOptions(arguments=["--port", "x"])).startswith(
+        "Invalid port in --port: 'x'."
+    )
     done = run(image, {}, ContainerOptions(arguments=["railtrack", "--version"]))
     assert re.fullmatch(r"railtrack \d+\.\d+\.\d+\n", done.stdout)
     assert run(image, {}, ContainerOptions(arguments=["sh", "-c", "exit 7"])).returncode == 7
 
 
-def test_a_wrong_password_is_told_in_one_line(image: Image, services: Services, cluster: PostgresCluster) -> None:
+def test_a_wrong_password_is_reported_in_one_line(image: Image, services: Services, cluster: PostgresCluster) -> None:
     wrong = re.sub(r":[^:@]+@", ":wrong@", services.database)
-    line = refused(image, {**services.environment, "MLFLOW_BACKEND_STORE_URI": wrong})
+    line = start_error(image, {**services.environment, "MLFLOW_BACKEND_STORE_URI": wrong})
     assert line.startswith(
         'MLFLOW_BACKEND_STORE_URI (or DATABASE_URL): password authentication failed for user "postgres"'
     )
     assert "postgres:***@" in line
 
 
-def test_a_database_that_is_away_is_waited_for_told_and_given_up(image: Image, services: Services) -> None:
+def test_the_server_waits_for_the_database_logs_it_and_times_out(image: Image, services: Services) -> None:
     port = free_port()
-    away = f"postgresql://postgres:secret@127.0.0.1:{port}/railway"
-    environment = {**services.environment, "MLFLOW_BACKEND_STORE_URI": away, "RAILTRACK_DB_WAIT_S": "12"}
+    unreachable = f"postgresql://postgres:secret@127.0.0.1:{port}/railway"
+    environment = {**services.environment, "MLFLOW_BACKEND_STORE_URI": unreachable, "RAILTRACK_DB_WAIT_S": "12"}
     done = run(image, environment, ContainerOptions())
     output = done.stdout + done.stderr
     assert done.returncode == 1
@@ -134,7 +138,7 @@ def test_a_database_that_is_away_is_waited_for_told_and_given_up(image: Image, s
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"AWS_ACCESS_KEY_ID": ""}, "Unable to locate credentials: AWS_ACCESS_KEY_ID is not set."),
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch"),
@@ -142,20 +146,20 @@ def test_a_database_that_is_away_is_waited_for_told_and_given_up(image: Image, s
         ({"MLFLOW_PORT": "http"}, "Invalid port in MLFLOW_PORT: 'http'. Use a number from 1 to 65535."),
     ],
 )
-def test_a_wrong_value_is_told_in_one_line(
-    changed: dict[str, str], told: str, image: Image, services: Services
+def test_an_invalid_value_is_reported_in_one_line(
+    changed: dict[str, str], message: str, image: Image, services: Services
 ) -> None:
-    assert told in refused(image, {**services.environment, **changed})
+    assert message in start_error(image, {**services.environment, **changed})
 
 
-def test_a_port_that_is_taken_is_told_with_who_asked_for_it(image: Image, services: Services) -> None:
+def test_a_port_in_use_is_reported_with_its_setting(image: Image, services: Services) -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:
         port = taken.getsockname()[1]
-        line = refused(image, {**services.environment, "PORT": str(port), "MLFLOW_PORT": str(free_port())})
+        line = start_error(image, {**services.environment, "PORT": str(port), "MLFLOW_PORT": str(free_port())})
     assert line.startswith(f"PORT: cannot listen on 0.0.0.0 port {port} (Address already in use)")
 
 
-def test_a_database_that_goes_away_later_is_told_and_used_again_when_it_is_back(
+def test_a_lost_database_is_logged_and_used_again_after_it_recovers(
     image: Image, services: Services, cluster: PostgresCluster, tmp_path: Path
 ) -> None:
     one_worker = {**services.environment, "GUNICORN_WORKERS": "1"}
@@ -177,7 +181,7 @@ def test_a_database_that_goes_away_later_is_told_and_used_again_when_it_is_back(
         assert "Traceback" not in server.log()
 
 
-def test_keys_that_are_revoked_later_are_told(image: Image, services: Services, tmp_path: Path) -> None:
+def test_revoked_keys_are_logged_and_reported_by_ready(image: Image, services: Services, tmp_path: Path) -> None:
     with s3_server() as s3:
         s3.new_bucket(BUCKET)
         environment = Services(services.database, s3).environment

@@ -30,7 +30,7 @@ FLAGS = (
     # Nothing leaves the machine: a page that asks another host fails its test instead.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-NOISE = (
+IGNORED_MESSAGES = (
     # The browser's notice that a layout took more than one pass; the page is fine.
     "ResizeObserver loop",
     # The runs table's own notices about properties that its next version drops.
@@ -52,7 +52,7 @@ class Tab:
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
-        self.troubles: list[str] = []
+        self.errors: list[str] = []
         self.url = url
         self._asking: set[Request] = set()
         self._last_asked = 0.0
@@ -86,9 +86,9 @@ class Tab:
         assert response.ok, response.text()
         return response.json()
 
-    def rows(self, cells: str, link: str = "") -> list[str]:
+    def rows(self, selector: str, link: str = "") -> list[str]:
         """The texts of these cells of a table from top to bottom, or of their first `link`, at one moment."""
-        texts: list[str] = self.page.locator(cells).evaluate_all(TEXTS_OF_ROWS, link)
+        texts: list[str] = self.page.locator(selector).evaluate_all(TEXTS_OF_ROWS, link)
         return texts
 
     def until(self, look: Callable[[], Any], expected: Any) -> None:
@@ -112,16 +112,16 @@ class Tab:
     def check(self, *, allowed: tuple[str, ...] = ()) -> None:
         """No trouble and no red notice on the page but the `allowed` (regular expressions)."""
         self.settle()
-        left = [one for one in self.troubles if not any(re.search(pattern, one) for pattern in allowed)]
+        left = [one for one in self.errors if not any(re.search(pattern, one) for pattern in allowed)]
         assert left == [], "\n".join(left)
         alerts = self.page.locator("[role=alert], [class*=notification-notice-error]").filter(visible=True)
-        told = [text for alert in alerts.all_inner_texts() if (text := alert.strip())]
-        left = [text for text in told if not any(re.search(pattern, text) for pattern in allowed)]
+        alert_texts = [text for alert in alerts.all_inner_texts() if (text := alert.strip())]
+        left = [text for text in alert_texts if not any(re.search(pattern, text) for pattern in allowed)]
         assert left == [], "\n".join(left)
 
-    def _note(self, trouble: str) -> None:
-        if not any(noise in trouble for noise in NOISE):
-            self.troubles.append(trouble)
+    def _note(self, error: str) -> None:
+        if not any(noise in error for noise in IGNORED_MESSAGES):
+            self.errors.append(error)
 
     def _on_console(self, message: ConsoleMessage) -> None:
         # A failed request is noted by its response, with more to read.

@@ -24,7 +24,7 @@ def start_chart(tab: Tab, kind: str) -> Locator:
     return dialog
 
 
-def pick(tab: Tab, dialog: Locator, field: str, *options: str) -> None:
+def choose(tab: Tab, dialog: Locator, field: str, *options: str) -> None:
     """Choose in the dialog's select that stands under this label."""
     select = dialog.get_by_test_id("experiment-view-compare-runs-config-field").filter(has_text=field)
     select.locator("[class*=select-selector]").click()
@@ -55,7 +55,7 @@ def test_a_chart_of_last_values_is_added(
     open_charts(tab, seeded)
     dialog = start_chart(tab, kind)
     for field, metric in axes.items():
-        pick(tab, dialog, field, metric)
+        choose(tab, dialog, field, metric)
     card = finish_chart(tab, dialog)
     expect(card.locator(marks)).to_have_count(count)
     tab.check(allowed=(UNCHOSEN,))
@@ -66,8 +66,8 @@ def test_parallel_coordinates_are_added(tab: Tab, seeded: dict[str, Any]) -> Non
     open_charts(tab, seeded)
     dialog = start_chart(tab, "parallel")
     tab.see("Select at least two metrics and params first")
-    pick(tab, dialog, "Params", "lr", "optimizer")
-    pick(tab, dialog, "Metrics", "acc", "loss")
+    choose(tab, dialog, "Params", "lr", "optimizer")
+    choose(tab, dialog, "Metrics", "acc", "loss")
     card = finish_chart(tab, dialog)
     expect(card.locator(".parcoords, .parcoords-wrapper").first).to_be_visible()
     for axis in ("lr", "optimizer", "acc", "loss"):
@@ -147,11 +147,11 @@ def test_a_hidden_run_leaves_the_charts(tab: Tab, seeded: dict[str, Any]) -> Non
 def test_charts_are_searched_and_taken_away(tab: Tab, seeded: dict[str, Any]) -> None:
     open_charts(tab, seeded)
     cards = tab.page.get_by_test_id("experiment-view-compare-runs-card")
-    best = cards.filter(has_text="best")
-    expect(best).to_have_count(1)
+    best_card = cards.filter(has_text="best")
+    expect(best_card).to_have_count(1)
     tab.page.get_by_placeholder("Search metric charts").fill("best")
     expect(cards.filter(has_text="acc")).to_have_count(0)
-    best.get_by_test_id("experiment-view-compare-runs-card-menu").click()
+    best_card.get_by_test_id("experiment-view-compare-runs-card-menu").click()
     tab.page.get_by_role("menuitem", name="Delete").click()
-    expect(best).to_have_count(0)
+    expect(best_card).to_have_count(0)
     tab.check()

@@ -29,8 +29,8 @@ def test_an_experiment_is_tagged_and_found_by_its_tag(own: dict[str, str], tab: 
     dialog.get_by_label("Add tag").click()
     dialog.get_by_role("button", name="Save tags").click()
     expect(items.filter(has_text=own["name"])).to_contain_text("phase: 둘째")
-    said = tab.ask("experiments/get", experiment_id=own["id"])["experiment"]
-    assert {"key": "phase", "value": "둘째"} in said["tags"]
+    experiment = tab.ask("experiments/get", experiment_id=own["id"])["experiment"]
+    assert {"key": "phase", "value": "둘째"} in experiment["tags"]
 
     tab.part("tag_filter.trigger").click()
     tab.page.get_by_label("Key").fill("phase")

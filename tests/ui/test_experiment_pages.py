@@ -98,7 +98,7 @@ def test_runs_are_filtered_and_a_bad_filter_is_told(tab: Tab, seeded: dict[str, 
     tab.see("Invalid")
     tab.keep_screenshot("runs-bad-filter")
     tab.settle()
-    assert tab.troubles == ["400 POST /ajax-api/2.0/mlflow/runs/search"]
+    assert tab.errors == ["400 POST /ajax-api/2.0/mlflow/runs/search"]
 
 
 def test_runs_are_sorted_by_a_metric_with_missing_ones_last(tab: Tab, seeded: dict[str, Any]) -> None:

@@ -99,8 +99,8 @@ def test_a_logged_model_is_registered_under_a_new_name(new_name: str, tab: Tab, 
     tab.page.get_by_test_id("confirm-register-model").click()
     expect(dialog(tab)).to_have_count(0)
     tab.until(lambda: tab.ask("model-versions/search", filter=f"name = '{new_name}'") != {}, True)
-    said = tab.ask("model-versions/get", name=new_name, version="1")["model_version"]
-    assert (seeded["logged"][0] in said["source"], said["status"]) == (True, "READY"), said
+    version = tab.ask("model-versions/get", name=new_name, version="1")["model_version"]
+    assert (seeded["logged"][0] in version["source"], version["status"]) == (True, "READY"), version
     tags = tab.ask(f"logged-models/{seeded['logged'][0]}")["model"]["info"]["tags"]
     assert new_name in next(tag["value"] for tag in tags if tag["key"] == "mlflow.modelVersions")
     tab.check(allowed=("^404 GET /ajax-api/2.0/mlflow/registered-models/get$", "^Model registered successfully$"))

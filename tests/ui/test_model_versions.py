@@ -65,8 +65,8 @@ def test_a_version_is_described_tagged_and_deleted(made: str, tab: Tab) -> None:
     table.get_by_role("row").filter(has_text="depth").get_by_test_id("editable-table-button-delete").click()
     tab.page.get_by_role("dialog").get_by_role("button", name="Confirm").click()
     expect(table).not_to_contain_text("depth")
-    said = version(tab, made, 1)
-    assert (said["description"], said["tags"]) == ("Sees *little*.", [{"key": "팀 a", "value": "소리"}])
+    saved = version(tab, made, 1)
+    assert (saved["description"], saved["tags"]) == ("Sees *little*.", [{"key": "팀 a", "value": "소리"}])
 
     tab.page.get_by_test_id("overflow-menu-trigger").click()
     tab.page.get_by_role("menuitem", name="Delete").click()

@@ -35,7 +35,7 @@ ABSENT = {
     "the registry of MCP servers": r"/3\.0/mlflow/mcp-servers",
 }
 """What this version does not serve; a page that asks for it gets 404 and says so."""
-SAID = ("does not serve it", "Failed to load API keys")
+MESSAGES_OF_ABSENT_FEATURES = ("does not serve it", "Failed to load API keys")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -43,7 +43,7 @@ def test_the_page_does_not_break(name: str, tab: Tab, seeded: dict[str, Any]) ->
     route, text = PAGES[name]
     tab.open(route.format(**seeded, both=quote(json.dumps([seeded["vision"], seeded["audio"]]))))
     tab.see(text)
-    tab.check(allowed=(*(f"^404 .*{path}" for path in ABSENT.values()), *SAID))
+    tab.check(allowed=(*(f"^404 .*{path}" for path in ABSENT.values()), *MESSAGES_OF_ABSENT_FEATURES))
     tab.keep_screenshot(f"other-{name}")
 
 

@@ -19,7 +19,7 @@ def test_an_html_artifact_runs_its_scripts_but_can_neither_read_nor_write(tab: T
     expect(frame.locator("#server")).to_have_text("out of reach")
     assert tab.page.locator("iframe.mlflow-html-iframe").get_attribute("sandbox") == "allow-scripts"
     tab.settle()
-    assert "403 POST /api/2.0/mlflow/experiments/create" in tab.troubles
+    assert "403 POST /api/2.0/mlflow/experiments/create" in tab.errors
     found = tab.ask("experiments/search", {"max_results": 10, "filter": "name = 'made by a page'"})
     assert found.get("experiments", []) == []
     tab.check(allowed=("^403 POST", "from origin 'null' has been blocked", "^failed GET .*/experiments/search"))

@@ -14,10 +14,10 @@ def dialog(tab: Tab) -> Locator:
 
 def versions(tab: Tab, name: str) -> dict[str, Any]:
     """By the version's number what the API says of it; its tags as a dictionary."""
-    said = tab.ask("model-versions/search", filter=f"name = '{name}' AND tags.`mlflow.prompt.is_prompt` = 'true'")
+    response = tab.ask("model-versions/search", filter=f"name = '{name}' AND tags.`mlflow.prompt.is_prompt` = 'true'")
     return {
         one["version"]: one | {"tags": {tag["key"]: tag["value"] for tag in one["tags"]}}
-        for one in said.get("model_versions", ())
+        for one in response.get("model_versions", ())
     }
 
 
@@ -108,5 +108,5 @@ def test_a_prompt_version_is_given_an_alias(tab: Tab) -> None:
     dialog(tab).get_by_role("button", name="Save aliases").click()
     tab.see("@ spoken")
     tab.check()
-    said = tab.ask("registered-models/get", name="farewell")["registered_model"]
-    assert said["aliases"] == [{"alias": "spoken", "version": "1"}]
+    response = tab.ask("registered-models/get", name="farewell")["registered_model"]
+    assert response["aliases"] == [{"alias": "spoken", "version": "1"}]

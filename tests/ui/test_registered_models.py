@@ -58,7 +58,7 @@ def test_registered_models_are_searched_by_name_and_tag_and_a_bad_filter_is_told
     tab.see("Error fetching models")
     tab.keep_screenshot("registry-bad-filter")
     tab.settle()
-    assert tab.troubles == ["400 GET /ajax-api/2.0/mlflow/registered-models/search"]
+    assert tab.errors == ["400 GET /ajax-api/2.0/mlflow/registered-models/search"]
 
 
 def test_registered_models_are_ordered_by_name_both_ways(tab: Tab) -> None:

@@ -107,8 +107,8 @@ def test_a_model_that_an_older_client_logged_is_registered_from_the_page(run: di
     tab.page.get_by_test_id("confirm-register-model").click()
     expect(dialog(tab)).to_have_count(0)
     tab.until(lambda: tab.ask("model-versions/search", filter=f"name = '{name}'") != {}, True)
-    said = tab.ask("model-versions/get", name=name, version="1")["model_version"]
-    assert (said["run_id"], said["source"]) == (run["run_id"], f"runs:/{run['run_id']}/model")
+    version = tab.ask("model-versions/get", name=name, version="1")["model_version"]
+    assert (version["run_id"], version["source"]) == (run["run_id"], f"runs:/{run['run_id']}/model")
 
     tab.open(page_of(run))
     tab.page.get_by_role("link", name=name).first.click()

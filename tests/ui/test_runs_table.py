@@ -49,7 +49,7 @@ def dialog(tab: Tab) -> Locator:
     return tab.page.get_by_role("dialog").filter(visible=True)
 
 
-def cells(tab: Tab, column: str) -> list[str]:
+def column_texts(tab: Tab, column: str) -> list[str]:
     """The column's values from top to bottom, of the rows that are drawn."""
     return tab.rows(f".ag-center-cols-container .ag-row [col-id='{column}']")
 
@@ -65,8 +65,8 @@ def test_columns_of_metrics_and_params_are_chosen(tab: Tab, seeded: dict[str, An
     expect(header(tab, "score")).to_be_visible()
     expect(header(tab, "architecture")).to_be_visible()
     # The two newest runs trained models and have neither; then comes tuned-42.
-    tab.until(lambda: cells(tab, "metrics.`score`")[:4], ["-", "-", "0.42", "0.41"])
-    tab.until(lambda: cells(tab, "params.`architecture`")[2:5], ["resnet", "yolo", "vit"])
+    tab.until(lambda: column_texts(tab, "metrics.`score`")[:4], ["-", "-", "0.42", "0.41"])
+    tab.until(lambda: column_texts(tab, "params.`architecture`")[2:5], ["resnet", "yolo", "vit"])
     tab.check()
     tab.keep_screenshot("runs-columns")
 

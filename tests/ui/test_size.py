@@ -95,7 +95,7 @@ class Watch:
     def __init__(self, tab: Tab) -> None:
         self._tab = tab
         self._began = time.monotonic()
-        tab.page.on("requestfinished", self._tell)
+        tab.page.on("requestfinished", self._print_request)
 
     def show(self, what: str) -> float:
         """Seconds since the start, or the last call."""
@@ -104,7 +104,7 @@ class Watch:
         self._began = time.monotonic()
         return seconds
 
-    def _tell(self, request: Request) -> None:
+    def _print_request(self, request: Request) -> None:
         if "/static-files/" not in request.url:
             took = request.timing["responseEnd"] - request.timing["requestStart"]
             print(f"  {took:6.0f} ms {request.method} {request.url.partition('?')[0].removeprefix(self._tab.url)}")

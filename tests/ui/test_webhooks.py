@@ -63,9 +63,9 @@ def test_a_webhook_is_made_tried_and_told_of_a_new_model(page: Page) -> None:
     tab.page.get_by_role("button", name="Create model").click()
     tab.page.get_by_role("dialog").filter(visible=True).get_by_role("textbox").first.fill("told of")
     tab.page.get_by_role("dialog").filter(visible=True).get_by_role("button", name="Create").click()
-    told = receiver.next()
-    assert told.json["data"]["name"] == "told of"
-    assert told.headers["x-mlflow-signature"].startswith("v1,")
+    delivery = receiver.next()
+    assert delivery.json["data"]["name"] == "told of"
+    assert delivery.headers["x-mlflow-signature"].startswith("v1,")
 
 
 def test_a_trial_that_fails_says_so(page: Page) -> None:
@@ -73,7 +73,7 @@ def test_a_trial_that_fails_says_so(page: Page) -> None:
     create(page, "deploy", page.receiver.url, "Prompt created")
     page.tab.page.get_by_role("button", name="Test").click()
     page.tab.see("The receiver returned status 500.")
-    assert page.tab.troubles == []
+    assert page.tab.errors == []
 
 
 def test_a_webhook_is_changed_and_deleted(page: Page) -> None:
@@ -95,4 +95,4 @@ def test_a_webhook_is_changed_and_deleted(page: Page) -> None:
 def test_a_url_that_is_refused_is_told_in_the_dialog(page: Page) -> None:
     create(page, "deploy", "ftp://example.com/hook", "Prompt created")
     page.tab.see("Allowed schemes are: http.")
-    assert page.tab.troubles == ["400 POST /ajax-api/2.0/mlflow/webhooks"]
+    assert page.tab.errors == ["400 POST /ajax-api/2.0/mlflow/webhooks"]

@@ -1,4 +1,4 @@
-"""What an unmodified MLflow client does in a working day, run by that client's own interpreter.
+"""Steps of typical work with an unmodified MLflow client, run by the interpreter of that client.
 
-Nothing here may import Railtrack or pytest: the interpreter has only mlflow-skinny, numpy, pandas and pillow.
+No module here may import Railtrack or pytest: the interpreter has only mlflow-skinny, numpy, pandas and pillow.
 """

@@ -1,4 +1,4 @@
-"""Runs every step against MLFLOW_TRACKING_URI and prints one JSON object: client, passed, left_out, failed.
+"""Run every step against MLFLOW_TRACKING_URI and print one JSON object: client, passed, left_out, failed.
 
 Usage: python -m scenario [part of a step's name ...]
 """

@@ -1,4 +1,4 @@
-"""Artifacts: upload, listing, download compared by sha256, and the files that MLflow itself writes."""
+"""Artifacts: upload, listing, download with comparison by SHA-256, and files written by MLflow."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _listing(run_id: str, path: str | None = None) -> dict[str, int | None]:
-    """Name -> size, None for a folder."""
+    """Return name -> size, or None for a folder."""
     found = MlflowClient().list_artifacts(run_id, path)
     return {entry.path: None if entry.is_dir else entry.file_size for entry in found}
 
 
 @step()
-def a_file_goes_up_and_comes_back() -> None:
+def a_file_is_uploaded_and_downloaded() -> None:
     with _folder() as folder, new_run("artifact") as run_id:
         weights = folder / "weights.bin"
         weights.write_bytes(os.urandom(5_000_000))
@@ -70,7 +70,7 @@ def a_file_is_replaced_by_a_later_one() -> None:
 
 
 @step()
-def two_hundred_small_files_go_up_and_come_back() -> None:
+def two_hundred_small_files_are_uploaded_and_downloaded() -> None:
     with _folder() as folder, new_run("many") as run_id:
         source = folder / "source"
         for number in range(200):
@@ -85,8 +85,8 @@ def two_hundred_small_files_go_up_and_come_back() -> None:
 
 
 @step()
-def names_with_unusual_characters_go_up_and_come_back() -> None:
-    # Not here: '#', '?' and '%41', which no client quotes, so that the file lands under a shorter name.
+def files_with_unusual_names_are_uploaded_and_downloaded() -> None:
+    # Without '#', '?' and '%41': no client escapes them, so the file would get a shorter name.
     names = [
         "a b.txt",
         "100%.txt",
@@ -114,7 +114,7 @@ def names_with_unusual_characters_go_up_and_come_back() -> None:
 
 
 @step()
-def text_and_dictionaries_become_files() -> None:
+def text_and_dictionaries_are_logged_as_files() -> None:
     with new_run("text") as run_id:
         mlflow.log_text("첫 줄\nsecond line", "notes/읽기.txt")
         mlflow.log_dict({"lr": 0.1, "이름": [1, 2]}, "conf/config.json")
@@ -134,7 +134,7 @@ def _pixels() -> numpy.ndarray:
 
 
 @step()
-def images_become_files() -> None:
+def images_are_logged_as_files() -> None:
     with new_run("image") as run_id:
         mlflow.log_image(_pixels(), "images/array.png")
         mlflow.log_image(Image.fromarray(_pixels()), "images/pillow.png")
@@ -150,7 +150,7 @@ def images_are_logged_under_a_key_at_steps() -> None:
             mlflow.log_image(_pixels(), key="predicted mask", step=number, synchronous=number > 0)
         mlflow.flush_artifact_async_logging()
         names = list(_listing(run_id, "images"))
-        assert len(names) == 6  # a picture and a small one each
+        assert len(names) == 6  # an image and a thumbnail each
         assert all(name.startswith("images/predicted mask") for name in names)
         back = download_artifacts(run_id=run_id, artifact_path="images")
         assert len(_digests(Path(back))) == 6
@@ -171,7 +171,7 @@ def a_table_is_logged_in_parts_and_loaded() -> None:
 
 
 @step(since=(3, 10))
-def a_stream_becomes_a_file() -> None:
+def a_stream_is_logged_as_file() -> None:
     with _folder() as folder, new_run("stream") as run_id:
         content = os.urandom(300_000)
         source = folder / "source"
@@ -194,7 +194,7 @@ def artifacts_are_deleted() -> None:
 
 
 @step()
-def a_missing_artifact_is_told_as_missing() -> None:
+def a_missing_artifact_is_reported() -> None:
     with _folder() as folder, new_run("missing") as run_id:
         mlflow.log_text("here", "here.txt")
         with failing("gone.txt"):

@@ -1,4 +1,4 @@
-"""Datasets that a run was given."""
+"""Datasets as inputs of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Experiments: life cycle, tags, and the search with its paging."""
+"""Experiments: life cycle, tags, and search with pagination."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
-from scenario.registry import new_experiment, refused, step, unique
+from scenario.registry import new_experiment, rejected, step, unique
 
 
 @step()
@@ -47,7 +47,7 @@ def an_experiment_tag_is_deleted() -> None:
 
 
 @step()
-def a_deleted_experiment_keeps_its_name_and_comes_back() -> None:
+def a_deleted_experiment_keeps_its_name_and_is_restored() -> None:
     client = MlflowClient()
     name = unique("deleted")
     experiment_id = client.create_experiment(name)
@@ -57,9 +57,9 @@ def a_deleted_experiment_keeps_its_name_and_comes_back() -> None:
     assert client.get_experiment(experiment_id).lifecycle_stage == "deleted"
     assert _names(ViewType.ACTIVE_ONLY, name) == []
     assert _names(ViewType.DELETED_ONLY, name) == [name]
-    with refused("RESOURCE_ALREADY_EXISTS"):
+    with rejected("RESOURCE_ALREADY_EXISTS"):
         client.create_experiment(name)
-    with refused("INVALID_PARAMETER_VALUE"):
+    with rejected("INVALID_PARAMETER_VALUE"):
         client.create_run(experiment_id)
 
     client.restore_experiment(experiment_id)
@@ -74,13 +74,13 @@ def _names(view_type: int, name: str) -> list[str]:
 
 
 @step()
-def a_taken_name_and_a_missing_experiment_are_refused() -> None:
+def a_duplicate_name_and_a_missing_experiment_are_rejected() -> None:
     client = MlflowClient()
     name = unique("taken")
     client.create_experiment(name)
-    with refused("RESOURCE_ALREADY_EXISTS", name):
+    with rejected("RESOURCE_ALREADY_EXISTS", name):
         client.create_experiment(name)
-    with refused("RESOURCE_DOES_NOT_EXIST"):
+    with rejected("RESOURCE_DOES_NOT_EXIST"):
         client.get_experiment("987654321")
 
 

@@ -9,7 +9,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from scenario.registry import new_run, refused, step
+from scenario.registry import new_run, rejected, step
 
 
 @step()
@@ -51,7 +51,7 @@ def nan_and_infinities_survive() -> None:
         mlflow.log_metrics({"minus": -math.inf, "max": 1.7976931348623157e308, "tiny": 5e-324, "zero": -0.0})
         metrics = mlflow.get_run(run_id).data.metrics
     assert math.isnan(metrics["nan"])
-    # MLflow's tables have no infinity: it keeps the largest double in its place.
+    # MLflow's tables have no infinity: it stores the largest double instead.
     assert metrics["inf"] in (math.inf, 1.7976931348623157e308)
     assert metrics["minus"] in (-math.inf, -1.7976931348623157e308)
     assert (metrics["max"], metrics["tiny"], metrics["zero"]) == (1.7976931348623157e308, 5e-324, 0.0)
@@ -59,7 +59,7 @@ def nan_and_infinities_survive() -> None:
 
 
 @step()
-def a_batch_is_logged_and_may_be_sent_again() -> None:
+def a_batch_is_logged_and_may_be_repeated() -> None:
     client = MlflowClient()
     now = int(time.time() * 1000)
     metrics = [Metric(f"m{number % 10}", number / 7, now + number, number) for number in range(800)]
@@ -78,9 +78,9 @@ def a_batch_is_logged_and_may_be_sent_again() -> None:
 
 
 @step()
-def a_history_longer_than_a_page_comes_back_whole() -> None:
+def a_history_longer_than_a_page_is_complete() -> None:
     client = MlflowClient()
-    total = 25_100  # newer clients page by 25,000
+    total = 25_100  # newer clients use pages of 25,000
     now = 1_700_000_000_000
     with new_run("history") as run_id:
         for begin in range(0, total, 1000):
@@ -136,9 +136,9 @@ def a_metric_is_logged_to_a_run_by_its_id() -> None:
 
 
 @step()
-def a_metric_without_a_number_is_refused() -> None:
+def a_metric_that_is_not_a_number_is_rejected() -> None:
     client = MlflowClient()
     with new_run("no-number") as run_id:
-        with refused("INVALID_PARAMETER_VALUE"):
+        with rejected("INVALID_PARAMETER_VALUE"):
             client.log_metric(run_id, "../climbs", 1.0)
         assert client.get_run(run_id).data.metrics == {}

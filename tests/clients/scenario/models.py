@@ -1,4 +1,4 @@
-"""Models: logged, registered, given aliases and stages, loaded again; and the prompts that the registry keeps."""
+"""Models: logged, registered, with aliases and stages, and loaded; and prompts of the registry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import mlflow.pyfunc
 import pandas
 from mlflow import MlflowClient
 
-from scenario.registry import VERSION, new_experiment, refused, step, unique
+from scenario.registry import VERSION, new_experiment, rejected, step, unique
 
 FRAME = pandas.DataFrame({"x": [1, 2, 3]})
 DOUBLED = [2, 4, 6]
@@ -25,7 +25,7 @@ def predicts(uri: str) -> bool:
 
 
 def log_model(prefix: str, **options: Any) -> tuple[str, Any]:
-    """Log the model to a run of an experiment of its own; returns the run's id and what the client says of it."""
+    """Log the model to a run of a new experiment. Return the run's id and the client's model info."""
     named = {"name": "model"} if VERSION >= (3,) else {"artifact_path": "model"}
     with mlflow.start_run(experiment_id=new_experiment(prefix)) as run:
         logged = mlflow.pyfunc.log_model(python_model=Doubling(), pip_requirements=[], **named, **options)
@@ -52,9 +52,9 @@ def a_model_is_logged_registered_and_loaded_by_version_alias_and_stage() -> None
 def a_registered_model_is_described_tagged_renamed_and_deleted() -> None:
     client, name = MlflowClient(), unique("life")
     client.create_registered_model(name, tags={"team": "영상"}, description="one")
-    with refused("RESOURCE_ALREADY_EXISTS", "already exists"):
+    with rejected("RESOURCE_ALREADY_EXISTS", "already exists"):
         client.create_registered_model(name)
-    with refused("INVALID_PARAMETER_VALUE"):
+    with rejected("INVALID_PARAMETER_VALUE"):
         client.create_registered_model("a/b")
     client.update_registered_model(name, "two")
     client.set_registered_model_tag(name, "stage", "draft")
@@ -64,7 +64,7 @@ def a_registered_model_is_described_tagged_renamed_and_deleted() -> None:
     client.update_model_version(name, "1", "changed")
     client.set_model_version_tag(name, "1", "k", "w")
     client.set_registered_model_alias(name, "champion", "2")
-    with refused("INVALID_PARAMETER_VALUE", "reserved"):
+    with rejected("INVALID_PARAMETER_VALUE", "reserved"):
         client.set_registered_model_alias(name, "latest", "1")
     client.rename_registered_model(name, f"{name}-new")
     model = client.get_registered_model(f"{name}-new")
@@ -76,12 +76,12 @@ def a_registered_model_is_described_tagged_renamed_and_deleted() -> None:
     client.delete_model_version(f"{name}-new", "2")
     assert [one.version for one in client.search_model_versions(f"name = '{name}-new'")] == ["1"]
     client.delete_registered_model(f"{name}-new")
-    with refused("RESOURCE_DOES_NOT_EXIST", "not found"):
+    with rejected("RESOURCE_DOES_NOT_EXIST", "not found"):
         client.get_registered_model(f"{name}-new")
 
 
 @step()
-def versions_go_through_stages_and_are_archived() -> None:
+def versions_change_stages_and_are_archived() -> None:
     client, name = MlflowClient(), unique("stages")
     client.create_registered_model(name)
     for _ in range(3):
@@ -92,12 +92,12 @@ def versions_go_through_stages_and_are_archived() -> None:
     latest = {version.current_stage: version.version for version in client.get_latest_versions(name)}
     assert latest == {"Archived": "1", "Staging": "2", "Production": "3"}
     assert [version.version for version in client.get_latest_versions(name, ["Production"])] == ["3"]
-    with refused("INVALID_PARAMETER_VALUE", "Invalid Model Version stage"):
+    with rejected("INVALID_PARAMETER_VALUE", "Invalid Model Version stage"):
         client.transition_model_version_stage(name, "1", "Nowhere")
 
 
 @step()
-def models_and_versions_are_found_in_order_page_by_page() -> None:
+def models_and_versions_are_searched_in_order_and_by_pages() -> None:
     client, prefix = MlflowClient(), unique("found")
     for number in range(3):
         client.create_registered_model(f"{prefix}-{number}", tags={"even": str(number % 2 == 0)})
@@ -119,7 +119,7 @@ def models_and_versions_are_found_in_order_page_by_page() -> None:
 
 
 @step(since=(3, 0))
-def a_logged_model_is_measured_found_and_loaded_by_its_id() -> None:
+def a_logged_model_gets_metrics_and_is_found_and_loaded_by_its_id() -> None:
     client = MlflowClient()
     run_id, logged = log_model("logged", params={"depth": 3}, tags={"team": "영상"})
     data = mlflow.data.from_pandas(FRAME, name="pets")
@@ -147,7 +147,7 @@ def a_logged_model_is_measured_found_and_loaded_by_its_id() -> None:
 
 
 @step(since=(3, 0))
-def a_model_made_elsewhere_is_finalized_tagged_and_deleted() -> None:
+def an_external_model_is_finalized_tagged_and_deleted() -> None:
     client, experiment_id = MlflowClient(), new_experiment("elsewhere")
     models = [
         client.create_logged_model(experiment_id, name=name, model_type="agent", params={"k": "v"})
@@ -163,7 +163,7 @@ def a_model_made_elsewhere_is_finalized_tagged_and_deleted() -> None:
     assert [one.name for one in found] == ["first", "second"]
     client.delete_logged_model(model.model_id)
     assert [one.name for one in client.search_logged_models([experiment_id])] == ["second"]
-    with refused("RESOURCE_DOES_NOT_EXIST", "not found"):
+    with rejected("RESOURCE_DOES_NOT_EXIST", "not found"):
         client.get_logged_model(model.model_id)
 
 
@@ -180,7 +180,7 @@ def a_prompt_is_registered_loaded_by_version_and_alias_and_found() -> None:
     assert client.load_prompt(f"prompts:/{name}@production").version == 1
     assert [one.name for one in client.search_prompts(f"name = '{name}'")] == [name]
     assert client.search_registered_models(f"name = '{name}'") == []
-    with refused("RESOURCE_ALREADY_EXISTS", "already taken by a prompt"):
+    with rejected("RESOURCE_ALREADY_EXISTS", "already taken by a prompt"):
         client.create_registered_model(name)
     client.delete_prompt_alias(name, "production")
     client.delete_prompt_version(name, "1")

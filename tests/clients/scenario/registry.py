@@ -1,4 +1,4 @@
-"""The list of steps, and what the steps share: an experiment of their own and a way to expect a refusal."""
+"""The list of steps, and their helpers: new experiments and runs, and expected errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STEPS: list[Step] = []
 
 
 def step(since: tuple[int, ...] = (0,)) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Register a step; clients older than `since` do not have what it uses and report it as left out."""
+    """Register a step. Clients older than `since` lack its API and report it as left out."""
 
     def register(function: Callable[[], None]) -> Callable[[], None]:
         STEPS.append(Step(function.__name__, function, since))
@@ -44,14 +44,14 @@ def new_experiment(prefix: str) -> str:
 
 @contextlib.contextmanager
 def new_run(prefix: str) -> Iterator[str]:
-    """A finished run in an experiment of its own; gives its id while it is active."""
+    """Yield the id of an active run in a new experiment, and finish it afterwards."""
     with mlflow.start_run(experiment_id=new_experiment(prefix)) as run:
         yield run.info.run_id
 
 
 @contextlib.contextmanager
-def refused(error_code: str, text: str = "") -> Iterator[None]:
-    """The block must raise MLflow's exception with this error code, its message containing `text`."""
+def rejected(error_code: str, text: str = "") -> Iterator[None]:
+    """Check that the block raises MLflow's exception with this error code and `text` in its message."""
     error = None
     try:
         yield
@@ -64,7 +64,7 @@ def refused(error_code: str, text: str = "") -> Iterator[None]:
 
 @contextlib.contextmanager
 def failing(text: str) -> Iterator[None]:
-    """The block must raise with `text` in the message; of which class, clients differ."""
+    """Check that the block raises an exception with `text` in its message. Its class differs by client."""
     error = None
     try:
         yield

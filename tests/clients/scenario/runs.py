@@ -1,4 +1,4 @@
-"""Runs: nesting, names, tags, how they end, deletion."""
+"""Runs: nesting, names, tags, final status, deletion."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
-from scenario.registry import new_experiment, new_run, refused, step
+from scenario.registry import new_experiment, new_run, rejected, step
 
 
 @step()
-def runs_nest_and_know_their_parents() -> None:
+def runs_are_nested_and_tagged_with_their_parents() -> None:
     experiment_id = new_experiment("nested")
     with mlflow.start_run(experiment_id=experiment_id, run_name="outer") as outer:
         with (
@@ -61,7 +61,7 @@ def a_run_has_a_name_and_is_renamed() -> None:
 
 
 @step()
-def a_run_ends_as_it_was_told() -> None:
+def a_run_ends_with_the_given_status() -> None:
     client = MlflowClient()
     experiment_id = new_experiment("ends")
     with mlflow.start_run(experiment_id=experiment_id) as finished:
@@ -96,7 +96,7 @@ def run_tags_are_set_overwritten_and_deleted() -> None:
         mlflow.set_tags({"owner": "민준", "dataset/version": 3, "note": "두 줄\n둘째 줄", "long": "x" * 5000})
         mlflow.set_tag("gone", "soon")
         mlflow.delete_tag("gone")
-        with refused("RESOURCE_DOES_NOT_EXIST"):
+        with rejected("RESOURCE_DOES_NOT_EXIST"):
             mlflow.delete_tag("gone")
         tags = mlflow.get_run(run_id).data.tags
     own = {key: value for key, value in tags.items() if not key.startswith("mlflow.")}
@@ -104,7 +104,7 @@ def run_tags_are_set_overwritten_and_deleted() -> None:
 
 
 @step()
-def a_run_is_described_at_its_start() -> None:
+def a_run_gets_a_description_at_its_start() -> None:
     experiment_id = new_experiment("described")
     with mlflow.start_run(experiment_id=experiment_id, description="첫 **시도**", tags={"a": "b"}) as run:
         pass
@@ -115,7 +115,7 @@ def a_run_is_described_at_its_start() -> None:
 
 
 @step()
-def a_deleted_run_refuses_writes_until_it_is_restored() -> None:
+def a_deleted_run_rejects_writes_until_it_is_restored() -> None:
     client = MlflowClient()
     experiment_id = new_experiment("deleted-run")
     run_id = client.create_run(experiment_id).info.run_id
@@ -126,9 +126,9 @@ def a_deleted_run_refuses_writes_until_it_is_restored() -> None:
     deleted = client.search_runs([experiment_id], run_view_type=ViewType.DELETED_ONLY)
     assert [run.info.run_id for run in deleted] == [run_id]
     assert len(client.search_runs([experiment_id], run_view_type=ViewType.ALL)) == 1
-    with refused("INVALID_PARAMETER_VALUE", "must be in the 'active' state"):
+    with rejected("INVALID_PARAMETER_VALUE", "must be in the 'active' state"):
         client.log_metric(run_id, "m", 2.5, timestamp=int(time.time() * 1000))
-    with refused("INVALID_PARAMETER_VALUE"):
+    with rejected("INVALID_PARAMETER_VALUE"):
         client.set_tag(run_id, "t", "v")
 
     client.restore_run(run_id)
@@ -137,6 +137,6 @@ def a_deleted_run_refuses_writes_until_it_is_restored() -> None:
 
 
 @step()
-def a_missing_run_is_told_as_missing() -> None:
-    with refused("RESOURCE_DOES_NOT_EXIST", "not found"):
+def a_missing_run_is_reported() -> None:
+    with rejected("RESOURCE_DOES_NOT_EXIST", "not found"):
         MlflowClient().get_run("0" * 32)

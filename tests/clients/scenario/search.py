@@ -1,4 +1,4 @@
-"""Search of runs: filters, order and pages."""
+"""Search of runs: filters, order and pagination."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from scenario.registry import new_experiment, refused, step
+from scenario.registry import new_experiment, rejected, step
 
 RUNS = 24
 
 
 @functools.cache
 def _experiment() -> str:
-    """An experiment of 24 runs: run n has acc n/10 (4: NaN, 5: none), lr 0.1 or 0.01, and a tag."""
+    """Create an experiment of 24 runs: run n has acc n/10 (4: NaN, 5: none), lr 0.1 or 0.01, and a tag."""
     client = MlflowClient()
     experiment_id = new_experiment("search")
     for number in range(RUNS):
@@ -79,7 +79,7 @@ def runs_are_ordered_with_nan_and_missing_last() -> None:
 
 
 @step()
-def runs_come_in_pages_without_gaps_or_repeats() -> None:
+def runs_are_paginated_without_gaps_or_duplicates() -> None:
     client = MlflowClient()
     for order_by in (None, ["metrics.`val acc` DESC"], ["tags.group ASC", "run_name DESC"]):
         seen: list[str] = []
@@ -102,7 +102,7 @@ def runs_come_in_pages_without_gaps_or_repeats() -> None:
 
 
 @step()
-def a_search_becomes_a_data_frame() -> None:
+def a_search_returns_a_data_frame() -> None:
     frame = mlflow.search_runs([_experiment()], "tags.group = 'G2'", order_by=["start_time ASC"])
     assert len(frame) == 8
     assert list(frame["params.net/블록"]) == [f"n{number}" for number in range(2, RUNS, 3)]
@@ -120,11 +120,11 @@ def a_search_spans_experiments() -> None:
 
 
 @step()
-def a_bad_filter_is_refused() -> None:
+def an_invalid_filter_is_rejected() -> None:
     for condition in ("metrics.", "params.lr > 3", "nonsense", "metrics.a = 'text'", "a = 1 OR b = 2"):
-        with refused("INVALID_PARAMETER_VALUE"):
+        with rejected("INVALID_PARAMETER_VALUE"):
             mlflow.search_runs([_experiment()], condition)
-    with refused("INVALID_PARAMETER_VALUE"):
+    with rejected("INVALID_PARAMETER_VALUE"):
         mlflow.search_runs([_experiment()], order_by=["metrics.a SIDEWAYS"])
-    with refused("INVALID_PARAMETER_VALUE"):
+    with rejected("INVALID_PARAMETER_VALUE"):
         MlflowClient().search_runs([_experiment()], page_token="not a token")

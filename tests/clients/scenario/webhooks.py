@@ -1,4 +1,4 @@
-"""Webhooks: one is made, tried, told of a new model, changed and deleted, all by the client's own calls."""
+"""Webhooks: created, tested, delivered, changed and deleted with the client's methods."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from scenario.registry import refused, step, unique
+from scenario.registry import rejected, step, unique
 
 SECRET = "s3cret"
 
 
 @step(since=(3, 3))
-def a_webhook_is_made_tried_told_of_a_model_changed_and_deleted() -> None:
+def a_webhook_is_created_tested_delivered_changed_and_deleted() -> None:
     client = MlflowClient()
-    got: queue.Queue[tuple[Any, bytes]] = queue.Queue()
+    received: queue.Queue[tuple[Any, bytes]] = queue.Queue()
 
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            got.put((self.headers, self.rfile.read(int(self.headers["Content-Length"]))))
+            received.put((self.headers, self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(200)
             self.end_headers()
 
@@ -42,16 +42,16 @@ def a_webhook_is_made_tried_told_of_a_model_changed_and_deleted() -> None:
         assert hook.webhook_id in [one.webhook_id for one in client.list_webhooks()]
         result = client.test_webhook(hook.webhook_id, "registered_model.created")
         assert (result.success, result.response_status) == (True, 200)
-        assert _checked(*got.get(timeout=30))["data"]["name"] == "example_model"
+        assert _verified(*received.get(timeout=30))["data"]["name"] == "example_model"
 
-        model = unique("told")
+        model = unique("model")
         client.create_registered_model(model)
-        assert _checked(*got.get(timeout=30))["data"]["name"] == model
+        assert _verified(*received.get(timeout=30))["data"]["name"] == model
 
         changed = client.update_webhook(hook.webhook_id, name=f"{name}-2", status="DISABLED")
         assert (changed.name, str(changed.status)) == (f"{name}-2", "DISABLED")
         client.delete_webhook(hook.webhook_id)
-        with refused("RESOURCE_DOES_NOT_EXIST", hook.webhook_id):
+        with rejected("RESOURCE_DOES_NOT_EXIST", hook.webhook_id):
             client.get_webhook(hook.webhook_id)
         client.delete_registered_model(model)
     finally:
@@ -59,8 +59,8 @@ def a_webhook_is_made_tried_told_of_a_model_changed_and_deleted() -> None:
         server.server_close()
 
 
-def _checked(headers: Any, body: bytes) -> Any:
-    """The payload, once its signature is right."""
+def _verified(headers: Any, body: bytes) -> Any:
+    """Check the signature and return the payload."""
     signed = f"{headers['X-MLflow-Delivery-Id']}.{headers['X-MLflow-Timestamp']}.".encode() + body
     digest = base64.b64encode(hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()).decode()
     assert headers["X-MLflow-Signature"] == f"v1,{digest}"
