@@ -1,6 +1,5 @@
-"""A run's life: create, get, update, delete, restore, and taking a tag off."""
+"""runs/get, update, delete, restore and delete-tag."""
 
-import re
 from typing import Any
 
 import pytest
@@ -8,15 +7,6 @@ from tests.api.runs.stored import store_run
 from tests.client import Client
 
 from railtrack.db import Db
-
-
-async def test_a_created_run_is_what_get_returns(client: Client) -> None:
-    created = await client.ok("POST", "runs/create", {"experiment_id": "0", "run_name": "first", "start_time": 12})
-    run = await client.ok("GET", "runs/get", query={"run_id": created["run"]["info"]["run_id"]})
-    assert run == {"run": {**created["run"], "outputs": {}}}
-    assert run["run"]["info"]["run_name"] == "first"
-    assert run["run"]["info"]["start_time"] == 12
-    assert run["run"]["data"]["tags"] == [{"key": "mlflow.runName", "value": "first"}]
 
 
 async def test_get_returns_the_same_run_as_a_search(client: Client, db: Db) -> None:
@@ -53,60 +43,7 @@ def _in_order(run: Any) -> Any:
     return run
 
 
-async def test_a_run_without_a_name_gets_a_random_one_and_its_tag(client: Client) -> None:
-    run = (await client.ok("POST", "runs/create", {"experiment_id": "0"}))["run"]
-    assert re.fullmatch(r"[a-z]+-[a-z]+-\d{1,3}", run["info"]["run_name"])
-    assert run["data"]["tags"] == [{"key": "mlflow.runName", "value": run["info"]["run_name"]}]
-
-
-async def test_a_name_and_a_name_tag_must_agree(client: Client) -> None:
-    tag = {"key": "mlflow.runName", "value": "a"}
-    run = await client.ok("POST", "runs/create", {"experiment_id": "0", "run_name": "a", "tags": [tag]})
-    assert run["run"]["info"]["run_name"] == "a"
-    answer = await client.post("runs/create", {"experiment_id": "0", "run_name": "b", "tags": [tag]})
-    assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
-    assert "(run_name='b', mlflow.runName='a')" in answer.json["message"]
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "message"),
-    [
-        ({}, 400, "required parameter 'experiment_id'"),
-        ({"experiment_id": 3}, 400, "Invalid value 3 for parameter 'experiment_id'"),
-        ({"experiment_id": "abc"}, 400, "Invalid experiment ID 'abc'. Experiment ID must be a valid integer."),
-        ({"experiment_id": "999999"}, 404, "No Experiment with id=999999 exists"),
-        ({"experiment_id": "9" * 40}, 404, "No Experiment with id="),
-        ({"experiment_id": "0", "user_id": "u" * 257}, 400, "'user_id' exceeds"),
-        ({"experiment_id": "0", "run_name": "n" * 251}, 400, "'run_name' exceeds"),
-        ({"experiment_id": "0", "tags": [{"key": "k" * 251}]}, 400, "'key' exceeds"),
-        ({"experiment_id": "0", "tags": [{"key": "a"}, {"key": "a"}]}, 400, "Duplicate tag key 'a'"),
-        ({"experiment_id": "0", "tags": [{"key": f"t{number}"} for number in range(1001)]}, 400, "at most 1000 tags"),
-    ],
-)
-async def test_an_invalid_request_creates_no_run(
-    client: Client, db: Db, body: dict[str, Any], status: int, message: str
-) -> None:
-    answer = await client.post("runs/create", body)
-    assert answer.status == status
-    assert message in answer.json["message"]
-    assert await db.fetch_value("SELECT count(*) FROM runs") == 0
-
-
-async def test_a_deleted_experiment_accepts_no_runs(client: Client, db: Db) -> None:
-    await db.execute("UPDATE experiments SET lifecycle_stage = 'deleted' WHERE experiment_id = 0")
-    answer = await client.post("runs/create", {"experiment_id": "0"})
-    assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
-    assert answer.json["message"] == "The experiment 0 must be in the 'active' state. Current state is deleted."
-
-
-async def new_run(client: Client) -> str:
-    run = await client.ok("POST", "runs/create", {"experiment_id": "0", "run_name": "first"})
-    run_id: str = run["run"]["info"]["run_id"]
-    return run_id
-
-
-async def test_an_update_changes_only_the_fields_that_it_has(client: Client) -> None:
-    run_id = await new_run(client)
+async def test_an_update_changes_only_the_fields_that_it_has(client: Client, run_id: str) -> None:
     info = (await client.ok("POST", "runs/update", {"run_id": run_id, "status": 3, "end_time": "7"}))["run_info"]
     assert (info["status"], info["end_time"], info["run_name"]) == ("FINISHED", 7, "first")
     info = (await client.ok("POST", "runs/update", {"run_uuid": run_id, "run_name": "second"}))["run_info"]
@@ -116,21 +53,19 @@ async def test_an_update_changes_only_the_fields_that_it_has(client: Client) -> 
 
 
 @pytest.mark.parametrize("status", ["DONE", 99, 0, True, ["FINISHED"]])
-async def test_an_unknown_status_is_rejected(client: Client, status: Any) -> None:
-    answer = await client.post("runs/update", {"run_id": await new_run(client), "status": status, "end_time": 1})
+async def test_an_unknown_status_is_rejected(client: Client, run_id: str, status: Any) -> None:
+    answer = await client.post("runs/update", {"run_id": run_id, "status": status, "end_time": 1})
     assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
     assert "for parameter 'status' supplied:" in answer.json["message"]
 
 
-async def test_an_end_time_of_zero_means_no_end_time(client: Client) -> None:
-    run_id = await new_run(client)
+async def test_an_end_time_of_zero_means_no_end_time(client: Client, run_id: str) -> None:
     await client.ok("POST", "runs/update", {"run_id": run_id, "end_time": 7})
     info = (await client.ok("POST", "runs/update", {"run_id": run_id, "end_time": 0}))["run_info"]
     assert "end_time" not in info
 
 
-async def test_a_deleted_run_rejects_updates_until_it_is_restored(client: Client) -> None:
-    run_id = await new_run(client)
+async def test_a_deleted_run_rejects_updates_until_it_is_restored(client: Client, run_id: str) -> None:
     for _ in range(2):
         assert await client.ok("POST", "runs/delete", {"run_id": run_id}) == {}
     for path, body in (("runs/update", {"run_name": "x"}), ("runs/delete-tag", {"key": "mlflow.runName"})):
@@ -145,16 +80,14 @@ async def test_a_deleted_run_rejects_updates_until_it_is_restored(client: Client
     assert (info["lifecycle_stage"], info["run_name"]) == ("active", "x")
 
 
-async def test_the_deletion_time_is_stored_until_the_run_is_restored(client: Client, db: Db) -> None:
-    run_id = await new_run(client)
+async def test_the_deletion_time_is_stored_until_the_run_is_restored(client: Client, db: Db, run_id: str) -> None:
     await client.ok("POST", "runs/delete", {"run_id": run_id})
     assert await db.fetch_value("SELECT deleted_time FROM runs") > 1_700_000_000_000
     await client.ok("POST", "runs/restore", {"run_id": run_id})
     assert await db.fetch_value("SELECT deleted_time FROM runs") is None
 
 
-async def test_a_tag_can_be_deleted_once(client: Client) -> None:
-    run_id = await new_run(client)
+async def test_a_tag_can_be_deleted_once(client: Client, run_id: str) -> None:
     await client.ok("POST", "runs/set-tag", {"run_id": run_id, "key": "team", "value": "vision"})
     assert await client.ok("POST", "runs/delete-tag", {"run_id": run_id, "key": "team"}) == {}
     answer = await client.post("runs/delete-tag", {"run_id": run_id, "key": "team"})

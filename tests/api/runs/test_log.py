@@ -11,13 +11,6 @@ from railtrack.db import Db
 LARGEST = 1.7976931348623157e308
 
 
-@pytest.fixture
-async def run_id(client: Client) -> str:
-    created = await client.ok("POST", "runs/create", {"experiment_id": "0", "run_name": "first"})
-    run_id: str = created["run"]["info"]["run_id"]
-    return run_id
-
-
 async def data_of(client: Client, run_id: str) -> dict[str, Any]:
     run = await client.ok("GET", "runs/get", query={"run_id": run_id})
     data: dict[str, Any] = run["run"]["data"]
