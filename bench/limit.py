@@ -1,8 +1,8 @@
 """Measure PostgreSQL alone: pgbench replays the statements that Railtrack sends for a load.
 
 They are recorded from Railtrack, which serves the requests in this process, so no SQL is repeated here. pgbench
-prepares them once per connection, with the settings of Railtrack's connections. PostgreSQL's replace() inserts what
-varies from request to request, which takes a twentieth of a batch's time.
+prepares them once per connection, with the settings of Railtrack's connections. PostgreSQL's replace() inserts the
+values that vary by request, which takes a twentieth of a batch's time.
 """
 
 import asyncio

@@ -109,7 +109,7 @@ def _tried(request: Request) -> Request:
 def wrk(url: str, connections: int, seconds: float, requests: Sequence[Request]) -> dict[str, float]:
     """Send the requests in turn, each on a free connection, for `seconds`.
 
-    By one thread, which takes half as much of the processor that all share as one for each connection does.
+    Uses one thread, which needs half of the CPU time of one thread per connection. All processes share the CPU.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".requests") as file:
         file.writelines(f"{request.method}\n{request.path}\n{request.body}\n" for request in requests)

@@ -228,7 +228,7 @@ def bounded(bench: Bench, contender: Contender, database: str) -> dict[str, Any]
     """Run all loads briefly, then 1 GB up and down, in a memory cgroup of 512 MB without swap."""
     with memory_group(BOUND_MB) as group:
         if group is None:
-            return "no memory cgroup of its own could be made"
+            return "no memory cgroup could be created"
         seen: dict[str, Any] = {"failed": {}, "start_s": None}
         try:
             with contender.start(database, _home(bench, contender), group) as server:

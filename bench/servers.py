@@ -142,7 +142,7 @@ def running(
             stdout=log,
             stderr=log,
             preexec_fn=die_with_parent,
-            start_new_session=True,  # Ctrl-C is for us, who stop it in order
+            start_new_session=True,  # Ctrl-C must reach only the benchmark, which stops the server in order
         )
     try:
         _wait_until_healthy(process, url, folder / "server.log")
@@ -174,7 +174,7 @@ def _stop(process: "subprocess.Popen[bytes]", home: Path) -> None:
     try:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_LIMIT_S)
-    finally:  # also when somebody's patience ends while it stops
+    finally:  # also after an interrupt while it stops
         _end_all(home)
         process.wait()
 

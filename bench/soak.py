@@ -44,16 +44,16 @@ LIMIT_MB = 512
 ARTIFACT_MB = 700
 RUNS = 3000
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
-ANSWER_LIMIT_S = 120
+RESPONSE_LIMIT_S = 120
 MLFLOW_LIMIT_S = 120
 """Two minutes suffice to show how often the kernel kills MLflow."""
 
 
 @dataclass
 class Soak:
-    """The measurements. `answers`: (kind, outcome) -> count; `memory`: (second, PSS MB, cgroup MB)."""
+    """The measurements. `responses`: (kind, outcome) -> count; `memory`: (second, PSS MB, cgroup MB)."""
 
-    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    responses: Counter[tuple[str, str]] = field(default_factory=Counter)
     slowest_s: dict[str, float] = field(default_factory=dict)
     memory: list[tuple[float, float, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -62,7 +62,7 @@ class Soak:
     started: str = ""
 
     def note(self, kind: str, outcome: str, seconds: float) -> None:
-        self.answers[kind, outcome] += 1
+        self.responses[kind, outcome] += 1
         self.slowest_s[kind] = max(self.slowest_s.get(kind, 0.0), seconds)
 
 
@@ -72,7 +72,7 @@ class Client:
     def __init__(self, url: str, soak: Soak) -> None:
         self._address = urlsplit(url).netloc
         self._soak = soak
-        self._connection = http.client.HTTPConnection(self._address, timeout=ANSWER_LIMIT_S)
+        self._connection = http.client.HTTPConnection(self._address, timeout=RESPONSE_LIMIT_S)
 
     def send(self, kind: str, request: Request) -> bytes:
         """Return the body of the response, empty if the request failed."""
@@ -81,13 +81,13 @@ class Client:
         try:
             headers = {"Content-Type": "application/json"}
             self._connection.request(request.method, request.path, request.body.encode() or None, headers)
-            answer = self._connection.getresponse()
-            body = answer.read()
-            outcome = "ok" if answer.status == 200 else str(answer.status)
+            response = self._connection.getresponse()
+            body = response.read()
+            outcome = "ok" if response.status == 200 else str(response.status)
         except (OSError, http.client.HTTPException):
             outcome = "lost"
             self._connection.close()
-            self._connection = http.client.HTTPConnection(self._address, timeout=ANSWER_LIMIT_S)
+            self._connection = http.client.HTTPConnection(self._address, timeout=RESPONSE_LIMIT_S)
             time.sleep(0.1)
         self._soak.note(kind, outcome, time.monotonic() - began)
         return body if outcome == "ok" else b""
@@ -171,14 +171,14 @@ def watched(soak: Soak, pids: Callable[[], list[int]], group: MemoryGroup) -> It
     over = threading.Event()
     began = time.monotonic()
 
-    def look() -> None:
+    def sample() -> None:
         soak.memory.append((time.monotonic() - began, pss_mb(pids()), group.used_mb))
 
     def watch() -> None:
         while not over.wait(1):
-            look()
+            sample()
 
-    look()
+    sample()
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -255,7 +255,7 @@ def report(where: str, found: dict[str, Soak]) -> str:
         "through the server, and the requests of the web interface's pages.",
         _memory(found),
     ]
-    parts += [f"## {name}\n\n{_answers(soak)}" for name, soak in found.items() if soak.answers]
+    parts += [f"## {name}\n\n{_responses(soak)}" for name, soak in found.items() if soak.responses]
     return "\n\n".join(parts) + "\n"
 
 
@@ -279,10 +279,10 @@ def _memory(found: dict[str, Soak]) -> str:
     return table(heads, rows)
 
 
-def _answers(soak: Soak) -> str:
+def _responses(soak: Soak) -> str:
     rows = []
-    for kind in sorted({kind for kind, _ in soak.answers}):
-        outcomes = {outcome: number for (one, outcome), number in soak.answers.items() if one == kind}
+    for kind in sorted({kind for kind, _ in soak.responses}):
+        outcomes = {outcome: number for (one, outcome), number in soak.responses.items() if one == kind}
         ok = outcomes.pop("ok", 0)
         failed = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())) or "none"
         rows.append([kind, f"{ok:,}", f"{ok / soak.seconds:.1f}/s", failed, f"{soak.slowest_s[kind]:.1f} s"])

@@ -95,7 +95,7 @@ def _get(connection: http.client.HTTPConnection, path: str, size: int, block: by
             if not (got := response.readinto(memoryview(buffer)[filled:wanted])):
                 raise ValueError("cut short")
             filled += got
-        if buffer != block:  # a last piece that is shorter leaves the rest of the one before it
+        if buffer != block:  # a shorter last piece leaves the rest of the previous one
             raise ValueError("other bytes than were sent")
         filled = 0
     return taken

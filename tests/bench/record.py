@@ -1,4 +1,4 @@
-"""A small record of the benchmark, as bench/sections.py leaves it."""
+"""Build a small record of the benchmark in the form of bench/sections.py."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from bench.servers import FASTTRACKML, GUIDE_CONFIGURATION, RAILTRACK
 
 
 def figure(rate: float, **more: Any) -> dict[str, Any]:
-    """One measurement that lasted a second."""
+    """Return a measurement of one second."""
     counts = {"ok": int(rate), "rejected": 0, "lost": 0, "timeouts": 0, "seconds": 1.0, "grouped": 0.0}
     return {
         "rate": rate,
@@ -21,7 +21,7 @@ def figure(rate: float, **more: Any) -> dict[str, Any]:
 
 
 def record() -> dict[str, Any]:
-    """Two loads: of log-metric Railtrack answers 100 and 200 a second, MLflow 5, and FastTrackML 30 and refusals."""
+    """Return a record of two loads. log-metric per second: 100 and 200 by Railtrack, 5 by MLflow, 30 by FastTrackML."""
     return {
         "machine": {
             "date": "2026-01-02T03:04+00:00",

@@ -1,4 +1,4 @@
-"""What PostgreSQL does alone: how requests become pgbench's scripts, and that those do what the requests do."""
+"""PostgreSQL alone: requests are converted to pgbench scripts, which write the same rows."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,7 +19,7 @@ CREATE = post("runs/create", {"experiment_id": "0", "start_time": 1, "run_name":
 
 
 def statements_of(text: str) -> list[str]:
-    """The lines of a script but for those that count."""
+    """Return the lines of a script without its counters."""
     return [line for line in text.splitlines() if not line.startswith("\\set")]
 
 
@@ -33,26 +33,26 @@ def test_several_statements_are_one_transaction() -> None:
     assert statements_of(script(recorded)) == ["BEGIN;", "SELECT True;", "SELECT 2, E'it''s';", "COMMIT;"]
 
 
-def test_what_varies_is_taken_from_variables_and_a_colon_is_never_one() -> None:
+def test_varying_values_use_pgbench_variables_and_colons_are_escaped() -> None:
     recorded = [Transaction(True, [("SELECT $1, $2", (f'{{"n":{NUMBER}}}', f"c{CONNECTION}00"))])]
     number = f"""replace(E'{{"n"\\x3a{NUMBER}}}', '{NUMBER}', CAST(:n AS text))"""
     connection = f"replace(E'c{CONNECTION}00', '{CONNECTION}', CAST(:client_id AS text))"
     assert statements_of(script(recorded)) == [f"SELECT {number}, {connection};"]
 
 
-def test_lists_keep_elements_with_commas_and_quotes_apart() -> None:
+def test_list_elements_with_commas_and_quotes_are_quoted() -> None:
     recorded = [Transaction(True, [("SELECT $1, $2", (['a,"b', "c"], [1, 2]))])]
     assert statements_of(script(recorded)) == ['SELECT E\'{"a,\\\\"b","c"}\', E\'{1,2}\';']
 
 
-def test_a_value_that_has_no_literal_is_rejected() -> None:
+def test_a_value_without_a_literal_is_rejected() -> None:
     with pytest.raises(TypeError, match="no literal for b'x'"):
         script([Transaction(True, [("SELECT $1", (b"x",))])])
 
 
 @pytest.fixture
 async def database(postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[str]:
-    """A database of Railtrack's with one run."""
+    """Yield the URL of a Railtrack database with one run."""
     async with postgres.scratch_database() as url:
         settings = load({"database.uri": url, "data_folder": str(tmp_path)}, {})
         address = parse_database_url(url)
@@ -74,13 +74,16 @@ async def counted(database: str, sql: str) -> int:
         await connection.close()
 
 
-async def test_requests_that_come_at_once_are_recorded_as_one_transaction(database: str, tmp_path: Path) -> None:
+async def test_concurrent_requests_are_recorded_as_one_transaction(database: str, tmp_path: Path) -> None:
     [alone], [group] = await transactions(database, tmp_path, [[LOG], [LOG] * 3])
     assert alone.by_key
-    assert [str(one.statements).count('"key":"m_') for one in (alone, group)] == [2, 6]  # a point, and the latest
+    assert [str(one.statements).count('"key":"m_') for one in (alone, group)] == [
+        2,
+        6,
+    ]  # the point and the latest value
 
 
-async def test_the_replayed_points_differ_by_client_by_number_and_within_a_group(database: str, tmp_path: Path) -> None:
+async def test_replayed_points_differ_by_client_number_and_position_in_the_group(database: str, tmp_path: Path) -> None:
     [group] = await transactions(database, tmp_path, [[LOG] * 3])
     before = await counted(database, "SELECT count(*) FROM metrics")
     rate = pgbench(database, [group], 2, 1)
@@ -94,7 +97,7 @@ async def test_the_replayed_points_differ_by_client_by_number_and_within_a_group
     assert await counted(database, latest) == 0
 
 
-async def test_every_replayed_creation_is_of_a_new_run(database: str, tmp_path: Path) -> None:
+async def test_each_replayed_create_run_inserts_a_new_run(database: str, tmp_path: Path) -> None:
     [created] = await transactions(database, tmp_path, [[CREATE]])
     before = await counted(database, "SELECT count(*) FROM runs")
     pgbench(database, [[one] for one in created], 2, 1)
@@ -102,17 +105,17 @@ async def test_every_replayed_creation_is_of_a_new_run(database: str, tmp_path: 
     assert await counted(database, "SELECT count(*) FROM tags WHERE key = 'mlflow.runName'") >= 2
 
 
-async def test_a_script_that_fails_is_no_rate(database: str) -> None:
+async def test_a_failing_script_raises_an_error(database: str) -> None:
     with pytest.raises(RuntimeError, match="division by zero"):
         pgbench(database, [[Transaction(True, [("SELECT 1 / $1", (0,))])]], 1, 1)
 
 
-async def test_a_request_that_is_rejected_is_not_replayed(database: str, tmp_path: Path) -> None:
+async def test_a_rejected_request_is_not_replayed(database: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="RESOURCE_DOES_NOT_EXIST"):
         await transactions(database, tmp_path, [[Request("GET", "/api/2.0/mlflow/runs/get?run_id=none")]])
 
 
-def test_a_group_is_counted_by_its_requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_rate_of_groups_counts_their_requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     sent = []
 
     async def recorded(_database: str, _folder: Path, batches: list[list[Request]]) -> list[list[Transaction]]:

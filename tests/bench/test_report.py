@@ -1,4 +1,4 @@
-"""A record as Markdown: every figure with what failed beside it, and nothing that was not measured."""
+"""The Markdown report shows each figure with its failures, and nothing that was not measured."""
 
 from bench.report import markdown, short
 from bench.servers import FASTTRACKML, GUIDE_CONFIGURATION, RAILTRACK
@@ -6,40 +6,40 @@ from tests.bench.record import figure, record
 
 
 def row(text: str, heading: str, name: str) -> list[str]:
-    """The cells of a table's row, by the heading above the table and the first cell."""
+    """Return the cells of a table row by the table's heading and the first cell."""
     [section] = [part for part in text.split("\n## ") if part.startswith(heading)]
     [line] = [line for line in section.splitlines() if line.startswith(f"| {name} |")]
     return [cell.strip() for cell in line.strip("| ").split(" | ")]
 
 
-def test_failures_stand_beside_the_rate() -> None:
+def test_failures_are_shown_next_to_the_rate() -> None:
     columns = row(markdown(record()), "Responses per second", "log-metric")
     assert columns[1:] == ["150", "5", "30, **7 rejected**", "30.0x", "5.0x"]
 
 
-def test_what_gave_no_answer_has_no_rate() -> None:
+def test_a_load_without_responses_has_no_rate() -> None:
     columns = row(markdown(record()), "Responses per second", "get-history, 20,000 points")
     assert columns[1:] == ["40", "- (none in 1 s), **4 timeouts**", "- (not served)", "-", "-"]
 
 
-def test_the_costs_are_the_means_of_the_rounds_and_the_greatest_peak() -> None:
+def test_costs_are_the_means_of_the_rounds_and_the_highest_peak() -> None:
     columns = row(markdown(record()), "Cost", "log-metric")
     assert columns[1] == "0.1 + 0.2 s; 1, 2 ms; 90 MB"
 
 
-def test_the_limit_is_told_for_single_requests_and_for_groups() -> None:
+def test_the_rates_of_postgresql_are_shown_for_single_requests_and_groups() -> None:
     columns = row(markdown(record()), "PostgreSQL alone", "log-metric")
     assert columns[1:7] == ["150", "200", "75%", "4", "300", "50%"]
 
 
-def test_what_could_not_be_replayed_says_why() -> None:
+def test_a_failed_replay_is_shown_with_its_error() -> None:
     found = record()
     found["alone"]["log-metric"] = {"size": 0, "failed": "RuntimeError('pgbench')"}
     columns = row(markdown(found), "PostgreSQL alone", "log-metric")
     assert columns[1:] == ["150", "-", "-", "-", "-", "-", "RuntimeError('pgbench')"]
 
 
-def test_a_transfer_that_is_not_served_says_why() -> None:
+def test_a_failed_transfer_is_shown_with_its_error() -> None:
     found = record()
     done = {"up": 400.0, "down": 800.0, "first_byte_s": 0.0123, "peak_mb": 70.0, "disk_mb": 0.0}
     found["transfer"] = {RAILTRACK: done, FASTTRACKML: "404"}
@@ -48,7 +48,7 @@ def test_a_transfer_that_is_not_served_says_why() -> None:
     assert row(text, "1 GB", FASTTRACKML)[1] == "- (404)"
 
 
-def test_a_server_that_did_not_live_in_512_mb_says_so() -> None:
+def test_failures_in_512_mb_are_shown() -> None:
     found = record()
     found["bounded"] = {
         RAILTRACK: {"start_s": 0.2, "peak_mb": 100.0, "peak_with_files_mb": 512.0, "killed": 0, "failed": {}},
@@ -65,7 +65,7 @@ def test_a_server_that_did_not_live_in_512_mb_says_so() -> None:
     ]
 
 
-def test_growth_has_a_column_a_size_and_a_row_a_server() -> None:
+def test_growth_has_one_column_per_size_and_one_row_per_server() -> None:
     found = record()
     found["runs"] = {
         size: {
@@ -81,7 +81,7 @@ def test_growth_has_a_column_a_size_and_a_row_a_server() -> None:
     assert row(text, "With more runs", f"start: {RAILTRACK}")[1:] == ["0.25 s", "0.25 s"]
 
 
-def test_a_record_that_was_interrupted_early_is_told_as_far_as_it_goes() -> None:
+def test_an_incomplete_record_is_reported_with_its_errors() -> None:
     found = record() | {"loads": {}, "alone": {}, "servers": {RAILTRACK: {"version": "0.1.0"}}}
     found["errors"] = {"start": "RuntimeError('no')"}
     text = markdown(found)

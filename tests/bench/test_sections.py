@@ -1,4 +1,4 @@
-"""A benchmark that goes wrong somewhere keeps the rest."""
+"""A failure in one section of the benchmark does not affect the others."""
 
 import os
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def bench(tmp_path: Path, cluster: PostgresCluster | None = None) -> Bench:
     return Bench(cluster, tmp_path, [], [], 1, 1, found, lambda: keep(found, tmp_path / "record.json"))  # type: ignore[arg-type]
 
 
-def test_a_section_that_fails_is_told_and_the_next_one_begins(tmp_path: Path) -> None:
+def test_a_failed_section_is_recorded_and_the_next_one_runs(tmp_path: Path) -> None:
     one = bench(tmp_path)
     with one.section("loads"):
         raise ValueError("no such thing")
@@ -35,7 +35,7 @@ def test_a_section_that_fails_is_told_and_the_next_one_begins(tmp_path: Path) ->
     assert list(one.found["took_s"]) == ["loads", "start"]
 
 
-def test_what_was_found_is_written_when_a_section_is_interrupted(tmp_path: Path) -> None:
+def test_results_are_written_when_a_section_is_interrupted(tmp_path: Path) -> None:
     one = bench(tmp_path)
     one.found["seen"] = 1
     with pytest.raises(KeyboardInterrupt), one.section("loads"):
@@ -45,7 +45,7 @@ def test_what_was_found_is_written_when_a_section_is_interrupted(tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
 
 
-def test_a_load_on_a_server_that_is_gone_is_told_instead_of_a_figure(tmp_path: Path, cluster: PostgresCluster) -> None:
+def test_a_load_on_a_stopped_server_is_recorded_as_failed(tmp_path: Path, cluster: PostgresCluster) -> None:
     server = Server(f"http://127.0.0.1:{free_port()}", cluster.url, os.getpid(), 0.1)
     load = Load("log-metric", 1, lambda _url: [post("runs/log-metric", {})])
     figure = bench(tmp_path, cluster).figure(load, server)
@@ -53,7 +53,7 @@ def test_a_load_on_a_server_that_is_gone_is_told_instead_of_a_figure(tmp_path: P
     assert figure.startswith("failed: URLError")
 
 
-def test_a_load_whose_requests_cannot_be_made_is_told_instead_of_a_figure(
+def test_a_load_whose_requests_cannot_be_created_is_recorded_as_failed(
     tmp_path: Path, cluster: PostgresCluster
 ) -> None:
     def requests(_url: str) -> list[Request]:

@@ -1,4 +1,4 @@
-"""Servers under measurement: nothing of them is left when they are stopped."""
+"""Stopping a measured server leaves no process behind."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from tests.servers.processes import free_port
 
 pytestmark = pytest.mark.slow
 
-# A server whose child outlives it, in a session of its own.
+# A server whose child, in a separate session, outlives it.
 SERVER = """
 import http.server, subprocess, sys
 subprocess.Popen(["sleep", "600"], start_new_session=True)
@@ -26,7 +26,7 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
 
-def test_a_child_that_outlives_its_server_is_ended_with_it(tmp_path: Path) -> None:
+def test_a_child_that_outlives_its_server_is_killed(tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-c", SERVER, str(port)]
     with running(command, port, tmp_path, "", {}, None) as server:
@@ -35,19 +35,19 @@ def test_a_child_that_outlives_its_server_is_ended_with_it(tmp_path: Path) -> No
     assert at_home(tmp_path) == []
 
 
-def test_a_server_that_ends_at_once_is_told_with_its_log(tmp_path: Path) -> None:
+def test_a_server_that_exits_at_startup_is_reported_with_its_log(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "raise SystemExit('no such option')"]
     with pytest.raises(RuntimeError, match="no such option"), running(command, 1, tmp_path, "", {}, None):
         pass
 
 
-def test_processor_time_counts_children_that_have_ended() -> None:
+def test_cpu_time_includes_exited_children() -> None:
     before = cpu_s([os.getpid()])
     subprocess.run([sys.executable, "-c", "sum(range(10_000_000))"], check=True)
     assert cpu_s([os.getpid()]) - before >= 0.05
 
 
-# Asked to end, it goes on, and somebody loses patience.
+# Ignores SIGTERM and interrupts its parent.
 STUBBORN = f"""
 import os, signal
 
@@ -55,7 +55,7 @@ signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getppid(), signal.SIGUSR1))
 {SERVER}"""
 
 
-def test_an_interrupt_while_a_server_stops_leaves_nothing_of_it(tmp_path: Path) -> None:
+def test_an_interrupt_while_a_server_stops_leaves_no_process(tmp_path: Path) -> None:
     port = free_port()
     before = signal.signal(signal.SIGUSR1, lambda *_: signal.default_int_handler(signal.SIGINT, None))
     command = [sys.executable, "-c", STUBBORN, str(port)]

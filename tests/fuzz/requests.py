@@ -1,4 +1,4 @@
-"""Requests made up from the endpoints' own structs: mostly right in type, often odd in value, sometimes plain junk."""
+"""Generate requests from the endpoints' structs: mostly of the right type, often unusual, sometimes junk."""
 
 from typing import Any
 
@@ -76,7 +76,7 @@ filters = st.sampled_from(FILTERS) | st.lists(st.sampled_from(FILTER_TOKENS), ma
 
 
 def body_of(route: Route, known: dict[str, list[str]]) -> st.SearchStrategy[Any]:
-    """A JSON body or query for the route. `known`: field name -> values that exist in the database."""
+    """Return a strategy for JSON bodies or queries of the route. `known`: field name -> values in the database."""
     assert route.struct is not None
     return _struct(route.struct, known)
 
@@ -94,15 +94,15 @@ def _struct(struct: type[Any], known: dict[str, list[str]]) -> st.SearchStrategy
 
 
 def _field(name: str, kind: inspect.Type, known: dict[str, list[str]]) -> st.SearchStrategy[Any]:
-    right = _right(name, kind, known)
+    right = _typed(name, kind, known)
     return st.one_of(*[right] * 12, junk)
 
 
-def _right(name: str, kind: inspect.Type, known: dict[str, list[str]]) -> st.SearchStrategy[Any]:
-    """A value of the field's type."""
+def _typed(name: str, kind: inspect.Type, known: dict[str, list[str]]) -> st.SearchStrategy[Any]:
+    """Return a strategy for values of the field's type."""
     match kind:
         case inspect.UnionType(types=types):
-            return st.one_of(*(_right(name, one, known) for one in types if not isinstance(one, inspect.NoneType)))
+            return st.one_of(*(_typed(name, one, known) for one in types if not isinstance(one, inspect.NoneType)))
         case inspect.StrType():
             return _text(name, known)
         case inspect.IntType():

@@ -1,4 +1,4 @@
-"""No input makes a 5xx, and none that is refused leaves anything behind: made-up requests to every endpoint."""
+"""Generated requests to every endpoint cause no 5xx, and rejected ones change nothing."""
 
 import json
 import os
@@ -18,9 +18,9 @@ from railtrack.errors import STATUS
 from railtrack.wire.routing import Route
 
 EXAMPLES = int(os.environ.get("RAILTRACK_FUZZ_EXAMPLES", "40"))
-"""For each endpoint and engine; some 70 endpoints take about a minute with 40."""
+"""Examples per endpoint and engine. With 40, all endpoints take about a minute."""
 
-# /api and /ajax-api are one handler under two names; one of them is enough.
+# /api and /ajax-api share handlers, so one of them is enough.
 ROUTES = {
     name: route
     for name, route in sorted(endpoints().items())
@@ -44,7 +44,7 @@ def name_of(route: Route) -> str:
 
 @pytest.fixture
 async def known(client: Client) -> dict[str, list[str]]:
-    """Things that exist, by the names of the fields that refer to them."""
+    """Create a run with data. Return existing values by the names of the fields that refer to them."""
     run = await client.ok("POST", "runs/create", {"experiment_id": "0", "run_name": "fuzzed"})
     run_id = run["run"]["info"]["run_id"]
     batch = {
@@ -64,7 +64,7 @@ async def known(client: Client) -> dict[str, list[str]]:
 
 
 async def state(db: Db) -> list[tuple[Any, ...]]:
-    """What the database holds, short: how many rows in every table that requests write to, and some sums."""
+    """Return a summary of the database: row counts of all tables that requests write to, and some sums."""
     counts = " UNION ALL ".join(f"SELECT '{table}', count(*) FROM {table}" for table in (*USED_TABLES, "experiments"))
     sums = """
         SELECT 'names', sum(length(name) + length(lifecycle_stage) + length(status)) FROM runs UNION ALL
@@ -76,7 +76,7 @@ async def state(db: Db) -> list[tuple[Any, ...]]:
 
 
 def check(response: Response, request: str) -> None:
-    """Accept a success, or an error in MLflow's form that shows nothing of the inside. `request`: describes it."""
+    """Check that the response is a success or an error in MLflow's form without internals. `request` describes it."""
     if response.status < 400:
         return
     assert response.status < 500 or response.status == 501, f"{request}: {response.status} {response.text[:500]}"
@@ -84,7 +84,7 @@ def check(response: Response, request: str) -> None:
     assert code in STATUS, request
     assert response.json["message"], request
     for word in ("Traceback", "sqlite3", "asyncpg", "SELECT ", "INSERT "):
-        # A message may quote the request, and hypothesis makes requests of such words too.
+        # A message may quote the request, which may contain such a word.
         assert word in request or word not in response.json["message"], request
 
 
@@ -98,7 +98,7 @@ def _text(value: Any) -> str:
 
 
 def path_of(route: Route, known: dict[str, list[str]], text: str) -> str:
-    """The route's path with its parameters filled in."""
+    """Return the route's path with values for its parameters."""
     path = route.path
     for name, values in known.items():
         path = path.replace(f"{{{name}}}", values[0])
@@ -111,7 +111,7 @@ def path_of(route: Route, known: dict[str, list[str]], text: str) -> str:
 @pytest.mark.parametrize("route", WITH_STRUCT, ids=name_of)
 @fuzz
 @given(data=st.data())
-async def test_a_made_up_request_is_answered_or_refused_whole(
+async def test_a_generated_request_succeeds_or_changes_nothing(
     client: Client, db: Db, known: dict[str, list[str]], route: Route, data: st.DataObject
 ) -> None:
     body = data.draw(body_of(route, known))
@@ -123,7 +123,7 @@ async def test_a_made_up_request_is_answered_or_refused_whole(
         response = await client.send(route.method, path, json=body)
     check(response, f"{name_of(route)} {body!r}")
     if response.status >= 400:
-        assert await state(db) == before, f"{name_of(route)} {body!r} left something behind"
+        assert await state(db) == before, f"{name_of(route)} {body!r} changed the database"
 
 
 @pytest.mark.parametrize("route", [route for route in WITH_STRUCT if route.method != "GET"], ids=name_of)
@@ -136,7 +136,7 @@ async def test_a_made_up_request_is_answered_or_refused_whole(
 @example(body=b'{"run_id": "\\ud800"}')
 @example(body=b'{"run_id": "\xff"}')
 @example(body=b'{"run_id": 1e999, "key": NaN}')
-async def test_a_body_of_junk_is_refused_whole(client: Client, db: Db, route: Route, body: bytes) -> None:
+async def test_a_junk_body_succeeds_or_changes_nothing(client: Client, db: Db, route: Route, body: bytes) -> None:
     before = await state(db)
     headers = {"Content-Type": "application/json"}
     response = await client.send(route.method, path_of(route, {}, "x"), body=body, headers=headers)
@@ -150,7 +150,7 @@ async def test_a_body_of_junk_is_refused_whole(client: Client, db: Db, route: Ro
 @given(text=texts, query=st.dictionaries(st.sampled_from(["path", "run_id", "run_uuid", "x"]), texts, max_size=3))
 @example(text="../../../etc/passwd", query={})
 @example(text="a" * 5000, query={})
-async def test_a_made_up_path_or_query_is_answered_or_refused(
+async def test_a_generated_path_or_query_causes_no_server_error(
     client: Client, known: dict[str, list[str]], route: Route, text: str, query: dict[str, str]
 ) -> None:
     path = f"{path_of(route, known, text)}?{query_of(query)}"
@@ -158,7 +158,7 @@ async def test_a_made_up_path_or_query_is_answered_or_refused(
 
 
 @pytest.mark.parametrize("text", [text for text in ODD_TEXTS if "\ud800" not in text])
-async def test_a_path_that_nobody_declared_is_not_found(client: Client, text: str) -> None:
+async def test_an_undeclared_path_is_not_found(client: Client, text: str) -> None:
     for method in ("GET", "POST", "PATCH", "PROPFIND"):
         response = await client.send(method, "/api/2.0/mlflow/" + quote(text))
         assert response.status in (404, 405)

@@ -1,4 +1,4 @@
-"""Requests that schemathesis makes up from the API's description: no 5xx, and responses are what it says."""
+"""Requests that schemathesis generates from the API description cause no 5xx, and responses conform to it."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ CHECKS = [response_schema_conformance, content_type_conformance, status_code_con
 
 
 def without_twins() -> dict[str, object]:
-    """The document without the paths under /ajax-api that /api has, too: their handlers are the same."""
+    """Return the document without the paths under /ajax-api that share handlers with /api."""
     document = api_description()
     paths = document["paths"]
     twins = [path for path in paths if path.startswith("/ajax-api/") and path.replace("/ajax-api", "/api", 1) in paths]
@@ -46,8 +46,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RailtrackServer
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
-def test_responses_are_what_the_description_says(case: schemathesis.Case, server: RailtrackServer) -> None:
+def test_responses_conform_to_the_api_description(case: schemathesis.Case, server: RailtrackServer) -> None:
     response = case.call(base_url=server.url)
-    # 501 is MLflow's response where the artifact store cannot do what is asked for.
+    # 501 is MLflow's response if the artifact store does not support the operation.
     assert response.status_code < 500 or response.status_code == 501, response.text
     case.validate_response(response, checks=CHECKS)

@@ -1,7 +1,7 @@
-"""What the UI tests look at, logged by the unmodified client 3.17.2; run by that client's interpreter.
+"""Log the data of the UI tests with the unmodified client 3.17.2, by the interpreter of that client.
 
-Prints one JSON object: the ids that the tests need. There are 60 runs: 14 of vision, 1 of audio, 45 of tuning, two of
-which trained models.
+Prints one JSON object: the ids that the tests need. There are 60 runs: 14 of vision, 1 of audio, and 45 of tuning, two
+of which trained models.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _plain_run(client: MlflowClient, experiment_id: str, number: int) -> str:
-    """`resnet-n`: loss 1/(step+1+n), acc rising to 0.9 + n/100, two params and a tag."""
+    """Log `resnet-n`: loss 1/(step+1+n), acc rising to 0.9 + n/100, two params and a tag."""
     start = START + number * 60_000
     run = client.create_run(experiment_id, start, {"mlflow.user": "민준"}, run_name=f"resnet-{number}")
     metrics = [Metric("loss", 1 / (step + 1 + number), start + step, step) for step in range(STEPS)]
@@ -55,7 +55,7 @@ def _plain_run(client: MlflowClient, experiment_id: str, number: int) -> str:
 
 
 def _showcase(client: MlflowClient, experiment_id: str) -> str:
-    """One run with everything that a page can preview."""
+    """Log one run with every kind of data that a page can preview."""
     mlflow.set_experiment(experiment_id=experiment_id)
     with mlflow.start_run(run_name="showcase", description="## Everything\nthat a run can hold") as run:
         run_id = run.info.run_id
@@ -78,7 +78,7 @@ def _showcase(client: MlflowClient, experiment_id: str) -> str:
 
 
 def _tuned_run(client: MlflowClient, experiment_id: str, number: int) -> None:
-    """`tuned-nn`: one of three architectures, a score number/100 after five steps, one of two datasets."""
+    """Log `tuned-nn`: one of three architectures, a score number/100 after five steps, one of two datasets."""
     start = START + number * 60_000
     run = client.create_run(experiment_id, start, run_name=f"tuned-{number:02}")
     params = [Param("architecture", ARCHITECTURES[number % 3]), Param("batch", str(2 ** (number % 4)))]

@@ -1,4 +1,4 @@
-"""The files of the run that has one of each kind; part of seed.py."""
+"""Log one file of each kind. Used by seed.py."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CLIP = Path(__file__).with_name("clip.mp4")
 PAGE = """<h1 id='hello'>Hello HTML</h1><p id='script'>waiting</p><p id='server'>waiting</p>
 <script>
 document.getElementById('script').textContent = 'script ran';
-const tell = text => { document.getElementById('server').textContent = text };
+const show = text => { document.getElementById('server').textContent = text };
 const api = '%s/api/2.0/mlflow/experiments/';
 fetch(api + 'create', {method: 'POST', mode: 'no-cors', body: '{"name": "made by a page"}'})
   .then(() => fetch(api + 'search?max_results=1'))
-  .then(() => tell('read'), () => tell('out of reach'));
+  .then(() => show('read'), () => show('out of reach'));
 </script>"""
-"""What nearly all HTML reports have: a script of their own. And what a bad one does: it writes and reads."""
+"""An HTML report with an inline script that also tries to write to and read from the API, as a malicious one would."""
 
 
 def log_files(frame: pandas.DataFrame) -> None:
@@ -38,14 +38,14 @@ def log_files(frame: pandas.DataFrame) -> None:
 
 
 def picture(step: int) -> numpy.ndarray:
-    """A third, two or three of 90x60 points in one of the three colours."""
+    """Return 90x60 pixels with one, two or three thirds in one of three colours."""
     pixels = numpy.zeros((60, 90, 3), dtype=numpy.uint8)
     pixels[:, : 30 * (step + 1), step] = 220
     return pixels
 
 
 def pdf(*pages: str) -> bytes:
-    """A document with one line of text a page."""
+    """Return a PDF document with one line of text per page."""
     font = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
     kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))
     objects = ["<< /Type /Catalog /Pages 2 0 R >>", f"<< /Type /Pages /Count {len(pages)} /Kids [{kids}] >>", font]

@@ -1,4 +1,4 @@
-"""What the pages of the registry and of logged models show; part of seed.py."""
+"""Log the data of the registry and logged model pages. Used by seed.py."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Detector(mlflow.pyfunc.PythonModel):
 
 
 def log_models(client: MlflowClient, experiment_id: str) -> dict[str, Any]:
-    """Two logged models, three registered ones and two prompts; returns the ids that the tests need."""
+    """Create two logged models, three registered ones and two prompts. Return the ids that the tests need."""
     mlflow.set_experiment(experiment_id=experiment_id)
     logged = [_trained(depth) for depth in (3, 5)]
     client.create_registered_model("detector 모델", {"team": "영상"}, "Finds **cats**.")
@@ -42,7 +42,7 @@ def log_models(client: MlflowClient, experiment_id: str) -> dict[str, Any]:
 
 
 def _trained(depth: int) -> Any:
-    """A logged model `detector` of a run of its own, with params, tags and metrics on a dataset."""
+    """Log a model `detector` in a new run, with params, tags and metrics on a dataset."""
     with mlflow.start_run(run_name=f"train-{depth}"):
         mlflow.log_param("depth", depth)
         model = mlflow.pyfunc.log_model(

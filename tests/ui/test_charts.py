@@ -1,4 +1,4 @@
-"""The charts that a person makes of the runs of an experiment: each kind, its axes, smoothing, and what they hide."""
+"""Charts of an experiment's runs: each kind, axes, smoothing, and hidden runs."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Locator, expect
 from tests.ui.browser import Tab
 
-UNCHOSEN = "^400 GET /ajax-api/2.0/mlflow/metrics/get-history-bulk-interval$"
-"""Until a metric is chosen, the page asks for the history of none. MLflow's server refuses it too."""
+NO_METRIC_SELECTED = "^400 GET /ajax-api/2.0/mlflow/metrics/get-history-bulk-interval$"
+"""Until a metric is selected, the page requests a history without a key. MLflow's server rejects it too."""
 
 
 def open_charts(tab: Tab, seeded: dict[str, Any]) -> None:
@@ -16,7 +16,7 @@ def open_charts(tab: Tab, seeded: dict[str, Any]) -> None:
 
 
 def start_chart(tab: Tab, kind: str) -> Locator:
-    """The dialog of a new chart of this kind."""
+    """Open and return the dialog for a new chart of this kind."""
     tab.page.get_by_test_id("experiment-view-compare-runs-add-chart").first.click()
     tab.page.get_by_test_id(f"experiment-view-compare-runs-chart-type-{kind}").click()
     dialog = tab.page.get_by_role("dialog").filter(visible=True)
@@ -25,7 +25,7 @@ def start_chart(tab: Tab, kind: str) -> Locator:
 
 
 def choose(tab: Tab, dialog: Locator, field: str, *options: str) -> None:
-    """Choose in the dialog's select that stands under this label."""
+    """Select options in the dialog's field with this label."""
     select = dialog.get_by_test_id("experiment-view-compare-runs-config-field").filter(has_text=field)
     select.locator("[class*=select-selector]").click()
     for option in options:
@@ -34,7 +34,7 @@ def choose(tab: Tab, dialog: Locator, field: str, *options: str) -> None:
 
 
 def finish_chart(tab: Tab, dialog: Locator) -> Locator:
-    """Add the chart; its card, the second of the first section, which has one."""
+    """Add the chart. Return its card, the second in the first section."""
     dialog.get_by_test_id("experiment-view-compare-runs-chart-modal-confirm").click()
     expect(dialog).to_have_count(0)
     return tab.page.get_by_test_id("experiment-view-compare-runs-card").nth(1)
@@ -43,7 +43,7 @@ def finish_chart(tab: Tab, dialog: Locator) -> Locator:
 @pytest.mark.parametrize(
     ("kind", "axes", "marks", "count"),
     [
-        # Of the ten runs that are shown at first nine have a loss, and eight acc, too; a bar chart has acc already.
+        # Of the ten initially visible runs nine have loss and eight also acc. A bar chart preselects acc.
         ("bar", {"Metric": "loss"}, ".barlayer .point path", 18),
         ("scatter", {"X axis": "acc", "Y axis": "loss"}, ".scatterlayer .point", 8),
         ("contour", {"X axis": "acc", "Y axis": "loss", "Z axis": "acc"}, ".contourlayer .contour", 1),
@@ -58,7 +58,7 @@ def test_a_chart_of_last_values_is_added(
         choose(tab, dialog, field, metric)
     card = finish_chart(tab, dialog)
     expect(card.locator(marks)).to_have_count(count)
-    tab.check(allowed=(UNCHOSEN,))
+    tab.check(allowed=(NO_METRIC_SELECTED,))
     tab.keep_screenshot(f"chart-{kind}")
 
 
@@ -72,7 +72,7 @@ def test_parallel_coordinates_are_added(tab: Tab, seeded: dict[str, Any]) -> Non
     expect(card.locator(".parcoords, .parcoords-wrapper").first).to_be_visible()
     for axis in ("lr", "optimizer", "acc", "loss"):
         expect(card.get_by_text(axis, exact=True).first).to_be_visible()
-    tab.check(allowed=(UNCHOSEN,))
+    tab.check(allowed=(NO_METRIC_SELECTED,))
     tab.keep_screenshot("chart-parallel")
 
 
@@ -100,11 +100,11 @@ def test_a_line_chart_is_smoothed_and_drawn_over_steps_time_and_another_metric(
     expect(line).not_to_have_attribute("d", drawn)
     card = finish_chart(tab, dialog)
     expect(card.locator(".scatterlayer path.js-line").first).to_be_visible()
-    tab.check(allowed=(UNCHOSEN,))
+    tab.check(allowed=(NO_METRIC_SELECTED,))
     tab.keep_screenshot("chart-line")
 
 
-def test_runs_are_put_beside_a_baseline_in_a_difference_view(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_runs_are_compared_with_a_baseline_in_a_difference_view(tab: Tab, seeded: dict[str, Any]) -> None:
     open_charts(tab, seeded)
     dialog = start_chart(tab, "difference")
     dialog.get_by_text("Parameters", exact=True).click()
@@ -112,11 +112,11 @@ def test_runs_are_put_beside_a_baseline_in_a_difference_view(tab: Tab, seeded: d
     card = finish_chart(tab, dialog)
     for text in ("Runs difference view", "optimizer", "acc", "sweep"):
         expect(card).to_contain_text(text)
-    tab.check(allowed=(UNCHOSEN,))
+    tab.check(allowed=(NO_METRIC_SELECTED,))
     tab.keep_screenshot("chart-difference")
 
 
-def test_images_of_several_runs_are_put_in_a_grid_at_a_step(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_images_of_several_runs_are_shown_in_a_grid_by_step(tab: Tab, seeded: dict[str, Any]) -> None:
     open_charts(tab, seeded)
     dialog = start_chart(tab, "image")
     dialog.get_by_text("Images", exact=True).last.click()
@@ -128,11 +128,11 @@ def test_images_of_several_runs_are_put_in_a_grid_at_a_step(tab: Tab, seeded: di
     image = card.locator("img").filter(visible=True).first
     expect(image).to_be_visible()
     tab.until(lambda: image.evaluate("image => image.naturalWidth > 0"), True)
-    tab.check(allowed=(UNCHOSEN,))
+    tab.check(allowed=(NO_METRIC_SELECTED,))
     tab.keep_screenshot("chart-images")
 
 
-def test_a_hidden_run_leaves_the_charts(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_a_hidden_run_is_removed_from_the_charts(tab: Tab, seeded: dict[str, Any]) -> None:
     open_charts(tab, seeded)
     acc = tab.page.get_by_test_id("experiment-view-compare-runs-card").filter(has_text="acc").first
     acc.scroll_into_view_if_needed()
@@ -144,14 +144,14 @@ def test_a_hidden_run_leaves_the_charts(tab: Tab, seeded: dict[str, Any]) -> Non
     tab.check()
 
 
-def test_charts_are_searched_and_taken_away(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_charts_are_searched_and_deleted(tab: Tab, seeded: dict[str, Any]) -> None:
     open_charts(tab, seeded)
     cards = tab.page.get_by_test_id("experiment-view-compare-runs-card")
-    best_card = cards.filter(has_text="best")
-    expect(best_card).to_have_count(1)
+    card = cards.filter(has_text="best")
+    expect(card).to_have_count(1)
     tab.page.get_by_placeholder("Search metric charts").fill("best")
     expect(cards.filter(has_text="acc")).to_have_count(0)
-    best_card.get_by_test_id("experiment-view-compare-runs-card-menu").click()
+    card.get_by_test_id("experiment-view-compare-runs-card-menu").click()
     tab.page.get_by_role("menuitem", name="Delete").click()
-    expect(best_card).to_have_count(0)
+    expect(card).to_have_count(0)
     tab.check()

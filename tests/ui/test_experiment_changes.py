@@ -1,4 +1,4 @@
-"""What a person changes in the list of experiments and in the settings: tags, what is compared, the theme."""
+"""Changes in the list of experiments and in the settings: tags, comparison, theme."""
 
 import time
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from tests.ui.browser import Tab
 
 @pytest.fixture
 def own(tab: Tab) -> Iterator[dict[str, str]]:
-    """An experiment of the test's own: its id and name."""
+    """Yield the id and name of a new experiment."""
     name = f"own {time.time_ns()}"
-    made = tab.ask("experiments/create", {"name": name})["experiment_id"]
+    made = tab.request("experiments/create", {"name": name})["experiment_id"]
     yield {"id": made, "name": name}
-    tab.ask("experiments/delete", {"experiment_id": made})
+    tab.request("experiments/delete", {"experiment_id": made})
 
 
 def test_an_experiment_is_tagged_and_found_by_its_tag(own: dict[str, str], tab: Tab) -> None:
@@ -29,7 +29,7 @@ def test_an_experiment_is_tagged_and_found_by_its_tag(own: dict[str, str], tab: 
     dialog.get_by_label("Add tag").click()
     dialog.get_by_role("button", name="Save tags").click()
     expect(items.filter(has_text=own["name"])).to_contain_text("phase: 둘째")
-    experiment = tab.ask("experiments/get", experiment_id=own["id"])["experiment"]
+    experiment = tab.request("experiments/get", experiment_id=own["id"])["experiment"]
     assert {"key": "phase", "value": "둘째"} in experiment["tags"]
 
     tab.part("tag_filter.trigger").click()
@@ -42,7 +42,7 @@ def test_an_experiment_is_tagged_and_found_by_its_tag(own: dict[str, str], tab: 
     tab.keep_screenshot("experiments-by-tag")
 
 
-def test_experiments_that_are_chosen_in_the_list_are_compared(tab: Tab) -> None:
+def test_selected_experiments_are_compared(tab: Tab) -> None:
     tab.open("/experiments")
     for name in ("audio", "tuning"):
         item = tab.page.get_by_test_id("experiment-list-item").filter(has_text=name)
@@ -53,9 +53,9 @@ def test_experiments_that_are_chosen_in_the_list_are_compared(tab: Tab) -> None:
     tab.keep_screenshot("experiments-compared")
 
 
-def test_the_description_of_an_experiment_is_edited_above_its_runs(own: dict[str, str], tab: Tab) -> None:
+def test_the_description_of_an_experiment_is_edited(own: dict[str, str], tab: Tab) -> None:
     described = {"experiment_id": own["id"], "key": "mlflow.note.content", "value": "First **words**."}
-    tab.ask("experiments/set-experiment-tag", described)
+    tab.request("experiments/set-experiment-tag", described)
     tab.open(f"/experiments/{own['id']}/runs")
     expect(tab.page.locator("strong", has_text="words")).to_be_visible()
     tab.page.get_by_test_id("experiment-metadata-editor-edit-button").click()
@@ -64,11 +64,11 @@ def test_the_description_of_an_experiment_is_edited_above_its_runs(own: dict[str
     dialog.get_by_role("button", name="Save").click()
     expect(tab.page.locator("em", has_text="말")).to_be_visible()
     tab.check()
-    tags = tab.ask("experiments/get", experiment_id=own["id"])["experiment"]["tags"]
+    tags = tab.request("experiments/get", experiment_id=own["id"])["experiment"]["tags"]
     assert {"key": "mlflow.note.content", "value": "Other *말*."} in tags
 
 
-def test_the_theme_is_dark_when_it_is_chosen_and_stays_so(tab: Tab) -> None:
+def test_the_dark_theme_is_selected_and_persists(tab: Tab) -> None:
     tab.open("/settings/general")
     body = tab.page.locator("body.dark-mode")
     tab.see("Light")
@@ -82,7 +82,7 @@ def test_the_theme_is_dark_when_it_is_chosen_and_stays_so(tab: Tab) -> None:
     tab.keep_screenshot("experiments-dark")
 
 
-def test_metrics_of_compared_runs_are_put_in_boxes(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_metrics_of_compared_runs_are_shown_as_box_plots(tab: Tab, seeded: dict[str, Any]) -> None:
     chosen = ",".join(f"%22{run}%22" for run in seeded["plain"][:3])
     tab.open(f"/compare-runs?runs=[{chosen}]&experiments=[%22{seeded['vision']}%22]")
     tab.see("Comparing 3 Runs")

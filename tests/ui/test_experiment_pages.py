@@ -1,4 +1,4 @@
-"""What a person sees of experiments and their runs: lists, search, charts, and what they change there."""
+"""Pages of experiments and their runs: lists, search, charts, and changes."""
 
 import re
 from typing import Any
@@ -7,11 +7,11 @@ from playwright.sync_api import expect
 from tests.ui.browser import Tab
 
 RUNS = ["sweep", "showcase", *(f"resnet-{number}" for number in range(7, -1, -1)), "diverged"]
-"""The table of experiment "vision" by default: newest first, the three nested trials folded."""
+"""Default order of the runs of experiment "vision": newest first, with the three nested runs collapsed."""
 
 
 def run_names(tab: Tab) -> list[str]:
-    """The names in the runs table, from top to bottom."""
+    """Return the names in the runs table from top to bottom."""
     return tab.rows(".ag-pinned-left-cols-container .ag-row[row-index]", "a[href*='/runs/']")
 
 
@@ -64,7 +64,7 @@ def test_an_experiment_is_created_renamed_described_and_deleted(tab: Tab) -> Non
     tab.page.get_by_test_id("delete-experiments-button").click()
     tab.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(item).to_have_count(0)
-    # The page asks for the name before it creates: 404 tells it that the name is free.
+    # The page requests the name before it creates: 404 means that the name is available.
     tab.check(allowed=("^404 GET /ajax-api/2.0/mlflow/experiments/get-by-name$",))
 
 
@@ -84,7 +84,7 @@ def test_the_runs_table_shows_runs_with_status_dataset_and_children(tab: Tab, se
     tab.keep_screenshot("runs-nested")
 
 
-def test_runs_are_filtered_and_a_bad_filter_is_told(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_runs_are_filtered_and_an_invalid_filter_is_reported(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(f"/experiments/{seeded['vision']}/runs")
     search = tab.page.get_by_test_id("search-box").last
     search.fill("metrics.acc > 0.955 and params.optimizer = 'adam'")
@@ -101,7 +101,7 @@ def test_runs_are_filtered_and_a_bad_filter_is_told(tab: Tab, seeded: dict[str, 
     assert tab.errors == ["400 POST /ajax-api/2.0/mlflow/runs/search"]
 
 
-def test_runs_are_sorted_by_a_metric_with_missing_ones_last(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_runs_are_sorted_by_a_metric_with_missing_values_last(tab: Tab, seeded: dict[str, Any]) -> None:
     column = "metrics.%60acc%60"
     tab.open(f"/experiments/{seeded['vision']}/runs?orderByKey={column}&orderByAsc=false")
     tab.see("14 matching runs")
@@ -121,12 +121,12 @@ def test_charts_of_all_metrics_are_drawn(tab: Tab, seeded: dict[str, Any]) -> No
     cards = tab.page.get_by_test_id("experiment-view-compare-runs-card")
     acc = cards.filter(has_text="acc").first
     acc.scroll_into_view_if_needed()
-    # Ten runs are shown at first: those of sweep and showcase have no acc, resnet-7 to resnet-0 have 40 points.
+    # Ten runs are visible initially: those of sweep and showcase have no acc, resnet-7 to resnet-0 have 40 points.
     expect(acc.locator(".scatterlayer path.point")).to_have_count(8 * 40)
     tab.check()
 
 
-def test_tables_of_several_runs_are_put_side_by_side(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_tables_of_several_runs_are_shown_side_by_side(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(f"/experiments/{seeded['vision']}/runs?compareRunsMode=ARTIFACT")
     tab.see("Table")
     tab.check()

@@ -1,4 +1,4 @@
-"""What a person sees of logged models (MLflow 3's own kind) and does with them: list, details, files, registration."""
+"""Pages of MLflow 3's logged models: list, details, files, registration."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ def dialog(tab: Tab) -> Locator:
 
 
 def model_names(tab: Tab) -> list[str]:
-    """In the table, from top to bottom."""
+    """Return the names in the table from top to bottom."""
     return tab.rows(".ag-pinned-left-cols-container .ag-row", "a")
 
 
@@ -32,7 +32,7 @@ def test_logged_models_are_listed_with_metrics_run_and_registered_version(tab: T
     tab.check()
 
 
-def test_the_columns_of_logged_models_are_chosen(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_the_columns_of_logged_models_are_selected(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(f"/experiments/{seeded['tuning']}/models")
     header = tab.page.locator(".ag-header")
     expect(header.get_by_text("Logged from")).to_be_visible()
@@ -42,7 +42,7 @@ def test_the_columns_of_logged_models_are_chosen(tab: Tab, seeded: dict[str, Any
     tab.check()
 
 
-def test_metrics_of_logged_models_are_drawn(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_metrics_of_logged_models_are_plotted(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(f"/experiments/{seeded['tuning']}/models")
     tab.see("detector-5")
     tab.page.locator("label").filter(has_text="Chart view").click()
@@ -52,7 +52,7 @@ def test_metrics_of_logged_models_are_drawn(tab: Tab, seeded: dict[str, Any]) ->
     tab.keep_screenshot("logged-models-charts")
 
 
-def test_a_logged_model_shows_all_that_is_known_of_it(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_a_logged_model_shows_all_its_fields(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(f"/experiments/{seeded['tuning']}/models/{seeded['logged'][0]}")
     tab.see("detector-3", "Ready", seeded["logged"][0], "train-3", "seed.py", "pets")
     expect(tab.page.get_by_test_id("logged-model-details-metrics-table")).to_contain_text("0.3")
@@ -63,14 +63,14 @@ def test_a_logged_model_shows_all_that_is_known_of_it(tab: Tab, seeded: dict[str
     tab.keep_screenshot("logged-model")
 
 
-def test_a_logged_model_is_described(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_the_description_of_a_logged_model_is_edited(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(f"/experiments/{seeded['tuning']}/models/{seeded['logged'][1]}")
     tab.page.get_by_label("Edit description").click()
     tab.page.get_by_test_id("text-area").fill("Sees **강아지**.")
     tab.page.get_by_test_id("editable-note-save-button").click()
     expect(tab.page.locator("strong", has_text="강아지")).to_be_visible()
     tab.check()
-    tags = tab.ask(f"logged-models/{seeded['logged'][1]}")["model"]["info"]["tags"]
+    tags = tab.request(f"logged-models/{seeded['logged'][1]}")["model"]["info"]["tags"]
     assert {"key": "mlflow.note.content", "value": "Sees **강아지**."} in tags
 
 
@@ -85,7 +85,7 @@ def test_the_files_of_a_logged_model_are_previewed(tab: Tab, seeded: dict[str, A
 
 @pytest.fixture
 def new_name(tab: Tab) -> Iterator[str]:
-    """The name of a registered model that the test makes."""
+    """Yield a name for a registered model, and delete the model afterwards."""
     yield "from the page"
     tab.page.request.delete(f"{tab.url}/api/2.0/mlflow/registered-models/delete", data={"name": "from the page"})
 
@@ -98,16 +98,16 @@ def test_a_logged_model_is_registered_under_a_new_name(new_name: str, tab: Tab, 
     dialog(tab).get_by_placeholder("Input a model name").fill(new_name)
     tab.page.get_by_test_id("confirm-register-model").click()
     expect(dialog(tab)).to_have_count(0)
-    tab.until(lambda: tab.ask("model-versions/search", filter=f"name = '{new_name}'") != {}, True)
-    version = tab.ask("model-versions/get", name=new_name, version="1")["model_version"]
+    tab.until(lambda: tab.request("model-versions/search", filter=f"name = '{new_name}'") != {}, True)
+    version = tab.request("model-versions/get", name=new_name, version="1")["model_version"]
     assert (seeded["logged"][0] in version["source"], version["status"]) == (True, "READY"), version
-    tags = tab.ask(f"logged-models/{seeded['logged'][0]}")["model"]["info"]["tags"]
+    tags = tab.request(f"logged-models/{seeded['logged'][0]}")["model"]["info"]["tags"]
     assert new_name in next(tag["value"] for tag in tags if tag["key"] == "mlflow.modelVersions")
     tab.check(allowed=("^404 GET /ajax-api/2.0/mlflow/registered-models/get$", "^Model registered successfully$"))
 
 
 def test_a_logged_model_is_deleted(tab: Tab, seeded: dict[str, Any]) -> None:
-    made = tab.ask("logged-models", {"experiment_id": seeded["audio"], "name": "short-lived"})["model"]["info"]
+    made = tab.request("logged-models", {"experiment_id": seeded["audio"], "name": "short-lived"})["model"]["info"]
     tab.open(f"/experiments/{seeded['audio']}/models/{made['model_id']}")
     tab.see("short-lived", "Pending")
     tab.page.get_by_label("More actions").click()
@@ -115,5 +115,5 @@ def test_a_logged_model_is_deleted(tab: Tab, seeded: dict[str, Any]) -> None:
     dialog(tab).get_by_role("button", name="Delete").click()
     tab.see("Track and compare versions of your models")
     tab.check()
-    found = tab.ask("logged-models/search", {"experiment_ids": [seeded["audio"]]})
+    found = tab.request("logged-models/search", {"experiment_ids": [seeded["audio"]]})
     assert found.get("models", []) == []

@@ -1,4 +1,4 @@
-"""What a person sees of a version of a registered model, and does with it: alias, stage, promotion, description."""
+"""Pages of model versions: alias, stage, promotion, description."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,12 +11,12 @@ from tests.ui.browser import Tab
 
 @pytest.fixture
 def made(tab: Tab, seeded: dict[str, Any]) -> Iterator[str]:
-    """A registered model of the test's own with two versions of the seed's two logged models."""
+    """Yield a new registered model with versions of the two seeded logged models."""
     name = "made for its versions"
-    tab.ask("registered-models/create", {"name": name})
+    tab.request("registered-models/create", {"name": name})
     for model_id in seeded["logged"]:
         source = {"name": name, "source": f"models:/{model_id}", "model_id": model_id}
-        tab.ask("model-versions/create", source | {"tags": [{"key": "depth", "value": "?"}]})
+        tab.request("model-versions/create", source | {"tags": [{"key": "depth", "value": "?"}]})
     yield name
     tab.page.request.delete(f"{tab.url}/api/2.0/mlflow/registered-models/delete", data={"name": name})
 
@@ -26,15 +26,15 @@ def version_page(name: str, version: int) -> str:
 
 
 def version(tab: Tab, name: str, number: int) -> Any:
-    return tab.ask("model-versions/get", name=name, version=str(number))["model_version"]
+    return tab.request("model-versions/get", name=name, version=str(number))["model_version"]
 
 
 def item(tab: Tab, label: str) -> Locator:
-    """One of the facts below the title."""
+    """Return one of the fields below the title."""
     return tab.page.get_by_test_id("descriptions-item").filter(has_text=label)
 
 
-def test_a_version_shows_where_it_comes_from_and_its_schema(tab: Tab) -> None:
+def test_a_version_shows_its_source_and_schema(tab: Tab) -> None:
     tab.open(version_page("detector 모델", 2))
     tab.see("Version 2", "take 2", "depth")
     expect(item(tab, "Source Run")).to_contain_text("train-5")
@@ -74,12 +74,12 @@ def test_a_version_is_described_tagged_and_deleted(made: str, tab: Tab) -> None:
     rows = tab.page.get_by_test_id("model-version-table").get_by_role("row")
     expect(rows.filter(has_text="Version 2")).to_have_count(1)
     expect(rows.filter(has_text="Version 1")).to_have_count(0)
-    # The page of a version loads it again every few seconds, at times once more while it is deleted.
+    # The page reloads the version every few seconds, sometimes while it is being deleted.
     tab.check(allowed=("404 GET /ajax-api/2.0/mlflow/model-versions/get",))
 
 
 def test_an_alias_moves_from_one_version_to_another(made: str, tab: Tab) -> None:
-    tab.ask("registered-models/alias", {"name": made, "alias": "champion", "version": "1"})
+    tab.request("registered-models/alias", {"name": made, "alias": "champion", "version": "1"})
     tab.open(version_page(made, 2))
     item(tab, "Aliases").get_by_role("button", name="Add").click()
     dialog = tab.page.get_by_role("dialog")
@@ -90,19 +90,19 @@ def test_an_alias_moves_from_one_version_to_another(made: str, tab: Tab) -> None
     dialog.get_by_role("button", name="Save aliases").click()
     expect(item(tab, "Aliases")).to_contain_text("@ champion")
     tab.check()
-    model = tab.ask("registered-models/get", name=made)["registered_model"]
+    model = tab.request("registered-models/get", name=made)["registered_model"]
     assert model["aliases"] == [{"alias": "champion", "version": "2"}]
 
     item(tab, "Aliases").get_by_role("button").click()
     dialog.locator("[data-component-id$='aliastag.tsx_23.close']").click()
     dialog.get_by_role("button", name="Save aliases").click()
     expect(item(tab, "Aliases")).not_to_contain_text("champion")
-    tab.until(lambda: tab.ask("registered-models/get", name=made)["registered_model"].get("aliases", []), [])
+    tab.until(lambda: tab.request("registered-models/get", name=made)["registered_model"].get("aliases", []), [])
     tab.check()
 
 
-def test_a_version_goes_into_production_and_the_one_before_it_is_archived(made: str, tab: Tab) -> None:
-    tab.ask("model-versions/transition-stage", {"name": made, "version": "1", "stage": "Production"})
+def test_a_version_moves_to_production_and_the_previous_one_is_archived(made: str, tab: Tab) -> None:
+    tab.request("model-versions/transition-stage", {"name": made, "version": "1", "stage": "Production"})
     tab.open(version_page(made, 2))
     tab.page.get_by_role("switch").click()
     tab.page.get_by_role("dialog").get_by_role("button", name="Disable").click()
@@ -137,7 +137,7 @@ def test_a_version_is_promoted_to_another_model(made: str, tab: Tab) -> None:
     tab.keep_screenshot("model-version-promoted")
 
 
-def test_a_version_that_does_not_exist_is_told(tab: Tab) -> None:
+def test_a_missing_version_is_reported(tab: Tab) -> None:
     tab.open(version_page("detector 모델", 99))
     tab.see("Model detector 모델 v99 does not exist")
     tab.keep_screenshot("model-version-absent")

@@ -1,4 +1,4 @@
-"""Pages of features that come later or not at all: they may be empty or say so, but must not break."""
+"""Pages of unsupported features: they may be empty or show a message, but must not break."""
 
 import json
 import re
@@ -27,14 +27,14 @@ PAGES = {
     "compare-experiments": ("/compare-experiments/s?experiments={both}", "Displaying Runs from 2 Experiments"),
     "no-such-page": ("/nowhere", "Page Not Found"),
 }
-"""A name, the page's route, and what a person finds on it."""
+"""Name -> the page's route and a text on it."""
 
 ABSENT = {
     "the review of traces": r"/3\.0/mlflow/(review-queues|label-schemas)/",
     "the AI gateway": r"/3\.0/mlflow/gateway/",
     "the registry of MCP servers": r"/3\.0/mlflow/mcp-servers",
 }
-"""What this version does not serve; a page that asks for it gets 404 and says so."""
+"""Unsupported features -> their endpoints. Pages get 404 and show a message."""
 MESSAGES_OF_ABSENT_FEATURES = ("does not serve it", "Failed to load API keys")
 
 
@@ -48,5 +48,5 @@ def test_the_page_does_not_break(name: str, tab: Tab, seeded: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("feature", ABSENT)
-def test_what_is_excused_as_absent_is_absent(feature: str) -> None:
+def test_endpoints_listed_as_absent_do_not_exist(feature: str) -> None:
     assert [path for _, path in endpoints() if re.search(ABSENT[feature], path)] == []

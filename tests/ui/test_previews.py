@@ -1,4 +1,4 @@
-"""Previews of artifacts that run something in the browser: HTML with scripts, PDF, video."""
+"""Previews of artifacts with active content: HTML with scripts, PDF, video."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -11,7 +11,7 @@ def artifact_page(seeded: dict[str, Any], path: str) -> str:
     return f"/experiments/{seeded['vision']}/runs/{seeded['showcase']}/artifacts/{path}"
 
 
-def test_an_html_artifact_runs_its_scripts_but_can_neither_read_nor_write(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_an_html_artifact_runs_its_scripts_without_access_to_the_api(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(artifact_page(seeded, "notes/page.html"))
     frame = tab.page.frame_locator("iframe.mlflow-html-iframe")
     expect(frame.locator("#hello")).to_have_text("Hello HTML")
@@ -20,7 +20,7 @@ def test_an_html_artifact_runs_its_scripts_but_can_neither_read_nor_write(tab: T
     assert tab.page.locator("iframe.mlflow-html-iframe").get_attribute("sandbox") == "allow-scripts"
     tab.settle()
     assert "403 POST /api/2.0/mlflow/experiments/create" in tab.errors
-    found = tab.ask("experiments/search", {"max_results": 10, "filter": "name = 'made by a page'"})
+    found = tab.request("experiments/search", {"max_results": 10, "filter": "name = 'made by a page'"})
     assert found.get("experiments", []) == []
     tab.check(allowed=("^403 POST", "from origin 'null' has been blocked", "^failed GET .*/experiments/search"))
     tab.keep_screenshot("artifact-html")
@@ -38,7 +38,7 @@ def test_a_pdf_artifact_is_shown_page_by_page(tab: Tab, seeded: dict[str, Any]) 
     tab.keep_screenshot("artifact-pdf")
 
 
-def test_a_video_artifact_plays_and_is_sought_in(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_a_video_artifact_plays_and_seeks(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(artifact_page(seeded, "notes/clip.mp4"))
     video = tab.page.locator("video")
     expect(video).to_be_visible()
@@ -48,8 +48,8 @@ def test_a_video_artifact_plays_and_is_sought_in(tab: Tab, seeded: dict[str, Any
     tab.keep_screenshot("artifact-video")
 
 
-def test_a_video_that_is_linked_to_is_asked_for_in_ranges(tab: Tab, seeded: dict[str, Any]) -> None:
-    """As a report does that shows the artifact by its URL, on a page of the server's own."""
+def test_a_linked_video_is_requested_in_ranges(tab: Tab, seeded: dict[str, Any]) -> None:
+    """A report may embed the artifact by its URL, on a page of the same origin."""
     responses: list[Response] = []
     tab.page.on("response", lambda response: responses.append(response) if "clip.mp4" in response.url else None)
     tab.open(f"/experiments/{seeded['vision']}/runs")

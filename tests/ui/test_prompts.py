@@ -1,4 +1,4 @@
-"""What a person sees of prompts, which the registry keeps beside the models, and does with them."""
+"""Pages of prompts, which the registry stores with the models."""
 
 from typing import Any
 
@@ -13,15 +13,17 @@ def dialog(tab: Tab) -> Locator:
 
 
 def versions(tab: Tab, name: str) -> dict[str, Any]:
-    """By the version's number what the API says of it; its tags as a dictionary."""
-    response = tab.ask("model-versions/search", filter=f"name = '{name}' AND tags.`mlflow.prompt.is_prompt` = 'true'")
+    """Return the prompt's versions by number, with their tags as dictionaries."""
+    response = tab.request(
+        "model-versions/search", filter=f"name = '{name}' AND tags.`mlflow.prompt.is_prompt` = 'true'"
+    )
     return {
         one["version"]: one | {"tags": {tag["key"]: tag["value"] for tag in one["tags"]}}
         for one in response.get("model_versions", ())
     }
 
 
-def test_prompts_are_listed_apart_from_models_and_searched(tab: Tab) -> None:
+def test_prompts_are_listed_separately_from_models_and_searched(tab: Tab) -> None:
     tab.open("/prompts")
     greeting = tab.page.get_by_role("row").filter(has_text="greeting")
     expect(greeting).to_contain_text("Version 2")
@@ -39,7 +41,7 @@ def test_prompts_are_listed_apart_from_models_and_searched(tab: Tab) -> None:
     tab.check()
 
 
-def test_a_prompt_shows_its_versions_and_what_changed_between_them(tab: Tab) -> None:
+def test_a_prompt_shows_its_versions_and_their_differences(tab: Tab) -> None:
     tab.open("/prompts/greeting")
     tab.see("Viewing version 2", "안녕 {{name}}!", "둘째", "@ production")
     tab.page.get_by_text("Version 1", exact=True).click()
@@ -108,5 +110,5 @@ def test_a_prompt_version_is_given_an_alias(tab: Tab) -> None:
     dialog(tab).get_by_role("button", name="Save aliases").click()
     tab.see("@ spoken")
     tab.check()
-    response = tab.ask("registered-models/get", name="farewell")["registered_model"]
+    response = tab.request("registered-models/get", name="farewell")["registered_model"]
     assert response["aliases"] == [{"alias": "spoken", "version": "1"}]

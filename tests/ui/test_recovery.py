@@ -21,7 +21,7 @@ def server(tmp_path: Path) -> Iterator[RailtrackServer]:
 
 @pytest.fixture
 def open_tab(server: RailtrackServer, browser: Browser) -> Iterator[Tab]:
-    """A tab at the list of experiments, which has not loaded the code of other pages."""
+    """Yield a tab at the list of experiments that has not loaded the code of other pages."""
     with new_tab(browser, server.url + PREFIX) as tab:
         tab.open("/experiments")
         tab.see("Default")
@@ -60,12 +60,12 @@ def test_a_tab_recovers_from_an_upgrade(open_tab: Tab) -> None:
     assert missing
 
 
-def test_a_tab_whose_code_stays_missing_is_not_reloaded_again_and_again(open_tab: Tab) -> None:
+def test_a_tab_with_missing_code_is_not_reloaded_repeatedly(open_tab: Tab) -> None:
     loads: list[str] = []
     open_tab.page.on("domcontentloaded", lambda page: loads.append(page.url))
     open_tab.page.route(CHUNKS, lambda route: route.fulfill(status=404))
     go_to_models(open_tab)
     open_tab.until(lambda: len(loads), 1)
     open_tab.see(BROKEN)
-    open_tab.page.wait_for_timeout(3_000)  # the page would look a second later whether the server is healthy
+    open_tab.page.wait_for_timeout(3_000)  # the page would check the health of the server a second later
     assert len(loads) == 1

@@ -1,4 +1,4 @@
-"""What a person sees of registered models, and does with them: list, search, create, describe, tag, delete."""
+"""Pages of registered models: list, search, create, describe, tag, delete."""
 
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -8,14 +8,14 @@ from playwright.sync_api import expect
 from tests.ui.browser import Tab
 
 NAME_IS_FREE = "^404 GET /ajax-api/2.0/mlflow/registered-models/get$"
-"""The page asks for a name before it creates: 404 tells it that the name is free."""
+"""The page requests the name before it creates: 404 means that the name is available."""
 
 
 @pytest.fixture
 def made(tab: Tab, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The name of a registered model of the test's own, which has none yet."""
+    """Yield the name of a new registered model without versions."""
     name = f"made by {request.node.name[:40]}"
-    tab.ask("registered-models/create", {"name": name})
+    tab.request("registered-models/create", {"name": name})
     yield name
     tab.page.request.delete(f"{tab.url}/api/2.0/mlflow/registered-models/delete", data={"name": name})
 
@@ -25,7 +25,7 @@ def model_page(name: str) -> str:
 
 
 def names(tab: Tab) -> list[str]:
-    """Of the models in the list, from top to bottom."""
+    """Return the names in the list from top to bottom."""
     return tab.page.get_by_test_id("model-list-table").locator("[role=row] [role=cell]:first-child a").all_inner_texts()
 
 
@@ -41,7 +41,7 @@ def test_registered_models_are_listed_with_version_alias_and_tags(tab: Tab) -> N
     tab.keep_screenshot("registry")
 
 
-def test_registered_models_are_searched_by_name_and_tag_and_a_bad_filter_is_told(tab: Tab) -> None:
+def test_registered_models_are_searched_and_an_invalid_filter_is_reported(tab: Tab) -> None:
     tab.open("/models")
     tab.see("segmenter")
     rows = tab.page.get_by_role("row").filter(has=tab.page.locator("a"))
@@ -61,7 +61,7 @@ def test_registered_models_are_searched_by_name_and_tag_and_a_bad_filter_is_told
     assert tab.errors == ["400 GET /ajax-api/2.0/mlflow/registered-models/search"]
 
 
-def test_registered_models_are_ordered_by_name_both_ways(tab: Tab) -> None:
+def test_registered_models_are_sorted_by_name_in_both_directions(tab: Tab) -> None:
     tab.open("/models")
     tab.until(lambda: names(tab), ["detector 모델", "segmenter", "zero versions"])
     tab.page.get_by_role("columnheader", name="Name").click()
@@ -90,7 +90,7 @@ def test_a_registered_model_is_created_described_tagged_and_deleted(tab: Tab) ->
     tab.page.get_by_test_id("editable-table").get_by_role("textbox").fill("음악")
     tab.page.get_by_test_id("editable-table").get_by_role("button", name="Save").click()
     expect(tab.page.get_by_test_id("editable-table")).to_contain_text("음악")
-    model = tab.ask("registered-models/get", name="손으로 made")["registered_model"]
+    model = tab.request("registered-models/get", name="손으로 made")["registered_model"]
     assert (model["description"], model["tags"]) == ("Hears **dogs**.", [{"key": "팀 a", "value": "음악"}])
     tab.keep_screenshot("model-made")
 
@@ -105,7 +105,7 @@ def test_a_registered_model_is_created_described_tagged_and_deleted(tab: Tab) ->
     tab.check(allowed=(NAME_IS_FREE,))
 
 
-def test_a_name_that_is_taken_is_refused_before_it_is_asked_for(tab: Tab) -> None:
+def test_a_duplicate_name_is_reported_before_the_request(tab: Tab) -> None:
     tab.open("/models")
     tab.page.get_by_test_id("create-model-button").click()
     tab.page.get_by_test_id("create-model-form-modal").get_by_role("textbox").fill("segmenter")
@@ -114,7 +114,7 @@ def test_a_name_that_is_taken_is_refused_before_it_is_asked_for(tab: Tab) -> Non
     tab.check(allowed=("already exists",))
 
 
-def test_a_model_that_does_not_exist_is_told(tab: Tab) -> None:
+def test_a_missing_model_is_reported(tab: Tab) -> None:
     tab.open(model_page("no such model"))
     tab.see("Model no such model does not exist")
     tab.keep_screenshot("model-absent")
@@ -133,9 +133,9 @@ def test_the_versions_of_a_model_are_listed_with_aliases_tags_and_description(ta
     tab.keep_screenshot("model")
 
 
-def test_a_version_is_given_an_alias_and_a_tag_in_the_list_of_versions(made: str, tab: Tab) -> None:
+def test_a_version_gets_an_alias_and_a_tag_in_the_list_of_versions(made: str, tab: Tab) -> None:
     for number in (1, 2):
-        tab.ask("model-versions/create", {"name": made, "source": f"s3://bucket/{number}"})
+        tab.request("model-versions/create", {"name": made, "source": f"s3://bucket/{number}"})
     tab.open(model_page(made))
     rows = tab.page.get_by_test_id("model-version-table").get_by_role("row")
     rows.filter(has_text="Version 2").get_by_role("button", name="Add").last.click()
@@ -152,9 +152,9 @@ def test_a_version_is_given_an_alias_and_a_tag_in_the_list_of_versions(made: str
     dialog.get_by_role("button", name="Save tags").click()
     expect(dialog).to_have_count(0)
     tab.check()
-    model = tab.ask("registered-models/get", name=made)["registered_model"]
+    model = tab.request("registered-models/get", name=made)["registered_model"]
     assert model["aliases"] == [{"alias": "challenger", "version": "2"}]
-    assert tab.ask("model-versions/get", name=made, version="1")["model_version"]["tags"] == [
+    assert tab.request("model-versions/get", name=made, version="1")["model_version"]["tags"] == [
         {"key": "k e y", "value": "값"}
     ]
     tab.open(model_page(made))

@@ -1,4 +1,4 @@
-"""What a person changes on the page of a run: description, tags, its end, and a model that becomes registered."""
+"""Changes on the page of a run: description, tags, deletion, model registration."""
 
 import json
 import time
@@ -21,12 +21,12 @@ NAME_IS_FREE = "^404 GET /ajax-api/2.0/mlflow/registered-models/get$"
 
 @pytest.fixture
 def run(tab: Tab, request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
-    """A run of the test's own, in an experiment of its own: what the API said of it."""
+    """Yield the info of a new run in a new experiment."""
     named = {"name": f"{request.node.name} {time.time_ns()}"}
-    experiment_id = tab.ask("experiments/create", named)["experiment_id"]
+    experiment_id = tab.request("experiments/create", named)["experiment_id"]
     start = {"experiment_id": experiment_id, "run_name": "mine", "start_time": 1_760_000_000_000}
-    yield tab.ask("runs/create", start)["run"]["info"]
-    tab.ask("experiments/delete", {"experiment_id": experiment_id})
+    yield tab.request("runs/create", start)["run"]["info"]
+    tab.request("experiments/delete", {"experiment_id": experiment_id})
 
 
 def page_of(run: dict[str, Any], part: str = "") -> str:
@@ -34,7 +34,7 @@ def page_of(run: dict[str, Any], part: str = "") -> str:
 
 
 def tags(tab: Tab, run: dict[str, Any]) -> dict[str, str]:
-    data = tab.ask("runs/get", run_id=run["run_id"])["run"]["data"]
+    data = tab.request("runs/get", run_id=run["run_id"])["run"]["data"]
     return {tag["key"]: tag["value"] for tag in data["tags"]}
 
 
@@ -42,7 +42,7 @@ def dialog(tab: Tab) -> Locator:
     return tab.page.get_by_role("dialog").filter(visible=True)
 
 
-def test_a_run_is_described(run: dict[str, Any], tab: Tab) -> None:
+def test_the_description_of_a_run_is_edited(run: dict[str, Any], tab: Tab) -> None:
     tab.open(page_of(run))
     tab.see("No description")
     tab.page.get_by_label("Edit description").click()
@@ -53,7 +53,7 @@ def test_a_run_is_described(run: dict[str, Any], tab: Tab) -> None:
     tab.check()
 
 
-def test_the_tags_of_a_run_are_added_and_taken_away(run: dict[str, Any], tab: Tab) -> None:
+def test_tags_of_a_run_are_added_and_deleted(run: dict[str, Any], tab: Tab) -> None:
     tab.open(page_of(run))
     tab.page.get_by_role("button", name="Add tags").click()
     for key, value in (("team", "영상"), ("other", "x")):
@@ -82,14 +82,14 @@ def test_a_run_is_deleted_on_its_page(run: dict[str, Any], tab: Tab) -> None:
     tab.page.get_by_role("menuitem", name="Delete").click()
     dialog(tab).get_by_role("button", name="Delete").click()
     tab.see("No runs")
-    tab.until(lambda: tab.ask("runs/get", run_id=run["run_id"])["run"]["info"]["lifecycle_stage"], "deleted")
+    tab.until(lambda: tab.request("runs/get", run_id=run["run_id"])["run"]["info"]["lifecycle_stage"], "deleted")
     tab.check()
 
 
-def test_a_model_that_an_older_client_logged_is_registered_from_the_page(run: dict[str, Any], tab: Tab) -> None:
+def test_a_model_logged_by_an_older_client_is_registered(run: dict[str, Any], tab: Tab) -> None:
     logged = {"run_id": run["run_id"], "artifact_path": "model", "utc_time_created": "2025-10-09 08:00:00"}
     history = json.dumps([logged | {"flavors": {"python_function": {"loader_module": "nowhere"}}}])
-    tab.ask("runs/set-tag", {"run_id": run["run_id"], "key": "mlflow.log-model.history", "value": history})
+    tab.request("runs/set-tag", {"run_id": run["run_id"], "key": "mlflow.log-model.history", "value": history})
     where = run["artifact_uri"].removeprefix("mlflow-artifacts:/")
     stored = tab.page.request.put(
         f"{tab.url}/api/2.0/mlflow-artifacts/artifacts/{where}/model/MLmodel", data=MODEL.encode()
@@ -106,8 +106,8 @@ def test_a_model_that_an_older_client_logged_is_registered_from_the_page(run: di
     dialog(tab).get_by_placeholder("Input a model name").fill(name)
     tab.page.get_by_test_id("confirm-register-model").click()
     expect(dialog(tab)).to_have_count(0)
-    tab.until(lambda: tab.ask("model-versions/search", filter=f"name = '{name}'") != {}, True)
-    version = tab.ask("model-versions/get", name=name, version="1")["model_version"]
+    tab.until(lambda: tab.request("model-versions/search", filter=f"name = '{name}'") != {}, True)
+    version = tab.request("model-versions/get", name=name, version="1")["model_version"]
     assert (version["run_id"], version["source"]) == (run["run_id"], f"runs:/{run['run_id']}/model")
 
     tab.open(page_of(run))

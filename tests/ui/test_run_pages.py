@@ -1,4 +1,4 @@
-"""What a person sees of a run: overview, metrics, artifacts; and of several runs side by side."""
+"""Pages of a run: overview, metrics, artifacts, and comparison of runs."""
 
 import json
 from typing import Any
@@ -13,25 +13,25 @@ def run_page(seeded: dict[str, Any], tab_name: str = "") -> str:
     return f"/experiments/{seeded['vision']}/runs/{seeded['showcase']}{tab_name}"
 
 
-def test_the_overview_shows_all_that_a_run_is_made_of(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_the_overview_shows_all_fields_of_a_run(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(run_page(seeded))
     tab.see("showcase", "Everything", "Finished", seeded["showcase"], "reviewed by", "pets", "Training")
     tab.see("Metrics (5)", "System metrics (2)", "Model metrics (3)", "Parameters (2)", "긴 이름/a.b", "seed.py")
     ceiling = tab.page.get_by_role("row").filter(has_text="ceiling")
-    expect(ceiling).to_contain_text("1.7976931348623157e+308")  # how MLflow's tables keep infinity
+    expect(ceiling).to_contain_text("1.7976931348623157e+308")  # infinity as stored in MLflow's tables
     expect(tab.page.get_by_role("row").filter(has_text="epochs")).to_contain_text("3")
     tab.check()
     tab.keep_screenshot("run")
 
 
-def test_a_run_of_nothing_but_nan_is_shown(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_a_run_with_only_nan_metrics_is_shown(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(f"/experiments/{seeded['vision']}/runs/{seeded['failed']}")
     tab.see("diverged", "Failed", "No parameters recorded")
     tab.check()
     tab.keep_screenshot("run-failed")
 
 
-def test_a_parent_leads_to_its_children(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_a_parent_run_links_to_its_children(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(f"/experiments/{seeded['vision']}/runs/{seeded['parent']}")
     tab.see("sweep", "trial-0", "trial-1", "trial-2", "x" * 50)
     tab.page.get_by_role("link", name="trial-1").click()
@@ -40,7 +40,7 @@ def test_a_parent_leads_to_its_children(tab: Tab, seeded: dict[str, Any]) -> Non
     tab.keep_screenshot("run-child")
 
 
-def test_metrics_are_drawn_with_a_gap_where_one_is_nan(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_metrics_are_plotted_with_a_gap_at_nan(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(run_page(seeded, "/model-metrics"))
     cards = tab.page.get_by_test_id("experiment-view-compare-runs-card")
     expect(cards.filter(has_text="showcase (loss)").locator(".scatterlayer path.point")).to_have_count(40)
@@ -63,7 +63,7 @@ def test_images_logged_at_steps_are_shown(tab: Tab, seeded: dict[str, Any]) -> N
     tab.keep_screenshot("run-images")
 
 
-def test_system_metrics_are_drawn(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_system_metrics_are_plotted(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(run_page(seeded, "/system-metrics"))
     tab.see("cpu_utilization_percentage", "system_memory_usage_megabytes")
     plots = tab.page.locator(".js-plotly-plot")
@@ -155,11 +155,11 @@ def test_runs_are_compared(tab: Tab, seeded: dict[str, Any]) -> None:
         tab.check()
 
 
-def test_a_metric_of_several_runs_is_plotted_on_a_page_of_its_own(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_a_metric_of_several_runs_is_plotted_on_a_separate_page(tab: Tab, seeded: dict[str, Any]) -> None:
     runs, experiments = json.dumps(seeded["plain"][:3]), json.dumps([seeded["vision"]])
     tab.open(f"/compare-runs?runs={quote(runs)}&experiments={quote(experiments)}")
     tab.page.locator("a[title='Plot chart'][href*='loss']").click()
-    # Of each run the plot has its line and, unseen, the unsmoothed one.
+    # The plot has a smoothed and an invisible original line for each run.
     expect(tab.page.locator(".js-plotly-plot .scatterlayer g.trace")).to_have_count(6)
     tab.see("resnet-2 (loss)", "0.023809523809523808 (step=39)")
     expect(tab.page.get_by_text("Completed Runs").locator("..")).to_contain_text("3/3")

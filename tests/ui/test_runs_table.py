@@ -1,4 +1,4 @@
-"""What a person does with the table of runs: sort, filter, choose columns, group, rename, tag, delete, download."""
+"""The table of runs: sort, filter, select columns, group, rename, tag, delete, download."""
 
 import csv
 import re
@@ -14,14 +14,14 @@ from tests.ui.test_experiment_pages import run_names
 
 @pytest.fixture
 def own(tab: Tab, request: pytest.FixtureRequest) -> Iterator[str]:
-    """An experiment of the test's own with the runs own-0, own-1 and own-2, newest last."""
+    """Yield the id of a new experiment with the runs own-0, own-1 and own-2, newest last."""
     named = {"name": f"{request.node.name} {time.time_ns()}"}
-    experiment_id = tab.ask("experiments/create", named)["experiment_id"]
+    experiment_id = tab.request("experiments/create", named)["experiment_id"]
     for number in range(3):
         start = {"experiment_id": experiment_id, "run_name": f"own-{number}", "start_time": 1_760_000_000_000 + number}
-        tab.ask("runs/create", start)
+        tab.request("runs/create", start)
     yield experiment_id
-    tab.ask("experiments/delete", {"experiment_id": experiment_id})
+    tab.request("experiments/delete", {"experiment_id": experiment_id})
 
 
 def table(experiment_id: str) -> str:
@@ -29,13 +29,13 @@ def table(experiment_id: str) -> str:
 
 
 def runs(tab: Tab, experiment_id: str, view: str = "ACTIVE_ONLY") -> dict[str, Any]:
-    """By their names what the API says of an experiment's runs."""
-    found = tab.ask("runs/search", {"experiment_ids": [experiment_id], "run_view_type": view})
+    """Return an experiment's runs by name."""
+    found = tab.request("runs/search", {"experiment_ids": [experiment_id], "run_view_type": view})
     return {one["info"]["run_name"]: one for one in found.get("runs", ())}
 
 
 def choose(tab: Tab, *names: str) -> None:
-    """Tick the boxes of these runs."""
+    """Select the checkboxes of these runs."""
     for name in names:
         row = tab.page.locator(".ag-pinned-left-cols-container .ag-row").filter(has_text=name)
         row.get_by_label(re.compile("Press Space to toggle row selection")).check(force=True)
@@ -50,11 +50,11 @@ def dialog(tab: Tab) -> Locator:
 
 
 def column_texts(tab: Tab, column: str) -> list[str]:
-    """The column's values from top to bottom, of the rows that are drawn."""
+    """Return the column's texts from top to bottom, of the rendered rows."""
     return tab.rows(f".ag-center-cols-container .ag-row [col-id='{column}']")
 
 
-def test_columns_of_metrics_and_params_are_chosen(tab: Tab, seeded: dict[str, Any]) -> None:
+def test_columns_of_metrics_and_params_are_selected(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(table(seeded["tuning"]))
     tab.see("45 matching runs")
     expect(header(tab, "score")).to_have_count(0)
@@ -144,7 +144,7 @@ def test_a_run_is_renamed_in_the_table(own: str, tab: Tab) -> None:
     tab.check()
 
 
-def test_several_runs_are_tagged_at_once(own: str, tab: Tab) -> None:
+def test_several_runs_are_tagged_together(own: str, tab: Tab) -> None:
     tab.open(table(own))
     tab.see("3 matching runs")
     choose(tab, "own-0", "own-2")
@@ -194,7 +194,7 @@ def test_a_run_is_pinned_to_the_top(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.check()
 
 
-def test_a_view_of_the_table_is_saved_and_opened_again(own: str, tab: Tab) -> None:
+def test_a_view_of_the_table_is_saved_and_reopened(own: str, tab: Tab) -> None:
     tab.open(f"{table(own)}?searchFilter=attributes.run_name%3D%27own-1%27")
     tab.see("1 matching run")
     tab.page.get_by_test_id("saved-views-trigger").click()

@@ -1,4 +1,4 @@
-"""The runs table of experiments as large as they get: 20,000 runs, and 2,000 names of metrics; on PostgreSQL."""
+"""The runs table of large experiments on PostgreSQL: 20,000 runs, and 2,000 metric names."""
 
 import asyncio
 import contextlib
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.alone
 
 RUNS, WIDE_RUNS, NAMES = 20_000, 50, 2_000
 FIRST_PAGE_SECONDS = 60
-"""Much more than it takes (2 s on an idle machine), for where these tests run beside others."""
+"""Much more than the 2 s on an idle machine, because other tests may run concurrently."""
 MEMORY_MB = 150
-"""Of master and two workers together, after all that is asked of them here."""
+"""Memory of the master and two workers after each test."""
 
 MANY_RUNS = f"""
 INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, creation_time, last_update_time)
@@ -60,9 +60,9 @@ INSERT INTO metrics (key, value, timestamp, step, is_nan, run_uuid)
 
 @pytest.fixture(scope="module")
 def large(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RailtrackServer]:
-    """A server with both experiments."""
+    """Yield a server with both experiments."""
     folder = tmp_path_factory.mktemp("large")
-    # Playwright's own event loop runs in this thread as long as its browser is open.
+    # Playwright's event loop runs in this thread while its browser is open.
     with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as stack:
         database = thread.submit(stack.enter_context, scratch_database("postgresql", folder, postgres)).result()
         try:
@@ -90,7 +90,7 @@ def large_tab(browser: Browser, large: RailtrackServer) -> Iterator[Tab]:
 
 
 class Watch:
-    """How long the page takes, and each of its requests, printed for whoever runs `pytest -s`."""
+    """Print durations of pages and of their requests, for `pytest -s`."""
 
     def __init__(self, tab: Tab) -> None:
         self._tab = tab
@@ -98,7 +98,7 @@ class Watch:
         tab.page.on("requestfinished", self._print_request)
 
     def show(self, what: str) -> float:
-        """Seconds since the start, or the last call."""
+        """Print and return the seconds since the start or the last call."""
         seconds = time.monotonic() - self._began
         print(f"\n{what}: {seconds:.2f} s")
         self._began = time.monotonic()
@@ -115,7 +115,7 @@ def first_row(tab: Tab, name: str) -> None:
     expect(row).to_contain_text(name)
 
 
-def test_the_first_page_of_twenty_thousand_runs_comes_at_once(large: RailtrackServer, large_tab: Tab) -> None:
+def test_pages_of_twenty_thousand_runs_load_soon(large: RailtrackServer, large_tab: Tab) -> None:
     large_tab.open("/experiments")
     large_tab.see("many runs")
     watch = Watch(large_tab)
@@ -142,7 +142,7 @@ def test_the_first_page_of_twenty_thousand_runs_comes_at_once(large: RailtrackSe
     assert large.pss_mb() < MEMORY_MB
 
 
-def test_an_experiment_of_two_thousand_metrics_is_shown(large: RailtrackServer, large_tab: Tab) -> None:
+def test_an_experiment_with_two_thousand_metrics_is_shown(large: RailtrackServer, large_tab: Tab) -> None:
     large_tab.open("/experiments")
     large_tab.see("many metrics")
     watch = Watch(large_tab)

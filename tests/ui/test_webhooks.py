@@ -1,4 +1,4 @@
-"""The page of webhooks: one is made, tried, changed, told of a new model, and deleted."""
+"""The page of webhooks: create, test, deliver, change, delete."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Page:
 
 @pytest.fixture
 def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """The page on a server that may send to this machine, and a receiver there."""
+    """Yield the page on a server that may send to this machine, and a receiver on it."""
     with (
         receiving() as receiver,
         railtrack_server(tmp_path_factory.mktemp("webhooks"), workers=1, environment=SETTINGS) as server,
@@ -50,7 +50,7 @@ def create(page: Page, name: str, url: str, *events: str) -> None:
     dialog.get_by_role("button", name="Create").click()
 
 
-def test_a_webhook_is_made_tried_and_told_of_a_new_model(page: Page) -> None:
+def test_a_webhook_is_created_tested_and_receives_a_new_model(page: Page) -> None:
     tab, receiver = page.tab, page.receiver
     create(page, "deploy", f"{receiver.url}/hook", "Registered model created", "Model version created")
     tab.see("deploy", "Active", f"{receiver.url}/hook", "Model version created, Registered model created")
@@ -61,14 +61,14 @@ def test_a_webhook_is_made_tried_and_told_of_a_new_model(page: Page) -> None:
 
     tab.open("/models")
     tab.page.get_by_role("button", name="Create model").click()
-    tab.page.get_by_role("dialog").filter(visible=True).get_by_role("textbox").first.fill("told of")
+    tab.page.get_by_role("dialog").filter(visible=True).get_by_role("textbox").first.fill("new model")
     tab.page.get_by_role("dialog").filter(visible=True).get_by_role("button", name="Create").click()
     delivery = receiver.next()
-    assert delivery.json["data"]["name"] == "told of"
+    assert delivery.json["data"]["name"] == "new model"
     assert delivery.headers["x-mlflow-signature"].startswith("v1,")
 
 
-def test_a_trial_that_fails_says_so(page: Page) -> None:
+def test_a_failed_test_delivery_is_reported(page: Page) -> None:
     page.receiver.replies = [Reply(500, b"ill")]
     create(page, "deploy", page.receiver.url, "Prompt created")
     page.tab.page.get_by_role("button", name="Test").click()
@@ -92,7 +92,7 @@ def test_a_webhook_is_changed_and_deleted(page: Page) -> None:
     tab.check()
 
 
-def test_a_url_that_is_refused_is_told_in_the_dialog(page: Page) -> None:
+def test_an_invalid_url_is_reported_in_the_dialog(page: Page) -> None:
     create(page, "deploy", "ftp://example.com/hook", "Prompt created")
     page.tab.see("Allowed schemes are: http.")
     assert page.tab.errors == ["400 POST /ajax-api/2.0/mlflow/webhooks"]
