@@ -170,8 +170,8 @@ def healthy(url: str) -> bool:
 
 
 def _stop(process: "subprocess.Popen[bytes]", home: Path) -> None:
-    process.terminate()
     try:
+        process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_LIMIT_S)
     finally:  # also after an interrupt while it stops
