@@ -23,10 +23,10 @@ unexport VIRTUAL_ENV
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
-serve: install ## Install what is needed; run the server on SQLite in ./railtrack-data, http://127.0.0.1:5000
+serve: install ## Run the server on http://127.0.0.1:5000, with SQLite in ./railtrack-data; install it first if needed
 	@exec .venv/bin/railtrack server
 
-install: .venv/.installed $(UI) ## Make .venv/bin/railtrack
+install: .venv/.installed $(UI) ## Install the command .venv/bin/railtrack
 
 # Tests in processes of pytest-xdist, one for each core. A worker that runs out of tests takes some of another's.
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
@@ -47,7 +47,7 @@ test: lint $(VENVS) .cache/.programs ## Run the linter, the type checker and all
 	    echo "tests/image was not run, for the reason above: the rest passed." >&2; fi
 endif
 
-test-fast: .venv/.installed-dev $(UI) ## Run the tests that need nothing but Python and SQLite, in about a minute
+test-fast: .venv/.installed-dev $(UI) ## Run the tests that need nothing but Python and SQLite: about a minute on two idle cores
 	.venv/bin/pytest $(PARALLEL) -m "not alone and not browser and not mlflow and not postgresql and not root and not slow"
 	@echo "Not run: tests on PostgreSQL, with MLflow and its clients, with a browser, of faults under load, of the image,"
 	@echo "and tests that start servers or wait for time limits. \`make test\` runs them all."
@@ -69,7 +69,7 @@ image-test: .venv/.installed-dev .cache/client-3.17.2/.ready ## Build the contai
 test-outages: .venv/.installed-dev $(UI) $(VENVS) .cache/.programs ## Run clients through outages of minutes; figures go to docs/outages.md
 	.venv/bin/pytest tests/clients/outages/long
 
-bench: .venv/.installed-dev $(UI) .cache/mlflow/.ready .cache/fasttrackml/.ready ## Measure speed and memory beside others'
+bench: .venv/.installed-dev $(UI) .cache/mlflow/.ready .cache/fasttrackml/.ready ## Measure speed and memory of Railtrack, MLflow and FastTrackML
 	@tools/get_programs wrk
 	.venv/bin/python -m bench.run --mlflow .cache/mlflow/bin/python --fasttrackml .cache/fasttrackml/bin/fml $(BENCH)
 
@@ -90,24 +90,24 @@ lint: .venv/.installed-dev $(UI) ## Check style and types
 	.venv/bin/ruff format --check --quiet
 	.venv/bin/mypy
 
-format: .venv/.installed-dev ## Put the code into the one form that `make lint` accepts
+format: .venv/.installed-dev ## Format the code
 	.venv/bin/ruff check --fix --quiet
 	.venv/bin/ruff format --quiet
 
-docs: .venv/.installed ## Write the pages of docs/ that follow from the code
+docs: .venv/.installed ## Update the pages of docs/ that are generated from the code
 	.venv/bin/python -m tools.write_docs
 
-compat-record: .venv/.installed-dev .cache/mlflow/.ready ## Ask MLflow itself again what tests/compat compares us with
+compat-record: .venv/.installed-dev .cache/mlflow/.ready ## Record MLflow's responses for tests/compat again
 	.venv/bin/python -m tests.compat.record --mlflow .cache/mlflow/bin/python
 	.venv/bin/python -m tests.db.record_catalogue
 
-lock: $(UV) ## Take newer versions of what we depend on, of MLflow's clients' dependencies too
+lock: $(UV) ## Update all pinned dependencies, including those of MLflow and its clients
 	$(UV) lock --upgrade
 	for venv in tools/venvs/*.in; do \
 	    $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-header \
 	        "$$venv" --output-file "$${venv%.in}.txt" || exit; done
 
-clean: ## Remove all that make has made, but not ./railtrack-data
+clean: ## Remove what make installed and built; keep ./railtrack-data
 	rm -rf .venv .cache dist src/railtrack/_ui
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
