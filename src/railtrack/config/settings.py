@@ -415,7 +415,7 @@ def settings_from(resolved: Iterable[ResolvedSetting]) -> Settings:
 
 
 def log_settings(resolved: Iterable[ResolvedSetting]) -> LogSettings:
-    """Return the log settings, with the default of each that is invalid, so that errors of others can be logged."""
+    """Return the log settings. Invalid ones have their default, so that the errors can be logged."""
     return assemble(Settings, (default_of(one) if one.error else one for one in resolved)).logs
 
 

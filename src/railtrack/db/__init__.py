@@ -83,8 +83,8 @@ class Db(Tx, Protocol):
 class ConstraintViolation(Exception):
     """The transaction was rolled back because a row breaks a constraint.
 
-    `constraint` is its name on PostgreSQL. SQLite reports `table.column, ...` instead, and nothing of a foreign key.
-    `key` describes the values of the row's key, which SQLite doesn't report.
+    `constraint` is its name on PostgreSQL. On SQLite it is `table.column, ...`, or "" for a foreign key.
+    `key` describes the values of the row's key; SQLite does not report them.
     """
 
     def __init__(self, constraint: str, key: str = "") -> None:

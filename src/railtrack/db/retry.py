@@ -30,11 +30,10 @@ retry_counters = RetryCounters()
 
 
 async def retry_on_conflict(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what `work` returns, running it again if a concurrent transaction was in its way.
+    """Return what `work` returns, running it again if it conflicted with a concurrent transaction.
 
-    The cure of a constraint violation is that the next attempt sees the other transaction's row. An attempt that
-    violates the same constraint with the same key all the same is no race: raise the 400 for it. Raise the 429 if the
-    last of ATTEMPTS fails, too.
+    After a constraint violation, the next attempt sees the row of the other transaction. If it violates the same
+    constraint with the same key, there was no race: raise the 400 for it. Raise the 429 after ATTEMPTS failed attempts.
     """
     previous: Exception | None = None
     for attempt in range(ATTEMPTS):

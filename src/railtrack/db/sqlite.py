@@ -89,7 +89,7 @@ class SqliteConnection:
         self._sqlite: sqlite3.Connection | None = None
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do `work` in the connection's thread, to its end even when the request is cancelled meanwhile."""
+        """Run `work` in the connection's thread, and let it finish even if the request is cancelled."""
         future = asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
         try:
             return await asyncio.shield(future)

@@ -100,9 +100,10 @@ class GovernedProtocol(HttpToolsProtocol):
                 self._reject(Rejection("The request is not valid HTTP/1.1."))
 
     def _feed_parser(self, data: bytes) -> bytes:
-        """Feed the parser up to the next END, where alone a head or a chunked body ends, and return the rest.
+        """Feed the parser up to the next END and return the rest.
 
-        The parser doesn't report where a request ends, and would parse the next one too.
+        A head or a chunked body can only end there. The parser does not report where it ended, and would parse the next
+        request as well.
         """
         searched = self._last_bytes + data
         found = searched.find(END)
@@ -242,7 +243,7 @@ class GovernedProtocol(HttpToolsProtocol):
         return self._draining or self.transport.is_closing()
 
     def close(self) -> None:
-        """Close the connection; if the client is still sending its request, read on so that it reads the response."""
+        """Close the connection. If the client is still sending, discard the rest, so that it gets the response."""
         self.flush()
         if self._body_left:
             self._drain()

@@ -120,9 +120,9 @@ class SearchBuilder:
     def build(self, page_token: str) -> PagedQuery:
         """Return the query, starting after the row of the token. Raise if the token is of another query.
 
-        A comparison of a name that the search is also ordered by tests the order's join. With a lookup for each,
-        PostgreSQL joined all runs twice and sorted them whole: 39 ms of its CPU for the first 100 of 23,525 runs; with
-        one join it walks down the sorted values until it has its page: 12 ms.
+        If the search filters and orders by the same name, the comparison uses the join of the order. With a separate
+        lookup, PostgreSQL joined all runs twice and sorted them all: 39 ms of CPU for the first 100 of 23,525 runs.
+        With one join it reads the sorted values until the page is full: 12 ms.
         """
         where = list(self._scope)
         joined_tests: list[JoinedTest] = []

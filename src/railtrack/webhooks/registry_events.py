@@ -1,6 +1,6 @@
-"""Events of the model registry: a change queues its webhook deliveries in its own transaction, as MLflow's payloads.
+"""Events of the model registry. A change queues its webhook deliveries, with MLflow's payloads, in its transaction.
 
-Whether a changed model is a prompt, which has other events, is read only if a webhook subscribes to one of the two.
+Prompts have other events. Whether a model is a prompt is read only if a webhook subscribes to one of the two events.
 """
 
 from collections.abc import Mapping

@@ -100,7 +100,7 @@ class MetricDataset(msgspec.Struct):
 def datasets_condition(datasets: Sequence[MetricDataset], parameters: Parameters) -> str:
     """Return the condition that a metric x was measured on one of the datasets; "" for none.
 
-    A dataset without a digest stands for any with its name, as MLflow documents it; MLflow itself finds nothing then.
+    A dataset without a digest matches all datasets of its name, as MLflow's documentation requires; MLflow finds none.
     """
     if len(datasets) > DATASETS_LIMIT:
         raise invalid(f"A search can name at most {DATASETS_LIMIT} datasets. Got {len(datasets)}.")

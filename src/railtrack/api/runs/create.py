@@ -36,7 +36,7 @@ class CreateRunResponse(msgspec.Struct):
 
 @endpoint("POST", "runs/create", access=RUN_CREATE)
 async def create_run(ctx: Context, req: CreateRun) -> CreateRunResponse:
-    """Create a run of an active experiment, RUNNING. Without a name it gets a random one, also in `mlflow.runName`."""
+    """Create a RUNNING run in an active experiment. Without a name it gets a random one, also as `mlflow.runName`."""
     number = experiment_number(req.experiment_id)
     run = NewRun(uuid4().hex, number, req.experiment_id, req.user_id, req.start_time, _tags(req))
     await ctx.grouped(write_runs).submit(run)

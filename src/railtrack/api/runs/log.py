@@ -235,7 +235,9 @@ async def write_entries(db: Db, entries: Sequence[LogEntry]) -> list[ApiError | 
 
 
 async def write_validated(tx: Tx, entries: Sequence[LogEntry]) -> list[ApiError | None]:
-    """Validate the entries and write the valid ones. With points only, it is the portable twin of the above."""
+    """Validate the entries and write the valid ones. For points only, it does what
+    postgres.insert_points_of_active_runs does in one statement.
+    """
     runs = await _load_runs(tx, entries)
     models = await _existing_models(tx, entries)
     params = _Params(await _load_stored_params(tx, entries))

@@ -178,9 +178,10 @@ def _web_identity(settings: AwsSettings, region: str) -> CredentialProcess:
 
 
 def _profile(settings: AwsSettings) -> CredentialProcess:
-    """Return the source that is a profile. It inherits all of AWS's variables: the program that it may run needs them.
+    """Return the source for a profile. It inherits all AWS variables, which the profile's program may need.
 
-    AWS_ENDPOINT_URL is S3's alone here, but awscrt and AWS's command line would take it for STS's as well.
+    The endpoint variables are left out: they are for S3 here, but awscrt and AWS's command line would use
+    AWS_ENDPOINT_URL for STS, too.
     """
     environment = {name: value for name, value in os.environ.items() if name not in S3_ENDPOINTS}
     environment |= {

@@ -44,7 +44,7 @@ class ClientStream:
 
 
 class UploadMemory:
-    """The memory for the parts of one process."""
+    """The memory that all uploads of a process share for their parts."""
 
     def __init__(self, pool: int = POOL_BYTES, lanes: int = LANES) -> None:
         self._pool = pool
