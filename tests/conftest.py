@@ -30,9 +30,9 @@ FOLDER_MARKS = {
 
 
 def pytest_configure() -> None:
-    """Let programs that tests start receive SIGINT.
+    """Let programs that tests start receive SIGINT, also if pytest is a background job of a shell.
 
-    They inherit it ignored from workers of pytest-xdist and from background jobs of a shell, but not handled.
+    Such a job ignores SIGINT, and its subprocesses inherit that. They do not inherit a handler.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda _number, _frame: None)
