@@ -76,7 +76,7 @@ class ClientConnection(asyncio.Protocol):
         return received[:stop]
 
     async def write(self, data: Sendable) -> None:
-        """Send data, and return when nearly all of it is sent. It must not change until the response arrives.
+        """Send data, and return when nearly all of it is sent. Do not change `data` until the response arrives.
 
         Raise ConnectionError if the peer has closed the connection.
         """

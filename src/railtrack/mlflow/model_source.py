@@ -55,7 +55,7 @@ def _is_absolute(source: str, parts: SplitResult) -> bool:
 def check_within(source: str, location: str, parameter: str) -> None:
     """Raise INVALID_PARAMETER_VALUE unless the source is the artifact location or below it.
 
-    `parameter`: the one (`run_id` or `model_id`) that names the owner of the location, which is "" if there is none.
+    `parameter` is `run_id` or `model_id`, which names the owner of the location. Without an owner, `location` is "".
     """
     if not location:
         raise not_owned(source, parameter)

@@ -142,9 +142,9 @@ FAMILIES = (
 
 
 def exposition(counters: Counters) -> bytes:
-    """Return the counters of all workers as text. Called by a worker: its parent is the master.
+    """Return the counters of all workers as text. Call this in a worker, whose parent is the master.
 
-    Blocks to read a few files of /proc.
+    It blocks while it reads a few files of /proc.
     """
     slots = {number: slot.tolist() for number, slot in counters.slots.used()}
     alive = {number: slot for number, slot in slots.items() if slot[PID] and is_alive(int(slot[PID]))}

@@ -34,9 +34,9 @@ async def fetch_page(
     rows_at_once: int = ROWS_AT_ONCE,
     chunk_rows: int = CHUNK_ROWS,
 ) -> AsyncGenerator[PageChunk, None]:
-    """Yield at most `limit` rows from the query's start on.
+    """Yield at most `limit` rows, starting at the query's start.
 
-    `sort_values` returns those of what `fetch` makes of a row; without it, `fetch` has to return the rows themselves.
+    If `fetch` returns objects instead of rows, `sort_values` returns the sort values of an object.
     """
     width = -len(query.order.keys)
     columns = itemgetter(slice(width))

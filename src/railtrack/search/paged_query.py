@@ -128,8 +128,8 @@ class PagedQuery:
 def after_condition(keys: Sequence[SortKey], values: Sequence[SortValue], parameters: Parameters) -> str:
     """Return the condition that a row comes after the one with these sort values.
 
-    Nested as `a > 1 OR a = 1 AND (b > 2 OR ...)`, each key in its own direction, rows without a value last. Keys that
-    all go one way and have values are compared as a row, which an index can be searched by.
+    Nested as `a > 1 OR a = 1 AND (b > 2 OR ...)`, each key in its own direction, rows without a value last. If all
+    keys have one direction and cannot be NULL, they are compared as a row, for which PostgreSQL can use an index.
     """
     first, value = keys[0], values[0]
     beyond = "<" if first.descending else ">"

@@ -141,7 +141,7 @@ class Webhooks:
             await self._write(lambda tx: outbox.reschedule(tx, claimed, 0))
             raise
         except Exception as error:
-            log.warning("Webhook delivery %s failed, retried after its lease: %r", claimed.delivery_id, error)
+            log.warning("Webhook delivery %s failed; it is retried when its lease ends: %r", claimed.delivery_id, error)
 
     async def _attempt(self, claimed: ClaimedDelivery) -> float | None:
         """Send the delivery; return the seconds until the next attempt, None if it is completed or dropped."""

@@ -109,8 +109,8 @@ def _is_unchanged_since(file: File, date: str) -> bool:
 def _requested_range(http: HttpRequest, file: File) -> tuple[int, int] | None:
     """Return start and stop of the requested range, or None for the whole file. If it is outside, start >= stop.
 
-    Several ranges and units other than bytes get the whole file, which RFC 9110 allows, and so do an invalid range,
-    which RFC 9110 demands, and an empty file.
+    Several ranges and units other than bytes get the whole file, which RFC 9110 allows. An invalid range gets it,
+    too, as RFC 9110 requires, and so does any range of an empty file.
     """
     match = RANGE.fullmatch(http.header(b"range"))
     if http.method != "GET" or not match or not file.size or not _is_version(http.header(b"if-range"), file):

@@ -30,7 +30,7 @@ class BytesResponse(msgspec.Struct):
 class StreamResponse(msgspec.Struct):
     """A response that is produced in chunks. `length` is its size in bytes, or None if that is unknown beforehand.
 
-    The generator opens its resources with the first chunk: for a HEAD request none is taken.
+    The generator opens its resources when its first chunk is requested, which a HEAD request never does.
     """
 
     chunks: AsyncGenerator[bytes, None]

@@ -1,4 +1,4 @@
-"""experiments/create, get, get-by-name, update, delete and restore. Search and tags have modules of the same name."""
+"""experiments/create, get, get-by-name, update, delete and restore. The rest is in search.py and tags.py."""
 
 from collections.abc import Sequence
 
