@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def needs_postgresql(item: pytest.Item) -> bool:
-    """Return whether a test uses PostgreSQL: as a parameter, or by a fixture while no parameter says SQLite."""
+    """Return whether a test uses PostgreSQL: as a parameter, or by a fixture while no parameter is SQLite."""
     values = item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
     uses_a_server = not {"postgres", "cluster"}.isdisjoint(getattr(item, "fixturenames", ()))
     return "postgresql" in values or (uses_a_server and "sqlite" not in values)

@@ -272,7 +272,10 @@ async def test_two_concurrent_puts_of_a_key_leave_one_complete_artifact(store: L
 
 @contextlib.contextmanager
 def files_up_to(size: int) -> Iterator[None]:
-    """The operating system refuses larger files, as a full disk does: the tests' own output too, so only for a call."""
+    """Have the operating system reject larger files, as a full disk does.
+
+    This affects pytest's output, too, so use it for one call only.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

@@ -1,4 +1,4 @@
-"""Which paths name an artifact, and which are refused in every spelling."""
+"""Paths that name an artifact, and paths that are rejected in every spelling."""
 
 from urllib.parse import unquote
 

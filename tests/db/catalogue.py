@@ -1,4 +1,4 @@
-"""Reads what a database says of itself, as plain JSON data, so that two can be compared fact by fact.
+"""Read a database's catalogue as plain JSON data, so that two databases can be compared.
 
 Railtrack's own objects (`railtrack_*`) are left out. Of all orders only that of the columns counts.
 """
@@ -45,14 +45,14 @@ _SEQUENCES = """
 
 
 def catalogue(url: str) -> Catalogue:
-    """What the database at `url` says of its tables, keys, indexes, triggers and sequences."""
+    """Return the tables, keys, indexes, triggers and sequences of the database at `url`."""
     if url.startswith("sqlite:///"):
         return _sqlite_catalogue(url)
     return asyncio.run(_postgresql_catalogue(url))
 
 
 def rows(url: str) -> dict[str, list[list[Any]]]:
-    """What is in the tables, but for those that are empty; times in ms are told as "time"."""
+    """Return the contents of the tables that are not empty, with "time" for times in ms."""
     names = catalogue(url)["tables"]
     found = {name: databases.rows(url, f"SELECT * FROM {name}") for name in names}
     return {name: sorted([_timeless(value) for value in row] for row in found[name]) for name in found if found[name]}
@@ -82,7 +82,7 @@ async def _postgresql_catalogue(url: str) -> Catalogue:
 
 
 def _sqlite_catalogue(url: str) -> Catalogue:
-    """The file, by its pragmas, and by the CREATE texts for what no pragma tells."""
+    """Read the file by its pragmas, and by the CREATE texts where there is no pragma."""
     connection = sqlite3.connect(url.removeprefix("sqlite:///"))
     try:
         texts = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
@@ -105,7 +105,7 @@ def _sqlite_table(connection: sqlite3.Connection, name: str, text: str) -> Catal
 
 
 def _sqlite_index(connection: sqlite3.Connection, index: str) -> Catalogue:
-    """Its columns, and its text, for no pragma tells a condition."""
+    """Return the columns and the text: no pragma has the condition."""
     columns = connection.execute(f"PRAGMA index_xinfo({index})").fetchall()
     (text,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (index,)).fetchone()
     return {"columns": [_facts(column[2:]) for column in columns], "text": _one_line(text)}

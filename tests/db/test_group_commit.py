@@ -108,8 +108,8 @@ async def test_a_full_queue_answers_429(db: Db) -> None:
     group = GroupCommit(db, Writer().write)
     half = QUEUE_COST_LIMIT // 2
     answers = await asyncio.gather(*(group.submit(Note(name, cost=half)) for name in "abc"), return_exceptions=True)
-    refusals = [answer for answer in answers if isinstance(answer, ApiError)]
-    assert [refusal.status for refusal in refusals] == [429]
+    errors = [answer for answer in answers if isinstance(answer, ApiError)]
+    assert [error.status for error in errors] == [429]
     assert await stored(db) == ["a", "b"]
     await group.submit(Note("d"))
     assert await stored(db) == ["a", "b", "d"]

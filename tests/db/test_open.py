@@ -1,4 +1,4 @@
-"""Opening a database at start: waiting, creating, recognising, refusing, and several starters at once."""
+"""Opening a database at start: waiting, creating, recognizing, rejecting, and several starts at once."""
 
 import asyncio
 import multiprocessing
@@ -47,7 +47,7 @@ def start(url: str, *, wait: float = 0) -> None:
     asyncio.run(started())
 
 
-def refusal(url: str, *, wait: float = 0) -> str:
+def start_error(url: str, *, wait: float = 0) -> str:
     """The one line with which a start on this database ends."""
     with pytest.raises(StartError) as error:
         start(url, wait=wait)
@@ -88,7 +88,7 @@ def test_a_password_of_special_characters_opens_the_door(cluster: PostgresCluste
 def test_a_wrong_password_ends_the_wait_at_once(cluster: PostgresCluster) -> None:
     url = f"postgresql://postgres:wrong@{cluster.url.rpartition('@')[2]}"
     began = time.monotonic()
-    line = refusal(url, wait=LONG)
+    line = start_error(url, wait=LONG)
     assert time.monotonic() - began < LONG
     assert 'password authentication failed for user "postgres"' in line
     assert "wrong" not in line
@@ -97,7 +97,7 @@ def test_a_wrong_password_ends_the_wait_at_once(cluster: PostgresCluster) -> Non
 
 def test_a_missing_database_ends_the_wait_at_once(cluster: PostgresCluster) -> None:
     began = time.monotonic()
-    line = refusal(cluster.database_url("nowhere"), wait=LONG)
+    line = start_error(cluster.database_url("nowhere"), wait=LONG)
     assert time.monotonic() - began < LONG
     assert 'database "nowhere" does not exist' in line
     assert "Create that database" in line
@@ -106,18 +106,18 @@ def test_a_missing_database_ends_the_wait_at_once(cluster: PostgresCluster) -> N
 @pytest.mark.slow
 def test_an_address_where_nothing_listens_times_out_after_the_wait() -> None:
     began = time.monotonic()
-    line = refusal(f"postgresql://user:secret@127.0.0.1:{free_port()}/railway", wait=1)
+    line = start_error(f"postgresql://user:secret@127.0.0.1:{free_port()}/railway", wait=1)
     assert 1 <= time.monotonic() - began < LONG
     assert line.startswith("Could not connect to backend store postgresql://user:***@127.0.0.1")
     assert "secret" not in line
 
 
 def test_a_host_without_an_address_times_out_after_the_wait() -> None:
-    assert "Could not connect to backend store" in refusal("postgresql://user@no.such.host.invalid/railway", wait=0)
+    assert "Could not connect to backend store" in start_error("postgresql://user@no.such.host.invalid/railway", wait=0)
 
 
 def test_a_server_without_tls_is_not_taken_where_it_is_required(cluster: PostgresCluster) -> None:
-    assert "rejected SSL upgrade" in refusal(f"{cluster.url}?sslmode=require")
+    assert "rejected SSL upgrade" in start_error(f"{cluster.url}?sslmode=require")
 
 
 def test_the_start_waits_for_a_server_that_comes_later_and_logs_it(
@@ -126,13 +126,13 @@ def test_the_start_waits_for_a_server_that_comes_later_and_logs_it(
     monkeypatch.setattr("railtrack.db.open.LOG_INTERVAL_S", 0.3)
     where = f" of {LONG} s for PostgreSQL at 127.0.0.1 port {urlsplit(cluster.url).port}: "
 
-    def told() -> list[str]:
+    def waiting_lines() -> list[str]:
         return [line for line in caplog.messages if line.startswith("Waited ") and where in line]
 
     cluster.stop()
     with ThreadPoolExecutor() as pool, caplog.at_level("INFO", "railtrack"):
         starter = pool.submit(start, cluster.url, wait=LONG)
-        wait_until(lambda: len(told()) >= 2)
+        wait_until(lambda: len(waiting_lines()) >= 2)
         assert not starter.done()
         cluster.start()
         starter.result(TIMEOUT_S)
@@ -140,17 +140,17 @@ def test_the_start_waits_for_a_server_that_comes_later_and_logs_it(
 
 
 def test_a_sqlite_file_in_a_missing_folder_is_rejected(tmp_path: Path) -> None:
-    assert "unable to open database file" in refusal(f"sqlite:///{tmp_path}/missing/mlflow.db")
+    assert "unable to open database file" in start_error(f"sqlite:///{tmp_path}/missing/mlflow.db")
 
 
 def test_a_file_that_is_not_a_database_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     path.write_text("This is no SQLite file, and long enough to be looked at as if it were one. " * 20)
-    assert "file is not a database" in refusal(f"sqlite:///{path}")
+    assert "file is not a database" in start_error(f"sqlite:///{path}")
     assert path.read_text().startswith("This is no")
 
 
-# Creating, recognising, refusing
+# Creating, recognizing, rejecting
 
 
 @pytest.mark.mlflow
@@ -187,7 +187,7 @@ def test_tables_are_created_beside_those_of_another_application(url: str) -> Non
 
 def test_another_applications_tables_with_names_of_mlflow_are_rejected(url: str) -> None:
     run_sql(url, "CREATE TABLE jobs (id INTEGER)", "CREATE TABLE tags (id INTEGER)")
-    line = refusal(url)
+    line = start_error(url)
     assert "names that MLflow uses: jobs, tags" in line
     assert "CREATE DATABASE mlflow" in line
     assert set(catalogue(url)["tables"]) == {"jobs", "tags"}
@@ -196,7 +196,7 @@ def test_another_applications_tables_with_names_of_mlflow_are_rejected(url: str)
 def test_another_applications_alembic_version_is_rejected(url: str) -> None:
     run_sql(url, "CREATE TABLE alembic_version (version_num VARCHAR(32))")
     run_sql(url, "INSERT INTO alembic_version VALUES ('0123456789ab')")
-    assert "another application, which has an alembic_version table" in refusal(url)
+    assert "another application, which has an alembic_version table" in start_error(url)
     assert rows(url) == {"alembic_version": [["0123456789ab"]]}
 
 
@@ -209,7 +209,7 @@ def test_an_older_database_is_rejected_with_the_command_that_upgrades_it(url: st
     start(url)
     run_sql(url, revision)
     before = rows(url)
-    assert f"mlflow db upgrade {parse_database_url(url).masked}" in refusal(url)
+    assert f"mlflow db upgrade {parse_database_url(url).masked}" in start_error(url)
     assert rows(url) == before
 
 
@@ -234,7 +234,7 @@ def test_a_newer_database_is_rejected_if_it_lacks_columns(url: str) -> None:
         "ALTER TABLE metrics RENAME COLUMN step TO stride",
         "DROP TABLE input_tags",
     )
-    line = refusal(url)
+    line = start_error(url)
     assert "It lacks metrics.step, input_tags.input_uuid, input_tags.name, input_tags.value." in line
     assert "newer MLflow (revision ffffffffffff)" in line
 
@@ -248,7 +248,7 @@ def test_a_newer_database_is_rejected_if_it_requires_unknown_columns(postgres: P
             "UPDATE alembic_version SET version_num = 'ffffffffffff'",
             "ALTER TABLE runs ADD COLUMN owner TEXT NOT NULL",
         )
-        assert "It requires values for runs.owner." in refusal(url)
+        assert "It requires values for runs.owner." in start_error(url)
 
 
 def test_another_schema_of_the_same_database_is_empty(postgres: PostgresServer, tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_role_that_may_not_create_tables_is_reported(postgres: PostgresServer,
     with scratch_database("postgresql", tmp_path, postgres) as url:
         run_sql(url, "DROP ROLE IF EXISTS reader", "CREATE ROLE reader LOGIN")
         run_sql(url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-        line = refusal(f"postgresql://reader@{url.rpartition('@')[2]}")
+        line = start_error(f"postgresql://reader@{url.rpartition('@')[2]}")
         assert "permission denied for schema public" in line
         assert "grant this role USAGE and CREATE" in line
 

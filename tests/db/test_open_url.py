@@ -1,4 +1,4 @@
-"""Every spelling of a database's address, and what is said of one that cannot be used."""
+"""Every spelling of a database URL, and the errors for URLs that cannot be used."""
 
 from pathlib import Path
 
@@ -109,9 +109,9 @@ def test_a_url_that_cannot_be_read_is_masked_too(text: str) -> None:
     ],
 )
 def test_an_unusable_url_is_rejected_with_the_reason(text: str, fault: str) -> None:
-    with pytest.raises(StartError) as refusal:
+    with pytest.raises(StartError) as error:
         parse_database_url(text)
-    line = str(refusal.value)
+    line = str(error.value)
     assert fault in line
     assert line.startswith("MLFLOW_BACKEND_STORE_URI")
     assert "\n" not in line

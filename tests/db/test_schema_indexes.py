@@ -121,7 +121,7 @@ async def test_runs_are_written_while_they_are_added(busy: tuple[str, asyncpg.Co
     assert await indexes(url) == {NAME: True}
 
 
-async def test_one_that_was_never_finished_is_built_anew(
+async def test_an_index_that_was_never_finished_is_built_again(
     busy: tuple[str, asyncpg.Connection], caplog: pytest.LogCaptureFixture
 ) -> None:
     url, reader = busy

@@ -73,10 +73,10 @@ async def everything(client: Client) -> list[dict[str, Any]]:
     """All that is there, in the form that mlflow_store.py prints."""
     body = {"max_results": 100, "view_type": "ALL"}
     experiments = (await client.ok("POST", "experiments/search", body))["experiments"]
-    return sorted([await _told_experiment(client, experiment) for experiment in experiments], key=_name)
+    return sorted([await _experiment_summary(client, experiment) for experiment in experiments], key=_name)
 
 
-async def _told_experiment(client: Client, experiment: dict[str, Any]) -> dict[str, Any]:
+async def _experiment_summary(client: Client, experiment: dict[str, Any]) -> dict[str, Any]:
     body = {"experiment_ids": [experiment["experiment_id"]], "run_view_type": "ALL"}
     runs = (await client.ok("POST", "runs/search", body)).get("runs", [])
     return {
@@ -84,11 +84,11 @@ async def _told_experiment(client: Client, experiment: dict[str, Any]) -> dict[s
         "artifact_location": experiment["artifact_location"],
         "lifecycle_stage": experiment["lifecycle_stage"],
         "tags": _pairs(experiment.get("tags", [])),
-        "runs": sorted([await _told_run(client, run) for run in runs], key=_name),
+        "runs": sorted([await _run_summary(client, run) for run in runs], key=_name),
     }
 
 
-async def _told_run(client: Client, run: dict[str, Any]) -> dict[str, Any]:
+async def _run_summary(client: Client, run: dict[str, Any]) -> dict[str, Any]:
     info, data = run["info"], run["data"]
     metrics = data.get("metrics", [])
     return {
@@ -127,7 +127,7 @@ def _name(entry: dict[str, Any]) -> str:
     return name
 
 
-def told_by_mlflow(url: str) -> Any:
+def read_by_mlflow(url: str) -> Any:
     return json.loads(mlflow_store("read", url))
 
 
@@ -141,9 +141,9 @@ async def test_mlflow_writes_into_our_database_and_we_read_it(url: str, tmp_path
         pass
     mlflow_store("write", url)
     async with railtrack(url, tmp_path) as client:
-        told = await everything(client)
-    assert told == told_by_mlflow(url)
-    [first] = [run for run in told[1]["runs"] if run["name"] == "first, renamed"]
+        read = await everything(client)
+    assert read == read_by_mlflow(url)
+    [first] = [run for run in read[1]["runs"] if run["name"] == "first, renamed"]
     assert first["latest"]["loss"] == [19, 1_700_000_000_019, repr(0.1 + 19 / 7)]
     assert first["latest"]["nan at last"] == [0, 1_700_000_000_000, "nan"]
     assert first["history"]["odd"][1] == [1, 1_700_000_000_000, "1.7976931348623157e+308"]
@@ -154,11 +154,11 @@ async def test_mlflow_writes_into_our_database_and_we_read_it(url: str, tmp_path
 async def test_we_write_into_the_database_of_mlflow_and_mlflow_reads_it(url: str, tmp_path: Path) -> None:
     mlflow_store("create", url)
     mlflow_store("write", url)
-    before = told_by_mlflow(url)
+    before = read_by_mlflow(url)
     async with railtrack(url, tmp_path) as client:
         assert await everything(client) == before
         await write(client)
-        told = await everything(client)
-    assert [entry["name"] for entry in told if entry not in before] == ["by Railtrack: größe", "gone"]
-    assert told_by_mlflow(url) == told
+        read = await everything(client)
+    assert [entry["name"] for entry in read if entry not in before] == ["by Railtrack: größe", "gone"]
+    assert read_by_mlflow(url) == read
     await _check_catalogue(url)

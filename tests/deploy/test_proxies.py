@@ -1,4 +1,4 @@
-"""deploy/nginx and deploy/caddy with the real programs: clients and the web page through TLS and a path of its own,
+"""deploy/nginx and deploy/caddy with the real programs: clients and the web page through TLS and below a path,
 bodies passed on as they come, and the guard; with the prefix handed on to the server, and with it taken away."""
 
 import contextlib
@@ -106,7 +106,7 @@ def test_a_client_logs_a_run_with_an_artifact(deployed: Deployment, tmp_path: Pa
     )
     assert done.returncode == 0, done.stderr
     run_id = done.stdout.split()[-1]
-    assert run_id in deployed.server.log()  # it is this server that was asked, and by its access log it says so
+    assert run_id in deployed.server.log()  # the access log of this server has the request
 
 
 def test_the_page_opens_without_a_trailing_slash_and_creates_an_experiment(deployed: Deployment) -> None:

@@ -212,9 +212,9 @@ def test_the_commands_printed_at_the_end_are_valid(railway: Railway) -> None:
 def test_every_variable_is_a_setting_or_one_of_railways(railway: Railway) -> None:
     ours = {name for setting in SETTINGS for name in setting.variables}
     for options, _ in STORES.values():
-        for words in shown(script(railway, *options)):
-            if words[:2] == ["variable", "set"]:
-                names = {word.partition("=")[0] for word in words[2:] if word.isupper() or "=" in word}
+        for arguments in shown(script(railway, *options)):
+            if arguments[:2] == ["variable", "set"]:
+                names = {word.partition("=")[0] for word in arguments[2:] if word.isupper() or "=" in word}
                 assert names
                 assert {name for name in names if not name.startswith("RAILWAY_")} <= ours
 

@@ -79,7 +79,7 @@ def test_both_guides_have_the_same_parts_and_the_same_code() -> None:
 
 @both
 def test_the_guide_has_all_parts_of_the_one_it_follows(page: Page) -> None:
-    assert not [words for words in MUST_BE_THERE if words not in page.text]
+    assert not [text for text in MUST_BE_THERE if text not in page.text]
 
 
 @all_three
@@ -93,7 +93,7 @@ def test_every_command_is_valid_shell_with_a_known_program(page: Page) -> None:
         if block.language == "bash":
             done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
-    assert {words[0] for words in commands(page)} <= PROGRAMS.keys()
+    assert {arguments[0] for arguments in commands(page)} <= PROGRAMS.keys()
 
 
 @all_three
@@ -163,7 +163,7 @@ def test_the_commands_for_railway_are_valid(page: Page, tmp_path: Path) -> None:
     assert "MLFLOW_BACKEND_STORE_URI=${{Postgres.DATABASE_URL}}" in [word for call in calls for word in call["argv"]]
     assert ["up", "--service", "mlflow-service"] in railway.commands
     assert ["domain", "--service", "mlflow-service", "--port", "5000"] in railway.commands
-    (folder,) = [words[1] for words in railway.commands if words[0] == "up" and "mlflow-login" in words]
+    (folder,) = [arguments[1] for arguments in railway.commands if arguments[0] == "up" and "mlflow-login" in arguments]
     assert (ROOT / folder / "Dockerfile").is_file()
 
 
@@ -179,11 +179,11 @@ def test_the_manual_steps_set_the_same_as_the_script(page: Page, tmp_path: Path)
     output = railway.run("sh", ROOT / "deploy" / "railway.sh", "--bucket", "vision-platform-prod", "--region",
                        "ap-northeast-2", cwd=ROOT).stdout  # fmt: skip
     by_hand = {
-        word
-        for words in commands(page)
-        if words[:3] == ["railway", "variables", "set"]
-        for word in words
-        if "=" in word
+        argument
+        for arguments in commands(page)
+        if arguments[:3] == ["railway", "variables", "set"]
+        for argument in arguments
+        if "=" in argument
     }
     by_script = {
         word for line in output.splitlines() if " variable set " in line for word in shlex.split(line) if "=" in word
@@ -207,9 +207,11 @@ def test_every_railway_command_in_the_prose_is_valid(page: Page, tmp_path: Path)
 
 @both
 def test_every_railtrack_command_exists(page: Page) -> None:
-    inside = [words[words.index("--") + 1 :] for words in commands(page) if words[:2] == ["railway", "ssh"]]
-    here = [words for words in commands(page) if words[0] == ".venv/bin/railtrack"]
-    named = {words[1] for words in inside + here}
+    inside = [
+        arguments[arguments.index("--") + 1 :] for arguments in commands(page) if arguments[:2] == ["railway", "ssh"]
+    ]
+    here = [arguments for arguments in commands(page) if arguments[0] == ".venv/bin/railtrack"]
+    named = {arguments[1] for arguments in inside + here}
     named |= set(re.findall(r"`railtrack (\w+)", page.prose))
     assert {"doctor", "verify"} <= named
     assert named <= COMMANDS.keys()

@@ -1,5 +1,7 @@
-"""What the guides for Railway promise of a running server, compared with one: set up as they say, on a real PostgreSQL
-and a real S3, asked by their own curl and by the real client. Their blocks are the same (test_guides.py): one is read.
+"""The guides for Railway, compared with a server set up as they describe, on a real PostgreSQL and a real S3.
+
+Their own curl commands and the real client send the requests. Both guides have the same blocks (test_guides.py), so the
+test reads one of them.
 """
 
 import os
@@ -93,10 +95,10 @@ def test_the_log_is_as_documented(server: RailtrackServer) -> None:
     (expected,) = [block.text for block in ENGLISH.blocks if "Starting MLflow Tracking Server" in block.text]
     expected = expected.replace("5000", str(server.port))
     lines = iter(server.log().splitlines())
-    for words in expected.splitlines():
-        begin, _, end = words.partition("...")
-        wanted = f"{re.escape(begin)}.*{re.escape(end)}" if "://..." in words else re.escape(words)
-        assert any(re.search(wanted, line) for line in lines), f"{words!r} is not there, or not in this order"
+    for expected_line in expected.splitlines():
+        begin, _, end = expected_line.partition("...")
+        wanted = f"{re.escape(begin)}.*{re.escape(end)}" if "://..." in expected_line else re.escape(expected_line)
+        assert any(re.search(wanted, line) for line in lines), f"{expected_line!r} is not there, or not in this order"
     assert "postgres:***@" in server.log()
     assert ":pw@" not in server.log()
 

@@ -64,7 +64,7 @@ def test_gunicorn_has_the_names_that_the_worker_uses() -> None:
     assert f'info("{LISTENING}", listeners_str' in inspect.getsource(arbiter.Arbiter.start)
 
 
-TOLD_TO_END_AT_BIRTH = """
+SIGTERM_AT_FORK = """
 import os, signal, sys
 from railtrack import http_server as serving
 from railtrack.config.settings import load
@@ -90,15 +90,15 @@ TellingServer(settings, listeners(settings), lambda: app).run()
 """
 
 
-def test_a_worker_that_is_told_to_end_while_it_is_being_born_ends() -> None:
+def test_a_worker_that_gets_sigterm_while_it_is_forked_ends() -> None:
     """Without care it takes the signal for its master's, and holds up the end for the whole grace period: an hour."""
-    command = [sys.executable, "-c", TOLD_TO_END_AT_BIRTH, str(free_port())]
+    command = [sys.executable, "-c", SIGTERM_AT_FORK, str(free_port())]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "Worker shutting down" in done.stderr
 
 
-def test_a_start_that_fails_says_why_in_one_line_and_exits_with_1(tmp_path: Path) -> None:
+def test_a_start_that_fails_logs_the_reason_in_one_line_and_exits_with_1(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = command(tmp_path, "server", "--port", str(taken.getsockname()[1]))
     assert done.returncode == 1

@@ -15,7 +15,7 @@ from railtrack.search.paged_query import Order, PagedQuery, after_condition
 
 KEYS = (
     SortKey("t.name", ValueType.TEXT, nullable=True),
-    SortKey("t.weight", ValueType.DOUBLE, descending=True),
+    SortKey("t.score", ValueType.DOUBLE, descending=True),
     SortKey("t.id", ValueType.BIGINT),
 )
 
@@ -26,14 +26,14 @@ def condition(*keys: SortKey, values: list[SortValue]) -> tuple[str, list[Any]]:
 
 
 def test_the_next_page_starts_after_the_last_row_in_each_direction() -> None:
-    name, weight, number = KEYS
+    name, score, number = KEYS
     assert condition(number, values=[7]) == ("(t.id) > (CAST($1 AS BIGINT))", [7])
     assert condition(SortKey("t.x", ValueType.TEXT), number, values=["a", 7]) == (
         "(t.x, t.id) > ($1, CAST($2 AS BIGINT))",
         ["a", 7],
     )
-    assert condition(weight, number, values=[0.5, 7]) == (
-        "(t.weight < $1 OR t.weight = $1 AND (t.id) > (CAST($2 AS BIGINT)))",
+    assert condition(score, number, values=[0.5, 7]) == (
+        "(t.score < $1 OR t.score = $1 AND (t.id) > (CAST($2 AS BIGINT)))",
         [0.5, 7],
     )
     assert condition(name, number, values=["a", 7]) == (
@@ -47,11 +47,11 @@ def test_the_next_page_starts_after_the_last_row_in_each_direction() -> None:
 def test_a_page_is_one_statement() -> None:
     join = "JOIN other o ON o.id = t.id AND o.key = $2"
     query = PagedQuery("t.id, t.name", "t", ["t.name <> $1"], Order((join,), KEYS[1:]), ["x", "k"])
-    start = f"SELECT t.id, t.name, t.weight, t.id FROM t {join} WHERE t.name <> $1"
-    end = "ORDER BY t.weight DESC, t.id LIMIT"
+    start = f"SELECT t.id, t.name, t.score, t.id FROM t {join} WHERE t.name <> $1"
+    end = "ORDER BY t.score DESC, t.id LIMIT"
     assert query.page(None, 10) == (f"{start} {end} $3", ["x", "k", 10])
     sql, values = query.page([0.5, 7], 10)
-    assert sql == f"{start} AND (t.weight < $3 OR t.weight = $3 AND (t.id) > (CAST($4 AS BIGINT))) {end} $5"
+    assert sql == f"{start} AND (t.score < $3 OR t.score = $3 AND (t.id) > (CAST($4 AS BIGINT))) {end} $5"
     assert values == ["x", "k", 0.5, 7, 10]
     assert query.values == ["x", "k"]
 

@@ -25,7 +25,7 @@ class Asked:
 
 @dataclass
 class RoleServer:
-    """Gives keys KEY1, KEY2 and so on, each for `lifetime` seconds. `answers` are given first, in place of its own."""
+    """Issue keys KEY1, KEY2 and so on, each for `lifetime` seconds. `answers` are sent first instead."""
 
     port: int = 0
     scheme: str = "http"

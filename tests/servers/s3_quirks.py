@@ -67,7 +67,7 @@ class QuirkyS3:
     clock_ahead_s: int | None = None
     """By how many seconds the header Date is ahead of our clock; None: no such header."""
     replies: dict[str, Reply] = field(default_factory=dict)
-    """The replies to "METHOD kind" ("PUT part", "POST complete") in place of doing it."""
+    """The replies to "METHOD kind" ("PUT part", "POST complete") in bucket_and_key of doing it."""
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
@@ -245,11 +245,11 @@ async def _read(reader: asyncio.StreamReader, style: str) -> Call:
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     path, _, query = target.partition("?")
-    place = unquote(path).removeprefix("/")
+    bucket_and_key = unquote(path).removeprefix("/")
     if headers["host"].startswith(f"{BUCKET}.") and style != "path":
-        bucket, key = BUCKET, place
+        bucket, key = BUCKET, bucket_and_key
     else:
-        bucket, _, key = place.partition("/") if style != "virtual" else ("", "", place)
+        bucket, _, key = bucket_and_key.partition("/") if style != "virtual" else ("", "", bucket_and_key)
     return Call(bucket, method, key, dict(parse_qsl(query, keep_blank_values=True)), headers, body)
 
 

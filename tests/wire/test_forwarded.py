@@ -32,7 +32,7 @@ def request(peer: str, *forwarded: str) -> HttpRequest:
         (NGINX, (f"{CLIENT}, {PROXY}",), CLIENT),
         (NGINX, (CLIENT, PROXY), CLIENT),
         (NGINX, (f"1.1.1.1, {CLIENT}",), CLIENT),  # what the client wrote itself stands left of what the proxy added
-        (CLIENT, ("1.1.1.1",), CLIENT),  # not a proxy of ours: it may say what it likes
+        (CLIENT, ("1.1.1.1",), CLIENT),  # not a trusted proxy: it may send anything
         (NGINX, (f"{CLIENT}:4711",), CLIENT),
         (NGINX, ("[2001:db8::1]:443",), "2001:db8::1"),
         (NGINX, ("2001:DB8:0::1",), "2001:db8::1"),
@@ -98,7 +98,7 @@ CREATE = {"experiment_id": "0"}
             403,
         ),
         (CLIENT, {"Host": "ml.example.com", "X-Forwarded-Host": "evil.example", "Origin": "https://evil.example"}, 403),
-        # A browser that tells where the request comes from is believed before all of that.
+        # Sec-Fetch-Site of a browser takes precedence.
         (CLIENT, {"Host": "railtrack:5000", "Sec-Fetch-Site": "same-origin", "Origin": "https://ml.example.com"}, 200),
         (NGINX, {"Host": "ml.example.com", "Sec-Fetch-Site": "cross-site", "Origin": "https://ml.example.com"}, 403),
     ],

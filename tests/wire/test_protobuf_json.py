@@ -26,14 +26,14 @@ class Thing(Request):
     ALIASES: ClassVar = {"title": "name"}
 
     name: RequiredStr
-    weight: Int64 = 0
+    amount: Int64 = 0
     small: Int32 = 0
     ratio: float = 0.0
     fresh: bool = False
     colour: Colour | None = None
     note: str | None = None
     parts: list[Part] = []
-    words: list[str] = []
+    labels: list[str] = []
 
 
 def made(**fields: Any) -> Thing:
@@ -49,12 +49,12 @@ def complaint(**fields: Any) -> str:
 
 @pytest.mark.parametrize(("given", "number"), [(5, 5), ("5", 5), ("-7", -7), (5.0, 5), (2**63 - 1, 2**63 - 1)])
 def test_int64_is_a_number_or_its_text(given: Any, number: int) -> None:
-    assert made(weight=given).weight == number
+    assert made(amount=given).amount == number
 
 
 @pytest.mark.parametrize("given", [1.5, "x", "", " 5", "1e3", True, [5], {}, 2**63, str(2**63), "9" * 5000, math.inf])
 def test_an_invalid_int64_is_rejected(given: Any) -> None:
-    assert "for parameter 'weight' supplied:" in complaint(weight=given)
+    assert "for parameter 'amount' supplied:" in complaint(amount=given)
 
 
 def test_int32_has_its_own_bounds() -> None:
@@ -80,8 +80,8 @@ def test_an_invalid_double_is_rejected(given: Any) -> None:
 
 
 def test_null_is_absence() -> None:
-    thing = made(weight=None, colour=None, note=None, parts=None)
-    assert (thing.weight, thing.colour, thing.note, thing.parts) == (0, None, None, [])
+    thing = made(amount=None, colour=None, note=None, parts=None)
+    assert (thing.amount, thing.colour, thing.note, thing.parts) == (0, None, None, [])
 
 
 def test_unknown_fields_are_ignored() -> None:
@@ -119,7 +119,7 @@ def test_an_error_in_a_list_names_its_field_path() -> None:
     assert "required parameter 'parts[1].key'" in complaint(parts=[{"key": "a"}, {"size": 1}])
     assert "for parameter 'parts[0].size'" in complaint(parts=[{"key": "a", "size": "x"}])
     assert "for parameter 'parts'" in complaint(parts=[3])
-    assert "for parameter 'words'" in complaint(words=["a", 3])
+    assert "for parameter 'labels'" in complaint(labels=["a", 3])
     assert "for parameter 'parts'" in complaint(parts={"key": "a"})
 
 
@@ -128,9 +128,9 @@ def test_a_lone_surrogate_is_no_text() -> None:
 
 
 def test_query_values_take_the_type_of_their_field() -> None:
-    query = {"name": ["a", "b"], "weight": ["5"], "fresh": ["true"], "words": ["x", "y"], "colour": ["2"]}
+    query = {"name": ["a", "b"], "amount": ["5"], "fresh": ["true"], "labels": ["x", "y"], "colour": ["2"]}
     thing = convert_query(query, Thing)
-    assert (thing.name, thing.weight, thing.fresh, thing.words) == ("a", 5, True, ["x", "y"])
+    assert (thing.name, thing.amount, thing.fresh, thing.labels) == ("a", 5, True, ["x", "y"])
     assert thing.colour is Colour.BLUE
 
 

@@ -83,7 +83,7 @@ async def test_experiments_are_sorted_by_order_by(
 ) -> None:
     found = await search(library, order_by=order_by)
     if any(key.startswith("name") for key in order_by[:1]):
-        # How a PostgreSQL sorts texts is the choice of whoever created its database.
+        # The collation was chosen when the PostgreSQL database was created.
         assert sorted(found) == sorted(names)
         assert engine == "postgresql" or found == names
     else:

@@ -1,4 +1,4 @@
-"""POST /graphql: the UI's two queries as it sends them, and what is refused."""
+"""POST /graphql: the UI's two queries as it sends them, and rejected requests."""
 
 import math
 import subprocess
@@ -300,19 +300,19 @@ async def test_a_query_that_is_too_large_is_rejected(client: Client, query: str,
 
 
 async def test_an_invalid_request_body_is_rejected(client: Client) -> None:
-    async def refusal(body: bytes, content_type: str = "application/json") -> str:
+    async def error_message(body: bytes, content_type: str = "application/json") -> str:
         answer = await client.send("POST", "/graphql", body=body, headers={"content-type": content_type})
         assert answer.status == 400
         message: str = answer.json["message"]
         return message
 
-    assert "must be a JSON object" in await refusal(b'[{"query":"{__typename}"}]')
-    assert "'query'" in await refusal(b"{}")
-    assert "'query'" in await refusal(b'{"query":""}')
-    assert "'query'" in await refusal(b'{"query":3}')
-    assert "'variables'" in await refusal(b'{"query":"{__typename}","variables":[1]}')
-    assert "not valid JSON" in await refusal(b"nonsense")
-    assert "Content-Type" in await refusal(b'{"query":"{__typename}"}', "text/plain")
+    assert "must be a JSON object" in await error_message(b'[{"query":"{__typename}"}]')
+    assert "'query'" in await error_message(b"{}")
+    assert "'query'" in await error_message(b'{"query":""}')
+    assert "'query'" in await error_message(b'{"query":3}')
+    assert "'variables'" in await error_message(b'{"query":"{__typename}","variables":[1]}')
+    assert "not valid JSON" in await error_message(b"nonsense")
+    assert "Content-Type" in await error_message(b'{"query":"{__typename}"}', "text/plain")
     assert (await client.get("/graphql")).status == 405
 
 

@@ -22,7 +22,7 @@ from tests.client import Client
 from railtrack.api.logged_models.queries import METRICS_LIMIT
 from railtrack.db import Db
 
-TOLD_OF_NAMES = (
+INVALID_CHARACTERS = (
     "Model name must be a non-empty string and cannot contain the following characters: "
     "('/', ':', '.', '%', '\"', \"'\")"
 )
@@ -81,9 +81,9 @@ async def test_names_need_not_be_unique(client: Client) -> None:
         ({"experiment_id": 3}, 400, "Invalid value 3 for parameter 'experiment_id' supplied:  Hint: Value was of type"),
         ({"experiment_id": "abc"}, 400, "Invalid experiment ID 'abc'. Experiment ID must be a valid integer."),
         ({"experiment_id": "999999"}, 404, "No Experiment with id=999999 exists"),
-        ({"name": "a/b", "experiment_id": "abc"}, 400, f"Invalid model name ('a/b') provided. {TOLD_OF_NAMES}"),
-        ({"name": "a.b"}, 400, f"Invalid model name ('a.b') provided. {TOLD_OF_NAMES}"),
-        ({"name": 'q"'}, 400, f"Invalid model name ('q\"') provided. {TOLD_OF_NAMES}"),
+        ({"name": "a/b", "experiment_id": "abc"}, 400, f"Invalid model name ('a/b') provided. {INVALID_CHARACTERS}"),
+        ({"name": "a.b"}, 400, f"Invalid model name ('a.b') provided. {INVALID_CHARACTERS}"),
+        ({"name": 'q"'}, 400, f"Invalid model name ('q\"') provided. {INVALID_CHARACTERS}"),
         ({"name": "n" * 501}, 400, "'name' exceeds the maximum length of 500 characters"),
         ({"model_type": "n" * 501}, 400, "'model_type' exceeds the maximum length of 500 characters"),
         ({"source_run_id": "n" * 33}, 400, "'source_run_id' exceeds the maximum length of 32 characters"),

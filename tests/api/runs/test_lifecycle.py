@@ -37,7 +37,7 @@ async def test_get_returns_the_same_run_as_a_search(client: Client, db: Db) -> N
 
 
 def _in_order(run: Any) -> Any:
-    """The run with what has no order of its own in one."""
+    """Sort the lists of the run whose order is not defined."""
     for listed in run["data"].values():
         listed.sort(key=lambda one: one["key"])
     return run

@@ -1,4 +1,4 @@
-"""The API's description: valid OpenAPI, complete, and what the code says."""
+"""The API's description: valid OpenAPI, complete, and equal to the code."""
 
 import json
 import re

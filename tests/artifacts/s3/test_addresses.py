@@ -36,7 +36,7 @@ async def stored_and_read(stores: ArtifactStores) -> None:
 
 
 async def error_of(environ: dict[str, str]) -> str:
-    """What a start says that does not come about."""
+    """Return the error of a start that fails."""
     stores = stores_at(f"s3://{BUCKET}", environ)
     with pytest.raises(ApiError) as caught:
         await stores.probe_buckets()

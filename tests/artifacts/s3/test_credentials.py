@@ -345,7 +345,7 @@ async def test_an_unreachable_sts_does_not_abort_the_server(new_profile: NewProf
 
 
 async def test_an_sts_that_awscrt_cannot_reach_is_rejected(new_profile: NewProfile) -> None:
-    """It would connect to port 443 whatever the URL says."""
+    """It would connect to port 443 whatever the URL is."""
     for url in ("http://127.0.0.1", "https://127.0.0.1:8443"):
         environ = new_profile(ml=f"{ROLE_FIELDS}source_profile = base") | {"AWS_ENDPOINT_URL_STS": url}
         assert f"by https at port 443 only, AWS_ENDPOINT_URL_STS is {url}" in await error_of(environ)

@@ -59,7 +59,7 @@ async def test_a_denied_operation_is_named(
 
 
 async def test_a_key_that_may_not_abort_uploads_is_a_warning(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
-    """Amazon has a right of its own for that, s3:AbortMultipartUpload, which many a policy lacks."""
+    """Amazon requires s3:AbortMultipartUpload for that, which many policies lack."""
     quirky.replies = {"DELETE complete": error(403, "AccessDenied", "Access Denied.")}
     (line,) = await quirky_stores.probe_buckets()
     assert line.startswith(f"The artifact store does not allow aborting multipart uploads: the bucket '{BUCKET}' at ")
@@ -86,7 +86,7 @@ async def test_an_unavailable_store_is_a_warning(quirky: QuirkyS3, quirky_stores
     assert "Check AWS_S3_ENDPOINT_URL. If it is right, do nothing" in line
 
 
-async def test_a_refused_connection_is_reported_with_the_variable(quirky: QuirkyS3) -> None:
+async def test_a_store_that_does_not_listen_is_reported_with_the_variable(quirky: QuirkyS3) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     (line,) = await stores_at(f"s3://{BUCKET}", {**quirky.environment, "AWS_ENDPOINT_URL": url}).probe_buckets()
     assert line == (

@@ -1,4 +1,4 @@
-"""A bucket that is in another region than one would think, as Amazon's is whose region no setting says."""
+"""A bucket in another region than the configured or default one."""
 
 import asyncio
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ SEOUL = "ap-northeast-2"
 
 @pytest.fixture
 def stores(quirky: QuirkyS3) -> Iterator[ArtifactStores]:
-    """In Seoul, which no setting says."""
+    """In Seoul, which no setting names."""
     quirky.region = SEOUL
     environment = {name: value for name, value in quirky.environment.items() if name != "AWS_REGION"}
     stores = stores_at(f"s3://{BUCKET}", environment)

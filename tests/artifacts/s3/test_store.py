@@ -1,4 +1,4 @@
-"""S3 and its look-alikes: what they refuse, when they are busy or break off, and that nothing is left behind."""
+"""S3 and compatible stores: errors, busy stores, broken connections, and no leftovers."""
 
 import asyncio
 import os
@@ -173,8 +173,8 @@ async def test_a_deletion_without_effect_ends(quirky: QuirkyS3, quirky_stores: A
 
 async def test_a_rejected_part_aborts_the_upload(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
     store = quirky_stores.proxied().store
-    for refused_kind in ("PUT part", "POST complete"):
-        quirky.replies = {refused_kind: error(403, "AccessDenied", "no")}
+    for rejected_kind in ("PUT part", "POST complete"):
+        quirky.replies = {rejected_kind: error(403, "AccessDenied", "no")}
         assert "AccessDenied: no" in await error_message(403, store.put("a", source(b"x" * (PART_BYTES + 1))))
         assert (quirky.uploads, quirky.objects) == ({}, {})
 

@@ -23,8 +23,8 @@ def updated_page(page: str, reports: Mapping[str, Report], date: datetime.date) 
 
 
 def _report_row(outage: str, report: Report, date: datetime.date) -> str:
-    cells = [_client_cell(client) for client in report.clients]
-    return _row([outage, *cells, str(len(report.lost)), str(len(report.duplicates)), str(date)])
+    columns = [_client_cell(client) for client in report.clients]
+    return _row([outage, *columns, str(len(report.lost)), str(len(report.duplicates)), str(date)])
 
 
 def _client_cell(client: ClientReport) -> str:
@@ -32,5 +32,5 @@ def _client_cell(client: ClientReport) -> str:
     return f"{client.calls} calls, {failed}, longest {client.longest_s:.0f} s"
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _row(columns: Sequence[str]) -> str:
+    return f"| {' | '.join(columns)} |"
