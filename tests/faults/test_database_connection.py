@@ -9,6 +9,7 @@ from tests.servers.databases import run_sql
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy, proxy
 
+from railtrack.api.runs.postgres import insert_points_of_active_runs
 from railtrack.db import Db
 from railtrack.db.open import open_database
 from railtrack.db.url import parse_database_url
@@ -88,6 +89,19 @@ async def test_a_disconnect_during_an_autocommit_statement_is_unavailable(db: Db
     with pytest.raises(ApiError) as caught:
         await waiting
     assert caught.value.status == 503
+
+
+async def test_metrics_on_a_cut_connection_may_have_been_stored(db: Db, between: Proxy) -> None:
+    """They are written by one statement, which is its own transaction."""
+    await db.fetch_by_key("SELECT 1")  # from now on the connection has the plan settings of such statements
+    await between.hold()
+    waiting = asyncio.create_task(insert_points_of_active_runs(db, ["run"], [], []))
+    await asyncio.sleep(0.2)
+    await between.cut()
+    with pytest.raises(ApiError) as caught:
+        await waiting
+    assert caught.value.status == 503
+    await between.release()
 
 
 async def test_a_write_to_a_read_only_primary_is_retryable_and_reconnects(postgres: PostgresServer) -> None:

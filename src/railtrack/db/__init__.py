@@ -59,8 +59,10 @@ class Db(Tx, Protocol):
     pooler: bool
     """True if the connections are known to pass through a transaction-mode pooler."""
 
-    async def fetch_by_key(self, sql: str, *args: Any) -> list[Row]:
+    async def fetch_by_key(self, sql: str, *args: Any, commits: bool = False) -> list[Row]:
         """Fetch with a statement that finds its rows by an index key for every value of its parameters.
+
+        `commits`: it writes, too. If the connection is lost, it is unknown whether it was committed.
 
         PostgreSQL plans it once per connection, because planning takes longer than running it. The statements of
         `write()` are planned once, too.

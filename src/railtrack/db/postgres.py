@@ -134,8 +134,8 @@ class PostgresDb:
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         return await self._run_alone(lambda tx: tx.fetch(sql, *args))
 
-    async def fetch_by_key(self, sql: str, *args: Any) -> list[Row]:
-        return await self._run_alone(lambda tx: tx.fetch(sql, *args), by_key=True)
+    async def fetch_by_key(self, sql: str, *args: Any, commits: bool = False) -> list[Row]:
+        return await self._run_alone(lambda tx: tx.fetch(sql, *args), by_key=True, commits=commits)
 
     async def fetch_row(self, sql: str, *args: Any) -> Row | None:
         return await self._run_alone(lambda tx: tx.fetch_row(sql, *args))

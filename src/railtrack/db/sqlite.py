@@ -194,7 +194,7 @@ class SqliteDb:
         async with self._reader() as reader:
             return await SqliteTx(reader).fetch(sql, *args)
 
-    async def fetch_by_key(self, sql: str, *args: Any) -> list[Row]:
+    async def fetch_by_key(self, sql: str, *args: Any, commits: bool = False) -> list[Row]:
         return await self.fetch(sql, *args)
 
     async def fetch_row(self, sql: str, *args: Any) -> Row | None:

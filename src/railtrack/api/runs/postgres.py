@@ -225,4 +225,5 @@ async def insert_points_of_active_runs(
         run_ids,
         rows_parameter(POINT_COLUMNS, points),
         rows_parameter(POINT_COLUMNS, latest),
+        commits=True,
     )
