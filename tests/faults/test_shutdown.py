@@ -1,4 +1,4 @@
-"""Graceful shutdown: requests in flight get responses, and idle or half-open connections do not delay the exit."""
+"""Graceful shutdown and reload: open requests get responses, idle or half-open connections do not delay the exit."""
 
 import asyncio
 import contextlib
@@ -73,6 +73,24 @@ def test_an_idle_server_exits_soon(name: str, server: RailtrackServer) -> None:
     assert server.wait_ended() == 0
     assert time.monotonic() - began < EXIT_LIMIT_S
     assert [pid for pid in workers if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_sighup_replaces_the_workers_and_loses_no_request(server: RailtrackServer, database: str) -> None:
+    workers = server.wait_for_workers(2)
+
+    async def reload() -> Load:
+        async with Load(server) as load:
+            await load.is_acknowledged_again(count=100)
+            server.send_signal(signal.SIGHUP)
+            await until(lambda: not set(workers) & set(server.workers()), server.log)
+            await load.is_acknowledged_again(count=100)
+        return load
+
+    load = asyncio.run(reload())
+    check_stored(database, load.run_id, load.outcome)
+    assert load.outcome.lost == []
+    assert not load.outcome.statuses
+    assert server.logged_errors() == []
 
 
 IDLE = 10

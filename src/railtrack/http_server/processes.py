@@ -189,14 +189,16 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
 
     def __init__(self, settings: Settings, listeners: Sequence[socket.socket], load: Callable[[], Any]) -> None:
         self._settings = settings
-        self._listeners = listeners
+        self._addresses = [f"fd://{listener.detach()}" for listener in listeners]
         self._load = load
         self._heartbeats = heartbeat_folder()
         super().__init__()
+        os.register_at_fork(after_in_parent=unblock_signals)
 
     def load_config(self) -> None:
+        """Set gunicorn's options. SIGHUP calls it again."""
         options = {
-            "bind": [f"fd://{listener.detach()}" for listener in self._listeners],
+            "bind": self._addresses,
             "workers": self._settings.server.workers,
             "worker_class": Worker,
             "preload_app": True,
@@ -213,7 +215,6 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
         }
         for name, value in options.items():
             self.cfg.set(name, value)
-        os.register_at_fork(after_in_parent=unblock_signals)
 
     def load(self) -> Any:
         return self._load()
