@@ -317,6 +317,23 @@ def test_a_failing_application_yields_a_500_and_one_log_line(what: str, caplog: 
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
+def test_a_truncated_response_without_a_length_ends_with_a_reset() -> None:
+    """HTTP/1.0, which nginx speaks with its upstreams by default, has no chunks: an orderly end means a whole body."""
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise ValueError
+
+    async def scene(served: Served) -> None:
+        client = await served.client()
+        await client.send(b"GET / HTTP/1.0\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            await client.reader.read()
+
+    play(app, scene)
+
+
 @pytest.mark.parametrize("what", ["raises", "ends", "is too short"])
 def test_a_client_can_detect_a_truncated_response(what: str, caplog: pytest.LogCaptureFixture) -> None:
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:

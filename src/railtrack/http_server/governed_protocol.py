@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import math
 import socket
+import struct
 import sys
 import termios
 from typing import cast
@@ -273,12 +274,16 @@ class GovernedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def abort(self) -> None:
+        """End the connection. A reset ends a response that the end of the connection would otherwise complete."""
+        if self.cycle is not None and self.cycle.ends_with_connection and not self.transport.is_closing():
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     def check(self, now: float) -> None:
         """Enforce the timeouts. The worker calls it every second, which costs less than timers for each request."""
         if self._is_write_stalled(now) or (self._draining and now >= self._deadline):
-            self.transport.abort()
+            self.abort()
         elif now >= self._deadline and not self.transport.is_closing():
             if self._is_reading_head:
                 self._reject(Rejection("The request did not arrive in time.", 408))
