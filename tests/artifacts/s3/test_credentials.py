@@ -264,11 +264,14 @@ async def test_a_profile_may_run_a_program(new_profile: NewProfile, tmp_path: Pa
     assert message.endswith(". Correct the profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead.")
 
 
+@pytest.mark.parametrize("is_parent_running", [True, False])
 async def test_a_program_that_hangs_is_killed(
-    new_profile: NewProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    is_parent_running: bool, new_profile: NewProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also if the process that runs awscrt, and the program, was killed before."""
     monkeypatch.setattr(credentials_module, "PROCESS_TIMEOUT_S", 1.0)
-    environ = new_profile(ml=f"credential_process = sh -c 'echo $$ > {tmp_path}/pid; exec sleep 600'")
+    before = "" if is_parent_running else "kill -9 $(ps -o ppid= -p $PPID); "
+    environ = new_profile(ml=f"credential_process = sh -c 'echo $$ > {tmp_path}/pid; {before}exec sleep 600'")
     assert "AWS_PROFILE is 'ml': no response within 1 s" in await error_of(environ, 503)
     pid = (tmp_path / "pid").read_text().strip()
     await until(lambda: not Path(f"/proc/{pid}").exists() or "(zombie)" in Path(f"/proc/{pid}/status").read_text())

@@ -91,8 +91,11 @@ def _communicate(process: "subprocess.Popen[bytes]") -> tuple[bytes, bytes]:
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """Kill the process and the program that a profile may make it run: they are a session, and so a group."""
-    if process.poll() is None:
+    """Kill the process and the program that a profile may make it run: they are a session, and so a group.
+
+    The group exists until the process is waited for, even if the process itself has ended and the program has not.
+    """
+    if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
