@@ -80,10 +80,10 @@ def test_sighup_replaces_the_workers_and_loses_no_request(server: RailtrackServe
 
     async def reload() -> Load:
         async with Load(server) as load:
-            await load.is_acknowledged_again(count=100)
+            await load.wait_for_acknowledgements(count=100)
             server.send_signal(signal.SIGHUP)
             await until(lambda: not set(workers) & set(server.workers()), server.log)
-            await load.is_acknowledged_again(count=100)
+            await load.wait_for_acknowledgements(count=100)
         return load
 
     load = asyncio.run(reload())
