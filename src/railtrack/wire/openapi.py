@@ -33,6 +33,9 @@ def openapi_document(
     structs = {struct for route in ordered for struct in (route.struct, response_struct(route)) if struct is not None}
     _, components = msgspec.json.schema_components(sorted(structs, key=lambda one: one.__name__), ref_template=SCHEMAS)
     components |= {"Error": _error_schema()}
+    for route in ordered:
+        if route.struct is not None:
+            _remove_fields(components[route.struct.__name__], _path_names(route))
     paths: dict[str, dict[str, Any]] = {}
     for route in ordered:
         operation = _operation(route, components)
@@ -77,7 +80,7 @@ def _media_type(route: Route) -> str | None:
 def _operation(route: Route, components: Mapping[str, Any]) -> dict[str, Any]:
     text = inspect.getdoc(route.handler) or ""
     summary, _, details = text.partition("\n\n")
-    names = re.findall(r"\{(\w+)", route.path)
+    names = _path_names(route)
     operation: dict[str, Any] = {
         "operationId": _operation_id(route),
         "tags": [_resource(route)],
@@ -90,7 +93,7 @@ def _operation(route: Route, components: Mapping[str, Any]) -> dict[str, Any]:
     parameters = [_path_parameter(name, route.path) for name in names]
     if route.struct is not None:
         schema = components[route.struct.__name__]
-        fields = {name: field for name, field in schema["properties"].items() if name not in names}
+        fields = schema["properties"]
         if route.method == "GET":
             required = schema.get("required", ())
             parameters += [
@@ -166,6 +169,18 @@ def _path_parameter(name: str, path: str) -> dict[str, Any]:
     if f"{{{name}...}}" in path:
         parameter["description"] = "The rest of the path, slashes included."
     return parameter
+
+
+def _path_names(route: Route) -> list[str]:
+    return re.findall(r"\{(\w+)", route.path)
+
+
+def _remove_fields(schema: dict[str, Any], names: Iterable[str]) -> None:
+    """Remove the fields that the path holds: a body need not have them, and the path overrides them."""
+    for name in names:
+        schema["properties"].pop(name, None)
+    if "required" in schema:
+        schema["required"] = [name for name in schema["required"] if name not in names]
 
 
 def _template(path: str) -> str:

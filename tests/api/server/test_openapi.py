@@ -58,6 +58,9 @@ def test_every_route_that_takes_a_struct_has_schemas_for_request_and_response() 
         elif fields:
             reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
             assert reference.endswith(f"/{route.struct.__name__}")
+            schema = described()["components"]["schemas"][route.struct.__name__]
+            assert set(schema["properties"]) == fields, path
+            assert set(schema.get("required", ())) <= fields, path
         content = operation["responses"]["200"]["content"]
         if path == "/graphql":  # its shape is what the query asks for
             assert list(content) == ["application/json"]
