@@ -168,7 +168,7 @@ def test_a_lost_database_is_logged_and_used_again_after_it_recovers(
         cluster.stop()
         try:
             assert call(server, "GET", "/health")[0] == 200
-            assert call(server, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0")[0] == 503
+            assert call(server, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0")[0] == 429
         finally:
             cluster.start()
         assert call(server, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0")[0] == 200
@@ -176,7 +176,7 @@ def test_a_lost_database_is_logged_and_used_again_after_it_recovers(
         lost = [
             line for line in server.log().splitlines() if f"Lost the connection to the backend store {shown}" in line
         ]
-        assert "503 until it is back: check that PostgreSQL runs" in lost[0]
+        assert "retry until it is back: check that PostgreSQL runs" in lost[0]
         assert f"The backend store answers again: {shown}" in server.log()
         assert "Traceback" not in server.log()
 
