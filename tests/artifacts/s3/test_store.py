@@ -114,6 +114,22 @@ async def test_an_unavailable_store_is_reported_within_seconds(quirky: QuirkyS3,
     assert time.monotonic() - begun < CALL_TIMEOUT_S
 
 
+async def test_a_store_that_goes_away_during_a_request_may_have_processed_it() -> None:
+    """No retry gets a connection, but the first attempt reached the store."""
+
+    async def read_and_go_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        server.close()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(read_and_go_away, "127.0.0.1", port := free_port())
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "auto"}
+    stores = stores_at(f"s3://{BUCKET}", {**keys, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"})
+    message = await error_message(503, stores.proxied().store.put("a", source(b"x")))
+    assert message.endswith("Connection refused")
+    stores.close()
+
+
 async def test_a_partial_read_starts_with_a_head_request(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
     quirky.objects["a"] = b"0123456789"
     store = quirky_stores.proxied().store

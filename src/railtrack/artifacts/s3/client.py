@@ -197,6 +197,7 @@ class Bucket:
 
     async def _with_retries(self, attempt: Callable[[], Awaitable[T]]) -> T:
         start = time.monotonic()
+        was_sent = False
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 for retries_left in reversed(range(ATTEMPTS)):
@@ -209,8 +210,9 @@ class Bucket:
                             if retries_left and self._follow_region(error.region):
                                 continue
                             raise
+                        was_sent = was_sent or not isinstance(error, NotConnectedError)
                         if not retries_left or time.monotonic() - start > RETRY_WINDOW_S:
-                            raise self.unreachable(error) from error
+                            raise self.unreachable(error, was_sent=was_sent) from error
                     await asyncio.sleep(backoff_s(ATTEMPTS - 1 - retries_left, FIRST_PAUSE_S, PAUSE_LIMIT_S))
         except TimeoutError as error:
             raise self.unreachable(TransferError(f"no response in {CALL_TIMEOUT_S:.0f} s")) from error
@@ -226,12 +228,13 @@ class Bucket:
             log.info("artifact store: the bucket '%s' is in the region %s", self.name, region)
         return True
 
-    def unreachable(self, error: Exception) -> ApiError:
-        """Log the error, and return it as the client gets it."""
+    def unreachable(self, error: Exception, *, was_sent: bool = False) -> ApiError:
+        """Log the error, and return it as the client gets it. `was_sent`: by an earlier attempt."""
         error_log.error("%s: %s", self, error)
         message = f"The artifact store does not answer: {self}: {error}"
         # Without a connection the store has not seen the request: even a creation may be repeated.
-        return not_processed(message) if isinstance(error, NotConnectedError) else unavailable(message)
+        is_unseen = isinstance(error, NotConnectedError) and not was_sent
+        return not_processed(message) if is_unseen else unavailable(message)
 
     def untrusted(self, error: UntrustedError) -> ApiError:
         """Log the error, and return it as the client gets it: 502 Bad Gateway, which clients do not retry."""
