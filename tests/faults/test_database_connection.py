@@ -1,6 +1,7 @@
 """Connections to PostgreSQL fail at critical moments: the request gets a retryable error, and the next one succeeds."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
@@ -89,6 +90,32 @@ async def test_a_disconnect_during_an_autocommit_statement_is_unavailable(db: Db
     with pytest.raises(ApiError) as caught:
         await waiting
     assert caught.value.status == 503
+
+
+async def test_a_server_that_freezes_is_waited_for_once(
+    between: Proxy, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither ROLLBACK nor the release of the connection waits again for a response, and the next request connects."""
+    monkeypatch.setattr("railtrack.db.postgres.STATEMENT_TIMEOUT_S", 2)
+    monkeypatch.setattr("railtrack.db.postgres.CANCEL_TIMEOUT_S", 0.5)
+    parts = urlsplit(postgres.url)
+    address = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{between.port}")).geturl()
+    db = open_database(parse_database_url(address), connections=1)
+
+    async def freeze_within_a_transaction() -> None:
+        async with db.write() as tx:
+            await tx.fetch_value("SELECT 1")
+            await between.hold()
+            await tx.fetch_value("SELECT 2")
+
+    began = time.monotonic()
+    with pytest.raises(ApiError) as caught:
+        await freeze_within_a_transaction()
+    assert caught.value.status == 429
+    assert time.monotonic() - began < 4
+    await between.release()
+    assert await db.fetch_value("SELECT 1") == 1
+    await db.close()
 
 
 async def test_metrics_on_a_cut_connection_may_have_been_stored(db: Db, between: Proxy) -> None:

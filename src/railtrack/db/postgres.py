@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 STATEMENT_TIMEOUT_S = 60
 LONG_STATEMENT_TIMEOUT_S = 24 * 3600
+CANCEL_TIMEOUT_S = 5
+"""How long a statement that timed out may take to be cancelled. A server that does not respond is not waited for."""
 ACQUIRE_TIMEOUT_S = 30
 """How long a request waits for a free connection before it gets 429."""
 IDLE_TIMEOUT_S = 240
@@ -174,7 +176,11 @@ class PostgresDb:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[PostgresTx]:
         async with self._lease(by_key=True) as lease, lease.connection.transaction():
-            yield PostgresTx(lease.connection)
+            try:
+                yield PostgresTx(lease.connection)
+            except TimeoutError:
+                await _cancel(lease.connection)  # else ROLLBACK would wait for STATEMENT_TIMEOUT_S
+                raise
             lease.may_have_committed = True  # COMMIT follows
 
     @asynccontextmanager
@@ -190,6 +196,8 @@ class PostgresDb:
                         await connection.set_planning(by_key=by_key)
                     yield lease
                 except DRIVER_ERRORS as error:
+                    if isinstance(error, TimeoutError):
+                        await _cancel(connection)
                     if _is_outage(error):
                         # The other connections lead to the same server, which has stopped or become a replica. asyncpg
                         # closes this one when it is released and each other one before its next use.
@@ -286,6 +294,14 @@ class PostgresDb:
 
 async def _log_statements(connection: Any) -> None:
     connection.add_query_logger(lambda record: statement_log.log_statement(record.query, record.elapsed))
+
+
+async def _cancel(connection: Any) -> None:
+    """Wait until the statement that timed out is cancelled, which asyncpg has requested. Else close the connection."""
+    try:
+        await connection.execute("", timeout=CANCEL_TIMEOUT_S)
+    except DRIVER_ERRORS:
+        connection.terminate()
 
 
 async def _skip_reset(connection: Any) -> None:
