@@ -72,6 +72,17 @@ async def test_the_time_in_which_the_server_is_busy_is_not_the_clients(monkeypat
     assert got == [b"one", b"two"]
 
 
+async def test_a_body_that_takes_too_long_can_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def messages() -> AsyncIterator[dict[str, Any]]:
+        yield piece(b"x")
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(request, "BODY_TIMEOUT_S", 0.2)
+    with pytest.raises(ApiError, match="did not arrive within") as caught:
+        await HttpRequest({"type": "http", "headers": []}, messages().__anext__).body()
+    assert caught.value.status == 408
+
+
 async def test_a_body_that_came_with_the_head_is_taken_from_there_within_its_limit() -> None:
     async def receive() -> dict[str, Any]:
         return piece(b"whole", more=False)

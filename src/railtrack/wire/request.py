@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from railtrack.errors import ApiError, bad_request, invalid
+from railtrack.errors import ApiError, invalid
 from railtrack.wire.protobuf_json import convert, convert_query, json_object, reject_nul
 
 BODY_LIMIT = 20 * 1024 * 1024
@@ -171,7 +171,7 @@ class HttpRequest:
             pass
 
     async def body(self, limit: int = BODY_LIMIT) -> bytes:
-        """Return the whole body. Raise a 413 if it is longer than `limit` bytes."""
+        """Return the whole body. Raise a 413 if it is longer than `limit` bytes, a 408 if it takes too long."""
         body: bytes | None = self._scope.get("body")  # set by http_server if it came with the head
         if body is not None and len(body) <= min(limit, LARGE_BODY):
             self.received = len(body)
@@ -180,7 +180,9 @@ class HttpRequest:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 return await self._read_body(limit)
         except TimeoutError:
-            raise bad_request(f"The request body did not arrive within {BODY_TIMEOUT_S} s.") from None
+            # Clients repeat a request after 408, but not after 400.
+            message = f"The request body did not arrive within {BODY_TIMEOUT_S} s."
+            raise ApiError("BAD_REQUEST", message, status=408) from None
 
     async def _read_body(self, limit: int) -> bytes:
         chunks: list[bytes] = []
