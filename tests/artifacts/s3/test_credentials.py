@@ -264,6 +264,21 @@ async def test_a_profile_may_run_a_program(new_profile: NewProfile, tmp_path: Pa
     assert message.endswith(". Correct the profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead.")
 
 
+async def test_a_program_does_not_inherit_the_settings_of_the_server(
+    new_profile: NewProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = {"Version": 1, "AccessKeyId": "PROGRAM", "SecretAccessKey": "s", "Expiration": "2100-01-01T00:00:00Z"}
+    (tmp_path / "printed.json").write_text(json.dumps(printed))
+    own = {"MLFLOW_BACKEND_STORE_URI", "DATABASE_URL", "PGPASSWORD", "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"}
+    for name in (*own, "OF_THE_USER"):
+        monkeypatch.setenv(name, "a value")
+    environ = new_profile(ml=f"credential_process = sh -c 'env > {tmp_path}/env; cat {tmp_path}/printed.json'")
+    assert (await provider_of(load({}, environ).aws, "us-east-1")()).access_key == "PROGRAM"
+    inherited = {line.partition("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
+    assert {"PATH", "OF_THE_USER", "AWS_PROFILE"} <= inherited
+    assert not own & inherited
+
+
 @pytest.mark.parametrize("is_parent_running", [True, False])
 async def test_a_program_that_hangs_is_killed(
     is_parent_running: bool, new_profile: NewProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -148,9 +148,15 @@ def _static_keys(settings: AwsSettings) -> Provider:
     return current
 
 
+def _inherited() -> dict[str, str]:
+    """Return this process's environment without the server's own settings: a profile's program may print or log it."""
+    own = ("MLFLOW_", "RAILTRACK_", "DATABASE_URL", "PG")
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
+
+
 def _environment(settings: AwsSettings, **variables: str) -> dict[str, str]:
     """Return the environment of a source that reads `variables` and no other setting of AWS's."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SSL_CERT_"))}
+    inherited = {name: value for name, value in _inherited().items() if not name.startswith(("AWS_", "SSL_CERT_"))}
     return inherited | {
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -186,7 +192,7 @@ def _profile(settings: AwsSettings) -> CredentialProcess:
     The endpoint variables are left out: they are for S3 here, but awscrt and AWS's command line would use
     AWS_ENDPOINT_URL for STS, too.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in S3_ENDPOINTS}
+    environment = {name: value for name, value in _inherited().items() if name not in S3_ENDPOINTS}
     environment |= {
         "AWS_PROFILE": settings.profile,
         "AWS_CONFIG_FILE": _expanded(settings.config_file),
