@@ -47,7 +47,7 @@ test: lint $(VENVS) .cache/.programs ## Run the linter, the type checker and all
 	    echo "tests/image was not run, for the reason above: the rest passed." >&2; fi
 endif
 
-test-fast: .venv/.installed-dev $(UI) ## Run the tests that need nothing but Python and SQLite: about a minute on two idle cores
+test-fast: .venv/.installed-dev $(UI) ## Run the tests that need nothing but Python and SQLite: about a minute and a half on two cores
 	.venv/bin/pytest $(PARALLEL) -m "not alone and not browser and not mlflow and not postgresql and not root and not slow"
 	@echo "Not run: tests on PostgreSQL, with MLflow and its clients, with a browser, of faults under load, of the image,"
 	@echo "and tests that start servers or wait for time limits. \`make test\` runs them all."

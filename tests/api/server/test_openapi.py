@@ -47,10 +47,11 @@ def test_every_route_is_described_with_its_access_and_its_errors() -> None:
 
 
 def test_every_route_that_takes_a_struct_has_schemas_for_request_and_response() -> None:
+    described_operations = operations(described())
     for (method, path), route in endpoints().items():
         if route.struct is None:
             continue
-        operation = operations(described())[method, path.replace("...}", "}")]
+        operation = described_operations[method, path.replace("...}", "}")]
         fields = set(route.struct.__struct_encode_fields__) - set(re.findall(r"\{(\w+)", path))
         if method == "GET":
             named = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"}

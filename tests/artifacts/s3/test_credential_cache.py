@@ -15,6 +15,8 @@ from railtrack.artifacts.s3.signing import Credentials
 from railtrack.artifacts.s3.store import S3Store
 from railtrack.errors import ApiError, unavailable
 
+pytestmark = pytest.mark.slow
+
 HOUR_S = 3600.0
 SHORT_S = 4.0
 

@@ -21,6 +21,8 @@ from railtrack.artifacts.s3.signing import Credentials
 from railtrack.config.settings import load
 from railtrack.errors import ApiError
 
+pytestmark = pytest.mark.slow
+
 KEYS = {"AWS_ACCESS_KEY_ID": "STATIC", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 

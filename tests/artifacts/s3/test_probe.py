@@ -10,6 +10,8 @@ from railtrack.artifacts import ArtifactStores
 from railtrack.artifacts.s3.probe import probe_presigned_urls
 from railtrack.errors import ApiError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
