@@ -19,8 +19,10 @@ FILES_WITH_SECRETS = (
     ".env",
     ".git/config",
     "railtrack-data/mlflow.db",
+    "src/railtrack/.env",
     "src/railtrack/.env.local",
     "docker/mlflow/.env",
+    "tools/.env",
 )
 
 
@@ -28,14 +30,7 @@ FILES_WITH_SECRETS = (
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     context = tmp_path_factory.mktemp("context") / "railtrack"
     shutil.copytree(ROOT, context, ignore=NOT_SOURCES, symlinks=True)
-    for file in (
-        ".env",
-        ".git/config",
-        "railtrack-data/mlflow.db",
-        "src/railtrack/.env",
-        "docker/mlflow/.env",
-        "tools/.env",
-    ):
+    for file in FILES_WITH_SECRETS:
         (context / file).parent.mkdir(parents=True, exist_ok=True)
         (context / file).write_text(SECRET)
     environ = dict.fromkeys(("AWS_SECRET_ACCESS_KEY", "MLFLOW_BACKEND_STORE_URI", "UV_PUBLISH_TOKEN"), SECRET)
