@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -295,6 +296,18 @@ def test_several_starters_at_once_make_one_database(url: str) -> None:
         starter.join(LONG)
     assert [starter.exitcode for starter in starters] == [0] * 6
     assert is_complete(url)
+
+
+def test_a_start_waits_for_another_that_is_writing_to_a_new_sqlite_file(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, ThreadPoolExecutor() as pool:
+        other.execute("BEGIN IMMEDIATE")
+        starter = pool.submit(start, f"sqlite:///{path}")
+        time.sleep(0.5)
+        assert not starter.done()
+        other.execute("COMMIT")
+        starter.result(TIMEOUT_S)
+    assert is_complete(f"sqlite:///{path}")
 
 
 @pytest.mark.slow

@@ -34,7 +34,8 @@ from railtrack.errors import unavailable
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000
-"""How long BEGIN IMMEDIATE waits for a writer of another process."""
+"""How long BEGIN IMMEDIATE, and a change of the journal mode, wait for a writer of another process."""
+BUSY_INTERVAL_S = 0.05
 CACHE_KIB = 4096
 
 _ANY = re.compile(r"= ANY\((\$\d+)\)")
@@ -117,7 +118,7 @@ class SqliteConnection:
         )
         if self._read_only:
             return connection
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -136,6 +137,23 @@ class SqliteConnection:
             await self.run(sqlite3.Connection.close)
             self._sqlite = None
         self._thread.shutdown(wait=False)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Set the journal mode, which the file keeps.
+
+    SQLite's busy timeout does not cover this change if another process writes, as at a first start of several.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                connection.close()
+                raise
+        time.sleep(BUSY_INTERVAL_S)
 
 
 class SqliteTx:
