@@ -9,6 +9,7 @@ import pytest
 from tests.http_server.served import (
     ALL,
     GET,
+    HEAD,
     POST,
     Receive,
     Send,
@@ -68,12 +69,12 @@ def test_thousands_of_pipelined_requests_get_their_responses_in_order() -> None:
 def test_the_application_gets_the_decoded_and_the_raw_path() -> None:
     async def scene(served: Served) -> None:
         answer = await served.exchange(
-            GET.replace(b"/a%20b", b"/%C3%BC%ff").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+            GET.replace(b"/a%20b", b"/%C3%BC%zz").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         )
         seen = [
             "GET",
-            "/ü\N{REPLACEMENT CHARACTER}",
-            b"/%C3%BC%ff",
+            "/ü%zz",
+            b"/%C3%BC%zz",
             b"c=d",
             [(b"host", b"x"), (b"connection", b"close")],
             b"",
@@ -86,8 +87,8 @@ def test_the_application_gets_the_decoded_and_the_raw_path() -> None:
 @pytest.mark.parametrize(
     ("first", "expected"),
     [
-        (b"GET / HTTP/1.1\r\n\r\n", b""),
-        (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", b"connection: close"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b""),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"connection: close"),
         (b"GET / HTTP/1.0\r\n\r\n", b"connection: close"),
         (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", b"connection: keep-alive"),
     ],
@@ -117,10 +118,10 @@ def test_head_and_304_have_no_body() -> None:
 
     async def scene(served: Served) -> None:
         client = await served.client()
-        for ask in (b"HEAD / HTTP/1.1\r\n\r\n", b"GET /same HTTP/1.1\r\n\r\n"):
+        for ask in (HEAD, GET.replace(b"/a%20b", b"/same")):
             await client.send(ask)
             assert b"chunked" not in await client.head()
-        await client.send(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        await client.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert b"not seen after HEAD" in await client.rest()
 
     play(app, scene)
@@ -134,7 +135,7 @@ def test_a_response_without_a_length_is_chunked() -> None:
         await send({"type": "http.response.body", "body": b"two"})
 
     async def scene(served: Served) -> None:
-        ask = b"GET / HTTP/1.%d\r\nConnection: close\r\n\r\n"
+        ask = b"GET / HTTP/1.%d\r\nHost: x\r\nConnection: close\r\n\r\n"
         head, _, body = (await served.exchange(ask % 1)).partition(b"\r\n\r\n")
         assert b"transfer-encoding: chunked" in head
         assert body == b"3\r\none\r\n186a0\r\n" + b"x" * 100_000 + b"\r\n3\r\ntwo\r\n0\r\n\r\n"
@@ -205,7 +206,10 @@ def test_a_body_that_the_application_does_not_receive_is_not_read() -> None:
     async def scene(served: Served) -> None:
         for head, body in (
             (upload(size), bytes(size)),
-            (b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"%x\r\n%b\r\n0\r\n\r\n" % (size, bytes(size))),
+            (
+                b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+                b"%x\r\n%b\r\n0\r\n\r\n" % (size, bytes(size)),
+            ),
         ):
             taking.clear()
             client = await served.client()

@@ -40,10 +40,10 @@ from railtrack.http_server.limits import (
         (b"GET / HTTP/3.0\r\n\r\n", 505),
         (b"GET /" + b"a" * 1_100_000, 414),
         (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 1000 + b"\r\n", 431),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
-        (b"POST / HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + GET, 400),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + GET, 400),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc" + GET, 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + GET, 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + GET, 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc" + GET, 400),
     ],
 )
 def test_a_rejection_has_mlflows_form_and_ends_the_connection(ask: bytes, status: int) -> None:
@@ -151,7 +151,7 @@ def test_a_worker_that_ends_closes_idle_connections_and_finishes_requests() -> N
         await idle[1].response()
         await idle[2].send(GET[:-3])
         busy = await served.client()
-        await busy.send(b"GET /slow HTTP/1.1\r\n\r\n" + GET)
+        await busy.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" + GET)
         await served.until(served.is_any_busy)
         for one in served.connections:
             one.shutdown()

@@ -21,11 +21,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from railtrack.http_server import limits
+from railtrack.http_server.chunks import ChunkedBody
 from railtrack.http_server.governed_cycle import GovernedCycle
+from railtrack.http_server.head import check_request_line, is_valid_host, parse_absolute_target, skip_empty_lines
 from railtrack.http_server.limits import HeldBytes, Rejection, check_head_size, unique_headers
 
 END = b"\r\n\r\n"
-CHUNKED = -1
 
 
 class WorkerState(ServerState):
@@ -37,7 +38,7 @@ class WorkerState(ServerState):
 class GovernedProtocol(HttpToolsProtocol):
     """uvicorn's protocol. `cycle` is the request in progress, or None.
 
-    The parser is never fed more than one request. A cycle has this object for its transport.
+    The parser is fed heads, one at a time. A cycle has this object for its transport.
     """
 
     cycle: GovernedCycle | None  # type: ignore[assignment]
@@ -50,9 +51,10 @@ class GovernedProtocol(HttpToolsProtocol):
         self._task: asyncio.Task[None] | None = None
         self._is_reading_head = False
         self._head_size = 0  # bytes of an incomplete head
-        self._last_bytes = b""  # fed to the parser last, at most 3, to find an END that was split
-        self._bytes_beside_chunks = 0  # since the last part of the body
-        self._body_left = 0  # bytes of the request's body that are still to come, or CHUNKED
+        self._request_line = b""  # of an incomplete head, itself perhaps incomplete
+        self._last_bytes = b""  # of an incomplete head, at most 3, to find an END that was split
+        self._body_left = 0  # bytes of a body with a length that are still to come
+        self._chunked_body: ChunkedBody | None = None  # while it is incomplete
         self._pipelined = bytearray()
         self._draining = False
         self._drained = 0
@@ -81,10 +83,12 @@ class GovernedProtocol(HttpToolsProtocol):
             return
         try:
             while data:
-                if self._body_left > 0:
+                if self._body_left:
                     data = self._read_counted_body(data)
-                elif self.cycle is None or self._body_left:
-                    data = self._feed_parser(data)
+                elif self._chunked_body is not None:
+                    data = self._read_chunked_body(self._chunked_body, data)
+                elif self.cycle is None:
+                    data = self._read_head(data)
                 else:
                     self._pipelined += data
                     if len(self._pipelined) > limits.HELD_LIMIT:
@@ -100,12 +104,10 @@ class GovernedProtocol(HttpToolsProtocol):
             else:
                 self._reject(Rejection("The request is not valid HTTP/1.1."))
 
-    def _feed_parser(self, data: bytes) -> bytes:
-        """Feed the parser up to the next END and return the rest.
-
-        A head or a chunked body can only end there. The parser does not report where it ended, and would parse the next
-        request as well.
-        """
+    def _read_head(self, data: bytes) -> bytes:
+        """Feed the parser up to END and return the rest. The parser doesn't report its position, and would go on."""
+        if not self._is_reading_head and (self._last_bytes or data[0] in b"\r\n"):
+            return self._skip_empty_lines(data)
         searched = self._last_bytes + data
         found = searched.find(END)
         if found >= 0:
@@ -114,11 +116,9 @@ class GovernedProtocol(HttpToolsProtocol):
         else:
             end = len(data)
             self._last_bytes = searched[1 - len(END) :]
-        is_head = self.cycle is None
-        if is_head:
-            self._head_size += end
-        else:
-            self._bytes_beside_chunks += end
+        self._head_size += end
+        if self._request_line[-1:] != b"\n":
+            self._request_line += data[: data.find(b"\n") + 1 or end]
         try:
             self.parser.feed_data(data[:end])
         except httptools.HttpParserUpgrade:  # no upgrade is supported: what follows is this request's body
@@ -126,12 +126,17 @@ class GovernedProtocol(HttpToolsProtocol):
         rest = data[end:]
         if self.cycle is None:
             check_head_size(self._head_size, self.url, self.headers)
-        elif self._bytes_beside_chunks > limits.HEADER_LIMIT:
-            raise Rejection("An extension or trailer of a chunk is too long.")
-        elif is_head and 0 <= self._body_left <= len(rest):
+        elif self._chunked_body is None and self._body_left <= len(rest):
             self.scope["body"] = rest[: self._body_left]  # type: ignore[typeddict-unknown-key]  # for wire/request.py
             if not self._body_left:
                 self._complete_request()
+        return rest
+
+    def _skip_empty_lines(self, data: bytes) -> bytes:
+        empty_lines, rest = skip_empty_lines(self._last_bytes + data)
+        self._last_bytes = b"" if rest or empty_lines[-1:] == b"\n" else b"\r"
+        self._head_size += len(empty_lines)
+        check_head_size(self._head_size, b"", ())
         return rest
 
     def _read_counted_body(self, data: bytes) -> bytes:
@@ -141,33 +146,42 @@ class GovernedProtocol(HttpToolsProtocol):
         self._body_left -= len(piece)
         self.cycle.add_body(piece)
         if not self._body_left:
-            self.parser = httptools.HttpRequestParser(self)  # the other one waits for this body
-            self._complete_request()
+            self._complete_body()
         return data[len(piece) :]
+
+    def _read_chunked_body(self, body: ChunkedBody, data: bytes) -> bytes:
+        assert self.cycle is not None
+        rest = body.feed(data, self.cycle.add_body)
+        if body.is_complete:
+            self._chunked_body = None
+            self._complete_body()
+        return rest
+
+    def _complete_body(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)  # the other one waits for this body
+        self._complete_request()
 
     def _complete_request(self) -> None:
         assert self.cycle is not None
-        self._body_left = 0
         self.cycle.more_body = False
         self.cycle.message_event.set()
 
     # Callbacks of the parser
 
     def on_message_begin(self) -> None:
-        if self.cycle is not None:
-            raise Rejection("The request is not valid HTTP/1.1.")
         self._is_reading_head = True
         self._deadline = self.loop.time() + limits.HEAD_TIMEOUT_S
         self.url = b""
         self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.cycle is None:  # else it is a trailer, and must not pass for a header
-            self.headers.append((name.lower(), value.rstrip(b" \t")))
+        self.headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         check_head_size(self._head_size, self.url, self.headers)
+        check_request_line(self._request_line)
         self._is_reading_head = False
+        self._request_line = b""
         self._head_size = 0
         self._deadline = math.inf
         fields = unique_headers(self.headers)
@@ -180,17 +194,26 @@ class GovernedProtocol(HttpToolsProtocol):
                 raise Rejection("Transfer-Encoding can't be used with HTTP/1.0 or to upgrade the connection.")
             if coding.lower() != b"chunked":
                 raise Rejection("The only supported Transfer-Encoding is chunked.", 501)
-        self._bytes_beside_chunks = 0
-        self._body_left = CHUNKED if coding is not None else int(fields.get(b"content-length", b"0"))
-        path, _, query = self.url.partition(b"?")  # httptools.parse_url() fails above 64 kB
-        if path[:1] != b"/":
-            raise Rejection("The target of the request is not a path.")
+        host = fields.get(b"host")
+        if host is None:
+            if version == "1.1":
+                raise Rejection("The request has no Host header.")
+        elif not is_valid_host(host):
+            raise Rejection("The Host header is not a host name or address with an optional port.")
+        method = self.parser.get_method().decode("ascii")
+        path, _, query = self._origin_form(method).partition(b"?")  # httptools.parse_url() fails above 64 kB
         decoded = path.decode("ascii")
+        try:
+            decoded = unquote(decoded, errors="strict") if "%" in decoded else decoded
+        except UnicodeDecodeError:
+            raise Rejection("The path is not valid UTF-8.") from None
+        self._body_left = int(fields.get(b"content-length", b"0"))
+        self._chunked_body = ChunkedBody() if coding is not None else None
         self.scope = {  # type: ignore[typeddict-item]  # what wire/ reads
             "type": "http",
             "http_version": version,
-            "method": self.parser.get_method().decode("ascii"),
-            "path": unquote(decoded) if "%" in decoded else decoded,
+            "method": method,
+            "path": decoded,
             "raw_path": path,
             "query_string": query,
             "headers": self.headers,
@@ -211,15 +234,20 @@ class GovernedProtocol(HttpToolsProtocol):
         )
         self._task = self.loop.create_task(self.cycle.run_asgi(self.app))
 
-    def on_body(self, body: bytes) -> None:
-        if self.cycle is None or self._body_left != CHUNKED:
-            raise Rejection("The request is not valid HTTP/1.1.")
-        self._bytes_beside_chunks = 0
-        self.cycle.add_body(body)
-
     def on_message_complete(self) -> None:
-        if self._body_left == CHUNKED:
-            self._complete_request()
+        """Override: uvicorn's would end the body."""
+
+    def _origin_form(self, method: str) -> bytes:
+        """Return the target as a path with a query, or `*`. An absolute-form target replaces the Host header."""
+        target = self.url
+        if b"#" in target:
+            raise Rejection("The target of the request has a fragment (#), which a client must not send.")
+        if target[:1] == b"/" or (target == b"*" and method == "OPTIONS"):
+            return target
+        host, origin_form = parse_absolute_target(target)
+        self.headers = [header for header in self.headers if header[0] != b"host"]
+        self.headers.append((b"host", host))
+        return origin_form
 
     # The transport of a cycle
 
@@ -246,7 +274,7 @@ class GovernedProtocol(HttpToolsProtocol):
     def close(self) -> None:
         """Close the connection. If the client is still sending, discard the rest, so that it gets the response."""
         self.flush()
-        if self._body_left:
+        if self._is_body_incomplete():
             self._drain()
         else:
             self.transport.close()
@@ -265,6 +293,9 @@ class GovernedProtocol(HttpToolsProtocol):
         if self._pipelined:
             data, self._pipelined = bytes(self._pipelined), bytearray()
             self.data_received(data)
+
+    def _is_body_incomplete(self) -> bool:
+        return self._body_left > 0 or self._chunked_body is not None
 
     def shutdown(self) -> None:
         """Close the connection if it is idle, else after the current response."""
