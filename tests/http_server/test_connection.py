@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.http_server.served import (
     ALL,
+    CHUNKS,
     GET,
     HEAD,
     POST,
@@ -271,8 +272,75 @@ def test_a_disconnect_reaches_the_application_which_is_cancelled_later() -> None
             await client.send(ask)
             await served.until(served.is_any_busy)
             client.close()
-            await served.until(lambda: seen == ["told", "cancelled"])
+            await served.until(lambda: served.check(0) or seen == ["told", "cancelled"])
         assert len(served.connections) == 0
+
+    play(app, scene)
+
+
+@pytest.mark.parametrize("is_probed", [False, True])
+def test_a_client_that_ends_its_side_gets_the_responses_to_all_complete_requests(is_probed: bool) -> None:
+    going_on = asyncio.Event()
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await going_on.wait()
+        await mirror(scope, receive, send)
+
+    async def scene(served: Served) -> None:
+        client = await served.client()
+        await client.send(GET + POST + CHUNKS + POST[:-1])
+        client.writer.write_eof()
+        await served.until(lambda: [one._is_half_closed for one in served.connections] == [True])
+        if is_probed:
+            for _ in range(3):
+                served.check(0)
+                await asyncio.sleep(0)
+        going_on.set()
+        responses = await client.rest()
+        assert responses.startswith(CONTINUE) == is_probed
+        assert responses.count(CONTINUE) == is_probed
+        assert responses.count(b"HTTP/1.1 200 OK") == 3
+        await served.until(lambda: not served.connections)
+
+    play(app, scene)
+
+
+def test_no_interim_response_is_sent_to_http_1_0() -> None:
+    going_on = asyncio.Event()
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await going_on.wait()
+        await reply(send, b"late")
+
+    async def scene(served: Served) -> None:
+        client = await served.client()
+        await client.send(b"GET / HTTP/1.0\r\n\r\n")
+        client.writer.write_eof()
+        await served.until(lambda: [one._is_half_closed for one in served.connections] == [True])
+        served.check(0)
+        going_on.set()
+        responses = await client.rest()
+        assert responses.startswith(b"HTTP/1.1 200 OK")
+        assert responses.endswith(b"late")
+
+    play(app, scene)
+
+
+def test_a_failed_response_to_a_client_that_ended_its_side_ends_the_connection() -> None:
+    going_on = asyncio.Event()
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await going_on.wait()
+        raise ValueError
+
+    async def scene(served: Served) -> None:
+        client = await served.client()
+        await client.send(GET)
+        client.writer.write_eof()
+        await served.until(lambda: [one._is_half_closed for one in served.connections] == [True])
+        going_on.set()
+        assert error_of(await client.rest()) == (500, "INTERNAL_ERROR")
+        await served.until(lambda: not served.connections)
 
     play(app, scene)
 

@@ -27,6 +27,7 @@ from railtrack.http_server.head import check_request_line, is_valid_host, parse_
 from railtrack.http_server.limits import HeldBytes, Rejection, check_head_size, unique_headers
 
 END = b"\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class WorkerState(ServerState):
@@ -55,6 +56,8 @@ class GovernedProtocol(HttpToolsProtocol):
         self._last_bytes = b""  # of an incomplete head, at most 3, to find an END that was split
         self._body_left = 0  # bytes of a body with a length that are still to come
         self._chunked_body: ChunkedBody | None = None  # while it is incomplete
+        self._is_half_closed = False  # by the client: it sends no more, but may be reading
+        self._is_probed = False
         self._pipelined = bytearray()
         self._draining = False
         self._drained = 0
@@ -293,6 +296,16 @@ class GovernedProtocol(HttpToolsProtocol):
         if self._pipelined:
             data, self._pipelined = bytes(self._pipelined), bytearray()
             self.data_received(data)
+        if self._is_half_closed and not self._is_response_due():
+            self.transport.close()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio allows it
+        """Return True if the connection stays open: a client that sends no more may still read its response."""
+        self._is_half_closed = True
+        return self._is_response_due() and not self._draining
+
+    def _is_response_due(self) -> bool:
+        return self.cycle is not None and not self._is_body_incomplete()
 
     def _is_body_incomplete(self) -> bool:
         return self._body_left > 0 or self._chunked_body is not None
@@ -313,7 +326,7 @@ class GovernedProtocol(HttpToolsProtocol):
 
     def check(self, now: float) -> None:
         """Enforce the timeouts. The worker calls it every second, which costs less than timers for each request."""
-        if self._is_write_stalled(now) or (self._draining and now >= self._deadline):
+        if self._is_write_stalled(now) or (self._draining and now >= self._deadline) or self._is_client_gone():
             self.abort()
         elif now >= self._deadline and not self.transport.is_closing():
             if self._is_reading_head:
@@ -330,6 +343,19 @@ class GovernedProtocol(HttpToolsProtocol):
             self._acknowledged = acknowledged
         self._acknowledged_at = now
         return False
+
+    def _is_client_gone(self) -> bool:
+        """Return True if a half-closed client has disconnected, which shows only in its reaction to sent bytes.
+
+        A server may send an interim response at any time before the response, but not to HTTP/1.0.
+        """
+        if not self._is_half_closed or self.cycle is None or self.cycle.response_started:
+            return False
+        if not self._is_probed and self.scope["http_version"] == "1.1":
+            self._is_probed = True
+            self.transport.write(CONTINUE)
+        error: int = self.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return error != 0
 
     def held_bytes(self) -> HeldBytes:
         body = 0 if self.cycle is None else len(self.cycle.body)
@@ -361,6 +387,9 @@ class GovernedProtocol(HttpToolsProtocol):
 
     def _drain(self) -> None:
         """End our side of the connection, and discard what the client still sends."""
+        if self._is_half_closed:
+            self.transport.close()
+            return
         self._draining = True
         self._deadline = self.loop.time() + limits.LINGER_S
         if not self.transport.is_closing():
