@@ -9,6 +9,7 @@ from railtrack.auth import RUN_EDIT
 from railtrack.context import Context
 from railtrack.errors import invalid
 from railtrack.mlflow.validation import TAG_VALUE_LIMIT, check_length
+from railtrack.wire.json_limits import load_limited_json
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
@@ -49,8 +50,8 @@ async def log_model(ctx: Context, req: LogModel) -> EmptyResponse:
 
 def _model(text: str) -> dict[str, Any]:
     try:
-        model = json.loads(text)
-    except (ValueError, RecursionError):
+        model = load_limited_json(text)
+    except ValueError:
         raise invalid(f"Malformed model info. \n {text[:1000]} \n is not a valid JSON.") from None
     if not isinstance(model, dict):
         raise invalid(f"Malformed model info. \n {text[:1000]} \n is not a JSON object.")
@@ -82,7 +83,7 @@ def _history_entry(model: dict[str, Any]) -> dict[str, Any]:
 def _history(value: str | None) -> list[Any]:
     """Return the list in the tag. Raise if a client has set the tag to something else."""
     try:
-        history = json.loads(value) if value else []
+        history = load_limited_json(value) if value else []
     except ValueError:
         history = None
     if not isinstance(history, list):

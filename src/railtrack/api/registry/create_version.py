@@ -36,6 +36,7 @@ from railtrack.mlflow.registry_validation import (
     version_not_found,
 )
 from railtrack.mlflow.validation import check_length
+from railtrack.wire.json_limits import load_limited_json
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.routing import endpoint
 
@@ -270,8 +271,8 @@ async def _add_to_logged_model(tx: Tx, model_id: str, name: str, version: int) -
         REGISTERED_VERSIONS_TAG,
     )
     try:
-        versions = json.loads(stored or "[]")
-    except (ValueError, RecursionError):
+        versions = load_limited_json(stored or "[]")
+    except ValueError:
         versions = []
     if not isinstance(versions, list):
         versions = []
