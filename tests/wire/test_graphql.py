@@ -7,7 +7,9 @@ import pytest
 
 from railtrack.db import Conflict
 from railtrack.errors import invalid, not_processed, unavailable
-from railtrack.wire.graphql import GraphQLExecutor, GraphQLResponse
+from railtrack.wire import graphql
+from railtrack.wire.graphql import ITEMS_AT_ONCE, GraphQLExecutor, GraphQLResponse
+from railtrack.wire.turns import in_turn
 
 SCHEMA = """
 scalar LongString
@@ -21,6 +23,7 @@ type Part { key: String! value: Float }
 type Owner { name: String }
 """
 QUERY = "{ thing { name endTime ratio size isNew state words parts { key value } first { key value } } }"
+PARTS = [{"key": "a"}, {"key": "b"}]
 
 
 def thing(**changes: Any) -> SimpleNamespace:
@@ -92,6 +95,37 @@ async def test_resolvers_run_inside_of_lists() -> None:
     response = await execute("{ things { name owner { name } } }", thing(name="a"), SimpleNamespace(name="b"))
     owner = {"name": "b"}
     assert response.data == {"things": [{"name": "a", "owner": owner}, {"name": "größe", "owner": owner}]}
+
+
+async def test_long_lists_are_completed_in_slices_with_all_their_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    slices: list[int] = []
+
+    async def counted(step: Any, *args: Any) -> Any:
+        slices.append(len(args[-1]) if isinstance(args[-1], list) else 0)
+        return await in_turn(step, *args)
+
+    monkeypatch.setattr(graphql, "in_turn", counted)
+    parts = [SimpleNamespace(key=str(number), value=number) for number in range(2 * ITEMS_AT_ONCE + 1)]
+    response = await execute("{ things { name parts { key } owner { name } } }", thing(parts=parts))
+    assert response.errors is None
+    assert [each["name"] for each in response.data["things"]] == ["größe"] * 2
+    assert response.data["things"][0]["parts"] == [{"key": part.key} for part in parts]
+    assert slices == [0, 1, ITEMS_AT_ONCE, ITEMS_AT_ONCE, 1, 1]  # the query, the first thing, its parts, the second
+
+
+async def test_an_error_inside_of_a_slice_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [SimpleNamespace(key=str(number), value=number) for number in range(2 * ITEMS_AT_ONCE)]
+    parts[-1].key = {}
+    response = await execute("{ things { name parts { key } } }", thing(parts=parts))
+    assert response.data == {"things": [{"name": "größe", "parts": None}, {"name": "größe", "parts": PARTS}]}
+    assert response.errors == ["String cannot represent value: {}"]
+
+
+async def test_a_response_with_too_many_items_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphql, "ITEMS_LIMIT", 100)
+    response = await execute("{ thing { name words } }", thing(words=["x"] * 101))
+    assert response.data == {"thing": {"name": "größe", "words": None}}
+    assert response.errors == ["The response has more than 100 items. Use the REST API, which has pages."]
 
 
 async def test_an_error_that_the_query_is_to_blame_for_is_a_message() -> None:

@@ -1,7 +1,7 @@
 """POST /graphql: MLflow's schema. Its UI sends two of the queries, for its experiment and run pages.
 
 Resolvers call the REST endpoints, which hold the rules and check access. Pages are shorter than over REST: the library
-completes every value in Python, and the worker serves nothing else meanwhile.
+completes every value in Python.
 """
 
 import json
@@ -192,6 +192,10 @@ def _executor() -> "GraphQLExecutor":
             "MlflowRunExtension.experiment": experiment_of_run,
             "MlflowRunExtension.modelVersions": model_versions_of_run,
             "MlflowModelVersion.deploymentJobState": deployment_job_state,
+        },
+        {
+            "MlflowSearchRunsResponse.runs": PAGE_LIMIT,
+            "MlflowSearchModelVersionsResponse.modelVersions": PAGE_LIMIT,
         },
     )
 
