@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors"},
     "mlflow": {"artifacts", "errors"},
     "artifacts": EDGE | {"backoff", "config"},
-    "auth": {"errors"},
+    "auth": {"clock", "config", "db", "errors", "logs", "mlflow"},
     "db": {"backoff", "clock", "errors"},
     "search": {"errors"},
     "webhooks": EDGE | {"backoff", "clock", "db", "mlflow"},

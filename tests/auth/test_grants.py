@@ -1,0 +1,77 @@
+"""How the grants of a user fold. tests/compat compares the same rules with MLflow's, over HTTP."""
+
+import pytest
+
+from railtrack.auth.grants import Grant, Grants, ReadFilter
+from railtrack.auth.levels import Level
+
+DENY, NO, READ, USE, EDIT, MANAGE = Level
+
+
+def grants(*rows: tuple[str, str, Level], default: Level = NO) -> Grants:
+    return Grants([Grant(*row) for row in rows], default)
+
+
+ON_ONE = [
+    pytest.param([], NO, id="no grant"),
+    pytest.param([("experiment", "1", EDIT)], EDIT, id="on the id"),
+    pytest.param([("experiment", "2", EDIT)], NO, id="on another id"),
+    pytest.param([("experiment", "*", EDIT)], EDIT, id="on all"),
+    pytest.param([("registered_model", "1", EDIT)], NO, id="on another type"),
+    pytest.param([("experiment", "*", EDIT), ("experiment", "1", READ)], EDIT, id="an id does not narrow all"),
+    pytest.param([("experiment", "*", READ), ("experiment", "1", MANAGE)], MANAGE, id="an id widens all"),
+    pytest.param([("experiment", "1", READ), ("experiment", "1", EDIT)], EDIT, id="two roles"),
+    pytest.param([("experiment", "1", EDIT), ("experiment", "1", DENY)], DENY, id="deny beats another role"),
+    pytest.param([("experiment", "*", DENY), ("experiment", "1", MANAGE)], DENY, id="deny on all beats an id"),
+    pytest.param([("experiment", "1", DENY), ("experiment", "*", MANAGE)], DENY, id="deny on an id beats all"),
+    pytest.param([("workspace", "*", USE)], NO, id="the use of a workspace gives nothing on a resource"),
+    pytest.param([("workspace", "*", MANAGE)], MANAGE, id="a workspace administrator"),
+    pytest.param([("workspace", "*", MANAGE), ("experiment", "1", DENY)], MANAGE, id="who cannot be denied"),
+]
+
+
+@pytest.mark.parametrize(("rows", "level"), ON_ONE)
+def test_the_permission_on_one_resource(rows: list[tuple[str, str, Level]], level: Level) -> None:
+    assert grants(*rows).permission("experiment", "1") is level
+
+
+@pytest.mark.parametrize(("rows", "level"), ON_ONE)
+def test_lists_show_what_may_be_read(rows: list[tuple[str, str, Level]], level: Level) -> None:
+    member = ("workspace", "*", USE) in rows
+    assert grants(*rows).read_filter("experiment").allows("1") is (level >= READ or member)
+
+
+def test_the_default_is_what_everyone_may_do_unless_denied() -> None:
+    assert grants(default=READ).permission("experiment", "1") is READ
+    assert grants(("experiment", "1", READ), default=EDIT).permission("experiment", "1") is EDIT
+    assert grants(("experiment", "1", MANAGE), default=EDIT).permission("experiment", "1") is MANAGE
+    assert grants(("experiment", "1", DENY), default=EDIT).permission("experiment", "1") is DENY
+    assert grants(("experiment", "2", DENY), default=READ).read_filter("experiment") == ReadFilter(True, frozenset("2"))
+
+
+def test_the_first_resource_with_a_grant_decides() -> None:
+    experiment = ("experiment", "1")
+    assert grants(("experiment", "1", EDIT)).permission("run", "*", experiment) is EDIT
+    assert grants(("experiment", "1", MANAGE), ("run", "*", READ)).permission("run", "*", experiment) is READ
+    assert grants(("experiment", "1", READ), ("run", "*", EDIT)).permission("run", "*", experiment) is EDIT
+    assert grants(("experiment", "1", MANAGE), ("run", "*", DENY)).permission("run", "*", experiment) is DENY
+    assert grants(("experiment", "1", DENY)).permission("run", "*", experiment) is DENY
+    assert grants(default=READ).permission("run", "*", experiment) is READ
+
+
+def test_an_absent_grant_is_no_deny() -> None:
+    assert not grants().denies("run")
+    assert grants(("run", "*", DENY)).denies("run")
+    assert not grants(("run", "*", DENY), ("workspace", "*", MANAGE)).denies("run")
+
+
+def test_a_filter_of_single_grants_names_only_what_may_be_read() -> None:
+    some = grants(("experiment", "1", READ), ("experiment", "2", MANAGE), ("experiment", "3", DENY))
+    assert some.read_filter("experiment") == ReadFilter(False, frozenset("12"))
+    assert some.read_filter("registered_model") == ReadFilter(False, frozenset())
+
+
+def test_a_filter_of_a_grant_on_all_names_the_exceptions() -> None:
+    most = grants(("experiment", "*", READ), ("experiment", "2", MANAGE), ("experiment", "3", DENY))
+    assert most.read_filter("experiment") == ReadFilter(True, frozenset("3"))
+    assert grants(("experiment", "*", DENY), default=READ).read_filter("experiment") == ReadFilter(False, frozenset())
