@@ -31,14 +31,17 @@ class ApiError(Exception):
     """An error response: a code of STATUS and a message. It never carries Retry-After.
 
     MLflow's clients back off for about 4 minutes by themselves (0, 4, 8, ... 120 s). A Retry-After header replaces
-    that schedule: "1" made them give up after 7 seconds.
+    that schedule: "1" made them give up after 7 seconds. `headers`: further ones that the status requires.
     """
 
-    def __init__(self, code: str, message: str, *, status: int | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, *, status: int | None = None, headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = status or STATUS[code]
+        self.headers = headers
 
     @property
     def is_transient(self) -> bool:

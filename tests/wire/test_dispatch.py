@@ -3,12 +3,18 @@
 import asyncio
 import gzip
 import json
+import re
+from typing import Any
 
 import pytest
 from tests.client import Client, running_app
 
+from railtrack.api import endpoints
 from railtrack.config.settings import Settings
 from railtrack.wire.dispatch import REQUEST_ID
+from railtrack.wire.request import HttpRequest
+from railtrack.wire.response import BytesResponse
+from railtrack.wire.routing import Routes
 
 
 async def test_an_unknown_path_gets_mlflows_error_form(client: Client) -> None:
@@ -22,7 +28,55 @@ async def test_an_unknown_path_gets_mlflows_error_form(client: Client) -> None:
 async def test_a_wrong_method_gets_405_with_the_allowed_ones(client: Client) -> None:
     answer = await client.get("runs/create")
     assert (answer.status, answer.json["error_code"]) == (405, "BAD_REQUEST")
-    assert "POST" in answer.json["message"]
+    assert answer.headers["allow"] == "OPTIONS, POST"
+    assert answer.headers["allow"] in answer.json["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("runs/create", "OPTIONS, POST"),
+        ("runs/get", "GET, HEAD, OPTIONS"),
+        ("logged-models/m", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+        ("logged-models/m/tags", "OPTIONS, PATCH"),
+        ("logged-models/search", "DELETE, GET, HEAD, OPTIONS, PATCH, POST"),
+        ("/api/2.0/mlflow-artifacts/artifacts/a/b", "DELETE, GET, HEAD, OPTIONS, PUT"),
+        ("/health", "GET, HEAD, OPTIONS"),
+        ("/*", ""),
+    ],
+)
+async def test_options_lists_the_methods_of_a_path(client: Client, path: str, allowed: str) -> None:
+    answer = await client.send("OPTIONS", path)
+    assert answer.status == (204 if allowed else 404)
+    assert answer.headers.get("allow", "") == allowed
+    if allowed:
+        assert answer.body == b""
+        assert "content-length" not in answer.headers
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            assert ((await client.send(method, path, body=b"{}")).status == 405) == (method not in allowed)
+
+
+async def test_options_of_the_server_lists_all_methods() -> None:
+    routes = Routes.of(endpoints())
+    route = routes.find(HttpRequest({"method": "OPTIONS", "path": "*", "headers": []}, _no_receive))
+    response = await route.handler(None, None)
+    assert response == BytesResponse(
+        b"", status=204, headers=((b"allow", b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"),)
+    )
+
+
+async def _no_receive() -> dict[str, Any]:
+    raise AssertionError("OPTIONS has no body to read")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    sorted(route for route in endpoints() if "{" in route[1] and not route[1].startswith("/ajax-api/")),
+)
+async def test_a_nul_in_a_path_parameter_is_rejected(client: Client, method: str, path: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await client.send(method, re.sub(r"\{.*?\}", "a%00b", path), body=b"{}", headers=headers)
+    assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
 
 
 async def test_a_body_of_another_content_type_is_rejected(client: Client) -> None:
@@ -116,17 +170,39 @@ async def test_the_names_of_this_machine_are_answered(client: Client, host: str)
     assert (await client.get("runs/get", {"run_id": "x"}, headers={"Host": host})).status == 404
 
 
-async def test_a_large_answer_is_compressed_for_who_takes_it(client: Client) -> None:
+@pytest.mark.parametrize(
+    ("accepted", "is_compressed"),
+    [
+        ("gzip, deflate", True),
+        ("GZIP;q=0.001", True),
+        ("*", True),
+        ("br, *;q=0.1", True),
+        ("", False),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000, *", False),
+        ("*;q=0", False),
+        ("identity", False),
+        ("xgzip, gzip-9", False),
+    ],
+)
+async def test_a_large_answer_is_compressed_for_who_takes_it(
+    client: Client, accepted: str, is_compressed: bool
+) -> None:
     tags = [{"key": f"tag{number}", "value": "x" * 1000} for number in range(60)]
     created = await client.ok("POST", "runs/create", {"experiment_id": "0", "tags": tags})
     query = {"run_id": created["run"]["info"]["run_id"]}
     plain = await client.get("runs/get", query)
-    packed = await client.get("runs/get", query, headers={"Accept-Encoding": "gzip, deflate"})
+    packed = await client.get("runs/get", query, headers={"Accept-Encoding": accepted})
+    assert packed.headers["vary"] == plain.headers["vary"] == "accept-encoding"
     assert "content-encoding" not in plain.headers
-    assert packed.headers["content-encoding"] == "gzip"
-    assert len(packed.body) < len(plain.body) / 5
-    assert json.loads(gzip.decompress(packed.body)) == plain.json
     assert int(packed.headers["content-length"]) == len(packed.body)
+    if is_compressed:
+        assert packed.headers["content-encoding"] == "gzip"
+        assert len(packed.body) < len(plain.body) / 5
+        assert json.loads(gzip.decompress(packed.body)) == plain.json
+    else:
+        assert "content-encoding" not in packed.headers
+        assert packed.json == plain.json
 
 
 async def test_head_answers_as_get_does_without_the_body(client: Client) -> None:

@@ -14,7 +14,8 @@ Header = tuple[bytes, bytes]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 JSON = "application/json"
-NOT_MODIFIED = 304
+WITHOUT_LENGTH = (204, 304)
+"""Statuses whose responses must not have a Content-Length (204), or only that of the omitted body (304)."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,7 +57,8 @@ EmptyResponse = Annotated[BytesResponse, Empty]
 
 def error_response(error: ApiError) -> BytesResponse:
     """Return the error in MLflow's JSON form."""
-    return BytesResponse(_encode({"error_code": error.code, "message": error.message}), status=error.status)
+    body = _encode({"error_code": error.code, "message": error.message})
+    return BytesResponse(body, status=error.status, headers=error.headers)
 
 
 def encode_response(response: Response) -> BytesResponse | StreamResponse:
@@ -71,7 +73,7 @@ async def send_response(
     head = http.method == "HEAD"
     length = response.length if isinstance(response, StreamResponse) else len(response.body)
     sent = [(b"content-type", response.media_type.encode()), *headers, *response.headers]
-    if length is not None and response.status != NOT_MODIFIED:  # the length would be that of the omitted body
+    if length is not None and response.status not in WITHOUT_LENGTH:
         sent.append((b"content-length", str(length).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": sent})
     if isinstance(response, StreamResponse) and not head:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_type_hints
 
 from railtrack.auth import PUBLIC, Access
-from railtrack.errors import ApiError, endpoint_not_found
+from railtrack.errors import ApiError, endpoint_not_found, invalid
 from railtrack.wire.request import Decoder, HttpRequest, Request
-from railtrack.wire.response import BytesResponse, Response
+from railtrack.wire.response import BytesResponse, Header, Response
 
 Handler = Callable[[Any, Any], Awaitable[Response]]
 F = TypeVar("F", bound=Handler)
@@ -106,25 +106,41 @@ class Routes:
         """Return the route and set `http.params`. Raise ENDPOINT_NOT_FOUND, or a 405 if the path has other methods."""
         method = "GET" if http.method == "HEAD" else http.method
         by_method = self.exact.get(http.path)
-        if by_method is None or method not in by_method:
-            by_method = self._match(http, method) or by_method
-        if by_method is None:
-            raise no_such_endpoint(http.path, self.prefix)
-        route = by_method.get(method)
-        if route is None:
-            allowed = ", ".join(sorted(by_method))
-            raise ApiError("BAD_REQUEST", f"The method {method} is not allowed here; allowed: {allowed}.", status=405)
-        return route
-
-    def _match(self, http: HttpRequest, method: str) -> dict[str, Route] | None:
-        other = None
+        if by_method is not None and method in by_method:
+            return by_method[method]
         for pattern, by_method in self.patterns:
-            if match := pattern.fullmatch(http.path):
-                if method in by_method:
-                    http.params = match.groupdict()
-                    return by_method
-                other = other or by_method
-        return other
+            if method in by_method and (match := pattern.fullmatch(http.path)):
+                if "\0" in http.path:  # no database or file system accepts it
+                    raise invalid("Invalid path")
+                http.params = match.groupdict()
+                return by_method[method]
+        allowed = ", ".join(self._allowed_methods(http.path))
+        if not allowed:
+            raise no_such_endpoint(http.path, self.prefix)
+        headers = ((b"allow", allowed.encode()),)
+        if method == "OPTIONS":
+            return _options_route(headers)
+        message = f"The method {method} is not allowed here; allowed: {allowed}."
+        raise ApiError("BAD_REQUEST", message, status=405, headers=headers)
+
+    def _allowed_methods(self, path: str) -> list[str]:
+        """Return the methods of a path, and of the whole server for `*`. The list is empty for an unknown path."""
+        methods = set(self.exact.get(path, ()))
+        for pattern, by_method in self.patterns:
+            if pattern.fullmatch(path):
+                methods.update(by_method)
+        if path == "*":
+            methods.update(*self.exact.values(), *(by_method for _, by_method in self.patterns))
+        if "GET" in methods:
+            methods.add("HEAD")
+        return sorted(methods | {"OPTIONS"}) if methods else []
+
+
+def _options_route(headers: tuple[Header, ...]) -> Route:
+    async def respond(_: Any, http: HttpRequest) -> BytesResponse:
+        return BytesResponse(b"", status=204, headers=headers)
+
+    return Route("OPTIONS", "*", PUBLIC, respond, None, None)
 
 
 async def _redirect_to_page(_: Any, http: HttpRequest) -> BytesResponse:

@@ -311,9 +311,9 @@ because(
 because(
     "MLflow responds with 500, HTML or an inconsistent message to an invalid request.",
     {
-        "logged_models_life": {"create by PUT": not_allowed("POST")},
+        "logged_models_life": {"create by PUT": not_allowed("OPTIONS, POST")},
         "logged_models_artifacts": {"get at the clients' path": no_endpoint},
-        "registry_models": {"create by PUT": not_allowed("POST")},
+        "registry_models": {"create by PUT": not_allowed("OPTIONS, POST")},
         "registry_versions": {
             ("get '99999999999999999999'", "download uri of '99999999999999999999'"): rejected(
                 "Model Version (name=<prefix>model, version=99999999999999999999) not found",

@@ -73,16 +73,16 @@ because(
 because(
     "MLflow responds with HTML for 404 and 405; Railtrack uses the JSON form of all other errors.",
     {
-        "artifacts_of_runs": {"get by POST": not_allowed("GET")},
+        "artifacts_of_runs": {"get by POST": not_allowed("GET, HEAD, OPTIONS")},
         "artifacts_proxied": {
-            ("put without a path", "delete without a path"): not_allowed("GET"),
-            "post to a file": not_allowed("DELETE, GET, PUT"),
-            "the start of a multipart upload, by GET": not_allowed("POST"),
+            ("put without a path", "delete without a path"): not_allowed("GET, HEAD, OPTIONS"),
+            "post to a file": not_allowed("DELETE, GET, HEAD, OPTIONS, PUT"),
+            "the start of a multipart upload, by GET": not_allowed("OPTIONS, POST"),
         },
-        "datasets_search": {"at the clients' path": no_endpoint, "by GET": not_allowed("POST")},
+        "datasets_search": {"at the clients' path": no_endpoint, "by GET": not_allowed("OPTIONS, POST")},
         "graphql_rejections": {"at the pages' path": no_endpoint},
         "metrics_bulk": {"at the clients' path": no_endpoint},
-        "server": {("version by POST", "server-info by POST"): not_allowed("GET")},
+        "server": {("version by POST", "server-info by POST"): not_allowed("GET, HEAD, OPTIONS")},
         "wire_methods": {
             (
                 "GET on experiments/create",
@@ -93,13 +93,13 @@ because(
                 "FOO on experiments/create",
                 "PATCH on runs/update",
                 "DELETE on runs/delete",
-            ): not_allowed("POST"),
+            ): not_allowed("OPTIONS, POST"),
             (
                 "POST on experiments/get",
                 "PUT on experiments/get",
                 "PATCH on experiments/get",
                 "DELETE on experiments/get",
-            ): not_allowed("GET"),
+            ): not_allowed("GET, HEAD, OPTIONS"),
         },
         "wire_paths": {
             (
@@ -130,23 +130,19 @@ because(
             "get /static-files/nothing.js": rejected(
                 "The web interface has no file 'nothing.js'.", "RESOURCE_DOES_NOT_EXIST", 404
             ),
-            "a search without a query": not_allowed("POST"),
+            "a search without a query": not_allowed("OPTIONS, POST"),
         },
     },
 )
 
 because(
     "MLflow responds with 500 to GraphQL by GET, which it does not serve.",
-    {"graphql_rejections": {("by GET", "by GET without a query"): not_allowed("POST")}},
+    {"graphql_rejections": {("by GET", "by GET without a query"): not_allowed("OPTIONS, POST")}},
 )
 
 because(
     "Other origins may not call the server, so there is nothing to allow in response to a preflight request.",
     {
-        "wire_methods": {
-            "OPTIONS on experiments/create": not_allowed("POST"),
-            "OPTIONS on experiments/get": not_allowed("GET"),
-        },
         "wire_origins": {
             "post with the origin this machine's": rejected("Cross-origin request blocked.", "PERMISSION_DENIED", 403),
         },

@@ -9,13 +9,14 @@ import json
 import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, cast
 
 import msgspec
 
 from railtrack.auth import PUBLIC
 from railtrack.context import Context
 from railtrack.errors import not_found
+from railtrack.wire.compression import VARY_BY_ENCODING, preferred_encoding
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.response import BytesResponse, Header, StreamResponse
 from railtrack.wire.routing import endpoint
@@ -79,6 +80,9 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 """The browser contacts no other host, whatever the page or an artifact on it refers to."""
+
+ENCODINGS = ("br", "gzip")
+"""Of the stored files. Brotli is preferred if a client accepts both equally."""
 
 MEDIA_TYPES = {
     "css": "text/css; charset=utf-8",
@@ -146,7 +150,7 @@ class WebInterface:
         file = self._files.get(name)
         if file is None:
             raise not_found(f"The web interface has no file {name[:500]!r}.")
-        encoding = preferred_encoding(http.header(b"accept-encoding")) if file.gzip else ""
+        encoding = preferred_encoding(http.header(b"accept-encoding"), ENCODINGS) if file.gzip else ""
         media_type = MEDIA_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
         headers = _file_headers(name, file, encoding)
         if not_modified := _not_modified(BytesResponse(b"", media_type, headers=headers), http):
@@ -171,7 +175,7 @@ def _file_headers(name: str, file: UiFile, encoding: str) -> tuple[Header, ...]:
     caching = IMMUTABLE if HASHED_NAME.search(name) else REVALIDATE
     headers: tuple[Header, ...] = (_etag(f"{file.digest}-{encoding}"), caching)
     if file.gzip:
-        headers += ((b"vary", b"accept-encoding"),)
+        headers += (VARY_BY_ENCODING,)
     if encoding:
         headers += ((b"content-encoding", encoding.encode()),)
     return headers
@@ -187,27 +191,6 @@ def _not_modified(reply: BytesResponse, http: HttpRequest) -> BytesResponse | No
     if not etag or not http.has_version(etag):
         return None
     return BytesResponse(b"", reply.media_type, 304, reply.headers)
-
-
-def preferred_encoding(accept_encoding: str) -> Literal["br", "gzip", ""]:
-    """Return the encoding that the header prefers, Brotli if both are equal; "" if it accepts neither."""
-    qualities = {}
-    for part in accept_encoding.lower().split(","):
-        name, _, parameter = part.partition(";")
-        qualities[name.strip()] = _quality(parameter)
-    fallback = qualities.get("*", 0.0)
-    br_quality, gzip_quality = qualities.get("br", fallback), qualities.get("gzip", fallback)
-    if br_quality == gzip_quality == 0:
-        return ""
-    return "br" if br_quality >= gzip_quality else "gzip"
-
-
-def _quality(parameter: str) -> float:
-    """Return the number of `q=0.8`, 1 without a parameter, 0 for an invalid one."""
-    if not parameter.strip():
-        return 1.0
-    match = re.fullmatch(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", parameter)
-    return float(match[1]) if match else 0.0
 
 
 async def _chunks(path: Path, decompress: bool) -> AsyncGenerator[bytes, None]:
