@@ -8,7 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from railtrack.errors import ApiError
-from railtrack.search.parser import TEXT_LIMIT, Name, list_items, name_of, parse_filter, parse_order, tokenize, unquoted
+from railtrack.search.parser import (
+    ITEMS_LIMIT,
+    TEXT_LIMIT,
+    Kind,
+    Name,
+    Token,
+    list_items,
+    name_of,
+    parse_filter,
+    parse_order,
+    tokenize,
+    unquoted,
+)
 
 QUOTED = "Invalid clause(s) in filter string: {quoted}"
 
@@ -220,6 +232,46 @@ def test_an_order_has_two_directions(text: str) -> None:
 
 def test_a_too_long_filter_is_rejected() -> None:
     assert "characters, more than 200000" in error_message("a" * (TEXT_LIMIT + 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("metrics.m > 1 AND " * 11_000 + "metrics.m > 1", "more than 1000 words and symbols"),
+        ("a " * 501 + "= " * 500, "more than 1000 words and symbols"),
+        ("a IN ('x') " * 18_000, "more than 1000 brackets"),
+        ("(" * 100_000 + ")" * 99_999, "more than 1000 brackets"),
+    ],
+)
+def test_a_filter_is_not_read_further_than_its_limits(text: str, message: str) -> None:
+    assert message in error_message(text)
+
+
+def test_as_many_comparisons_as_a_filter_may_have_are_read() -> None:
+    text = " AND ".join(f"metrics.`m {number}` IS NOT NULL AND AND a NOT IN ('x', 'y')" for number in range(30))
+    assert len(clauses(text)) == 60
+
+
+@pytest.mark.parametrize("pattern", ["'{}'", '"{}"', " '{}'\n"])
+def test_a_list_has_5000_items_at_most(pattern: str) -> None:
+    def items(count: int) -> list[str]:
+        [clause] = parse_filter(f"a IN ({','.join(pattern.format(number) for number in range(count))})", QUOTED)
+        assert clause.right is not None
+        return list_items(clause.right)
+
+    assert items(ITEMS_LIMIT) == [str(number) for number in range(ITEMS_LIMIT)]
+    with pytest.raises(ApiError, match="more than 10000 words and symbols"):
+        items(ITEMS_LIMIT + 1)
+
+
+@given(st.lists(st.sampled_from(["'", "\\", ",", " ", "a", "''", "'b'", "','"]), max_size=20).map("".join))
+def test_a_list_of_plain_texts_is_read_as_any_other(inside: str) -> None:
+    try:
+        items = list_items(Token(Kind.LIST, f"({inside})"))
+    except ApiError:
+        return
+    # A list with a text in double quotes is never read as plain.
+    assert list_items(Token(Kind.LIST, f'("z",{inside})')) == ["z", *items]
 
 
 PIECES = st.sampled_from(["'", '"', "`", "\\", "(", ")", ".", ",", ";", "=", "<", "a", "1", " ", "AND", "IS NULL", "/"])

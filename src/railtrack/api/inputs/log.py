@@ -14,7 +14,7 @@ from railtrack.auth import RUN_EDIT
 from railtrack.context import Context
 from railtrack.db import Tx
 from railtrack.errors import ApiError, bad_request, shown
-from railtrack.mlflow.validation import check_length
+from railtrack.mlflow.validation import check_length, first_duplicate
 from railtrack.wire.request import Int64, Request, RequiredStr
 from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
@@ -96,9 +96,8 @@ def _check_dataset_input(dataset_input: NewDatasetInput) -> None:
         *(("value", tag.value, INPUT_TAG_VALUE_LIMIT) for tag in tags),
     ):
         check_length(field, value, limit)
-    keys = [tag.key for tag in tags]
-    if len(set(keys)) < len(keys):
-        repeated = next(key for key in keys if keys.count(key) > 1)
+    repeated = first_duplicate(tag.key for tag in tags)
+    if repeated is not None:
         raise bad_request(
             f"Duplicate tag key {shown(repeated)} for the dataset {shown(dataset.name)}: one value for each."
         )

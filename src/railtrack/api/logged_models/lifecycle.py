@@ -1,6 +1,6 @@
 """Logged models: create, get, finalize, delete, and their params and tags. Runs log their metrics (runs/log.py)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
 import msgspec
@@ -21,7 +21,7 @@ from railtrack.db.sql import bind
 from railtrack.errors import invalid, not_found
 from railtrack.mlflow.ids import experiment_number
 from railtrack.mlflow.random_names import random_name
-from railtrack.mlflow.validation import check_length
+from railtrack.mlflow.validation import check_length, first_duplicate
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
@@ -100,18 +100,17 @@ def _check_name(name: str) -> None:
 def _unique_pairs(pairs: Sequence[LoggedModelParam | LoggedModelTag], field: str) -> dict[str, str]:
     """Return the validated pairs as a dictionary. Raise INVALID_PARAMETER_VALUE for a duplicate key."""
     values = _pairs(pairs, field)
-    if len(values) < len(pairs):
-        keys = [pair.key for pair in pairs]
-        duplicate = next(key for key in keys if keys.count(key) > 1)
+    duplicate = first_duplicate(pair.key for pair in pairs)
+    if duplicate is not None:
         raise invalid(f"Duplicate key '{duplicate}' in '{field}': a model has one value for each.")
     return values
 
 
-def _pairs(pairs: Iterable[LoggedModelParam | LoggedModelTag], field: str) -> dict[str, str]:
+def _pairs(pairs: Sequence[LoggedModelParam | LoggedModelTag], field: str) -> dict[str, str]:
     """Return the last value of each key, validated. MLflow has no limit for the length of values."""
+    if len(pairs) > PAIRS_LIMIT:
+        raise invalid(f"A request can contain at most {PAIRS_LIMIT} {field} of a model. Got {len(pairs)}.")
     values = {pair.key: pair.value for pair in pairs}
-    if len(values) > PAIRS_LIMIT:
-        raise invalid(f"A request can contain at most {PAIRS_LIMIT} {field} of a model. Got {len(values)}.")
     for key, value in values.items():
         check_length(f"{field}.key", key, KEY_LIMIT)
         check_length(f"{field}.value", value, VALUE_LIMIT)

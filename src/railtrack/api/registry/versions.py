@@ -77,7 +77,7 @@ async def get_latest_versions(ctx: Context, req: GetLatestVersions) -> LatestVer
     check_model_name(req.name)
     async with ctx.db.read() as tx:
         await check_model(tx, req.name)
-        stages = {canonical_stage(stage) for stage in req.stages}
+        stages = {canonical_stage(stage) for stage in set(req.stages)}
         latest = await latest_versions(tx, [req.name])
         versions = [version for version in latest if not stages or version.current_stage in stages]
         await add_aliases(tx, req.name, versions)
