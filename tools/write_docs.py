@@ -50,13 +50,12 @@ def endpoint_list() -> str:
     prefixes: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for (method, path), route in endpoints().items():
         prefix, rest = re.fullmatch(r"(/api|/ajax-api)?(.*)", path).groups()  # type: ignore[union-attr]
-        access = f"{route.access.permission.name.lower()} {route.access.target}".replace("_", " ").strip()
-        prefixes[rest, method, access].append(prefix or "")
+        prefixes[rest, method, route.access.describe()].append(prefix or "")
     lines = [
         "# Endpoints",
         "",
         HEAD,
-        "`access` is the permission that a caller will need once there is a login.",
+        "`access` is the permission that a caller needs where access control is on.",
         "",
         "| method | under | path | access |",
         "| --- | --- | --- | --- |",

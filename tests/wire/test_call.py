@@ -8,7 +8,16 @@ import pytest
 from tests.client import Client, running_app
 from tests.house.test_imports import MODULES, PACKAGE, short
 
-from railtrack.auth import EXPERIMENT_READ, RUN_EDIT, RUN_READ, SIGNED_IN, Access
+from railtrack.auth import (
+    EXPERIMENT_READ,
+    EXPERIMENTS_READ,
+    RUN_EDIT,
+    RUN_READ,
+    RUNS_READ,
+    RUNS_SEARCH,
+    SIGNED_IN,
+    Access,
+)
 from railtrack.config.settings import Settings
 from railtrack.db import Db
 from railtrack.errors import ApiError
@@ -24,7 +33,7 @@ class Recorder:
     async def check(self, access: Access, context: Any, request: Any) -> None:
         self.checked.append((access, type(request).__name__))
         if access in self.denied:
-            raise ApiError("PERMISSION_DENIED", f"No {access.permission.name} on {access.target}.")
+            raise ApiError("PERMISSION_DENIED", f"No access: {access.describe()}.")
 
 
 @pytest.fixture
@@ -73,16 +82,16 @@ QUERIES = [
     ('{ mlflowGetExperiment(input: {experimentId: "0"}) { experiment { name } } }', [EXPERIMENT_READ]),
     (RUN_QUERY, [RUN_READ, EXPERIMENT_READ, SIGNED_IN]),
     ('{ mlflowListArtifacts(input: {runId: "RUN"}) { rootUri } }', [RUN_READ]),
-    ('{ mlflowSearchRuns(input: {experimentIds: ["0"]}) { nextPageToken } }', [EXPERIMENT_READ]),
-    ('mutation { mlflowSearchRuns(input: {experimentIds: ["0"]}) { nextPageToken } }', [EXPERIMENT_READ]),
+    ('{ mlflowSearchRuns(input: {experimentIds: ["0"]}) { nextPageToken } }', [RUNS_SEARCH]),
+    ('mutation { mlflowSearchRuns(input: {experimentIds: ["0"]}) { nextPageToken } }', [RUNS_SEARCH]),
     ("{ mlflowSearchModelVersions { nextPageToken } }", [SIGNED_IN]),
     (
         '{ mlflowGetMetricHistoryBulkInterval(input: {runIds: ["RUN"], metricKey: "m"}) { metrics { key } } }',
-        [RUN_READ],
+        [RUNS_READ],
     ),
     (
         'mutation { mlflowSearchDatasets(input: {experimentIds: ["0"]}) { datasetSummaries { name } } }',
-        [EXPERIMENT_READ],
+        [EXPERIMENTS_READ],
     ),
 ]
 
@@ -100,10 +109,10 @@ async def test_a_graphql_resolver_is_checked_as_the_rest_endpoint_is(
 async def test_a_resolver_without_access_is_an_error_in_the_response(
     guarded: Client, policy: Recorder, run_id: str, query: str
 ) -> None:
-    policy.denied = {RUN_READ, EXPERIMENT_READ}
+    policy.denied = {EXPERIMENT_READ, EXPERIMENTS_READ, RUN_READ, RUNS_READ, RUNS_SEARCH}
     answer = await guarded.ok("POST", "/graphql", {"query": query.replace("RUN", run_id)})
     assert list(answer["data"].values()) == [None]
-    assert answer["errors"][0].startswith("No READ on ")
+    assert answer["errors"][0].startswith("No access: ")
 
 
 def test_only_call_reaches_a_handler() -> None:

@@ -34,6 +34,11 @@ class Location(NamedTuple):
     store: Store
     key: str
 
+    @property
+    def uri(self) -> str:
+        """Return where the artifact is, the same text for every URI of it and every store that contains it."""
+        return f"{self.store.uri}/{self.key}".rstrip("/")
+
 
 class ArtifactStores:
     """The stores of one server process. It opens nothing before the first request, so it may be made before a fork."""

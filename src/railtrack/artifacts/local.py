@@ -72,6 +72,10 @@ class LocalStore:
         self.root = os.path.realpath(root)
         self._threads = threads
 
+    @property
+    def uri(self) -> str:
+        return self.root.rstrip("/")
+
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         upload = _Upload(self.root, key)
         try:

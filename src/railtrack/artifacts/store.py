@@ -48,6 +48,10 @@ class Artifact(Protocol):
 
 
 class Store(Protocol):
+    @property
+    def uri(self) -> str:
+        """Return where the store's keys begin: `s3://bucket/prefix` or a folder, without a slash at the end."""
+
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         """Store all of `chunks` under `key` durably, replacing an older artifact.
 

@@ -1,26 +1,80 @@
 """The access that a route requires, and the interface of the policy that decides who has it.
 
-Every endpoint declares its access, or the server does not start. There is no login yet, so a server has no policy and
-is open to everyone.
+Every endpoint declares its access, or the server does not start. An open server has no policy. The permission model is
+MLflow's: what each route requires was read off the basic-auth app of MLflow 3.17.2.
 """
 
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 
-class Permission(Enum):
-    NONE = 0
-    SIGNED_IN = 1
-    READ = 2
-    EDIT = 3
-    MANAGE = 4
+class Action(Enum):
+    """What a grant permits. CREATE and NOT_DENIED are permitted unless the grant that decides is DENY.
+
+    NOT_DENIED is on what a request reads or changes as well; a token that may only read does not permit CREATE.
+    """
+
+    READ = "read"
+    USE = "use"
+    EDIT = "update"
+    DELETE = "delete"
+    MANAGE = "manage"
+    CREATE = "create"
+    NOT_DENIED = "not denied"
+
+
+class Need(NamedTuple):
+    """An action on a resource. A grant on all resources of type `part`, if there is one, decides before the resource's.
+
+    Runs and logged models are parts of experiments, versions are parts of registered models.
+    """
+
+    action: Action
+    part: str = ""
+
+
+class AccessTarget(Enum):
+    """Which resource a request names. auth/targets.py finds it."""
+
+    NONE = "none"
+    ADMINISTRATION = "administration"
+    EXPERIMENT = "experiment"
+    EXPERIMENTS = "experiments"
+    LISTED_EXPERIMENTS = "listed experiments"
+    """Those of the request that may not be read are ignored."""
+    NEW_EXPERIMENT = "experiment (new)"
+    RUN = "experiment of the run"
+    RUNS = "experiments of the runs"
+    LOGGED_METRICS = "experiments of the run and the logged models"
+    LOGGED_MODEL = "experiment of the logged model"
+    NEW_LOGGED_MODEL = "experiment and source run of the logged model"
+    RUN_OR_LOGGED_MODEL = "experiment of the run or logged model"
+    REGISTERED_MODEL = "registered model"
+    NEW_REGISTERED_MODEL = "registered model (new)"
+    NEW_MODEL_VERSION = "registered model and source of the version"
+    ARTIFACT = "artifact"
+    """The handler finds it, by the key that the store opens (api/artifacts/access.py)."""
 
 
 class Access(NamedTuple):
-    """`permission` on the thing that the request names by `target` (a resource kind, "" for none)."""
+    """What a request needs on its target. `is_public`: no login is required."""
 
-    permission: Permission
-    target: str = ""
+    target: AccessTarget = AccessTarget.NONE
+    needs: tuple[Need, ...] = ()
+    is_public: bool = False
+
+    def describe(self) -> str:
+        """Return the access as the documentation shows it: "read experiment, update run"."""
+        if self.is_public:
+            return "none"
+        if self.target is AccessTarget.NONE:
+            return "signed in"
+        if self.target is AccessTarget.ADMINISTRATION:
+            return "administrator"
+        if self.target is AccessTarget.LISTED_EXPERIMENTS:
+            return "read listed experiments"
+        needs = self.needs or (Need(Action.CREATE),)
+        return ", ".join(f"{need.action.value} {(need.part or self.target.value).replace('_', ' ')}" for need in needs)
 
 
 class Policy(Protocol):
@@ -28,21 +82,63 @@ class Policy(Protocol):
         """Raise PERMISSION_DENIED unless the caller has this access to what the request names."""
 
 
-PUBLIC = Access(Permission.NONE)
-SIGNED_IN = Access(Permission.SIGNED_IN)
-EXPERIMENT_CREATE = Access(Permission.SIGNED_IN, "experiment")
-EXPERIMENT_READ = Access(Permission.READ, "experiment")
-EXPERIMENT_EDIT = Access(Permission.EDIT, "experiment")
-RUN_CREATE = Access(Permission.EDIT, "experiment")
-RUN_READ = Access(Permission.READ, "run")
-RUN_EDIT = Access(Permission.EDIT, "run")
-LOGGED_MODEL_CREATE = Access(Permission.EDIT, "experiment")
-LOGGED_MODEL_READ = Access(Permission.READ, "logged model")
-LOGGED_MODEL_EDIT = Access(Permission.EDIT, "logged model")
-REGISTERED_MODEL_CREATE = Access(Permission.SIGNED_IN, "registered model")
-REGISTERED_MODEL_READ = Access(Permission.READ, "registered model")
-REGISTERED_MODEL_EDIT = Access(Permission.EDIT, "registered model")
-REGISTERED_MODEL_MANAGE = Access(Permission.MANAGE, "registered model")
-WEBHOOK_MANAGE = Access(Permission.MANAGE, "webhook")
-ARTIFACT_READ = Access(Permission.READ, "artifact")
-ARTIFACT_EDIT = Access(Permission.EDIT, "artifact")
+def _in_run(action: Action) -> tuple[Need, ...]:
+    return Need(Action.READ), Need(action, "run")
+
+
+def _in_logged_model(action: Action) -> tuple[Need, ...]:
+    return Need(Action.READ), Need(action, "logged_model")
+
+
+VERSION = "version"
+"""The part `registered_model_version` or `prompt_version`, by the type of the registered model."""
+
+PUBLIC = Access(is_public=True)
+SIGNED_IN = Access()
+ADMINISTRATION = Access(AccessTarget.ADMINISTRATION)
+METRICS_READ = ADMINISTRATION
+
+EXPERIMENT_CREATE = Access(AccessTarget.NEW_EXPERIMENT)
+EXPERIMENT_READ = Access(AccessTarget.EXPERIMENT, (Need(Action.READ),))
+EXPERIMENT_EDIT = Access(AccessTarget.EXPERIMENT, (Need(Action.EDIT),))
+EXPERIMENT_DELETE = Access(
+    AccessTarget.EXPERIMENT,
+    (
+        Need(Action.DELETE),
+        *(
+            Need(Action.DELETE, part)
+            for part in ("run", "trace", "logged_model", "assessment", "review_queue", "scorer", "scorer_version")
+        ),
+    ),
+)
+EXPERIMENTS_READ = Access(AccessTarget.EXPERIMENTS, (Need(Action.READ),))
+RUNS_SEARCH = Access(AccessTarget.LISTED_EXPERIMENTS, (Need(Action.NOT_DENIED, "run"),))
+LOGGED_MODELS_SEARCH = Access(AccessTarget.LISTED_EXPERIMENTS, (Need(Action.NOT_DENIED, "logged_model"),))
+
+RUN_CREATE = Access(AccessTarget.EXPERIMENT, (Need(Action.EDIT), Need(Action.CREATE, "run")))
+RUN_READ = Access(AccessTarget.RUN, _in_run(Action.READ))
+RUN_EDIT = Access(AccessTarget.RUN, _in_run(Action.EDIT))
+RUN_DELETE = Access(AccessTarget.RUN, _in_run(Action.DELETE))
+RUNS_READ = Access(AccessTarget.RUNS, _in_run(Action.READ))
+RUN_LOG = Access(AccessTarget.LOGGED_METRICS, _in_run(Action.EDIT))
+RUN_OR_LOGGED_MODEL_EDIT = Access(AccessTarget.RUN_OR_LOGGED_MODEL, (Need(Action.EDIT),))
+
+LOGGED_MODEL_CREATE = Access(AccessTarget.NEW_LOGGED_MODEL, (Need(Action.EDIT), Need(Action.CREATE, "logged_model")))
+LOGGED_MODEL_READ = Access(AccessTarget.LOGGED_MODEL, _in_logged_model(Action.READ))
+LOGGED_MODEL_EDIT = Access(AccessTarget.LOGGED_MODEL, _in_logged_model(Action.EDIT))
+LOGGED_MODEL_DELETE = Access(AccessTarget.LOGGED_MODEL, _in_logged_model(Action.DELETE))
+
+REGISTERED_MODEL_CREATE = Access(AccessTarget.NEW_REGISTERED_MODEL)
+REGISTERED_MODEL_READ = Access(AccessTarget.REGISTERED_MODEL, (Need(Action.READ),))
+REGISTERED_MODEL_EDIT = Access(AccessTarget.REGISTERED_MODEL, (Need(Action.EDIT),))
+REGISTERED_MODEL_DELETE = Access(AccessTarget.REGISTERED_MODEL, (Need(Action.DELETE), Need(Action.DELETE, VERSION)))
+ALIAS_SET = Access(AccessTarget.REGISTERED_MODEL, (Need(Action.EDIT), Need(Action.READ, VERSION)))
+ALIAS_DELETE = Access(AccessTarget.REGISTERED_MODEL, (Need(Action.DELETE), Need(Action.READ, VERSION)))
+MODEL_VERSION_CREATE = Access(AccessTarget.NEW_MODEL_VERSION, (Need(Action.EDIT), Need(Action.CREATE, VERSION)))
+MODEL_VERSION_READ = Access(AccessTarget.REGISTERED_MODEL, (Need(Action.READ), Need(Action.NOT_DENIED, VERSION)))
+MODEL_VERSION_EDIT = Access(AccessTarget.REGISTERED_MODEL, (Need(Action.READ), Need(Action.EDIT, VERSION)))
+MODEL_VERSION_DELETE = Access(AccessTarget.REGISTERED_MODEL, (Need(Action.READ), Need(Action.DELETE, VERSION)))
+
+ARTIFACT_READ = Access(AccessTarget.ARTIFACT, (Need(Action.READ),))
+ARTIFACT_EDIT = Access(AccessTarget.ARTIFACT, (Need(Action.EDIT),))
+ARTIFACT_DELETE = Access(AccessTarget.ARTIFACT, (Need(Action.MANAGE),))

@@ -85,7 +85,7 @@ def _operation(route: Route, components: Mapping[str, Any]) -> dict[str, Any]:
         "operationId": _operation_id(route),
         "tags": [_resource(route)],
         "summary": " ".join(summary.split()),
-        "x-access": _access(route),
+        "x-access": route.access.describe(),
         "responses": _responses(route),
     }
     if details:
@@ -122,13 +122,6 @@ def _operation_id(route: Route) -> str:
 def _resource(route: Route) -> str:
     """Return the folder of the handler below api/."""
     return route.handler.__module__.split(".")[2]
-
-
-def _access(route: Route) -> dict[str, str]:
-    permission = route.access.permission.name.lower()
-    return (
-        {"permission": permission, "target": route.access.target} if route.access.target else {"permission": permission}
-    )
 
 
 def _responses(route: Route) -> dict[str, Any]:

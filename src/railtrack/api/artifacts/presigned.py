@@ -13,7 +13,7 @@ from railtrack.api.artifacts.queries import run_artifact_uri
 from railtrack.api.logged_models.queries import artifact_location
 from railtrack.artifacts.paths import file_key
 from railtrack.artifacts.store import DirectStore
-from railtrack.auth import ARTIFACT_EDIT, ARTIFACT_READ, RUN_READ
+from railtrack.auth import ARTIFACT_READ, RUN_OR_LOGGED_MODEL_EDIT, RUN_READ
 from railtrack.context import Context
 from railtrack.errors import invalid, not_implemented
 from railtrack.wire.files import media_type
@@ -55,7 +55,7 @@ class PresignedUploadResponse(msgspec.Struct):
     headers: dict[str, str]
 
 
-@endpoint("POST", "artifacts/presigned-upload-url", access=ARTIFACT_EDIT)
+@endpoint("POST", "artifacts/presigned-upload-url", access=RUN_OR_LOGGED_MODEL_EDIT)
 async def presigned_upload_url(ctx: Context, req: PresignUpload) -> PresignedUploadResponse:
     """Return a URL to PUT one file of a run or a logged model whose artifact location is not proxied."""
     key = file_key(req.path)

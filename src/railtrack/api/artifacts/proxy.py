@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from railtrack.api.artifacts.queries import download, list_location
 from railtrack.api.artifacts.schemas import ArtifactListing
 from railtrack.artifacts.paths import file_key, key_to_change
-from railtrack.auth import ARTIFACT_EDIT, ARTIFACT_READ
+from railtrack.auth import ARTIFACT_DELETE, ARTIFACT_EDIT, ARTIFACT_READ
 from railtrack.context import Context
 from railtrack.wire.request import HttpRequest, Request
 from railtrack.wire.response import EMPTY_RESPONSE, BytesResponse, EmptyResponse, FileResponse, Response
@@ -30,7 +30,7 @@ async def proxy_put(ctx: Context, http: HttpRequest) -> Response:
     return BytesResponse(b"")
 
 
-@endpoint("DELETE", "artifacts/{path...}", service="mlflow-artifacts", access=ARTIFACT_EDIT)
+@endpoint("DELETE", "artifacts/{path...}", service="mlflow-artifacts", access=ARTIFACT_DELETE)
 async def proxy_delete(ctx: Context, http: HttpRequest) -> EmptyResponse:
     """Delete a file or a folder with its contents; deleting a missing one succeeds."""
     location = ctx.artifacts.proxied(key_to_change(http.params["path"]))

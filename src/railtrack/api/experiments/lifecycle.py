@@ -6,7 +6,7 @@ import msgspec
 
 from railtrack.api.experiments.queries import load_experiment, lock_stage, no_such_experiment
 from railtrack.api.experiments.schemas import Experiment, ExperimentTag, check_tag
-from railtrack.auth import EXPERIMENT_CREATE, EXPERIMENT_EDIT, EXPERIMENT_READ
+from railtrack.auth import EXPERIMENT_CREATE, EXPERIMENT_DELETE, EXPERIMENT_EDIT, EXPERIMENT_READ
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import UniqueViolation
@@ -145,7 +145,7 @@ class DeleteExperiment(Request):
     experiment_id: RequiredStr
 
 
-@endpoint("POST", "experiments/delete", access=EXPERIMENT_EDIT)
+@endpoint("POST", "experiments/delete", access=EXPERIMENT_DELETE)
 async def delete_experiment(ctx: Context, req: DeleteExperiment) -> EmptyResponse:
     """Mark an experiment and all its runs as deleted; nothing of them is removed."""
     return await _set_stage(ctx, req.experiment_id, "active", "deleted")
@@ -155,7 +155,7 @@ class RestoreExperiment(Request):
     experiment_id: RequiredStr
 
 
-@endpoint("POST", "experiments/restore", access=EXPERIMENT_EDIT)
+@endpoint("POST", "experiments/restore", access=EXPERIMENT_DELETE)
 async def restore_experiment(ctx: Context, req: RestoreExperiment) -> EmptyResponse:
     """Make a deleted experiment and all its runs active again, including runs that were deleted before it."""
     return await _set_stage(ctx, req.experiment_id, "deleted", "active")

@@ -10,7 +10,7 @@ from uuid import uuid4
 import msgspec
 
 from railtrack.api.runs.queries import check_active, load_info
-from railtrack.auth import RUN_EDIT
+from railtrack.auth import RUN_LOG
 from railtrack.context import Context
 from railtrack.db import Tx
 from railtrack.errors import ApiError, bad_request, shown
@@ -59,7 +59,7 @@ class LogInputs(Request):
     models: list[NewModelInput] = []
 
 
-@endpoint("POST", "runs/log-inputs", access=RUN_EDIT)
+@endpoint("POST", "runs/log-inputs", access=RUN_LOG)
 async def log_inputs(ctx: Context, req: LogInputs) -> EmptyResponse:
     """Log datasets and models that a run reads.
 
@@ -208,7 +208,7 @@ class LogOutputs(Request):
     models: list[NewModelOutput]
 
 
-@endpoint("POST", "runs/outputs", access=RUN_EDIT)
+@endpoint("POST", "runs/outputs", access=RUN_LOG)
 async def log_outputs(ctx: Context, req: LogOutputs) -> EmptyResponse:
     """Log models that a run made, each at one step. Unlike in MLflow, repeating one is allowed at the same step."""
     steps: dict[str, int] = {}

@@ -13,7 +13,7 @@ from railtrack.api.logged_models.schemas import (
     LoggedModelTag,
     status_number,
 )
-from railtrack.auth import LOGGED_MODEL_CREATE, LOGGED_MODEL_EDIT, LOGGED_MODEL_READ
+from railtrack.auth import LOGGED_MODEL_CREATE, LOGGED_MODEL_DELETE, LOGGED_MODEL_EDIT, LOGGED_MODEL_READ
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx
@@ -165,7 +165,7 @@ class DeleteLoggedModel(Request):
     model_id: RequiredStr
 
 
-@endpoint("DELETE", "logged-models/{model_id}", access=LOGGED_MODEL_EDIT)
+@endpoint("DELETE", "logged-models/{model_id}", access=LOGGED_MODEL_DELETE)
 async def delete_logged_model(ctx: Context, req: DeleteLoggedModel) -> EmptyResponse:
     """Mark a model as deleted. Its rows and files remain; deleting it again succeeds."""
     async with ctx.db.write() as tx:
@@ -260,7 +260,7 @@ class DeleteLoggedModelTag(Request):
     tag_key: RequiredStr
 
 
-@endpoint("DELETE", "logged-models/{model_id}/tags/{tag_key...}", access=LOGGED_MODEL_EDIT)
+@endpoint("DELETE", "logged-models/{model_id}/tags/{tag_key...}", access=LOGGED_MODEL_DELETE)
 async def delete_logged_model_tag(ctx: Context, req: DeleteLoggedModelTag) -> EmptyResponse:
     """Delete a tag of a model. Unlike MLflow's server, this finds keys with slashes."""
     async with ctx.db.write() as tx:

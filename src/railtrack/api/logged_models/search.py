@@ -15,7 +15,7 @@ from railtrack.api.logged_models.search_fields import (
     search_fields,
     sort_keys,
 )
-from railtrack.auth import EXPERIMENT_READ
+from railtrack.auth import LOGGED_MODELS_SEARCH
 from railtrack.context import Context
 from railtrack.errors import invalid
 from railtrack.mlflow.ids import experiment_numbers
@@ -48,7 +48,7 @@ class SearchLoggedModelsResponse(msgspec.Struct):
     next_page_token: str = ""
 
 
-@endpoint("POST", "logged-models/search", access=EXPERIMENT_READ)
+@endpoint("POST", "logged-models/search", access=LOGGED_MODELS_SEARCH)
 async def search_logged_models(
     ctx: Context, req: SearchLoggedModels
 ) -> Annotated[Response, SearchLoggedModelsResponse]:

@@ -9,7 +9,7 @@ import msgspec
 from railtrack.api.metrics.queries import fetch_points
 from railtrack.api.metrics.schemas import MetricWithRunId, metrics_with_run_id
 from railtrack.api.runs.schemas import Metric
-from railtrack.auth import RUN_READ
+from railtrack.auth import RUN_READ, RUNS_READ
 from railtrack.context import Context
 from railtrack.errors import invalid
 from railtrack.search.conditions import INT64
@@ -91,7 +91,7 @@ class GetMetricHistoryBulkResponse(msgspec.Struct):
     metrics: list[MetricWithRunId]
 
 
-@endpoint("GET", "metrics/get-history-bulk", access=RUN_READ, ajax_only=True)
+@endpoint("GET", "metrics/get-history-bulk", access=RUNS_READ, ajax_only=True)
 async def get_metric_history_bulk(ctx: Context, req: GetMetricHistoryBulk) -> GetMetricHistoryBulkResponse:
     """Return the points of a metric of several runs, run by run, by time: the first 25,000 at most, without paging."""
     if not req.run_id:

@@ -7,7 +7,7 @@ import msgspec
 
 from railtrack.api.metrics.queries import sample_points
 from railtrack.api.metrics.schemas import MetricWithRunId, SampleSpec, metrics_with_run_id
-from railtrack.auth import RUN_READ
+from railtrack.auth import RUNS_READ
 from railtrack.context import Context
 from railtrack.db import Db
 from railtrack.errors import SEE_DOCS, invalid
@@ -37,7 +37,7 @@ class GetMetricHistoryBulkIntervalResponse(msgspec.Struct):
     metrics: list[MetricWithRunId] = []
 
 
-@endpoint("GET", "metrics/get-history-bulk-interval", access=RUN_READ)
+@endpoint("GET", "metrics/get-history-bulk-interval", access=RUNS_READ)
 async def get_metric_history_bulk_interval(
     ctx: Context, req: GetMetricHistoryBulkInterval
 ) -> Annotated[Response, GetMetricHistoryBulkIntervalResponse]:

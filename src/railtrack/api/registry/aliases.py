@@ -2,7 +2,7 @@
 
 from railtrack.api.registry.queries import aliased_version, load_version, lock_model, lock_version
 from railtrack.api.registry.schemas import ModelVersionResponse
-from railtrack.auth import REGISTERED_MODEL_EDIT, REGISTERED_MODEL_READ
+from railtrack.auth import ALIAS_DELETE, ALIAS_SET, MODEL_VERSION_READ
 from railtrack.context import Context
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.mlflow.registry_validation import check_alias, check_model_name, check_new_alias, parse_version
@@ -17,7 +17,7 @@ class SetRegisteredModelAlias(Request):
     version: RequiredStr
 
 
-@endpoint("POST", "registered-models/alias", access=REGISTERED_MODEL_EDIT)
+@endpoint("POST", "registered-models/alias", access=ALIAS_SET)
 async def set_registered_model_alias(ctx: Context, req: SetRegisteredModelAlias) -> EmptyResponse:
     """Set an alias to a version, replacing the version it referred to."""
     check_model_name(req.name)
@@ -44,7 +44,7 @@ class DeleteRegisteredModelAlias(Request):
     alias: RequiredStr
 
 
-@endpoint("DELETE", "registered-models/alias", access=REGISTERED_MODEL_EDIT)
+@endpoint("DELETE", "registered-models/alias", access=ALIAS_DELETE)
 async def delete_registered_model_alias(ctx: Context, req: DeleteRegisteredModelAlias) -> EmptyResponse:
     """Delete an alias; deleting a missing one succeeds."""
     check_model_name(req.name)
@@ -66,7 +66,7 @@ class GetModelVersionByAlias(Request):
     alias: RequiredStr
 
 
-@endpoint("GET", "registered-models/alias", access=REGISTERED_MODEL_READ)
+@endpoint("GET", "registered-models/alias", access=MODEL_VERSION_READ)
 async def get_model_version_by_alias(ctx: Context, req: GetModelVersionByAlias) -> ModelVersionResponse:
     """Return the version that an alias refers to; `latest` refers to the highest number, whatever its stage."""
     check_model_name(req.name)

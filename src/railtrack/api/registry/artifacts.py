@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from railtrack.api.artifacts.queries import download, run_artifact_uri
 from railtrack.api.registry.queries import storage_location
-from railtrack.auth import REGISTERED_MODEL_READ
+from railtrack.auth import MODEL_VERSION_READ
 from railtrack.context import Context
 from railtrack.mlflow.registry_validation import check_model_name, parse_version
 from railtrack.wire.request import Request, RequiredStr
@@ -18,7 +18,7 @@ class GetModelVersionArtifact(Request):
     path: RequiredStr
 
 
-@endpoint("GET", "/model-versions/get-artifact", access=REGISTERED_MODEL_READ)
+@endpoint("GET", "/model-versions/get-artifact", access=MODEL_VERSION_READ)
 async def get_model_version_artifact(ctx: Context, req: GetModelVersionArtifact) -> FileResponse:
     """Return one file. Unlike MLflow, this also serves versions whose source is `runs:/<run id>/<path>`."""
     check_model_name(req.name)

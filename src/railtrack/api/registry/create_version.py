@@ -17,7 +17,7 @@ from railtrack.api.registry.queries import (
     no_such_model,
 )
 from railtrack.api.registry.schemas import ModelVersionResponse, RegistryTag
-from railtrack.auth import REGISTERED_MODEL_EDIT
+from railtrack.auth import MODEL_VERSION_CREATE
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx
@@ -65,7 +65,7 @@ class ResolvedSource(NamedTuple):
     run_id: str
 
 
-@endpoint("POST", "model-versions/create", access=REGISTERED_MODEL_EDIT)
+@endpoint("POST", "model-versions/create", access=MODEL_VERSION_CREATE)
 async def create_model_version(ctx: Context, req: CreateModelVersion) -> ModelVersionResponse:
     """Create the next version of a registered model, with status READY. The number of a deleted version isn't reused.
 

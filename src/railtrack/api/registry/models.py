@@ -6,8 +6,8 @@ from railtrack.api.registry.queries import load_model, lock_model, no_such_model
 from railtrack.api.registry.schemas import RegisteredModel, RegistryTag
 from railtrack.auth import (
     REGISTERED_MODEL_CREATE,
+    REGISTERED_MODEL_DELETE,
     REGISTERED_MODEL_EDIT,
-    REGISTERED_MODEL_MANAGE,
     REGISTERED_MODEL_READ,
 )
 from railtrack.clock import now_ms
@@ -103,7 +103,7 @@ class RenameRegisteredModel(Request):
     new_name: RequiredStr
 
 
-@endpoint("POST", "registered-models/rename", access=REGISTERED_MODEL_MANAGE)
+@endpoint("POST", "registered-models/rename", access=REGISTERED_MODEL_EDIT)
 async def rename_registered_model(ctx: Context, req: RenameRegisteredModel) -> RegisteredModelResponse:
     """Rename a model. As in MLflow, this updates `last_updated_timestamp` of all its versions."""
     check_model_name(req.name)
@@ -163,7 +163,7 @@ class DeleteRegisteredModel(Request):
     name: RequiredStr
 
 
-@endpoint("DELETE", "registered-models/delete", access=REGISTERED_MODEL_MANAGE)
+@endpoint("DELETE", "registered-models/delete", access=REGISTERED_MODEL_DELETE)
 async def delete_registered_model(ctx: Context, req: DeleteRegisteredModel) -> EmptyResponse:
     """Delete a model's row and all its versions, tags and aliases. The artifacts of its versions remain."""
     check_model_name(req.name)

@@ -11,7 +11,7 @@ from railtrack.api.registry.queries import (
     storage_location,
 )
 from railtrack.api.registry.schemas import DELETED_STAGE, ModelVersion, ModelVersionResponse
-from railtrack.auth import REGISTERED_MODEL_EDIT, REGISTERED_MODEL_READ
+from railtrack.auth import MODEL_VERSION_DELETE, MODEL_VERSION_EDIT, MODEL_VERSION_READ
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx
@@ -37,7 +37,7 @@ class GetModelVersion(Request):
     version: RequiredStr
 
 
-@endpoint("GET", "model-versions/get", access=REGISTERED_MODEL_READ)
+@endpoint("GET", "model-versions/get", access=MODEL_VERSION_READ)
 async def get_model_version(ctx: Context, req: GetModelVersion) -> ModelVersionResponse:
     """Return a version with its tags and aliases; a deleted one doesn't exist."""
     check_model_name(req.name)
@@ -54,7 +54,7 @@ class DownloadUriResponse(msgspec.Struct):
     artifact_uri: str
 
 
-@endpoint("GET", "model-versions/get-download-uri", access=REGISTERED_MODEL_READ)
+@endpoint("GET", "model-versions/get-download-uri", access=MODEL_VERSION_READ)
 async def get_model_version_download_uri(ctx: Context, req: GetModelVersionDownloadUri) -> DownloadUriResponse:
     """Return the location of the version's files."""
     check_model_name(req.name)
@@ -70,8 +70,8 @@ class LatestVersionsResponse(msgspec.Struct, omit_defaults=True):
     model_versions: list[ModelVersion] = []
 
 
-@endpoint("POST", "registered-models/get-latest-versions", access=REGISTERED_MODEL_READ)
-@endpoint("GET", "registered-models/get-latest-versions", access=REGISTERED_MODEL_READ)
+@endpoint("POST", "registered-models/get-latest-versions", access=MODEL_VERSION_READ)
+@endpoint("GET", "registered-models/get-latest-versions", access=MODEL_VERSION_READ)
 async def get_latest_versions(ctx: Context, req: GetLatestVersions) -> LatestVersionsResponse:
     """Return the latest version of each stage, or of each of `stages`, with its tags and aliases."""
     check_model_name(req.name)
@@ -90,7 +90,7 @@ class UpdateModelVersion(Request):
     description: str | None = None
 
 
-@endpoint("PATCH", "model-versions/update", access=REGISTERED_MODEL_EDIT)
+@endpoint("PATCH", "model-versions/update", access=MODEL_VERSION_EDIT)
 async def update_model_version(ctx: Context, req: UpdateModelVersion) -> ModelVersionResponse:
     """Replace a version's description, without updating the model. As in MLflow, a request without one clears it."""
     check_model_name(req.name)
@@ -121,7 +121,7 @@ class TransitionModelVersionStage(Request):
     archive_existing_versions: bool = False
 
 
-@endpoint("POST", "model-versions/transition-stage", access=REGISTERED_MODEL_EDIT)
+@endpoint("POST", "model-versions/transition-stage", access=MODEL_VERSION_EDIT)
 async def transition_model_version_stage(ctx: Context, req: TransitionModelVersionStage) -> ModelVersionResponse:
     """Move a version to a stage. `archive_existing_versions` archives the other versions in that stage."""
     check_model_name(req.name)
@@ -173,7 +173,7 @@ class DeleteModelVersion(Request):
     version: RequiredStr
 
 
-@endpoint("DELETE", "model-versions/delete", access=REGISTERED_MODEL_EDIT)
+@endpoint("DELETE", "model-versions/delete", access=MODEL_VERSION_DELETE)
 async def delete_model_version(ctx: Context, req: DeleteModelVersion) -> EmptyResponse:
     """Delete a version and its aliases. As in MLflow, its row remains, redacted, which keeps its number reserved."""
     check_model_name(req.name)
@@ -212,7 +212,7 @@ class SetModelVersionTag(Request):
     value: str = ""
 
 
-@endpoint("POST", "model-versions/set-tag", access=REGISTERED_MODEL_EDIT)
+@endpoint("POST", "model-versions/set-tag", access=MODEL_VERSION_EDIT)
 async def set_model_version_tag(ctx: Context, req: SetModelVersionTag) -> EmptyResponse:
     """Set a tag of a version, without updating its `last_updated_timestamp`."""
     check_model_name(req.name)
@@ -244,7 +244,7 @@ class DeleteModelVersionTag(Request):
     key: RequiredStr
 
 
-@endpoint("DELETE", "model-versions/delete-tag", access=REGISTERED_MODEL_EDIT)
+@endpoint("DELETE", "model-versions/delete-tag", access=MODEL_VERSION_DELETE)
 async def delete_model_version_tag(ctx: Context, req: DeleteModelVersionTag) -> EmptyResponse:
     """Delete a tag of a version; deleting a missing one succeeds."""
     check_model_name(req.name)

@@ -6,7 +6,7 @@ import msgspec
 
 from railtrack.api.runs.queries import check_active, load_info, load_run, no_such_run
 from railtrack.api.runs.schemas import INFO_COLUMNS, RUN_NAME, Run, RunInfo, RunStatus
-from railtrack.auth import RUN_EDIT, RUN_READ
+from railtrack.auth import RUN_DELETE, RUN_EDIT, RUN_READ
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.errors import not_found
@@ -86,7 +86,7 @@ class DeleteRun(Request):
     run_id: RequiredStr
 
 
-@endpoint("POST", "runs/delete", access=RUN_EDIT)
+@endpoint("POST", "runs/delete", access=RUN_DELETE)
 async def delete_run(ctx: Context, req: DeleteRun) -> EmptyResponse:
     """Mark a run as deleted; nothing of it is removed. Deleting it again is allowed."""
     return await _set_stage(ctx, req.run_id, "deleted", now_ms())
@@ -98,7 +98,7 @@ class RestoreRun(Request):
     run_id: RequiredStr
 
 
-@endpoint("POST", "runs/restore", access=RUN_EDIT)
+@endpoint("POST", "runs/restore", access=RUN_DELETE)
 async def restore_run(ctx: Context, req: RestoreRun) -> EmptyResponse:
     """Make a deleted run active again."""
     return await _set_stage(ctx, req.run_id, "active", None)

@@ -13,7 +13,7 @@ import msgspec
 from railtrack.api.runs import postgres
 from railtrack.api.runs.postgres import Point, insert_points
 from railtrack.api.runs.schemas import RUN_NAME, Param, RunTag
-from railtrack.auth import RUN_EDIT
+from railtrack.auth import RUN_EDIT, RUN_LOG
 from railtrack.context import Context
 from railtrack.db import Conflict, Db, Row, Tx
 from railtrack.errors import ApiError, invalid, not_found
@@ -51,7 +51,7 @@ class LogMetric(Request):
     dataset_digest: str = ""
 
 
-@endpoint("POST", "runs/log-metric", access=RUN_EDIT)
+@endpoint("POST", "runs/log-metric", access=RUN_LOG)
 async def log_metric(ctx: Context, req: LogMetric) -> EmptyResponse:
     """Log one point of a metric. Repeating the same point is allowed; it is stored once."""
     point = _point(req.run_id, req, "")
@@ -115,7 +115,7 @@ class LogBatch(Request):
     tags: list[RunTag] = []
 
 
-@endpoint("POST", "runs/log-batch", access=RUN_EDIT)
+@endpoint("POST", "runs/log-batch", access=RUN_LOG)
 async def log_batch(ctx: Context, req: LogBatch) -> EmptyResponse:
     """Log metrics, params and tags of a run, all or none. Limits: 1,000, 100 and 100, and 1,000 together."""
     _check_batch_size(req)

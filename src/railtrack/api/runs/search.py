@@ -8,7 +8,7 @@ import msgspec
 from railtrack.api.runs.queries import load_runs
 from railtrack.api.runs.schemas import INFO_COLUMNS, Run
 from railtrack.api.runs.search_fields import RUNS
-from railtrack.auth import EXPERIMENT_READ
+from railtrack.auth import RUNS_SEARCH
 from railtrack.context import Context
 from railtrack.errors import invalid, invalid_value
 from railtrack.mlflow.ids import experiment_numbers
@@ -38,7 +38,7 @@ class SearchRunsResponse(msgspec.Struct):
     next_page_token: str = ""
 
 
-@endpoint("POST", "runs/search", access=EXPERIMENT_READ)
+@endpoint("POST", "runs/search", access=RUNS_SEARCH)
 async def search_runs(ctx: Context, req: SearchRuns) -> Annotated[Response, SearchRunsResponse]:
     """Return a page of the runs that match a filter, with all that was logged to them. No experiment ids: no runs."""
     if req.max_results > MAX_RESULTS:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from railtrack.auth import SIGNED_IN
+from railtrack.auth import METRICS_READ
 from railtrack.context import Context
 from railtrack.prometheus.exposition import MEDIA_TYPE, exposition
 from railtrack.wire.request import HttpRequest
@@ -10,7 +10,7 @@ from railtrack.wire.response import BytesResponse
 from railtrack.wire.routing import endpoint, no_such_endpoint
 
 
-@endpoint("GET", "/metrics", access=SIGNED_IN)
+@endpoint("GET", "/metrics", access=METRICS_READ)
 async def metrics(ctx: Context, http: HttpRequest) -> BytesResponse:
     """Return the counters of all workers."""
     if ctx.counters is None:

@@ -16,7 +16,7 @@ from railtrack.api.webhooks.queries import (
     lock_webhook,
 )
 from railtrack.api.webhooks.schemas import Webhook, WebhookEvent, WebhookStatus, check_events
-from railtrack.auth import WEBHOOK_MANAGE
+from railtrack.auth import ADMINISTRATION
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx
@@ -59,7 +59,7 @@ class CreateWebhook(Request):
     status: WebhookStatus = WebhookStatus.ACTIVE
 
 
-@endpoint("POST", "webhooks", access=WEBHOOK_MANAGE)
+@endpoint("POST", "webhooks", access=ADMINISTRATION)
 async def create_webhook(ctx: Context, req: CreateWebhook) -> WebhookResponse:
     """Create a webhook. Names need not be unique. Its URL is checked now and again at every delivery."""
     events = check_events(req.events)
@@ -121,7 +121,7 @@ class ListWebhooksResponse(msgspec.Struct):
     next_page_token: str = ""
 
 
-@endpoint("GET", "webhooks", access=WEBHOOK_MANAGE)
+@endpoint("GET", "webhooks", access=ADMINISTRATION)
 async def list_webhooks(ctx: Context, req: ListWebhooks) -> Annotated[Response, ListWebhooksResponse]:
     """Return a page of webhooks, the newest first. As in MLflow, `max_results` of 0 means the default."""
     max_results = req.max_results or DEFAULT_RESULTS
@@ -137,7 +137,7 @@ class GetWebhook(Request):
     webhook_id: RequiredStr
 
 
-@endpoint("GET", "webhooks/{webhook_id}", access=WEBHOOK_MANAGE)
+@endpoint("GET", "webhooks/{webhook_id}", access=ADMINISTRATION)
 async def get_webhook(ctx: Context, req: GetWebhook) -> WebhookResponse:
     """Return a webhook, without its secret."""
     async with ctx.db.read() as tx:
@@ -154,7 +154,7 @@ class UpdateWebhook(Request):
     status: WebhookStatus | None = None
 
 
-@endpoint("PATCH", "webhooks/{webhook_id}", access=WEBHOOK_MANAGE)
+@endpoint("PATCH", "webhooks/{webhook_id}", access=ADMINISTRATION)
 async def update_webhook(ctx: Context, req: UpdateWebhook) -> WebhookResponse:
     """Replace the fields that the request has. Empty names, URLs and event lists count as absent.
 
@@ -199,7 +199,7 @@ class DeleteWebhook(Request):
     webhook_id: RequiredStr
 
 
-@endpoint("DELETE", "webhooks/{webhook_id}", access=WEBHOOK_MANAGE)
+@endpoint("DELETE", "webhooks/{webhook_id}", access=ADMINISTRATION)
 async def delete_webhook(ctx: Context, req: DeleteWebhook) -> EmptyResponse:
     """Delete a webhook and its queued deliveries. As in MLflow, its row remains, marked as deleted."""
     async with ctx.db.write() as tx:

@@ -7,7 +7,7 @@ import msgspec
 
 from railtrack.api.webhooks.queries import NOT_DELETED, no_such_webhook
 from railtrack.api.webhooks.schemas import WebhookEvent, check_events
-from railtrack.auth import WEBHOOK_MANAGE
+from railtrack.auth import ADMINISTRATION
 from railtrack.context import Context
 from railtrack.errors import not_processed
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
@@ -38,7 +38,7 @@ class TestWebhookResponse(msgspec.Struct):
     result: WebhookTestResult
 
 
-@endpoint("POST", "webhooks/{webhook_id}/test", access=WEBHOOK_MANAGE)
+@endpoint("POST", "webhooks/{webhook_id}/test", access=ADMINISTRATION)
 async def test_webhook(ctx: Context, req: TestWebhook) -> TestWebhookResponse:
     """Send an example of the event, or of the webhook's first one, without retries, even to a disabled webhook."""
     event = check_events([req.event])[0] if req.event else None

@@ -47,6 +47,10 @@ class S3Store:
         self.prefix = prefix
         self._memory = memory
 
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.bucket.name}/{self.prefix}".rstrip("/")
+
     async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         with self._translate_errors(key):
             await upload(self.bucket, self._full_key(key), chunks, self._memory)
