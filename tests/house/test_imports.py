@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wire": {"auth", "db", "errors", "logs"},
     "prometheus": {"errors", "wire"},
     "context": KERNEL | {"config", "errors"},
-    "api": KERNEL | {"clock", "context", "errors"},
+    "api": KERNEL | {"clock", "context", "errors", "logs"},
     "app": KERNEL | {"api", "config", "context", "errors"},
     "http_server": {"config", "errors", "logs", "prometheus"},
     "checks": EDGE | {"artifacts", "clock", "config", "db", "http_server"},

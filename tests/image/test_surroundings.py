@@ -192,8 +192,7 @@ def test_revoked_keys_are_logged_and_reported_by_ready(image: Image, services: S
             revoke_keys(s3)
             assert call(server, "GET", f"/api/2.0/mlflow/artifacts/list?run_id={run_id}")[0] == 503
             status, body = call(server, "GET", "/ready")
-            assert status == 503
-            assert "InvalidAccessKeyId" in json.loads(body)["artifact_store"]
+            assert (status, body) == (503, b'{"database":"ok","artifact_store":"unavailable"}')
             [line, *_] = [line for line in server.log().splitlines() if "InvalidAccessKeyId" in line]
             assert f"artifact store: the bucket '{BUCKET}' at {s3.url}: InvalidAccessKeyId" in line
 

@@ -6,13 +6,15 @@ import time
 log = logging.getLogger("railtrack")
 
 INTERVAL_S = 1.0
+"""Default interval."""
 
 
 class ThrottledLog:
     """Log at most one message per interval, with the number of messages suppressed since the last one."""
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, prefix: str = "", interval_s: float = INTERVAL_S) -> None:
         self._prefix = prefix
+        self._interval_s = interval_s
         self._quiet_until = 0.0
         self._suppressed = 0
 
@@ -29,5 +31,5 @@ class ThrottledLog:
             return
         suffix = f" ({self._suppressed} similar messages suppressed)" if self._suppressed else ""
         log.log(level, f"%s{message}%s", self._prefix, *arguments, suffix)
-        self._quiet_until = now + INTERVAL_S
+        self._quiet_until = now + self._interval_s
         self._suppressed = 0
