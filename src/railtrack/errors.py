@@ -9,6 +9,7 @@ from typing import Any
 
 STATUS = {
     "BAD_REQUEST": 400,
+    "FEATURE_DISABLED": 400,
     "INVALID_PARAMETER_VALUE": 400,
     "INVALID_STATE": 400,
     "RESOURCE_ALREADY_EXISTS": 400,
@@ -21,7 +22,7 @@ STATUS = {
     "NOT_IMPLEMENTED": 501,
     "TEMPORARILY_UNAVAILABLE": 503,
 }
-"""HTTP statuses of MLflow's error codes."""
+"""HTTP statuses of MLflow's error codes. MLflow's status of FEATURE_DISABLED is 500, which clients repeat in vain."""
 
 SHOWN_LIMIT = 1000
 SEE_DOCS = "See the API docs for more information about request parameters."
@@ -83,6 +84,11 @@ def exists(message: str) -> ApiError:
 
 def invalid_state(message: str) -> ApiError:
     return ApiError("INVALID_STATE", message)
+
+
+def permission_denied(message: str = "Permission denied.") -> ApiError:
+    """Return the 403 for a user who may not do this. By default it does not reveal whether the resource exists."""
+    return ApiError("PERMISSION_DENIED", message)
 
 
 def endpoint_not_found(message: str) -> ApiError:

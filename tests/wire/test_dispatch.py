@@ -91,6 +91,19 @@ async def test_a_charset_beside_the_content_type_is_fine(client: Client) -> None
     assert answer.status == 200
 
 
+async def test_another_workspace_is_rejected_and_never_ignored(client: Client) -> None:
+    other = {"x-mlflow-workspace": "other"}
+    answer = await client.send("POST", "experiments/create", json={"name": "x"}, headers=other)
+    assert (answer.status, answer.json["error_code"]) == (400, "FEATURE_DISABLED")
+    assert "'other'" in answer.json["message"]
+    assert (await client.get("/nowhere", headers=other)).status == 400
+    assert (await client.get("/api/3.0/mlflow/server-info", headers=other)).status == 200
+    for name in ("default", " default ", ""):
+        assert (
+            await client.get("experiments/get", {"experiment_id": "0"}, headers={"x-mlflow-workspace": name})
+        ).status == 200
+
+
 async def test_a_nul_in_a_body_is_rejected_before_it_reaches_the_database(client: Client) -> None:
     answer = await client.post("runs/create", {"experiment_id": "0", "run_name": "a\0b"})
     assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")

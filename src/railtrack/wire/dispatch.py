@@ -31,6 +31,8 @@ SECURITY_HEADERS: tuple[Header, ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"SAMEORIGIN"),
 )
+WORKSPACE = "default"
+"""The only workspace of this server."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 MakeContext = Callable[[HttpRequest, Route], CallContext]
@@ -87,6 +89,8 @@ class Dispatcher:
     async def _respond(self, http: HttpRequest, request_id: str) -> BytesResponse | StreamResponse:
         try:
             self._guard.check(http)
+            if workspace := http.header(b"x-mlflow-workspace"):
+                _check_workspace(workspace, http)
             route = http.route = self._routes.find(http)
             context = self._make_context(http, route)
             request = http if route.decoder is None else await route.decoder.decode(http)
@@ -107,6 +111,20 @@ class Dispatcher:
         """Return the X-Request-ID of the client or proxy if it is safe to log, else a new id."""
         sent = http.header(b"x-request-id")
         return sent if sent and REQUEST_ID.fullmatch(sent) else next(self._new_ids)
+
+
+def _check_workspace(name: str, http: HttpRequest) -> None:
+    """Raise FEATURE_DISABLED for a workspace that doesn't exist here: everything is in the default one.
+
+    To ignore the header would read and write what belongs to another workspace. As in MLflow, server-info is exempt: by
+    it clients learn that there are no workspaces.
+    """
+    if name.strip() not in ("", WORKSPACE) and not http.path.endswith("/mlflow/server-info"):
+        raise ApiError(
+            "FEATURE_DISABLED",
+            f"Workspaces are not enabled on this server, so there is no workspace {name[:100]!r}. Leave the header "
+            f"X-MLFLOW-WORKSPACE out, or set it to {WORKSPACE!r}.",
+        )
 
 
 def _new_ids() -> Iterator[str]:
