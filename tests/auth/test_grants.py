@@ -3,7 +3,8 @@
 import pytest
 
 from railtrack.auth.grants import Grant, Grants, ReadFilter
-from railtrack.auth.levels import Level
+from railtrack.auth.levels import Level, check_grant
+from railtrack.errors import ApiError
 
 DENY, NO, READ, USE, EDIT, MANAGE = Level
 
@@ -75,3 +76,38 @@ def test_a_filter_of_a_grant_on_all_names_the_exceptions() -> None:
     most = grants(("experiment", "*", READ), ("experiment", "2", MANAGE), ("experiment", "3", DENY))
     assert most.read_filter("experiment") == ReadFilter(True, frozenset("3"))
     assert grants(("experiment", "*", DENY), default=READ).read_filter("experiment") == ReadFilter(False, frozenset())
+
+
+@pytest.mark.parametrize("pattern", ["01", " 1", "+1", "1.0", "-1", "", "a", "\u0661", "1/2"])
+def test_a_grant_names_an_experiment_by_its_canonical_id(pattern: str) -> None:
+    with pytest.raises(ApiError, match="Invalid experiment ID"):
+        check_grant("experiment", pattern, "DENY")
+
+
+def test_a_grant_that_mlflow_would_store_is_accepted() -> None:
+    for resource_type, pattern, level in (
+        ("experiment", "0", "READ"),
+        ("experiment", "*", "DENY"),
+        ("registered_model", "x" * 256, "MANAGE"),
+        ("run", "*", "EDIT"),
+        ("workspace", "*", "USE"),
+    ):
+        check_grant(resource_type, pattern, level)
+
+
+@pytest.mark.parametrize(
+    ("grant", "reason"),
+    [
+        (("experiment", "1", "read"), "Invalid permission 'read'"),
+        (("experiment", "1", "NO_PERMISSIONS"), "Resource-level grants accept only"),
+        (("workspace", "*", "DENY"), "Workspace-wide grants accept only"),
+        (("workspace", "1", "USE"), "supports only wildcard"),
+        (("run", "1", "READ"), "supports only wildcard"),
+        (("table", "*", "READ"), "Invalid resource type 'table'"),
+        (("registered_model", "", "READ"), "Invalid resource id"),
+        (("registered_model", "x" * 513, "READ"), "Invalid resource id"),
+    ],
+)
+def test_a_grant_without_effect_is_rejected(grant: tuple[str, str, str], reason: str) -> None:
+    with pytest.raises(ApiError, match=reason):
+        check_grant(*grant)

@@ -103,6 +103,10 @@ class AccessVersion(Protocol):
 
     version: int
 
+    async def refresh(self) -> None: ...
+
+    def expire(self) -> None: ...
+
 
 class _Entry(NamedTuple):
     version: int
@@ -131,6 +135,16 @@ class GrantsCache:
             del self._entries[next(iter(self._entries))]
         self._entries[user_id] = _Entry(version, grants)
         return grants
+
+    async def fresh(self, user_id: int) -> Grants:
+        """Return the user's grants as they are now, by one more statement.
+
+        Use this before a request is rejected, or a list shortened: another worker may just have created what the user
+        requests, and have granted it.
+        """
+        self._state.expire()
+        await self._state.refresh()
+        return await self.of(user_id)
 
     async def load(self, user_id: int) -> Grants:
         """Read a user's grants from the database."""

@@ -59,7 +59,8 @@ LEVEL_NAMES = ("READ", "USE", "EDIT", "MANAGE", "NO_PERMISSIONS", "DENY")
 WORKSPACE_LEVELS = ("MANAGE", "USE")
 RESOURCE_LEVELS = ("DENY", "EDIT", "MANAGE", "READ", "USE")
 
-PATTERN_LIMIT = 255
+PATTERN_LIMIT = 512
+"""Characters of a resource's id. A model's name has up to 256."""
 
 
 def check_grant(resource_type: str, pattern: str, level: str) -> None:
@@ -75,11 +76,18 @@ def check_grant(resource_type: str, pattern: str, level: str) -> None:
             f"Invalid resource_pattern '{pattern[:PATTERN_LIMIT]}' for resource_type='{resource_type}'. This resource "
             "type supports only wildcard ('*') grants."
         )
+    if resource_type == EXPERIMENT and not _is_experiment_id(pattern):
+        # MLflow stores these, and then they match no experiment: a DENY would protect nothing.
+        raise invalid(f"Invalid experiment ID '{pattern[:PATTERN_LIMIT]}'. Use its number, without leading zeros.")
     if not pattern or len(pattern) > PATTERN_LIMIT:
         raise invalid(
             f"Invalid resource id '{pattern[:PATTERN_LIMIT]}'. Use the id or name of a resource, of 1 to "
             f"{PATTERN_LIMIT} characters, or '*' for all of the type."
         )
+
+
+def _is_experiment_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and (text == "0" or text[0] != "0")
 
 
 def check_resource_type(resource_type: str) -> None:
