@@ -17,7 +17,7 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
-.PHONY: help serve install test test-fast coverage image-test test-outages bench bench-artifacts soak dist lint format docs compat-record lock clean
+.PHONY: help serve install test test-fast coverage image-test test-outages bench bench-artifacts soak hostile dist lint format docs compat-record lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -76,6 +76,11 @@ bench: .venv/.installed-dev $(UI) .cache/mlflow/.ready .cache/fasttrackml/.ready
 soak: .venv/.installed-dev .cache/mlflow/.ready ## Ten minutes of load on the image in 512 MB, as root on Debian
 	@tools/get_image_programs
 	.venv/bin/python -m bench.soak --mlflow .cache/mlflow/bin/python
+
+SERVER ?= railtrack
+SECONDS ?= 60
+hostile: .venv/.installed-dev $(UI) $(if $(filter mlflow,$(SERVER)),.cache/mlflow/.ready) ## Attack the server in 512 MB for half an hour, as root on Linux; ONLY=unread SECONDS=10 for less, SERVER=mlflow for MLflow
+	.venv/bin/python -m bench.hostile --server $(SERVER) --seconds $(SECONDS) $(if $(ONLY),--only '$(ONLY)') $(HOSTILE)
 
 bench-artifacts: .venv/.installed-dev $(UI) .cache/mlflow/.ready .cache/client-3.17.2/.ready ## Measure artifacts in S3
 	.venv/bin/python -m bench.artifacts --mlflow .cache/mlflow/bin/python --client .cache/client-3.17.2/bin/python

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import asyncpg
 
-LARGE, HISTORY = 1001, 1002
-"""Experiments: many similar runs; a few large runs."""
+LARGE, HISTORY, HEAVY = 1001, 1002, 1003
+"""Experiments: many similar runs; a few large runs; runs with large tags."""
 LARGE_RUNS = 23_525
 METRICS = PARAMS = 20
 TAGS = 5
@@ -17,6 +17,7 @@ RUN_METRICS = 1000
 POINTS = 20_000
 CHART_POINTS = 100_000
 SHORT_HISTORY, LONG_HISTORY = 10_000, 200_000
+HEAVY_RUNS, HEAVY_TAGS, HEAVY_BYTES = 300, 4, 4000
 BATCH = 100
 EXPERIMENTS = 100
 """Without any runs, from FIRST_EMPTY on."""
@@ -78,6 +79,21 @@ async def seed_some(database: str, runs: int) -> None:
         await data.experiment(LARGE, "large", runs, metrics=METRICS, params=PARAMS, tags=TAGS)
         await data.experiment(HISTORY, "history", 2)
         await data.points(HISTORY, 2, "loss", 1, POINTS)
+        await _settle(connection)
+    finally:
+        await connection.close()
+
+
+async def seed_heavy(database: str) -> None:
+    """Insert runs with large tags, into MLflow's tables: a page of 1,000 is a response of 4.9 MB."""
+    connection = await asyncpg.connect(database)
+    try:
+        await _Seed(connection, SCHEMAS["mlflow"]).experiment(HEAVY, "heavy", HEAVY_RUNS, tags=HEAVY_TAGS)
+        await connection.execute(
+            "UPDATE tags SET value = repeat('x', $1) WHERE run_uuid IN"
+            " (SELECT run_uuid FROM runs WHERE experiment_id = $2)",
+            HEAVY_BYTES, HEAVY,
+        )  # fmt: skip
         await _settle(connection)
     finally:
         await connection.close()
