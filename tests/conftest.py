@@ -129,6 +129,9 @@ async def _empty(db: Db) -> None:
 
 
 USED_TABLES = (
+    "railtrack_sessions",
+    "railtrack_tokens",
+    "railtrack_users",
     "railtrack_webhook_deliveries",
     "webhook_events",
     "webhooks",

@@ -11,6 +11,9 @@ from typing import Any
 from railtrack.api import endpoints
 from railtrack.artifacts import ArtifactStores
 from railtrack.auth import Policy
+from railtrack.auth.authenticator import Authenticator
+from railtrack.auth.identity import Identity
+from railtrack.auth.policy import AdministratorPolicy
 from railtrack.config.settings import Settings
 from railtrack.context import Context
 from railtrack.db import Db
@@ -28,7 +31,7 @@ from railtrack.wire.dispatch import Dispatcher, RequestObserver
 from railtrack.wire.forwarded import TrustedProxies
 from railtrack.wire.request import HttpRequest, Receive, Scope
 from railtrack.wire.response import Send
-from railtrack.wire.routing import Route, Routes
+from railtrack.wire.routing import Routes
 
 log = logging.getLogger("railtrack")
 
@@ -40,7 +43,7 @@ class App:
 
     def __init__(self, settings: Settings, policy: Policy | None = None) -> None:
         self._settings = settings
-        self._policy = policy
+        self._policy = policy or (AdministratorPolicy() if settings.needs_login else None)
         routes = endpoints()
         prefix = settings.server.static_prefix
         self._routes = Routes.of(routes, prefix)
@@ -54,6 +57,7 @@ class App:
         self._db: Db | None = None
         self._artifacts = ArtifactStores(settings)
         self._webhooks: Webhooks | None = None
+        self._authenticator: Authenticator | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -87,14 +91,22 @@ class App:
         self._webhooks = webhooks = _webhooks(db, self._settings)
         webhooks.start()
 
-        def make_context(http: HttpRequest, route: Route) -> Context:
-            return Context(db, group_commits, self._artifacts, webhooks, self._settings, http, counters, self._policy)
+        authenticator = None
+        if self._settings.needs_login:
+            authenticator = Authenticator(db, self._proxies, prefix=self._settings.server.static_prefix)
+        self._authenticator = authenticator
+        artifacts, policy, settings = self._artifacts, self._policy, self._settings
+
+        def make_context(http: HttpRequest, identity: Identity | None) -> Context:
+            return Context(
+                db, group_commits, artifacts, webhooks, settings, http, counters, policy, authenticator, identity
+            )
 
         counters = self._open_counters(db, group_commits, slot)
         observers: list[RequestObserver] = [counters] if counters else []
         if self._settings.logs.access_log:
             observers.append(AccessLog(self._proxies, as_json=self._settings.logs.format == "json"))
-        self._dispatch = Dispatcher(self._routes, self._guard, make_context, observers)
+        self._dispatch = Dispatcher(self._routes, self._guard, make_context, observers, authenticator)
 
     def _open_counters(self, db: Db, group_commits: GroupCommits, slot: int) -> WorkerCounters | None:
         if self._counters is None:
@@ -126,6 +138,8 @@ class App:
         self._artifacts.close()
         if self._webhooks is not None:
             await self._webhooks.stop()
+        if self._authenticator is not None:
+            await self._authenticator.close()
         if self._db is not None:
             await self._db.close()
 

@@ -4,6 +4,8 @@ import msgspec
 
 from railtrack.artifacts import ArtifactStores
 from railtrack.auth import Policy
+from railtrack.auth.authenticator import Authenticator
+from railtrack.auth.identity import Identity
 from railtrack.config.settings import Settings
 from railtrack.db import Db
 from railtrack.db.group_commit import E, GroupCommit, GroupCommits, WriteGroup
@@ -15,7 +17,8 @@ from railtrack.wire.request import HttpRequest
 class Context(msgspec.Struct, frozen=True):
     """Created for every request.
 
-    `counters` is None unless a setting enables metrics, `policy` is None on a server that is open to everyone.
+    `counters` is None unless a setting enables metrics. `policy` and `authenticator` are None on a server that is open
+    to everyone; `identity` is None there, and for public endpoints.
     """
 
     db: Db
@@ -26,6 +29,8 @@ class Context(msgspec.Struct, frozen=True):
     http: HttpRequest
     counters: WorkerCounters | None = None
     policy: Policy | None = None
+    authenticator: Authenticator | None = None
+    identity: Identity | None = None
 
     def grouped(self, write: WriteGroup[E]) -> GroupCommit[E]:
         """Return the group commit that writes with `write`: `await ctx.grouped(write_entries).submit(entry)`."""

@@ -23,7 +23,14 @@ WRONG = [
     ({"MLFLOW_HOST": "no.such.host.invalid"}, "MLFLOW_PORT: cannot listen on no.such.host.invalid port 5000"),
     ({"GUNICORN_WORKERS": "two"}, "Invalid number of workers in GUNICORN_WORKERS: 'two'. Use a number from 1 to 64."),
     ({"GUNICORN_THREADS": "100"}, "Invalid number of threads in GUNICORN_THREADS: '100'. Use a number from 1 to 64."),
-    ({"RAILTRACK_AUTH": "on"}, "RAILTRACK_AUTH: this version has no login yet."),
+    (
+        {"RAILTRACK_AUTH": "on", "MLFLOW_AUTH_ADMIN_PASSWORD": "too short"},
+        "MLFLOW_AUTH_ADMIN_USERNAME, MLFLOW_AUTH_ADMIN_PASSWORD: Invalid password: use 12 to 1000 characters.",
+    ),
+    (
+        {"RAILTRACK_AUTH": "on", "RAILTRACK_AUTH_PASSWORD_FILE": "/proc/password"},
+        "RAILTRACK_AUTH_PASSWORD_FILE: cannot write '/proc/password': ",
+    ),
     (
         {"MLFLOW_BACKEND_STORE_URI": "${{Postgres.DATABASE_URL}}"},
         "MLFLOW_BACKEND_STORE_URI: the reference ${{Postgres.DATABASE_URL}} was not resolved. Check its spelling",

@@ -1,6 +1,7 @@
 """Read a database's catalogue as plain JSON data, so that two databases can be compared.
 
-Railtrack's own objects (`railtrack_*`) are left out. Of all orders only that of the columns counts.
+Railtrack's own objects (`railtrack_*`) are left out, and SQLite's (`sqlite_*`). Of all orders only that of the columns
+counts.
 """
 
 import asyncio
@@ -136,7 +137,7 @@ def _one_line(text: str) -> str:
 
 
 def _without_ours(objects: Catalogue) -> Catalogue:
-    kept = {name: value for name, value in sorted(objects.items()) if not name.startswith("railtrack_")}
+    kept = {name: objects[name] for name in sorted(objects) if not name.startswith(("railtrack_", "sqlite_"))}
     for value in kept.values():
         if isinstance(value, dict) and "indexes" in value:
             value["indexes"] = _without_ours(value["indexes"])

@@ -114,12 +114,6 @@ def test_a_database_that_is_not_there_ends_the_start_after_the_wait(tmp_path: Pa
     assert "secret" not in done.stderr + done.stdout
 
 
-def test_who_asks_for_a_login_does_not_get_an_open_server(tmp_path: Path) -> None:
-    done = command(tmp_path, "server", RAILTRACK_AUTH="on")
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: RAILTRACK_AUTH:")
-
-
 def test_a_database_in_a_folder_of_artifacts_is_not_served(tmp_path: Path) -> None:
     for setting in ("MLFLOW_ARTIFACTS_DESTINATION", "MLFLOW_DEFAULT_ARTIFACT_ROOT"):
         done = command(tmp_path, "server", **{setting: "./railtrack-data"})

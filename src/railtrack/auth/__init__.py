@@ -1,7 +1,7 @@
 """The access that a route requires, and the interface of the policy that decides who has it.
 
-Every endpoint declares its access, or the server does not start. An open server has no policy. The permission model is
-MLflow's: what each route requires was read off the basic-auth app of MLflow 3.17.2.
+Every endpoint declares its access, or the server does not start. A server without login has no policy. The permission
+model is MLflow's: what each route requires was read off the basic-auth app of MLflow 3.17.2.
 """
 
 from enum import Enum
@@ -37,6 +37,8 @@ class AccessTarget(Enum):
     """Which resource a request names. auth/targets.py finds it."""
 
     NONE = "none"
+    ACCOUNT = "account"
+    """The user's own account. Nothing is needed, not even that the user has changed its one-time password."""
     ADMINISTRATION = "administration"
     EXPERIMENT = "experiment"
     EXPERIMENTS = "experiments"
@@ -67,7 +69,7 @@ class Access(NamedTuple):
         """Return the access as the documentation shows it: "read experiment, update run"."""
         if self.is_public:
             return "none"
-        if self.target is AccessTarget.NONE:
+        if self.target in (AccessTarget.NONE, AccessTarget.ACCOUNT):
             return "signed in"
         if self.target is AccessTarget.ADMINISTRATION:
             return "administrator"
@@ -95,6 +97,7 @@ VERSION = "version"
 
 PUBLIC = Access(is_public=True)
 SIGNED_IN = Access()
+ACCOUNT = Access(AccessTarget.ACCOUNT)
 ADMINISTRATION = Access(AccessTarget.ADMINISTRATION)
 METRICS_READ = ADMINISTRATION
 

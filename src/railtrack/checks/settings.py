@@ -59,6 +59,8 @@ def invalid_paths(resolved: Iterable[ResolvedSetting]) -> set[str]:
 
 async def check_login(settings: Settings) -> list[Finding]:
     """Check that only this machine can reach a server without login."""
+    if settings.needs_login:
+        return [ok("login", "Requests need a login.")]
     if lines := login_warnings(settings):
         return [warning("login", line) for line in lines]
     return [ok("login", f"No login; only this machine can reach {settings.server.host}.")]

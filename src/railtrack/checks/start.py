@@ -21,12 +21,8 @@ if TYPE_CHECKING:  # S3 is loaded by servers that have an s3:// location
 
 
 def login_warnings(settings: Settings) -> list[str]:
-    """Warn of a server without login that others can reach. Raise StartError if a login is required."""
-    if settings.auth.mode == "on":
-        raise StartError(
-            "RAILTRACK_AUTH: this version has no login yet.", "Set it to off, or wait for a later version."
-        )
-    if settings.server.is_loopback:
+    """Warn of a server without login that others can reach."""
+    if settings.needs_login or settings.server.is_loopback:
         return []
     return [
         f"This server has no login: everyone who can reach {settings.server.host} can read, change and delete "

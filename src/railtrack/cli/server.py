@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from railtrack.artifacts import ArtifactStores
+from railtrack.auth.first_admin import create_first_administrator
 from railtrack.checks.memory import memory_warnings
 from railtrack.checks.start import (
     check_artifact_locations,
@@ -19,6 +20,7 @@ from railtrack.cli.flags import add_flags
 from railtrack.config.lookup import ResolvedSetting, warnings
 from railtrack.config.settings import Settings, log_settings, resolve_all, settings_from
 from railtrack.db.open import open_database, prepare, wait_for_database
+from railtrack.db.retry import retry_on_conflict
 from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import StartError
 from railtrack.logs import format as logs
@@ -86,7 +88,10 @@ def announce(settings: Settings, url: DatabaseUrl) -> None:
 
 
 async def prepare_database(settings: Settings, url: DatabaseUrl) -> None:
-    """Wait for the database, and create or recognize MLflow's tables. Uses a separate connection, before the fork."""
+    """Wait for the database, create or recognize MLflow's tables, and create the first administrator.
+
+    Uses a separate connection, before the fork.
+    """
     db = open_database(url, connections=1)
     try:
         if url.engine == "postgresql":
@@ -94,6 +99,8 @@ async def prepare_database(settings: Settings, url: DatabaseUrl) -> None:
             await wait_for_database(db, url, settings.database.wait_s)
             log_startup("PostgreSQL is ready!")
         await prepare(db, url, default_location=settings.artifacts.experiment_location(0))
+        if settings.needs_login:
+            await retry_on_conflict(create_first_administrator, db, settings.auth)
     finally:
         await db.close()
 

@@ -269,8 +269,28 @@ class AuthSettings:
         "RAILTRACK_AUTH",
         flags=("--auth",),
         parse=parsers.auto_on_off,
-        default="auto",
-        help="Reserved for login, which a later version adds. Until then the server is open; `on` prevents the start.",
+        default="off",
+        help="Whether requests need a login: `on`, `off`, or `auto`: unless the server listens on a loopback address.",
+    )
+    admin_username: str = setting(
+        "MLFLOW_AUTH_ADMIN_USERNAME",
+        parse=parsers.text,
+        default="admin",
+        help="Name of the administrator that the start creates if no other exists.",
+    )
+    admin_password: str = setting(
+        "MLFLOW_AUTH_ADMIN_PASSWORD",
+        parse=parsers.text,
+        default="",
+        help="Password of that administrator, of at least 12 characters. Default: a random one, which the start logs "
+        "once, and which has to be changed at the first login. No effect once there is an administrator.",
+        secret=True,
+    )
+    password_file: str = setting(
+        "RAILTRACK_AUTH_PASSWORD_FILE",
+        parse=parsers.text,
+        default="",
+        help="File to write the random password to, readable by this user only, instead of logging it.",
     )
 
 
@@ -380,6 +400,11 @@ class Settings:
         default="./railtrack-data",
         help="The folder for SQLite and local artifacts.",
     )
+
+    @property
+    def needs_login(self) -> bool:
+        """True if requests have to be authenticated."""
+        return self.auth.mode == "on" or (self.auth.mode == "auto" and not self.server.is_loopback)
 
 
 SETTINGS = tuple(declared_settings(Settings))

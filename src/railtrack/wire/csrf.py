@@ -44,6 +44,16 @@ class BrowserGuard:
         if http.method not in SAFE_METHODS and self._is_cross_site(http, host):
             raise ApiError("PERMISSION_DENIED", "Cross-origin request blocked.")
 
+    def check_origin(self, http: HttpRequest) -> None:
+        """Raise PERMISSION_DENIED for an unsafe method without a header by which check() can judge it.
+
+        Browsers send one. For other clients, which have no cookies, this is not called.
+        """
+        if http.method not in SAFE_METHODS and not (http.header(b"sec-fetch-site") or http.header(b"origin")):
+            raise ApiError(
+                "PERMISSION_DENIED", "A request with a session's cookie needs the header Origin. Use a token instead."
+            )
+
     def _is_own(self, name: str) -> bool:
         if not name or name == "localhost" or name.endswith(".localhost") or name in self._hosts or "*" in self._hosts:
             return True

@@ -1,4 +1,7 @@
-"""Serve one request: guard, route, decode, call the handler, respond. The only module that catches ApiError."""
+"""Serve one request: guard, route, authenticate, decode, call the handler, respond.
+
+The only module that catches ApiError.
+"""
 
 import logging
 import os
@@ -8,8 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Protocol
 
+from railtrack.auth import ACCOUNT
+from railtrack.auth.authenticator import Authenticator, Unauthenticated
+from railtrack.auth.identity import Identity
 from railtrack.errors import ApiError
 from railtrack.logs.throttle import ThrottledLog
+from railtrack.wire.browser import unauthenticated_response
 from railtrack.wire.call import CallContext, call
 from railtrack.wire.compression import compress, is_compressible
 from railtrack.wire.csrf import BrowserGuard
@@ -35,7 +42,7 @@ WORKSPACE = "default"
 """The only workspace of this server."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-MakeContext = Callable[[HttpRequest, Route], CallContext]
+MakeContext = Callable[[HttpRequest, Identity | None], CallContext]
 
 
 class RequestObserver(Protocol):
@@ -47,14 +54,23 @@ class RequestObserver(Protocol):
 
 
 class Dispatcher:
-    """Responds to every HTTP request. `make_context` creates the context of a handler."""
+    """Responds to every HTTP request. `make_context` creates the context of a handler.
+
+    Without an authenticator, everyone may send every request.
+    """
 
     def __init__(
-        self, routes: Routes, guard: BrowserGuard, make_context: MakeContext, observers: Sequence[RequestObserver] = ()
+        self,
+        routes: Routes,
+        guard: BrowserGuard,
+        make_context: MakeContext,
+        observers: Sequence[RequestObserver] = (),
+        authenticator: Authenticator | None = None,
     ) -> None:
         self._routes = routes
         self._guard = guard
         self._make_context = make_context
+        self._authenticator = authenticator
         self._observers = observers
         self._new_ids = _new_ids()
         self._server_errors = ThrottledLog()
@@ -91,10 +107,16 @@ class Dispatcher:
             self._guard.check(http)
             if workspace := http.header(b"x-mlflow-workspace"):
                 _check_workspace(workspace, http)
-            route = http.route = self._routes.find(http)
-            context = self._make_context(http, route)
+            identity = None
+            if self._authenticator is None:
+                route = http.route = self._routes.find(http)
+            else:
+                route, identity = await self._authenticate(http, self._authenticator)
+            context = self._make_context(http, identity)
             request = http if route.decoder is None else await route.decoder.decode(http)
             return encode_response(await call(route, context, request))
+        except Unauthenticated as error:
+            return unauthenticated_response(http, error, self._routes.prefix)
         except ApiError as error:
             if error.is_transient or error.status >= 500:
                 self._server_errors.warning("request %s: %s (%r)", request_id, error, error.__cause__)
@@ -106,6 +128,29 @@ class Dispatcher:
             return error_response(
                 ApiError("INTERNAL_ERROR", f"Internal error. See the server's log for request {request_id}.")
             )
+
+    async def _authenticate(self, http: HttpRequest, authenticator: Authenticator) -> tuple[Route, Identity | None]:
+        """Return the route, and who requests it unless it is public.
+
+        Without a login, an unknown path is a 401 as well: nobody learns which paths exist.
+        """
+        try:
+            route = http.route = self._routes.find(http)
+        except ApiError:
+            await authenticator.identify(http)
+            raise
+        if route.access.is_public:
+            return route, None
+        identity = await authenticator.identify(http)
+        if identity.via == "session":
+            self._guard.check_origin(http)
+        if identity.must_change_password and route.access != ACCOUNT:
+            raise ApiError(
+                "PERMISSION_DENIED",
+                f"The password of {identity.username} has to be changed first: on the page "
+                f"{self._routes.prefix}/account, or by PATCH /api/2.0/mlflow/users/update-password.",
+            )
+        return route, identity
 
     def _request_id(self, http: HttpRequest) -> str:
         """Return the X-Request-ID of the client or proxy if it is safe to log, else a new id."""

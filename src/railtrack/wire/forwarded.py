@@ -1,4 +1,4 @@
-"""The client's address and Host behind a proxy: X-Forwarded-For and X-Forwarded-Host, only from trusted peers.
+"""The client's address, Host and scheme behind a proxy: the X-Forwarded- headers, only from trusted peers.
 
 Any client can send these headers. A proxy that the settings name is known to write them itself.
 """
@@ -33,6 +33,12 @@ class TrustedProxies:
         if not self.trusts(http.peer):
             return ""
         return http.header(b"x-forwarded-host").rpartition(",")[2].strip()
+
+    def is_tls(self, http: HttpRequest) -> bool:
+        """Return whether the client uses HTTPS, by the nearest proxy's header. The server itself has no TLS."""
+        if not self.trusts(http.peer):
+            return False
+        return http.header(b"x-forwarded-proto").rpartition(",")[2].strip().lower() == "https"
 
     def client(self, http: HttpRequest) -> str:
         """Return the client's address: the first, from the peer backwards, that is not a trusted proxy's."""

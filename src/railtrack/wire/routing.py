@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_type_hints
 
-from railtrack.auth import PUBLIC, Access
+from railtrack.auth import SIGNED_IN, Access
 from railtrack.errors import ApiError, endpoint_not_found, invalid
 from railtrack.wire.request import Decoder, HttpRequest, Request
 from railtrack.wire.response import BytesResponse, Header, Response
@@ -91,7 +91,7 @@ class Routes:
         """Create the table. All paths begin with `prefix`, for example `/mlflow`."""
         table = cls(prefix)
         if prefix:
-            table.exact[prefix] = {"GET": Route("GET", prefix, PUBLIC, _redirect_to_page, None, None)}
+            table.exact[prefix] = {"GET": Route("GET", prefix, SIGNED_IN, _redirect_to_page, None, None)}
         patterns: dict[str, dict[str, Route]] = {}
         for (method, path), route in routes.items():
             by_path = patterns if "{" in path else table.exact
@@ -140,7 +140,7 @@ def _options_route(headers: tuple[Header, ...]) -> Route:
     async def respond(_: Any, http: HttpRequest) -> BytesResponse:
         return BytesResponse(b"", status=204, headers=headers)
 
-    return Route("OPTIONS", "*", PUBLIC, respond, None, None)
+    return Route("OPTIONS", "*", SIGNED_IN, respond, None, None)
 
 
 async def _redirect_to_page(_: Any, http: HttpRequest) -> BytesResponse:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from railtrack import MLFLOW_VERSION
-from railtrack.auth import PUBLIC
+from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
 from railtrack.wire.openapi import openapi_document
 from railtrack.wire.request import HttpRequest
@@ -16,7 +16,7 @@ from railtrack.wire.response import BytesResponse
 from railtrack.wire.routing import ROUTES, endpoint
 
 
-@endpoint("GET", "/openapi.json", access=PUBLIC)
+@endpoint("GET", "/openapi.json", access=SIGNED_IN)
 async def openapi(ctx: Context, http: HttpRequest) -> BytesResponse:
     """Return this document."""
     return BytesResponse(await asyncio.to_thread(_encoded, ctx.settings.server.static_prefix))

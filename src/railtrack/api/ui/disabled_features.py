@@ -1,43 +1,43 @@
 """Constant responses that the interface requests on every page, for features that this server doesn't have."""
 
-from railtrack.auth import PUBLIC
+from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.response import BytesResponse
 from railtrack.wire.routing import endpoint
 
 
-@endpoint("GET", "users/current", access=PUBLIC, ajax_only=True)
+@endpoint("GET", "users/current", access=SIGNED_IN, ajax_only=True)
 async def current_user(ctx: Context, http: HttpRequest) -> BytesResponse:
     """Return no user, so that no account menu is shown. MLflow without login returns 404, an error in the console."""
     return BytesResponse(b"{}")
 
 
-@endpoint("GET", "gateway-proxy", access=PUBLIC, ajax_only=True)
+@endpoint("GET", "gateway-proxy", access=SIGNED_IN, ajax_only=True)
 async def gateway_endpoints(ctx: Context, http: HttpRequest) -> BytesResponse:
     """Return no endpoints: there is no AI gateway."""
     return BytesResponse(b'{"endpoints":[]}')
 
 
-@endpoint("GET", "ui-telemetry", access=PUBLIC, api="3.0", ajax_only=True)
+@endpoint("GET", "ui-telemetry", access=SIGNED_IN, api="3.0", ajax_only=True)
 async def telemetry_settings(ctx: Context, http: HttpRequest) -> BytesResponse:
     """Report that telemetry is off."""
     return BytesResponse(b'{"disable_ui_telemetry":true,"disable_ui_events":[],"ui_rollout_percentage":0}')
 
 
-@endpoint("POST", "ui-telemetry", access=PUBLIC, api="3.0", ajax_only=True)
+@endpoint("POST", "ui-telemetry", access=SIGNED_IN, api="3.0", ajax_only=True)
 async def telemetry(ctx: Context, http: HttpRequest) -> BytesResponse:
     """Discard the events."""
     return BytesResponse(b'{"status":"disabled"}')
 
 
-@endpoint("GET", "assistant/config", access=PUBLIC, api="3.0", ajax_only=True)
+@endpoint("GET", "assistant/config", access=SIGNED_IN, api="3.0", ajax_only=True)
 async def assistant_config(ctx: Context, http: HttpRequest) -> BytesResponse:
     """Report that the assistant has no providers."""
     return BytesResponse(b'{"providers":{},"projects":{},"remote_access_allowed":false}')
 
 
-@endpoint("GET", "assistant/providers", access=PUBLIC, api="3.0", ajax_only=True)
+@endpoint("GET", "assistant/providers", access=SIGNED_IN, api="3.0", ajax_only=True)
 async def assistant_providers(ctx: Context, http: HttpRequest) -> BytesResponse:
     """Return no providers for the assistant."""
     return BytesResponse(b'{"providers":[]}')

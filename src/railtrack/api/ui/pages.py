@@ -13,7 +13,7 @@ from typing import IO, cast
 
 import msgspec
 
-from railtrack.auth import PUBLIC
+from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
 from railtrack.errors import not_found
 from railtrack.wire.compression import VARY_BY_ENCODING, preferred_encoding
@@ -207,13 +207,13 @@ def _open(path: Path, decompress: bool) -> IO[bytes]:
 INTERFACE = WebInterface(FOLDER)
 
 
-@endpoint("GET", "/", access=PUBLIC)
+@endpoint("GET", "/", access=SIGNED_IN)
 async def page(ctx: Context, http: HttpRequest) -> BytesResponse | StreamResponse:
     """Return the web interface's page."""
     return INTERFACE.page(http)
 
 
-@endpoint("GET", "/static-files/{path...}", access=PUBLIC)
+@endpoint("GET", "/static-files/{path...}", access=SIGNED_IN)
 async def static_file(ctx: Context, http: HttpRequest) -> BytesResponse | StreamResponse:
     """Return a file of the web interface."""
     return INTERFACE.file(http.params["path"], http)

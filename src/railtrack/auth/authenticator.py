@@ -1,0 +1,252 @@
+"""Find the user of a request: by token, by user name and password, or by session. Results are cached for a while.
+
+The cache is keyed by a MAC of the credential, so that the process holds no list of credentials in use. What an identity
+may do is not decided here.
+"""
+
+import asyncio
+import hashlib
+import logging
+import secrets
+import time
+from base64 import b64decode
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from railtrack.auth import users
+from railtrack.auth.identity import Identity
+from railtrack.auth.passwords import PasswordChecks, needs_rehash
+from railtrack.auth.sessions import IDLE_MS, cookie_name, cookie_value, session_hash
+from railtrack.auth.state import AuthState
+from railtrack.auth.tokens import is_token, parse_scope, token_hash
+from railtrack.auth.users import User
+from railtrack.clock import now_ms
+from railtrack.db import Db
+from railtrack.errors import ApiError
+
+log = logging.getLogger("railtrack")
+
+CACHE_LIMIT = 4096
+"""Credentials in the cache of a worker."""
+CACHE_S = 60.0
+"""An identity is read again after so long: that records the use of a token or session, too."""
+CREDENTIAL_LIMIT = 4096
+"""Characters of a credential. No client of this server has a longer one."""
+
+SESSION = "\0session"
+"""The scheme of a session's cookie, which no Authorization header can have."""
+
+ADVICE = (
+    "This server requires a login. Set MLFLOW_TRACKING_TOKEN to a token, or MLFLOW_TRACKING_USERNAME and "
+    "MLFLOW_TRACKING_PASSWORD to a user name and password."
+)
+
+
+class RequestHeaders(Protocol):
+    """What this module needs of a request. HttpRequest of wire/ has it."""
+
+    def header(self, name: bytes) -> str: ...
+
+
+class Connection(Protocol):
+    """How a request arrived, as trusted proxies report it. TrustedProxies of wire/ implements it."""
+
+    def client(self, http: Any, /) -> str:
+        """Return the client's address."""
+
+    def is_tls(self, http: Any, /) -> bool:
+        """Return whether the client uses HTTPS."""
+
+
+class Unauthenticated(ApiError):
+    """The 401 for a request without a valid credential."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__("UNAUTHENTICATED", f"{reason} {ADVICE}".strip())
+
+
+class _Login(NamedTuple):
+    identity: Identity
+    version: int
+    expires: float
+    """In seconds of time.monotonic()."""
+    password_hash: str
+    """The hash that the password matched, "" for tokens and sessions. While the user has it, scrypt need not run."""
+
+
+class Authenticator:
+    """Identifies the users of requests. Each worker has one. All paths of the server begin with `prefix`."""
+
+    def __init__(self, db: Db, connection: Connection, *, prefix: str = "") -> None:
+        self.state = AuthState(db)
+        self.passwords = PasswordChecks()
+        self._db = db
+        self._connection = connection
+        self._prefix = prefix
+        self._key = secrets.token_bytes(32)
+        self._entries: dict[bytes, _Login] = {}
+        self._updates: set[asyncio.Task[int]] = set()
+
+    async def identify(self, http: RequestHeaders) -> Identity:
+        """Return the identity. Raise Unauthenticated for a request without a valid credential."""
+        credential = http.header(b"authorization") or self._session_credential(http)
+        if not credential:
+            raise Unauthenticated
+        key = hashlib.blake2b(credential.encode(), key=self._key, digest_size=16).digest()
+        now = time.monotonic()
+        if now >= self.state.current_until:
+            await self.state.refresh()
+        entry = self._entries.get(key)
+        version = self.state.version
+        if entry is not None and entry.version == version and now < entry.expires:
+            return entry.identity
+        # The version was read before the user: a change since then makes the new entry outdated.
+        entry = await self._look_up(credential, version, entry.password_hash if entry else "")
+        self._entries.pop(key, None)  # moves it to the end: the first entry is removed when the cache is full
+        if len(self._entries) >= CACHE_LIMIT:
+            del self._entries[next(iter(self._entries))]
+        self._entries[key] = entry
+        return entry.identity
+
+    def session(self, http: RequestHeaders) -> str:
+        """Return the value of the session's cookie, "" without one."""
+        cookies = http.header(b"cookie")
+        if not cookies:
+            return ""
+        return cookie_value(cookies, cookie_name(self._prefix, is_tls=self._connection.is_tls(http)))
+
+    async def close(self) -> None:
+        """Finish the statements that record the use of credentials. Call this before the database is closed."""
+        self.passwords.close()
+        if self._updates:
+            await asyncio.wait(self._updates)
+
+    def _session_credential(self, http: RequestHeaders) -> str:
+        session = self.session(http)
+        return f"{SESSION} {session}" if session else ""
+
+    async def _look_up(self, credential: str, version: int, verified_hash: str) -> _Login:
+        scheme, _, value = credential.partition(" ")
+        value = value.strip()
+        if len(value) > CREDENTIAL_LIMIT:
+            raise Unauthenticated("The Authorization header is too long.")
+        match scheme.lower():
+            case "bearer":
+                return await self._by_token(value, version)
+            case "basic":
+                username, password = _basic(value)
+                if is_token(password):
+                    return await self._by_token(password, version)
+                return await self._by_password(username, password, version, verified_hash)
+            case _ if scheme == SESSION:
+                return await self._by_session(value, version)
+        raise Unauthenticated("The Authorization header has an unknown scheme.")
+
+    async def _by_token(self, token: str, version: int) -> _Login:
+        if not is_token(token):
+            raise Unauthenticated("The token is invalid.")
+        now = now_ms()
+        row = await self._db.fetch_row(
+            """
+            SELECT u.user_id, u.username, u.is_admin, t.token_id, t.scope, t.expires_ms, t.last_used_ms
+            FROM railtrack_tokens t JOIN railtrack_users u ON u.user_id = t.user_id
+            WHERE t.token_hash = $1 AND t.revoked_ms IS NULL AND NOT u.is_disabled
+            """,
+            token_hash(token),
+        )
+        if row is None:
+            raise Unauthenticated("The token is invalid, or it was revoked.")
+        user_id, username, is_admin, token_id, scope, expires_ms, last_used_ms = row
+        if expires_ms is not None and expires_ms <= now:
+            raise Unauthenticated("The token has expired.")
+        if last_used_ms is None or now - last_used_ms >= CACHE_S * 1000:
+            self._update("UPDATE railtrack_tokens SET last_used_ms = $2 WHERE token_id = $1", token_id, now)
+        seconds = CACHE_S if expires_ms is None else min(CACHE_S, (expires_ms - now) / 1000)
+        identity = Identity(user_id, username, bool(is_admin), "token", parse_scope(scope))
+        return _Login(identity, version, time.monotonic() + seconds, "")
+
+    async def _by_password(self, username: str, password: str, version: int, verified_hash: str) -> _Login:
+        user = await self.check_password(username, password, verified_hash)
+        identity = Identity(
+            user.user_id, user.username, user.is_admin, "basic", must_change_password=user.must_change_password
+        )
+        return _Login(identity, version, time.monotonic() + CACHE_S, user.password_hash or "")
+
+    async def check_password(self, username: str, password: str, verified_hash: str = "") -> User:
+        """Return the user with this name and password. Raise Unauthenticated if there is none who may log in.
+
+        `verified_hash`: a hash that this password is known to have.
+        """
+        user = await users.find_user(self._db, username)
+        stored = user.password_hash if user else None
+        if not stored or stored != verified_hash:
+            if not await self.passwords.verify(password, stored) or user is None or stored is None:
+                raise Unauthenticated("The user name or the password is wrong.")
+            if needs_rehash(stored):
+                user = await self._rehash(user, password)
+        if user is None or user.is_disabled:
+            raise Unauthenticated("The user name or the password is wrong.")
+        return user
+
+    async def _rehash(self, user: User, password: str) -> User:
+        """Replace an imported hash. The password stays the same, so nothing else changes."""
+        new = await self.passwords.hash(password)
+        await self._db.execute(
+            "UPDATE railtrack_users SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2",
+            user.user_id,
+            user.password_hash,
+            new,
+        )
+        return msgspec.structs.replace(user, password_hash=new)
+
+    async def _by_session(self, session: str, version: int) -> _Login:
+        now = now_ms()
+        hashed = session_hash(session)
+        row = await self._db.fetch_row(
+            """
+            SELECT u.user_id, u.username, u.is_admin, u.must_change_password, s.expires_ms, s.last_seen_ms
+            FROM railtrack_sessions s JOIN railtrack_users u ON u.user_id = s.user_id
+            WHERE s.session_hash = $1 AND s.expires_ms > $2 AND s.last_seen_ms > $3 AND NOT u.is_disabled
+            """,
+            hashed,
+            now,
+            now - IDLE_MS,
+        )
+        if row is None:
+            raise Unauthenticated("The session has ended.")
+        user_id, username, is_admin, must_change_password, expires_ms, last_seen_ms = row
+        if now - last_seen_ms >= CACHE_S * 1000:
+            self._update("UPDATE railtrack_sessions SET last_seen_ms = $2 WHERE session_hash = $1", hashed, now)
+        seconds = min(CACHE_S, (expires_ms - now) / 1000)
+        identity = Identity(
+            user_id, username, bool(is_admin), "session", must_change_password=bool(must_change_password)
+        )
+        return _Login(identity, version, time.monotonic() + seconds, "")
+
+    def _update(self, sql: str, *args: Any) -> None:
+        """Record the use of a credential, without a wait of the request for it."""
+        task = asyncio.create_task(self._db.execute(sql, *args))
+        self._updates.add(task)
+        task.add_done_callback(self._updated)
+
+    def _updated(self, task: "asyncio.Task[int]") -> None:
+        self._updates.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.debug("The last use of a credential was not recorded: %s", error)
+
+
+def _basic(value: str) -> tuple[str, str]:
+    """Return user name and password of a Basic credential."""
+    try:
+        text = b64decode(value, validate=True)
+    except ValueError:
+        raise Unauthenticated("The Authorization header is not valid.") from None
+    try:
+        decoded = text.decode()
+    except UnicodeDecodeError:
+        decoded = text.decode("latin-1")  # older clients
+    username, separator, password = decoded.partition(":")
+    if not separator:
+        raise Unauthenticated("The Authorization header is not valid.")
+    return username, password

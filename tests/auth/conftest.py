@@ -1,0 +1,53 @@
+"""A server with login, in this process, and a user of each kind."""
+
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from tests.client import Client, running_app
+
+from railtrack.auth.passwords import hash_password
+from railtrack.auth.users import User, create_user
+from railtrack.config.settings import Settings
+from railtrack.db import Db
+
+PASSWORD = "correct horse battery"
+
+
+def basic(username: str, password: str = PASSWORD) -> dict[str, str]:
+    return {"Authorization": "Basic " + b64encode(f"{username}:{password}".encode()).decode()}
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture(scope="session")
+def password_hash() -> str:
+    """Return the hash of PASSWORD, which takes long to compute."""
+    return hash_password(PASSWORD)
+
+
+@pytest.fixture
+def login_settings(settings: Settings) -> Settings:
+    return replace(settings, auth=replace(settings.auth, mode="on"))
+
+
+@pytest.fixture
+async def server(db: Db, login_settings: Settings) -> AsyncIterator[Client]:
+    """Yield a client of a server with login. Requests carry no credential unless the test gives one."""
+    async with running_app(login_settings) as client:
+        yield client
+
+
+@pytest.fixture
+async def admin(db: Db, password_hash: str) -> User:
+    async with db.write() as tx:
+        return await create_user(tx, "ada", password_hash, is_admin=True)
+
+
+@pytest.fixture
+async def user(db: Db, password_hash: str) -> User:
+    async with db.write() as tx:
+        return await create_user(tx, "bob", password_hash)
