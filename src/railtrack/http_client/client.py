@@ -4,7 +4,6 @@ Nothing is opened before the first request, so a client may be made before a for
 """
 
 import asyncio
-import re
 import socket
 import ssl
 import time
@@ -15,7 +14,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from railtrack.errors import describe_os_error
-from railtrack.http_client.connection import IDLE_TIMEOUT_S, ClientConnection, Sendable
+from railtrack.http_client.connection import HEAD_LIMIT_BYTES, IDLE_TIMEOUT_S, ClientConnection, Sendable
+from railtrack.http_client.response_head import ResponseHead, parse_chunk_size, parse_head
 
 CONNECT_TIMEOUT_S = 5.0
 MAX_IDLE_CONNECTIONS = 16
@@ -26,7 +26,8 @@ WRITE_CHUNK_BYTES = 512 * 1024
 """Bytes that the peer has IDLE_TIMEOUT_S to accept."""
 Body = Sendable | list[bytes]
 """Bytes, or a list of chunks."""
-_CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
+INTERIM_RESPONSES_LIMIT = 10
+"""1xx responses before the response."""
 _NO_TLS = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"))
 """OpenSSL's reasons for a response in plain text."""
 _FAILURES = (OSError, EOFError, ValueError, TimeoutError)
@@ -100,7 +101,7 @@ class HttpClient:
         try:
             is_lost = await _write(connection, head, body)
             async with asyncio.timeout(IDLE_TIMEOUT_S):
-                status, response_headers = await _read_head(connection)
+                response_head = await _read_head(connection)
         except _FAILURES as error:
             connection.abort()
             self.close()  # idle connections are likely broken, too: the next attempt gets a new one
@@ -108,7 +109,7 @@ class HttpClient:
         except BaseException:
             connection.abort()
             raise
-        return HttpResponse(self, connection, status, response_headers, has_body=method != "HEAD", reusable=not is_lost)
+        return HttpResponse(self, connection, response_head, has_body=method != "HEAD", is_lost=is_lost)
 
     def keep(self, connection: ClientConnection) -> None:
         if len(self._idle) < MAX_IDLE_CONNECTIONS and connection.is_idle:
@@ -169,13 +170,6 @@ def _tls(ca_bundle: str) -> ssl.SSLContext:
         raise UntrustedError(f"AWS_CA_BUNDLE: {ca_bundle} has no certificates") from error
 
 
-def _chunk_size(line: bytes) -> int:
-    size = line.partition(b";")[0].strip()
-    if not _CHUNK_SIZE.fullmatch(size):  # int() accepts signs and underscores, too
-        raise ValueError(f"invalid chunk size: {line[:40]!r}")
-    return int(size, 16)
-
-
 class HttpResponse:
     """A response: status, headers with lower-case names, and a body to be read once, or closed."""
 
@@ -183,21 +177,19 @@ class HttpResponse:
         self,
         client: HttpClient,
         connection: ClientConnection,
-        status: int,
-        headers: dict[str, str],
+        head: ResponseHead,
         *,
         has_body: bool,
-        reusable: bool,
+        is_lost: bool,
     ) -> None:
-        self.status = status
-        self.headers = headers
+        self.status = head.status
+        self.headers = head.headers
         self._client = client
         self._connection: ClientConnection | None = connection
-        self._reusable = reusable and headers.get("connection", "").lower() != "close"
-        self._chunked = headers.get("transfer-encoding", "").lower() == "chunked"
-        length = headers.get("content-length", "")
-        self._remaining = int(length) if length.isdigit() else None
-        if not has_body or status in (204, 304):
+        self._reusable = not (is_lost or head.is_last)
+        self._chunked = head.is_chunked
+        self._remaining = head.length
+        if not has_body or head.status in (204, 304):
             self._remaining, self._chunked = 0, False
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
@@ -255,16 +247,20 @@ class HttpResponse:
 
     async def _chunked_body(self) -> AsyncGenerator[bytes, None]:
         connection = self._open_connection()
-        while size := _chunk_size(await connection.read_until(b"\r\n")):
+        while size := parse_chunk_size(await connection.read_until(b"\r\n")):
             while size:
                 chunk = await connection.read_some(min(READ_CHUNK_BYTES, size))
                 if not chunk:
                     raise EOFError("the response is incomplete")
                 size -= len(chunk)
                 yield chunk
-            await connection.read_until(b"\r\n")
-        while await connection.read_until(b"\r\n") != b"\r\n":
-            pass  # trailers
+            if (end := await connection.read_until(b"\r\n")) != b"\r\n":
+                raise ValueError(f"the response has a chunk that is longer than its size: {end[:40]!r}")
+        trailers_size = 0
+        while (trailer := await connection.read_until(b"\r\n")) != b"\r\n":
+            trailers_size += len(trailer)
+            if trailers_size > HEAD_LIMIT_BYTES:
+                raise ValueError(f"the trailers of the response exceed {HEAD_LIMIT_BYTES} bytes")
 
     def _open_connection(self) -> ClientConnection:
         assert self._connection is not None, "the body can be read once"
@@ -282,6 +278,7 @@ async def _write(connection: ClientConnection, head: bytes, body: Body) -> bool:
     """Send a request. Return whether the connection was lost: a server that rejects a request may respond and close
     before it has read the body.
     """
+    connection.begin_exchange()
     try:
         await connection.write(head)
         for chunk in chunks_of(body):
@@ -296,16 +293,12 @@ def chunks_of(body: Body) -> Sequence[Sendable]:
     return body if isinstance(body, list) else [body]
 
 
-async def _read_head(connection: ClientConnection) -> tuple[int, dict[str, str]]:
-    while True:
-        head = await connection.read_until(b"\r\n\r\n")
-        first, *lines = head[:-4].decode("latin-1").split("\r\n")
-        version, status = first.split(" ", 2)[:2]
-        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        if version == "HTTP/1.0":
-            headers.setdefault("connection", "close")
-        if int(status) >= 200:
-            return int(status), headers
+async def _read_head(connection: ClientConnection) -> ResponseHead:
+    for _ in range(INTERIM_RESPONSES_LIMIT + 1):
+        head = parse_head(await connection.read_until(b"\r\n\r\n"))
+        if head.status >= 200:
+            return head
+    raise ValueError(f"more than {INTERIM_RESPONSES_LIMIT} interim responses precede the response")
 
 
 def _describe(error: BaseException) -> str:
