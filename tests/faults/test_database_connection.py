@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests.servers.databases import run_sql
 from tests.servers.postgres import PostgresServer
-from tests.servers.proxy import Proxy, proxy
+from tests.servers.proxy import Proxy, proxy_of
 
 from railtrack.api.runs.postgres import insert_points_of_active_runs
 from railtrack.db import Db
@@ -23,16 +23,21 @@ SHUTDOWN_NOTICE = b"E" + (4 + len(_FIELDS)).to_bytes(4, "big") + _FIELDS
 
 @pytest.fixture
 async def between(postgres: PostgresServer) -> AsyncIterator[Proxy]:
-    async with proxy(urlsplit(postgres.url).port or 5432) as between:
+    async with proxy_of(postgres.url) as between:
         yield between
+
+
+def database_behind(between: Proxy, url: str, *, connections: int = 1) -> Db:
+    """Return the database of the URL with connections through the proxy."""
+    parts = urlsplit(url)
+    address = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{between.port}")).geturl()
+    return open_database(parse_database_url(address), connections=connections)
 
 
 @pytest.fixture
 async def db(between: Proxy, postgres: PostgresServer) -> AsyncIterator[Db]:
     """Yield a database with one connection through the proxy."""
-    parts = urlsplit(postgres.url)
-    address = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{between.port}")).geturl()
-    db = open_database(parse_database_url(address), connections=1)
+    db = database_behind(between, postgres.url)
     assert await db.fetch_value("SELECT 1") == 1
     yield db
     await db.close()
@@ -98,9 +103,7 @@ async def test_a_server_that_freezes_is_waited_for_once(
     """Neither ROLLBACK nor the release of the connection waits again for a response, and the next request connects."""
     monkeypatch.setattr("railtrack.db.postgres.STATEMENT_TIMEOUT_S", 2)
     monkeypatch.setattr("railtrack.db.postgres.CANCEL_TIMEOUT_S", 0.5)
-    parts = urlsplit(postgres.url)
-    address = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{between.port}")).geturl()
-    db = open_database(parse_database_url(address), connections=1)
+    db = database_behind(between, postgres.url)
 
     async def freeze_within_a_transaction() -> None:
         async with db.write() as tx:

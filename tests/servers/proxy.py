@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -17,6 +18,8 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._forwards = asyncio.Event()
         self._forwards.set()
+        self._forwards_responses = asyncio.Event()
+        self._forwards_responses.set()
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -24,7 +27,7 @@ class Proxy:
         self._clients.append(writer)
         self._upstream.append(upstream)
         await asyncio.gather(
-            forward(reader, upstream, self._forwards), forward(upstream_reader, writer, self._forwards)
+            forward(reader, upstream, self._forwards), forward(upstream_reader, writer, self._forwards_responses)
         )
 
     async def accept(self) -> None:
@@ -41,10 +44,16 @@ class Proxy:
     async def hold(self) -> None:
         """Accept connections, but forward nothing until release()."""
         self._forwards.clear()
+        self._forwards_responses.clear()
+
+    async def hold_responses(self) -> None:
+        """Forward nothing from the target to the clients until release()."""
+        self._forwards_responses.clear()
 
     async def release(self) -> None:
         """Forward what arrived since hold(), and what arrives."""
         self._forwards.set()
+        self._forwards_responses.set()
 
     async def send_to_clients(self, message: bytes) -> None:
         """Send bytes to all connected clients as if the target did, and give them time to read."""
@@ -83,3 +92,8 @@ async def proxy(target: int) -> AsyncIterator[Proxy]:
         yield made
     finally:
         await made.close()
+
+
+def proxy_of(url: str) -> contextlib.AbstractAsyncContextManager[Proxy]:
+    """Run a proxy in front of the server of this URL."""
+    return proxy(urlsplit(url).port or 5432)

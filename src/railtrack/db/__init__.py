@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, NamedTuple, Protocol
 
-from railtrack.errors import ApiError, invalid, not_processed, unavailable
+from railtrack.errors import ApiError, invalid, not_processed
 
 Engine = Literal["postgresql", "sqlite"]
 Row = Sequence[Any]
@@ -45,6 +45,17 @@ class Tx(Protocol):
         """Return the SQL for this engine where one text cannot serve both. Callers state the reason in a comment."""
 
 
+class WriteTx(Tx, Protocol):
+    """A transaction that Db.write() opened."""
+
+    def set_commit_check(self, sql: str, *args: Any) -> None:
+        """Register the query that returns a row exactly if this transaction was committed.
+
+        If the connection is lost during COMMIT, the query decides between success and 429; without it, the response is
+        503. The client does not repeat a create after 503. Identify a row that only this transaction can have inserted.
+        """
+
+
 class Connections(NamedTuple):
     """Numbers of connections; `limit` is how many may be open."""
 
@@ -59,6 +70,10 @@ class Db(Tx, Protocol):
     pooler: bool
     """True if the connections are known to pass through a transaction-mode pooler."""
 
+    @property
+    def is_away(self) -> bool:
+        """True while requests wait for a database that was lost."""
+
     async def fetch_by_key(self, sql: str, *args: Any, commits: bool = False) -> list[Row]:
         """Fetch with a statement that finds its rows by an index key for every value of its parameters.
 
@@ -71,7 +86,7 @@ class Db(Tx, Protocol):
     def read(self) -> AbstractAsyncContextManager[Tx]:
         """Open a read-only transaction whose statements all see the same snapshot."""
 
-    def write(self) -> AbstractAsyncContextManager[Tx]:
+    def write(self) -> AbstractAsyncContextManager[WriteTx]:
         """Open a transaction that commits at the end of the block and rolls back if the block raises."""
 
     async def execute_alone(self, sql: str) -> None:
@@ -112,11 +127,27 @@ def database_unavailable(detail: str) -> ApiError:
     return not_processed(f"The database is not reachable at the moment ({detail}). Nothing was stored. Please retry.")
 
 
-def commit_unknown(detail: str) -> ApiError:
-    """Return the 503 for a connection that was lost after COMMIT, or a statement that commits itself, was sent."""
-    return unavailable(
-        f"The connection to the database was lost during a commit ({detail}), which may have succeeded. Please retry."
+def statement_cancelled(seconds: float) -> ApiError:
+    """Return the 429 for a statement that took too long, on a server that responds and has cancelled it."""
+    return not_processed(
+        f"The database did not finish a statement of this request within {seconds:g} s, and cancelled it. "
+        "Nothing was stored. Please retry."
     )
+
+
+class CommitUnknown(ApiError):
+    """503: the connection was lost, or the database was too slow, after COMMIT or a statement that commits was sent.
+
+    `is_lost`: the connection was lost, so nothing waits for that transaction any more.
+    """
+
+    def __init__(self, detail: str, *, is_lost: bool = True) -> None:
+        cause = "The connection to the database was lost" if is_lost else "The database took too long"
+        super().__init__(
+            "TEMPORARILY_UNAVAILABLE",
+            f"{cause} during a commit ({detail}), which may have succeeded. Please retry.",
+        )
+        self.is_lost = is_lost
 
 
 def value_not_storable(detail: str) -> ApiError:

@@ -5,7 +5,7 @@ The function that writes a group comes from the resource (api/runs/log.py, api/r
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from railtrack.db import Db
@@ -16,6 +16,11 @@ GROUP_COST_LIMIT = 4_000
 """Approximate number of rows in one transaction: a few requests of 1,000 metrics, or all single metrics that wait."""
 QUEUE_COST_LIMIT = 40_000
 """Approximate number of rows that may wait in one worker (at most about 20 MB). Beyond it requests get 429."""
+FAILURES_LIMIT = 2
+"""Groups that may fail in a row because of the database, before the entries that wait behind them get 429.
+
+After the first one, the next waits for the database to be back (db/recovery.py).
+"""
 SIZE_CLASSES = 12
 """Groups are counted by size: 1, 2, up to 4, ... up to 2,048 entries, and larger ones together."""
 
@@ -86,14 +91,28 @@ class GroupCommit(Generic[E]):
         await committed
 
     async def _write_all(self) -> None:
+        failures = 0
         try:
             while self._waiting:
                 group = self._next_group()
                 self.grouped += len(group)
                 self.groups[min((len(group) - 1).bit_length(), SIZE_CLASSES)] += 1
-                await self._write_group(group)
+                outage = await self._write_group(group)
+                failures = failures + 1 if outage else 0
+                if failures >= FAILURES_LIMIT:
+                    # Each further group could take as long to fail.
+                    self._reject_waiting()
         finally:
             self._writer = None
+
+    def _reject_waiting(self) -> None:
+        error = not_processed(
+            "The database is not reachable at the moment. This request was waiting for it: nothing was stored. "
+            "Please retry."
+        )
+        _resolve(self._waiting, [error] * len(self._waiting))
+        self._waiting.clear()
+        self._waiting_cost = 0
 
     def _next_group(self) -> list[_Waiting[E]]:
         group = [self._waiting.popleft()]
@@ -104,7 +123,8 @@ class GroupCommit(Generic[E]):
         self._waiting_cost -= cost
         return group
 
-    async def _write_group(self, group: list[_Waiting[E]]) -> None:
+    async def _write_group(self, group: list[_Waiting[E]]) -> bool:
+        """Write the group, and resolve its entries. Return True if it failed because of the database's state."""
         try:
             errors = await retry_on_conflict(self._write, self._db, [waiting.entry for waiting in group])
         except ApiError as error:
@@ -112,15 +132,17 @@ class GroupCommit(Generic[E]):
                 # The database rejects a value of one entry. Written alone, each succeeds or fails by itself.
                 for one in group:
                     await self._write_group([one])
-                return
+                return False
             _resolve(group, [error] * len(group))
+            return error.is_transient
         except Exception as error:
             _resolve(group, [error] * len(group))
         else:
             _resolve(group, errors)
+        return False
 
 
-def _resolve(group: Sequence[_Waiting[E]], errors: Sequence[Exception | None]) -> None:
+def _resolve(group: Collection[_Waiting[E]], errors: Sequence[Exception | None]) -> None:
     for waiting, error in zip(group, errors, strict=True):
         if waiting.committed.done():  # cancelled: the client has closed the connection
             continue

@@ -8,13 +8,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 import asyncpg
 from asyncpg import exceptions as pg
 
 from railtrack.db import (
+    CommitUnknown,
     Conflict,
     Connections,
     Engine,
@@ -22,12 +23,14 @@ from railtrack.db import (
     Row,
     Tx,
     UniqueViolation,
-    commit_unknown,
     database_unavailable,
+    statement_cancelled,
     statement_log,
     value_not_storable,
 )
 from railtrack.db.recordset import recordset, rows_parameter
+from railtrack.db.recovery import HangWatch, Reconnection, Use, was_committed
+from railtrack.errors import not_processed
 
 log = logging.getLogger("railtrack")
 T = TypeVar("T")
@@ -76,15 +79,22 @@ class PostgresConnection(asyncpg.Connection):
             self._by_key = by_key
 
 
-class _Lease:
+class _Lease(Use):
     """The use of a pool's connection for one transaction. `connection` is None until one is acquired."""
 
-    __slots__ = ("connection", "may_have_committed")
+    __slots__ = ("is_cancelled", "may_have_committed")
 
     def __init__(self) -> None:
-        self.connection: Any = None
+        super().__init__()
         self.may_have_committed = False
         """True once COMMIT, or a statement that is a transaction, may have reached the server."""
+        self.is_cancelled = False
+        """True if the server responds, and has cancelled a statement that took too long."""
+
+
+class _CommitCheck(NamedTuple):
+    sql: str
+    args: tuple[Any, ...]
 
 
 class PostgresTx:
@@ -92,8 +102,13 @@ class PostgresTx:
 
     engine: Engine = "postgresql"
 
+    commit_check: _CommitCheck | None = None
+
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+
+    def set_commit_check(self, sql: str, *args: Any) -> None:
+        self.commit_check = _CommitCheck(sql, args)
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         rows: list[Row] = await self._connection.fetch(sql, *args)
@@ -132,6 +147,8 @@ class PostgresDb:
         self.pooler = pooler
         self._pool: Any = None
         self._opening = asyncio.Lock()
+        self._reconnection = Reconnection(self._select_1, DRIVER_ERRORS)
+        self._hang_watch = HangWatch(self._connect_separately)
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         return await self._run_alone(lambda tx: tx.fetch(sql, *args))
@@ -175,35 +192,51 @@ class PostgresDb:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[PostgresTx]:
-        async with self._lease(by_key=True) as lease, lease.connection.transaction():
-            try:
-                yield PostgresTx(lease.connection)
-            except TimeoutError:
-                await _cancel(lease.connection)  # else ROLLBACK would wait for STATEMENT_TIMEOUT_S
+        check: _CommitCheck | None = None
+        try:
+            async with self._lease(by_key=True) as lease, lease.connection.transaction():
+                tx = PostgresTx(lease.connection)
+                try:
+                    yield tx
+                except TimeoutError:
+                    await _cancel(lease.connection)  # else ROLLBACK would wait for STATEMENT_TIMEOUT_S
+                    raise
+                check = tx.commit_check
+                lease.may_have_committed = True  # COMMIT follows
+        except CommitUnknown as error:
+            is_committed = await was_committed(self.fetch_row, *check) if check else None
+            if is_committed is None:
                 raise
-            lease.may_have_committed = True  # COMMIT follows
+            if not is_committed:
+                raise database_unavailable("it was lost before the commit") from error
 
     @asynccontextmanager
     async def _lease(self, *, by_key: bool = False) -> AsyncIterator["_Lease"]:
         """Acquire a connection for the block. Raise the driver's errors as those of railtrack.db."""
         lease = _Lease()
+        if self._reconnection.is_running:
+            await self._reconnection.wait()
         try:
             pool = self._pool or await self._open()
             async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
                 lease.connection = connection
+                self._hang_watch.add(lease)
                 try:
                     if not self.pooler:
                         await connection.set_planning(by_key=by_key)
                     yield lease
                 except DRIVER_ERRORS as error:
                     if isinstance(error, TimeoutError):
-                        await _cancel(connection)
-                    if _is_outage(error):
+                        lease.is_cancelled = await _cancel(connection)
+                    if _is_outage(error) and not lease.is_cancelled:
                         # The other connections lead to the same server, which has stopped or become a replica. asyncpg
                         # closes this one when it is released and each other one before its next use.
                         await pool.expire_connections()
                     raise
-            self._log_reachable()
+                finally:
+                    self._hang_watch.discard(lease)
+            if not self._is_reachable:
+                self._log_reachable()
         except DRIVER_ERRORS as error:
             if isinstance(error, (pg.InvalidSQLStatementNameError, pg.DuplicatePreparedStatementError)):
                 await self._switch_to_pooler(pool)
@@ -211,19 +244,44 @@ class PostgresDb:
             is_rejected = lease.connection is None and isinstance(error, pg.PostgresError)
             if not is_rejected and not _is_outage(error):
                 raise translate(error) from error
-            self._log_unreachable(error)
             detail = type(error).__name__
-            if lease.may_have_committed and not isinstance(error, ROLLED_BACK):
-                raise commit_unknown(detail) from error
+            is_unknown = lease.may_have_committed and not isinstance(error, ROLLED_BACK)
+            if lease.is_cancelled and not is_unknown:
+                raise statement_cancelled(STATEMENT_TIMEOUT_S) from error
+            if lease.connection is None and isinstance(error, TimeoutError) and self.connections().in_use == self._size:
+                raise not_processed(
+                    f"All {self._size} database connections were in use for {ACQUIRE_TIMEOUT_S} s. "
+                    "Nothing was stored. Please retry."
+                ) from error
+            if not lease.is_cancelled:
+                self._log_unreachable(error, is_gone=lease.connection is None or not isinstance(error, ROLLED_BACK))
+            if is_unknown:
+                raise CommitUnknown(detail, is_lost=not lease.is_cancelled) from error
             raise database_unavailable(detail) from error
+
+    async def _select_1(self) -> None:
+        """Raise one of DRIVER_ERRORS if the database cannot be reached."""
+        async with self._pool.acquire() as connection:
+            await connection.execute("SELECT 1")
+        self._log_reachable()
+
+    async def _connect_separately(self) -> None:
+        connection = await asyncpg.connect(**self._connect, statement_cache_size=0)
+        try:
+            await connection.execute("SELECT 1")
+        finally:
+            connection.terminate()
 
     def _log_reachable(self) -> None:
         if self._is_reachable is False:
             log.info("The backend store answers again: %s", self._display_url)
         self._is_reachable = True
 
-    def _log_unreachable(self, error: Exception) -> None:
-        """Log the loss once, not per request. Before the first success, wait_for_database() logs."""
+    def _log_unreachable(self, error: Exception, *, is_gone: bool) -> None:
+        """Log the loss once, not per request, and try to reconnect if the server is gone.
+
+        Before the first success, wait_for_database() logs.
+        """
         if self._is_reachable:
             log.warning(
                 "Lost the connection to the backend store %s (%s). Clients are asked to retry until it is back: "
@@ -232,6 +290,8 @@ class PostgresDb:
                 str(error).partition("\n")[0] or type(error).__name__,
             )
             self._is_reachable = False
+            if is_gone:
+                self._reconnection.start()
 
     async def _open(self) -> Any:
         async with self._opening:
@@ -272,6 +332,10 @@ class PostgresDb:
             init=_log_statements if statement_log.is_enabled() else None,
         )
 
+    @property
+    def is_away(self) -> bool:
+        return self._reconnection.is_running
+
     async def execute_alone(self, sql: str) -> None:
         # Without parameters it is one simple-query message, which a pooler sends to one server connection.
         async with self._lease() as lease:
@@ -285,6 +349,8 @@ class PostgresDb:
 
     async def close(self) -> None:
         """Close all connections; those in use get 5 s to finish."""
+        self._reconnection.cancel()
+        self._hang_watch.cancel()
         if self._pool is not None:
             try:
                 await asyncio.wait_for(self._pool.close(), 5)
@@ -296,12 +362,19 @@ async def _log_statements(connection: Any) -> None:
     connection.add_query_logger(lambda record: statement_log.log_statement(record.query, record.elapsed))
 
 
-async def _cancel(connection: Any) -> None:
-    """Wait until the statement that timed out is cancelled, which asyncpg has requested. Else close the connection."""
+async def _cancel(connection: Any) -> bool:
+    """Wait until the statement that timed out is cancelled, which asyncpg has requested. Else close the connection.
+
+    Return whether it was cancelled: the server responds.
+    """
     try:
-        await connection.execute("", timeout=CANCEL_TIMEOUT_S)
+        await connection.execute("SELECT 1", timeout=CANCEL_TIMEOUT_S)
+    except pg.InFailedSQLTransactionError:
+        return True
     except DRIVER_ERRORS:
         connection.terminate()
+        return False
+    return True
 
 
 async def _skip_reset(connection: Any) -> None:

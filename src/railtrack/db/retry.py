@@ -1,4 +1,6 @@
-"""Retries of transactions that lost against concurrent ones. Callers pass work that may be run again."""
+"""Retries of transactions that lost against concurrent ones, or whose commit was cut off. Callers pass work that may be
+run again.
+"""
 
 import asyncio
 import logging
@@ -6,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
 from railtrack.backoff import backoff_s
-from railtrack.db import Conflict, ConstraintViolation, UniqueViolation
+from railtrack.db import CommitUnknown, Conflict, ConstraintViolation, UniqueViolation
 from railtrack.errors import ApiError, bad_request, exists, not_processed
 
 P = ParamSpec("P")
@@ -50,6 +52,24 @@ async def retry_on_conflict(work: Callable[P, Awaitable[T]], *args: P.args, **kw
     retry_counters.exhausted += 1
     message = "The database was busy with other changes of the same rows. Nothing was stored. Please retry."
     raise not_processed(message) from previous
+
+
+async def rerun_if_commit_unknown(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what `work` returns. It is idempotent: run it again if the connection was lost during its commit.
+
+    The second attempt waits until the database is back. If it fails, too, it is still unknown what the first one did.
+    """
+    try:
+        return await work(*args, **kwargs)
+    except CommitUnknown as error:
+        if not error.is_lost:
+            raise
+        try:
+            return await work(*args, **kwargs)
+        except ApiError as again:
+            if again.is_transient:
+                raise error from again
+            raise
 
 
 def _is_same(error: ConstraintViolation, other: ConstraintViolation) -> bool:

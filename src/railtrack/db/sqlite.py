@@ -25,6 +25,7 @@ from railtrack.db import (
     Row,
     Tx,
     UniqueViolation,
+    WriteTx,
     database_unavailable,
     statement_log,
     value_not_storable,
@@ -185,6 +186,9 @@ class SqliteTx:
         bound = [_parameters(row) for row in rows]
         return await self._connection.run(lambda db: db.executemany(text, bound).rowcount)
 
+    def set_commit_check(self, sql: str, *args: Any) -> None:
+        """Do nothing: a COMMIT in this process either succeeds or fails."""
+
     def per_dialect(self, *, postgresql: str, sqlite: str) -> str:
         return sqlite
 
@@ -198,6 +202,7 @@ class SqliteDb:
 
     engine: Engine = "sqlite"
     pooler = False
+    is_away = False
 
     def __init__(self, path: str, size: int, *, read_only: bool = False) -> None:
         """With `read_only` the file must exist and is not changed, not even its journal mode."""
@@ -243,7 +248,7 @@ class SqliteDb:
             yield SqliteTx(reader)
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[Tx]:
+    async def write(self) -> AsyncIterator[WriteTx]:
         # IMMEDIATE: a transaction that reads before it writes fails instead of waiting for the lock.
         async with self._writing, _transaction(self._writer, "BEGIN IMMEDIATE"):
             yield SqliteTx(self._writer)

@@ -63,6 +63,13 @@ async def create_experiment(ctx: Context, req: CreateExperiment) -> CreateExperi
                 {"experiment_id": "integer", "key": "text", "value": "text"},
                 [(number, key, value) for key, value in tags.items()],
             )
+            # Another experiment can have this id: a crash may set the sequence back.
+            tx.set_commit_check(
+                "SELECT 1 FROM experiments WHERE experiment_id = $1 AND name = $2 AND creation_time = $3",
+                number,
+                req.name,
+                now,
+            )
     except UniqueViolation as error:
         raise _name_taken(error, req.name) from error
     return CreateExperimentResponse(str(number))

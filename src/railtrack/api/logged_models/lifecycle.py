@@ -85,6 +85,7 @@ async def create_logged_model(ctx: Context, req: CreateLoggedModel) -> LoggedMod
         )
         await _insert_params(tx, model_id, experiment_id, params)
         await _set_tags(tx, model_id, experiment_id, tags)
+        tx.set_commit_check("SELECT 1 FROM logged_models WHERE model_id = $1", model_id)
         return LoggedModelResponse(await load_model(tx, model_id))
 
 

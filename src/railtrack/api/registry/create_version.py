@@ -89,7 +89,19 @@ async def create_model_version(ctx: Context, req: CreateModelVersion) -> ModelVe
             resolved = await _resolve(tx, req.source, req.run_id, req.model_id)
         check_model_name(req.name)
         check_tags(tags.items(), VERSION_TAG_VALUE_LIMIT)
-        version = await _insert_version(tx, req, resolved)
+        now = now_ms()
+        version = await _insert_version(tx, req, resolved, now)
+        # Another request can have created this version after a crash, but not in the same millisecond.
+        tx.set_commit_check(
+            """
+            SELECT 1 FROM model_versions
+            WHERE workspace = $1 AND name = $2 AND version = $3 AND creation_time = $4
+            """,
+            DEFAULT_WORKSPACE,
+            req.name,
+            version,
+            now,
+        )
         if tags:
             await _insert_tags(tx, req.name, version, tags)
         if req.model_id and not as_prompt:
@@ -211,9 +223,8 @@ async def _existing_logged_model(tx: Tx, model_id: str) -> _LoggedModel:
     return model
 
 
-async def _insert_version(tx: Tx, req: CreateModelVersion, resolved: ResolvedSource) -> int:
+async def _insert_version(tx: Tx, req: CreateModelVersion, resolved: ResolvedSource, now: int) -> int:
     """Insert the version and return its number. Updating the model's row first locks it, so numbers are unique."""
-    now = now_ms()
     updated = await tx.execute(
         "UPDATE registered_models SET last_updated_time = $3 WHERE workspace = $1 AND name = $2",
         DEFAULT_WORKSPACE,

@@ -44,6 +44,7 @@ async def create_registered_model(ctx: Context, req: CreateRegisteredModel) -> R
     check_model_name(req.name)
     tags = check_tags(((tag.key, tag.value) for tag in req.tags), MODEL_TAG_VALUE_LIMIT)
     check_description(req.description)
+    now = now_ms()
     async with ctx.webhooks.registry_events() as events, ctx.db.write() as tx:
         await _check_name_is_free(tx, req.name, as_prompt=is_prompt(tags.get(IS_PROMPT_TAG)))
         await tx.execute(
@@ -52,9 +53,15 @@ async def create_registered_model(ctx: Context, req: CreateRegisteredModel) -> R
             VALUES ($1, $2, $2, $3, $4)
             """,
             req.name,
-            now_ms(),
+            now,
             req.description,
             DEFAULT_WORKSPACE,
+        )
+        tx.set_commit_check(
+            "SELECT 1 FROM registered_models WHERE workspace = $1 AND name = $2 AND creation_time = $3",
+            DEFAULT_WORKSPACE,
+            req.name,
+            now,
         )
         for key, value in sorted(tags.items()):
             await _set_tag(tx, req.name, key, value)

@@ -133,6 +133,7 @@ async def write_runs(db: Db, runs: Sequence[NewRun]) -> list[ApiError | None]:
                 valid.append(run)
         if valid:
             await _insert(tx, valid)
+            tx.set_commit_check("SELECT 1 FROM runs WHERE run_uuid = $1", valid[0].run_id)
     return errors
 
 

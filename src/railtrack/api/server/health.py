@@ -13,7 +13,7 @@ import msgspec
 from railtrack.artifacts import ArtifactStores
 from railtrack.auth import PUBLIC
 from railtrack.context import Context
-from railtrack.db import Db
+from railtrack.db import Db, database_unavailable
 from railtrack.errors import ApiError
 from railtrack.logs.throttle import ThrottledLog
 from railtrack.wire.request import HttpRequest
@@ -54,11 +54,17 @@ async def ready(ctx: Context, http: HttpRequest) -> Annotated[Response, Readines
     this endpoint needs no authentication.
     """
     database, artifact_store = await asyncio.gather(
-        _state(ctx.db, "the database", lambda: ctx.db.fetch_value("SELECT 1")),
+        _state(ctx.db, "the database", lambda: _probe_database(ctx.db)),
         _state(ctx.artifacts, "the artifact store", ctx.artifacts.probe),
     )
     status = 200 if database == artifact_store == OK else 503
     return BytesResponse(msgspec.json.encode(Readiness(database, artifact_store)), JSON, status)
+
+
+async def _probe_database(db: Db) -> None:
+    if db.is_away:  # a statement would wait until it is back
+        raise database_unavailable("trying to reconnect")
+    await db.fetch_value("SELECT 1")
 
 
 class _Probe:

@@ -89,6 +89,7 @@ async def create_webhook(ctx: Context, req: CreateWebhook) -> WebhookResponse:
             )
         )
         await _insert_events(tx, webhook_id, events)
+        tx.set_commit_check("SELECT 1 FROM webhooks WHERE webhook_id = $1", webhook_id)
         return WebhookResponse(await load_webhook(tx, webhook_id))
 
 
