@@ -5,6 +5,7 @@ unnamed in a separate transaction, because such a pooler keeps a transaction on 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -52,6 +53,8 @@ DIRECT_SETTINGS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
 """Statements are planned for their parameter values: a generic plan made `run_uuid = $1` a sequential scan of 204,000
 rows. Without JIT, because compiling a plan takes longer than almost all of them run.
 """
+STOP_ABANDONED = "SET client_connection_check_interval = '5s'"
+"""PostgreSQL ends a statement whose connection is closed. Otherwise it would run on after a cancellation was lost."""
 PLAN_SETTINGS = {
     False: "SET plan_cache_mode = force_custom_plan; SET enable_seqscan = on",
     True: "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off",
@@ -188,7 +191,11 @@ class PostgresDb:
             self._lease() as lease,
             lease.connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            yield PostgresTx(lease.connection)
+            try:
+                yield PostgresTx(lease.connection)
+            except (TimeoutError, asyncio.CancelledError):
+                await _cancel(lease.connection)  # else ROLLBACK would wait for STATEMENT_TIMEOUT_S
+                raise
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[PostgresTx]:
@@ -198,7 +205,7 @@ class PostgresDb:
                 tx = PostgresTx(lease.connection)
                 try:
                     yield tx
-                except TimeoutError:
+                except (TimeoutError, asyncio.CancelledError):
                     await _cancel(lease.connection)  # else ROLLBACK would wait for STATEMENT_TIMEOUT_S
                     raise
                 check = tx.commit_check
@@ -225,6 +232,9 @@ class PostgresDb:
                     if not self.pooler:
                         await connection.set_planning(by_key=by_key)
                     yield lease
+                except asyncio.CancelledError:
+                    await _cancel(connection)  # PostgreSQL ignores a request to cancel that overtakes its statement
+                    raise
                 except DRIVER_ERRORS as error:
                     if isinstance(error, TimeoutError):
                         lease.is_cancelled = await _cancel(connection)
@@ -327,14 +337,22 @@ class PostgresDb:
             max_inactive_connection_lifetime=IDLE_TIMEOUT_S,
             command_timeout=STATEMENT_TIMEOUT_S,
             connection_class=PostgresConnection,
+            connect=_connect,
             # Resetting is a round trip per release (1.88 instead of 1.12 ms), and no session state is left to reset.
             reset=_skip_reset,
-            init=_log_statements if statement_log.is_enabled() else None,
+            init=self._configure,
         )
 
     @property
     def is_away(self) -> bool:
         return self._reconnection.is_running
+
+    async def _configure(self, connection: Any) -> None:
+        if not self.pooler and connection.get_server_version() >= (14,):
+            with contextlib.suppress(pg.InvalidParameterValueError):  # not supported on all platforms of the server
+                await connection.execute(STOP_ABANDONED)
+        if statement_log.is_enabled():
+            connection.add_query_logger(lambda record: statement_log.log_statement(record.query, record.elapsed))
 
     async def execute_alone(self, sql: str) -> None:
         # Without parameters it is one simple-query message, which a pooler sends to one server connection.
@@ -358,12 +376,26 @@ class PostgresDb:
                 self._pool.terminate()
 
 
-async def _log_statements(connection: Any) -> None:
-    connection.add_query_logger(lambda record: statement_log.log_statement(record.query, record.elapsed))
+async def _connect(*args: Any, **options: Any) -> asyncpg.Connection:
+    """Connect. If the request is cancelled meanwhile, the attempt completes, within its timeout, and is closed.
+
+    asyncpg would abandon its socket. When the server closes that, asyncio logs "Future exception was never retrieved".
+    """
+    attempt = asyncio.ensure_future(asyncpg.connect(*args, **options))
+    try:
+        return await asyncio.shield(attempt)
+    except asyncio.CancelledError:
+        attempt.add_done_callback(_close_unused)
+        raise
+
+
+def _close_unused(attempt: "asyncio.Future[asyncpg.Connection]") -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().terminate()
 
 
 async def _cancel(connection: Any) -> bool:
-    """Wait until the statement that timed out is cancelled, which asyncpg has requested. Else close the connection.
+    """Wait until the interrupted statement is cancelled, which asyncpg has requested. Else close the connection.
 
     Return whether it was cancelled: the server responds.
     """

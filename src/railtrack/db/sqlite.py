@@ -37,6 +37,7 @@ T = TypeVar("T")
 BUSY_TIMEOUT_MS = 10_000
 """How long BEGIN IMMEDIATE, and a change of the journal mode, wait for a writer of another process."""
 BUSY_INTERVAL_S = 0.05
+INTERRUPT_INTERVAL_S = 0.05
 CACHE_KIB = 4096
 
 _ANY = re.compile(r"= ANY\((\$\d+)\)")
@@ -91,12 +92,16 @@ class SqliteConnection:
         self._sqlite: sqlite3.Connection | None = None
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in the connection's thread, and let it finish even if the request is cancelled."""
+        """Run `work` in the connection's thread. On cancellation, interrupt its statement and wait for its end."""
         future = asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            await asyncio.wait([future])
+            while not future.done():
+                if self._sqlite is not None:
+                    self._sqlite.interrupt()  # without effect if the thread has not started the statement yet
+                await asyncio.wait([future], timeout=INTERRUPT_INTERVAL_S)
+            future.exception()  # else asyncio logs that nobody has retrieved it
             raise
 
     def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
