@@ -232,3 +232,25 @@ async def test_a_deleted_experiment_rejects_changes(client: Client) -> None:
 async def test_an_active_experiment_cannot_be_restored(client: Client) -> None:
     answer = await client.post("experiments/restore", {"experiment_id": "0"})
     assert_rejected(answer, 404, "RESOURCE_DOES_NOT_EXIST", "No Experiment with id=0 exists")
+
+
+@pytest.mark.parametrize("at_once", [1, 8])
+async def test_experiments_can_be_created_after_a_dump_was_restored_without_its_sequence(
+    client: Client, db: Db, at_once: int
+) -> None:
+    """The database assigns ids that are taken. PostgreSQL would fail once for each of them."""
+    last = int(await create(client, "before"))
+    await db.execute(
+        """
+        WITH RECURSIVE ids(id) AS (SELECT CAST($1 AS INTEGER) UNION ALL SELECT id + 1 FROM ids WHERE id < $2)
+        INSERT INTO experiments (experiment_id, name, lifecycle_stage, creation_time, last_update_time)
+        SELECT id, 'restored ' || id, 'active', 0, 0 FROM ids
+        """,
+        last + 1,
+        last + 300,
+    )
+    created = await asyncio.gather(*(create(client, f"after {number}") for number in range(at_once)))
+    assert len(set(created)) == at_once
+    assert min(map(int, created)) > last + 300
+    if at_once == 1:  # requests at the same time may each skip them
+        assert int(await create(client, "later")) <= last + 310, "it skips no more ids than it has to"

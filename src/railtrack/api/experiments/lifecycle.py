@@ -1,5 +1,6 @@
 """experiments/create, get, get-by-name, update, delete and restore. The rest is in search.py and tags.py."""
 
+import logging
 from collections.abc import Sequence
 
 import msgspec
@@ -9,7 +10,7 @@ from railtrack.api.experiments.schemas import Experiment, ExperimentTag, check_t
 from railtrack.auth import EXPERIMENT_CREATE, EXPERIMENT_DELETE, EXPERIMENT_EDIT, EXPERIMENT_READ
 from railtrack.clock import now_ms
 from railtrack.context import Context
-from railtrack.db import UniqueViolation
+from railtrack.db import Conflict, Db, UniqueViolation
 from railtrack.errors import exists, invalid, invalid_state, not_found
 from railtrack.mlflow.artifact_location import absolute_location, validate_location
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE, experiment_number
@@ -20,6 +21,12 @@ from railtrack.wire.routing import endpoint
 
 NAME_LIMIT = 500
 TAGS_LIMIT = 1000
+ID_KEY = "(experiment_id)="
+"""How PostgreSQL describes the primary key in a unique violation. SQLite assigns ids without a sequence."""
+SKIPPED_IDS_LIMIT = 1_000_000
+"""Ids that one attempt may skip, in about a second."""
+
+log = logging.getLogger("railtrack")
 
 
 class CreateExperiment(Request):
@@ -71,8 +78,34 @@ async def create_experiment(ctx: Context, req: CreateExperiment) -> CreateExperi
                 now,
             )
     except UniqueViolation as error:
+        if ID_KEY in error.key:
+            await _advance_sequence(ctx.db)
+            raise Conflict("the next experiment id was taken") from error
         raise _name_taken(error, req.name) from error
     return CreateExperimentResponse(str(number))
+
+
+async def _advance_sequence(db: Db) -> None:
+    """Advance the sequence of experiment ids to the highest id.
+
+    A dump that was restored without its sequence, or rows that were copied with their ids, leave it behind. PostgreSQL
+    would fail once for each id in between. setval() needs a privilege that INSERT does not; nextval() never goes back.
+    """
+    skipped = await db.fetch_value(
+        """
+        WITH ids AS MATERIALIZED (
+            SELECT sequence, (SELECT MAX(experiment_id) FROM experiments) - nextval(sequence) AS missing
+            FROM (SELECT CAST(pg_get_serial_sequence('experiments', 'experiment_id') AS regclass)) AS s(sequence)
+        )
+        SELECT COUNT(nextval(sequence)) FROM ids CROSS JOIN generate_series(1, LEAST(missing, $1))
+        """,
+        SKIPPED_IDS_LIMIT,
+    )
+    log.warning(
+        "The sequence of experiments.experiment_id was behind the ids in the table, as after a restored dump: "
+        "skipped %d ids.",
+        skipped,
+    )
 
 
 def _validated_tags(tags: Sequence[ExperimentTag]) -> dict[str, str]:
