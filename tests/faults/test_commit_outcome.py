@@ -12,6 +12,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy, proxy_of
 
 from railtrack.db import Db
+from railtrack.db.retry import idempotent
 from railtrack.errors import ApiError
 
 INSERT = "INSERT INTO t (a) VALUES ($1)"
@@ -112,6 +113,23 @@ async def test_a_commit_that_still_runs_after_the_connection_was_lost_is_waited_
     assert await stored(url) == []
     assert await inserting == "the result of the block"
     assert await stored(url) == ["slow"]
+
+
+async def test_an_idempotent_change_is_made_again_if_its_commit_was_lost(db: Db, between: Proxy, url: str) -> None:
+    attempts = 0
+
+    @idempotent
+    async def upsert() -> None:
+        nonlocal attempts
+        attempts += 1
+        async with db.write() as tx:
+            await tx.execute(f"{INSERT} ON CONFLICT (a) DO NOTHING", "a")
+            if attempts == 1:
+                await between.cut()
+
+    await upsert()
+    assert attempts == 2
+    assert await stored(url) == ["a"]
 
 
 async def test_a_commit_is_unknown_if_the_database_does_not_come_back_in_time(

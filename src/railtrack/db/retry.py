@@ -3,9 +3,10 @@ run again.
 """
 
 import asyncio
+import functools
 import logging
-from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
 from railtrack.backoff import backoff_s
 from railtrack.db import CommitUnknown, Conflict, ConstraintViolation, UniqueViolation
@@ -54,22 +55,28 @@ async def retry_on_conflict(work: Callable[P, Awaitable[T]], *args: P.args, **kw
     raise not_processed(message) from previous
 
 
-async def rerun_if_commit_unknown(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what `work` returns. It is idempotent: run it again if the connection was lost during its commit.
+def idempotent(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Make `work` run again if the connection was lost during its commit. Running it twice must do the same as once.
 
-    The second attempt waits until the database is back. If it fails, too, it is still unknown what the first one did.
+    The second attempt waits until the database is back (db/recovery.py). If it fails for the same reason, it is still
+    unknown what the first one did.
     """
-    try:
-        return await work(*args, **kwargs)
-    except CommitUnknown as error:
-        if not error.is_lost:
-            raise
+
+    @functools.wraps(work)
+    async def run_again(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await work(*args, **kwargs)
-        except ApiError as again:
-            if again.is_transient:
-                raise error from again
-            raise
+        except CommitUnknown as error:
+            if not error.is_lost:
+                raise
+            try:
+                return await work(*args, **kwargs)
+            except ApiError as again:
+                if again.is_transient:
+                    raise error from again
+                raise
+
+    return run_again
 
 
 def _is_same(error: ConstraintViolation, other: ConstraintViolation) -> bool:

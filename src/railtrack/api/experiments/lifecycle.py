@@ -11,6 +11,7 @@ from railtrack.auth import EXPERIMENT_CREATE, EXPERIMENT_DELETE, EXPERIMENT_EDIT
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Conflict, Db, UniqueViolation
+from railtrack.db.retry import idempotent
 from railtrack.errors import exists, invalid, invalid_state, not_found
 from railtrack.mlflow.artifact_location import absolute_location, validate_location
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE, experiment_number
@@ -162,6 +163,7 @@ class UpdateExperiment(Request):
 
 
 @endpoint("POST", "experiments/update", access=EXPERIMENT_EDIT)
+@idempotent
 async def update_experiment(ctx: Context, req: UpdateExperiment) -> EmptyResponse:
     """Rename an active experiment."""
     check_length("name", req.new_name, NAME_LIMIT)

@@ -13,6 +13,7 @@ from railtrack.api.runs.queries import check_active, load_info
 from railtrack.auth import RUN_LOG
 from railtrack.context import Context
 from railtrack.db import Tx
+from railtrack.db.retry import idempotent
 from railtrack.errors import ApiError, bad_request, shown
 from railtrack.mlflow.validation import check_length, first_duplicate
 from railtrack.wire.request import Int64, Request, RequiredStr
@@ -60,6 +61,7 @@ class LogInputs(Request):
 
 
 @endpoint("POST", "runs/log-inputs", access=RUN_LOG)
+@idempotent
 async def log_inputs(ctx: Context, req: LogInputs) -> EmptyResponse:
     """Log datasets and models that a run reads.
 
@@ -209,6 +211,7 @@ class LogOutputs(Request):
 
 
 @endpoint("POST", "runs/outputs", access=RUN_LOG)
+@idempotent
 async def log_outputs(ctx: Context, req: LogOutputs) -> EmptyResponse:
     """Log models that a run made, each at one step. Unlike in MLflow, repeating one is allowed at the same step."""
     steps: dict[str, int] = {}

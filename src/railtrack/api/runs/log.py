@@ -16,7 +16,7 @@ from railtrack.api.runs.schemas import RUN_NAME, Param, RunTag
 from railtrack.auth import RUN_EDIT, RUN_LOG
 from railtrack.context import Context
 from railtrack.db import Conflict, Db, Row, Tx
-from railtrack.db.retry import rerun_if_commit_unknown
+from railtrack.db.retry import idempotent
 from railtrack.errors import ApiError, invalid, not_found
 from railtrack.mlflow.validation import (
     PARAM_VALUE_LIMIT,
@@ -222,13 +222,9 @@ class _Run(NamedTuple):
     experiment_id: int
 
 
+@idempotent
 async def write_entries(db: Db, entries: Sequence[LogEntry]) -> list[ApiError | None]:
     """Commit the valid entries in their order, nothing of the others. Return the error of each entry, or None."""
-    return await rerun_if_commit_unknown(_write_entries, db, entries)
-
-
-async def _write_entries(db: Db, entries: Sequence[LogEntry]) -> list[ApiError | None]:
-    """Do the same once. It is idempotent."""
     has_only_points = not any(entry.params or entry.tags or entry.model_metrics for entry in entries)
     if has_only_points and db.engine == "postgresql":
         points = [point for entry in entries for point in entry.points]
