@@ -63,7 +63,7 @@ def _machine(one: dict[str, Any]) -> str:
     return (
         f"{machine['date'][:10]}, commit {machine['commit']}: {machine['processors']} processors ({machine['model']}), "
         f"{machine['memory_gb']} GB, Linux {machine['kernel']}, Python {machine['python']}, one-minute load before "
-        f"{machine['load_before']:.2f}. {one['seconds']:.0f} s for each attack, cgroup of {one['memory_mb']} MB."
+        f"{machine['load_before']:.2f}. {one['seconds']:.0f} s for each attack, cgroup of {one['memory_mb']:,} MB."
     )
 
 
@@ -102,8 +102,7 @@ def _attacks(found: dict[str, Any]) -> str:
     descriptions = {attack.name: attack.description for attack in ATTACKS}
     rows = []
     for name, one in found["attacks"].items():
-        done = one.get("attack")
-        if done:
+        if done := one.get("attack"):
             responses = ", ".join(f"{count:,} x {status}" for status, count in sorted(done["responses"].items()))
             counts = [f"{done[what]:,}" for what in ("peak_open", "opened", "not_connected", "closed_by_server")]
             sizes = [f"{done[what]:,.1f} MB" for what in ("sent_mb", "received_mb", "peak_unread_mb")]
