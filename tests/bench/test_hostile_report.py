@@ -20,7 +20,7 @@ def one(**more: Any) -> dict[str, Any]:
         "workers_killed": 0,
         "oom_kills": 0,
         "peak_mb": 120.0,
-        "peak_pss_mb": 130.0,
+        "cgroup_peak_mb": 130.0,
         "honest": honest | more.pop("honest", {}),
         "normal_after_s": 0.0,
         "attack": {**counters, **sizes, "responses": {"200": 3, "429": 4}},
@@ -57,9 +57,9 @@ def test_each_aim_can_be_missed(more: dict[str, Any], aim: str) -> None:
 
 
 def test_a_server_that_did_not_start_missed_its_aims() -> None:
-    gone = {"failed": "the server did not start", "oom_kills": 4, "peak_mb": 512.0}
+    gone = {"failed": "the server did not start", "oom_kills": 4, "cgroup_peak_mb": 512.0}
     text = markdown({GUIDE_CONFIGURATION: record(unread=gone)})
-    assert columns(text, GUIDE_CONFIGURATION, "unread")[2:4] == ["4", "512 MB"]
+    assert columns(text, GUIDE_CONFIGURATION, "unread")[2:5] == ["4", "-", "512 MB"]
     assert missed(gone) == ["start"]
     assert f"{GUIDE_CONFIGURATION} met all aims in 0 of 1 attacks." in text
 
