@@ -14,6 +14,7 @@ from railtrack.auth import Policy
 from railtrack.auth.authenticator import Authenticator
 from railtrack.auth.identity import Identity
 from railtrack.auth.policy import AdministratorPolicy
+from railtrack.byte_budget import BUDGET
 from railtrack.config.settings import Settings
 from railtrack.context import Context
 from railtrack.db import Db
@@ -28,7 +29,7 @@ from railtrack.webhooks.sender import WebhookSender
 from railtrack.wire.access_log import AccessLog
 from railtrack.wire.csrf import BrowserGuard
 from railtrack.wire.dispatch import Dispatcher, RequestObserver
-from railtrack.wire.forwarded import TrustedProxies
+from railtrack.wire.forwarded import ProxiedClients, TrustedProxies, client_network
 from railtrack.wire.request import HttpRequest, Receive, Scope
 from railtrack.wire.response import Send
 from railtrack.wire.routing import Routes
@@ -58,6 +59,10 @@ class App:
         self._artifacts = ArtifactStores(settings)
         self._webhooks: Webhooks | None = None
         self._authenticator: Authenticator | None = None
+
+    def client_of(self, peer: str) -> str:
+        """Return what the addresses of the peer have in common, or "" if it is a trusted proxy."""
+        return "" if self._proxies.trusts(peer) else client_network(peer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -106,7 +111,9 @@ class App:
         observers: list[RequestObserver] = [counters] if counters else []
         if self._settings.logs.access_log:
             observers.append(AccessLog(self._proxies, as_json=self._settings.logs.format == "json"))
-        self._dispatch = Dispatcher(self._routes, self._guard, make_context, observers, authenticator)
+        self._dispatch = Dispatcher(
+            self._routes, self._guard, make_context, observers, authenticator, ProxiedClients(self._proxies)
+        )
 
     def _open_counters(self, db: Db, group_commits: GroupCommits, slot: int) -> WorkerCounters | None:
         if self._counters is None:
@@ -117,10 +124,15 @@ class App:
             return Sample(
                 *writes.queue_length,
                 *db.connections(),
+                BUDGET.used,
+                BUDGET.limit,
                 writes.rejected,
                 retry_counters.retries,
                 retry_counters.exhausted,
                 writes.grouped,
+                BUDGET.rejected,
+                BUDGET.rejected_connections,
+                BUDGET.evicted_connections,
                 writes.groups,
             )
 

@@ -15,6 +15,7 @@ from railtrack.artifacts.s3 import credential_cache, upload_memory
 from railtrack.config.settings import SETTINGS
 from railtrack.db import group_commit, postgres
 from railtrack.db.schema import tables
+from railtrack.http_server import limits, pace
 from railtrack.http_server.processes import GRACE_S
 from railtrack.webhooks import delivery, outbox, sender
 from railtrack.wire import request
@@ -57,7 +58,7 @@ FIGURES = [
     ("adr/0009*", f"{outbox.PAYLOAD_LIMIT // KIB} KiB for a payload"),
     ("adr/0009*", f"{int(default('MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES')) + 1} attempts with exponential backoff"),
     ("adr/0009*", f"reads {sender.RESPONSE_BYTES_READ // KIB} KiB of the response"),
-    ("artifacts.md", f"sends nothing for {request.STALL_TIMEOUT_S} s gets 408"),
+    ("artifacts.md", f"sends nothing for {pace.BODY_PATIENCE_S:.0f} s, or less than {pace.MIN_BYTES_PER_S // KIB} kB"),
     ("artifacts.md", f"current part, at most {upload_memory.PART_BYTES // MIB} MiB"),
     ("artifacts.md", f"together hold at most {PART_MEMORY // MIB} MB"),
     ("artifacts.md", f"send at least {upload_memory.FAST_BYTES_PER_S // KIB} KiB per second"),
@@ -72,10 +73,13 @@ FIGURES = [
     ("operations.md", f"idle for {postgres.IDLE_TIMEOUT_S // 60} minutes"),
     ("operations.md", f"finishes current requests, within {GRACE_S} s"),
     ("sizing.md", f"({group_commit.QUEUE_COST_LIMIT:,} rows)"),
-    ("sizing.md", f"| {request.BODY_LIMIT // MIB} MB, plus its decoded form |"),
+    ("sizing.md", f"A JSON body has at most {request.BODY_LIMIT // MIB} MB"),
+    ("sizing.md", f"{limits.CONNECTIONS_LIMIT:,} connections, {limits.CLIENT_CONNECTIONS_LIMIT} of one client"),
+    ("adr/0012*", f"at most {limits.CLIENT_CONNECTIONS_LIMIT} connections with a worker"),
+    ("adr/0012*", f"a reserve of {limits.PROBES_RESERVE} connections"),
     ("sizing.md", f"| {PART_MEMORY // MIB} MB ([artifacts]"),
     ("../CHANGELOG.md", f"Pages have at most {graphql.PAGE_LIMIT} items."),
-    ("../CHANGELOG.md", f"sends nothing for {request.STALL_TIMEOUT_S} s times out"),
+    ("../CHANGELOG.md", f"sends nothing for {pace.BODY_PATIENCE_S:.0f} s times out"),
 ]
 """Page -> text that it contains, with figures of the code."""
 

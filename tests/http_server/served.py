@@ -10,7 +10,8 @@ import msgspec
 import uvloop
 from tests.servers.processes import TIMEOUT_S, until
 
-from railtrack.http_server.governed_protocol import GovernedProtocol, WorkerState
+from railtrack.http_server.admission import WorkerState
+from railtrack.http_server.governed_protocol import GovernedProtocol
 from railtrack.http_server.limits import HeldBytes
 from railtrack.http_server.processes import protocol_config
 

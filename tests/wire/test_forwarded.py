@@ -7,8 +7,9 @@ from tests.client import Client, running_app
 
 from railtrack.config.settings import ServerSettings, Settings, load
 from railtrack.db import Db
-from railtrack.errors import StartError
-from railtrack.wire.forwarded import TrustedProxies
+from railtrack.errors import ApiError, StartError
+from railtrack.wire import forwarded
+from railtrack.wire.forwarded import ProxiedClients, TrustedProxies, client_network
 from railtrack.wire.request import HttpRequest
 
 NGINX, PROXY, CLIENT = "10.0.0.5", "172.16.3.4", "203.0.113.9"
@@ -117,3 +118,35 @@ async def test_a_forwarded_host_does_not_open_a_server_of_this_machine_to_reboun
     answer = await client.send("POST", "runs/create", json=CREATE, headers=headers)
     assert answer.status == 403
     assert "MLFLOW_SERVER_ALLOWED_HOSTS" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("/run/socket", ""),
+    ],
+)
+def test_a_client_is_an_ipv4_address_or_a_network_of_ipv6(address: str, network: str) -> None:
+    assert client_network(address) == network
+
+
+def test_a_client_behind_a_proxy_has_a_limit_of_requests_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forwarded, "REQUESTS_LIMIT", 2)
+    clients = ProxiedClients(TrustedProxies([NGINX]))
+
+    entered = [request(NGINX, "2001:db8::1"), request(NGINX, "2001:db8::2"), *[request(CLIENT, "2001:db8::1")] * 3]
+    for http in entered:
+        clients.enter(http)
+    with pytest.raises(ApiError) as caught:
+        clients.enter(request(NGINX, "2001:db8::3"))
+    assert (caught.value.status, caught.value.code) == (429, "REQUEST_LIMIT_EXCEEDED")
+    clients.enter(request(NGINX, "2001:db8:0:1::1"))
+    assert [http.counted_client for http in entered] == ["2001:db8::/64", "2001:db8::/64", "", "", ""]
+    clients.leave(entered[0])
+    clients.enter(request(NGINX, "2001:db8::3"))

@@ -1,5 +1,6 @@
 """The memory limit of the container, by its control group, and the memory that workers need."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,12 @@ MB = 1 << 20
 MASTER_MB = 40
 WORKER_MB = 100
 """The highest measured under load: eight artifact parts in transfer, full queues, searches of 1,000 runs."""
+MIN_REQUEST_MB = 40
+MAX_REQUEST_MB = 320
+BESIDE_REQUESTS_MB = 64
+"""Kept free of requests for each process: code, connections, database results, fragmentation."""
+SHARE_OF_MACHINE = 4
+"""Without a limit, a quarter of the machine's memory counts as one."""
 IDLE_MASTER_MB = 27
 IDLE_WORKER_MB = 10
 
@@ -36,6 +43,20 @@ def memory_warnings(settings: Settings, limit: int | None = None) -> list[str]:
 def memory_needed(workers: int) -> int:
     """Return the bytes that workers and their master need under load."""
     return (MASTER_MB + WORKER_MB * workers) * MB
+
+
+def request_memory(settings: Settings, limit: int | None = None) -> int:
+    """Return the bytes that clients can make one worker hold, by the setting or the limit, by default this process's.
+
+    160 MB for two workers in 512 MB.
+    """
+    if settings.server.request_memory_mb is not None:
+        return settings.server.request_memory_mb * MB
+    limit = memory_limit() if limit is None else limit
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // SHARE_OF_MACHINE
+    workers = settings.server.workers
+    available = (machine if limit is None else limit) - BESIDE_REQUESTS_MB * MB * (workers + 1)
+    return min(max(available // workers, MIN_REQUEST_MB * MB), MAX_REQUEST_MB * MB)
 
 
 def idle_memory(workers: int) -> int:

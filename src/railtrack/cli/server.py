@@ -8,7 +8,7 @@ from pathlib import Path
 
 from railtrack.artifacts import ArtifactStores
 from railtrack.auth.first_admin import create_first_administrator
-from railtrack.checks.memory import memory_warnings
+from railtrack.checks.memory import memory_warnings, request_memory
 from railtrack.checks.start import (
     check_artifact_locations,
     check_credentials,
@@ -122,8 +122,10 @@ async def probe_stores(settings: Settings) -> None:
 def serve(settings: Settings) -> None:
     # Imported late, so that an invalid setting is reported at once.
     from railtrack.app import preloaded
+    from railtrack.byte_budget import BUDGET
     from railtrack.http_server.processes import Server, allow_descriptors, give_memory_back, listeners
 
+    BUDGET.resize(request_memory(settings))
     sockets = listeners(settings)
     allow_descriptors()
     give_memory_back()

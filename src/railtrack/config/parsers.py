@@ -46,6 +46,13 @@ wait = number("number of seconds", 0, 3600)
 request_timeout = number("number of seconds", 1, 300)
 
 
+megabytes = number("number of megabytes", 40, 100_000)
+
+
+def optional_megabytes(value: str) -> int | None:
+    return megabytes(value) if value else None
+
+
 def optional_port(value: str) -> int | None:
     return port(value) if value else None
 

@@ -232,6 +232,14 @@ class ServerSettings:
         default="4",
         help="Database connections of each worker: how many of its requests can use the database at the same time.",
     )
+    request_memory_mb: int | None = setting(
+        "RAILTRACK_REQUEST_MEMORY_MB",
+        flags=("--request-memory",),
+        parse=parsers.optional_megabytes,
+        default="",
+        help="Memory in MB that clients can make one worker hold: bodies, responses, uploads. What exceeds it waits or "
+        "gets 429. Default: from the memory limit (docs/sizing.md).",
+    )
     allowed_hosts: tuple[str, ...] = setting(
         "MLFLOW_SERVER_ALLOWED_HOSTS",
         flags=("--allowed-hosts",),

@@ -1,19 +1,19 @@
 """One request and its response: uvicorn's cycle, whose `receive` and `send` the application calls.
 
-The connection that it reads from and writes to is in governed_protocol.py.
+The connection that it reads from and writes to is in governed_connection.py.
 """
 
 import logging
 import sys
 from typing import TYPE_CHECKING, cast
 
-from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPResponseStartEvent
+from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from railtrack.http_server.limits import HELD_LIMIT
+from railtrack.http_server.limits import HELD_LIMIT, UNCOUNTED, WRITE_AT_ONCE
 
 if TYPE_CHECKING:
-    from railtrack.http_server.governed_protocol import GovernedProtocol
+    from railtrack.http_server.governed_connection import GovernedConnection
 
 log = logging.getLogger("railtrack")
 
@@ -21,7 +21,7 @@ log = logging.getLogger("railtrack")
 class GovernedCycle(RequestResponseCycle):
     """uvicorn's request and response; if the application fails, the response has MLflow's form of an error."""
 
-    transport: "GovernedProtocol"  # type: ignore[assignment]
+    transport: "GovernedConnection"  # type: ignore[assignment]
     is_head_sent = False
     ends_with_connection = False
 
@@ -32,9 +32,16 @@ class GovernedCycle(RequestResponseCycle):
         else:
             self.body = self.body if isinstance(self.body, bytearray) else bytearray(self.body)
             self.body += piece
-        if len(self.body) > HELD_LIMIT:
-            self.flow.pause_reading()
+        if len(self.body) > UNCOUNTED:
+            self.transport.reserve_unread()
+            if len(self.body) > HELD_LIMIT:
+                self.flow.pause_reading()
         self.message_event.set()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await super().receive()
+        self.transport.reserve_unread()
+        return message
 
     async def run_asgi(self, app: ASGI3Application) -> None:
         scope = self.scope
@@ -56,8 +63,21 @@ class GovernedCycle(RequestResponseCycle):
         if message["type"] == "http.response.start" and not self.response_started:
             self._start_response(message)
             return
+        body = cast(bytes, message.get("body", b""))
+        if len(body) <= WRITE_AT_ONCE:
+            await self._send_part(message, body)
+            return
+        view = memoryview(body)
+        for start in range(0, len(body), WRITE_AT_ONCE):
+            part = cast(bytes, view[start : start + WRITE_AT_ONCE])
+            more_body = bool(message.get("more_body")) or start + WRITE_AT_ONCE < len(body)
+            await self._send_part({"type": "http.response.body", "body": part, "more_body": more_body}, part)
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()  # the application keeps the response's memory reserved until send() returns
+
+    async def _send_part(self, message: ASGISendEvent, body: bytes) -> None:
         if self.ends_with_connection and not message.get("more_body"):
-            self.expected_content_length = len(cast(bytes, message.get("body", b"")))
+            self.expected_content_length = len(body)
         await super().send(message)
         self.is_head_sent = True
         if not self.response_complete:

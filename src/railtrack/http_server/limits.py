@@ -5,8 +5,16 @@ from typing import NamedTuple
 
 CONNECTIONS_LIMIT = 1000
 """Open connections of one worker."""
-HEAD_LIMIT = 1024 * 1024
-"""Bytes of a whole head. The web interface sends hundreds of run ids in a query."""
+PROBES_RESERVE = 64
+"""Connections beyond it that may only ask for PROBE_PATHS."""
+PROBE_PATHS = frozenset(("/health", "/ready"))
+REJECTED_RESERVE = 256
+"""Connections beyond these that are open until their client has read that there are too many."""
+REJECTED_LINGER_S = 2
+CLIENT_CONNECTIONS_LIMIT = 500
+"""Open connections of one client with one worker. Trusted proxies are exempt."""
+HEAD_LIMIT = 64 * 1024
+"""Bytes of a whole head. The web interface sends 100 run ids in a query, about 5 kB."""
 HEADERS_LIMIT = 100
 HEADER_LIMIT = 8190
 """Bytes of one header."""
@@ -14,14 +22,22 @@ HEAD_TIMEOUT_S = 30
 """For a head from its first byte on, and for the first byte on a new connection."""
 KEEP_ALIVE_S = 65
 """Longer than proxies keep their idle connections (nginx, AWS: 60 s), so that they close first."""
-WRITE_STALL_S = 120
-"""A client that acknowledges no byte of its response for so long is disconnected."""
 LINGER_S = 30
 LINGER_BYTES = 100 * 1024 * 1024
 """Limits for discarding input after the last response. Closing at once would reset the connection before a client that
 is still sending reads the response."""
-HELD_LIMIT = 256 * 1024
+HELD_LIMIT = 32 * 1024
 """Bytes of a body, or of pipelined requests, that wait in memory; beyond them the socket is not read."""
+UNCOUNTED = 16 * 1024
+"""Bytes that a connection may hold without a reservation in the budget."""
+WRITE_BUFFER = 32 * 1024
+"""Bytes of a response that wait in memory after it is complete."""
+WRITE_AT_ONCE = 256 * 1024
+"""Larger bodies are written in parts, each when the client has taken the one before."""
+EVICTABLE_S = 2.0
+"""Age at which a head that is still incomplete may give way to other clients."""
+IDLE_EVICTABLE_S = 0.5
+"""The same for a connection without a request: its client may just be sending one."""
 JOINED_LIMIT = 64 * 1024
 """Larger responses are written in parts instead of being copied into one."""
 DISCONNECT_GRACE_S = 1.0
@@ -34,12 +50,18 @@ Header = tuple[bytes, bytes]
 
 
 class Rejection(Exception):
-    """The request is not valid HTTP/1.1 or exceeds a limit. `status`: of the response."""
+    """The request is not valid HTTP/1.1 or exceeds a limit. `status` and `code`: of the response."""
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(self, message: str, status: int = 400, code: str = "BAD_REQUEST") -> None:
         super().__init__(message)
         self.message = message
         self.status = status
+        self.code = code
+
+
+def limit_exceeded(message: str) -> Rejection:
+    """Return the 429 for a request that was not read. Clients repeat it; 503 would keep some from that."""
+    return Rejection(message, 429, "REQUEST_LIMIT_EXCEEDED")
 
 
 class HeldBytes(NamedTuple):

@@ -24,8 +24,9 @@ from uvicorn.config import Config
 
 from railtrack.config.settings import Settings
 from railtrack.errors import StartError, describe_os_error
-from railtrack.http_server.governed_protocol import GovernedProtocol, WorkerState
-from railtrack.http_server.limits import CONNECTIONS_LIMIT
+from railtrack.http_server.admission import WorkerState
+from railtrack.http_server.governed_protocol import GovernedProtocol
+from railtrack.http_server.limits import CONNECTIONS_LIMIT, PROBES_RESERVE, REJECTED_RESERVE
 from railtrack.logs.format import current_formatter
 from railtrack.prometheus.shared_memory import SLOTS
 
@@ -67,6 +68,7 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hi
         except Exception as error:
             self.log.error("The application did not start: %s", error)
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
+        self.server_state.client_of = getattr(self.asgi, "client_of", self.server_state.client_of)
         self.config = protocol_config(self.asgi)
         for listener in self.sockets:
             server = await self.loop.create_server(self._new_connection, sock=listener.sock, backlog=BACKLOG)
@@ -260,7 +262,7 @@ def trim_memory() -> None:
         malloc_trim(0)
 
 
-DESCRIPTORS = CONNECTIONS_LIMIT + 256
+DESCRIPTORS = CONNECTIONS_LIMIT + PROBES_RESERVE + REJECTED_RESERVE + 256
 """For a worker's client connections, database and store connections, and files."""
 
 

@@ -25,20 +25,27 @@ class Sample(NamedTuple):
     connections_in_use: int
     connections_open: int
     connections_limit: int
+    reserved_bytes: int
+    reserved_bytes_limit: int
     rejections: int
     retries: int
     conflicts: int
     grouped: int
+    memory_rejections: int
+    rejected_connections: int
+    evicted_connections: int
     groups: Sequence[int]
 
 
 # Indexes in a slot.
 PID, STARTED, IN_FLIGHT = range(3)
 QUEUE_REQUESTS, QUEUE_ROWS, CONNECTIONS_IN_USE, CONNECTIONS_OPEN, CONNECTIONS_LIMIT = range(3, 8)
-STATE = range(IN_FLIGHT, 8)
+RESERVED_BYTES, RESERVED_BYTES_LIMIT = range(8, 10)
+STATE = range(IN_FLIGHT, 10)
 """Indexes that are reset for a new worker."""
-STARTS, REJECTIONS, RETRIES, CONFLICTS, GROUPED, CPU_S = range(8, 14)
-GROUPS = range(14, 14 + len(GROUP_BOUNDS) + 1)
+STARTS, REJECTIONS, RETRIES, CONFLICTS, GROUPED = range(10, 15)
+MEMORY_REJECTIONS, REJECTED_CONNECTIONS, EVICTED_CONNECTIONS, CPU_S = range(15, 19)
+GROUPS = range(19, 19 + len(GROUP_BOUNDS) + 1)
 ROUTES = GROUPS.stop
 
 # Indexes within the numbers of a route.
@@ -99,7 +106,12 @@ class WorkerCounters:
         slot[QUEUE_REQUESTS], slot[QUEUE_ROWS] = now.queue_requests, now.queue_rows
         slot[CONNECTIONS_IN_USE], slot[CONNECTIONS_OPEN] = now.connections_in_use, now.connections_open
         slot[CONNECTIONS_LIMIT] = now.connections_limit
-        totals = (now.rejections, now.retries, now.conflicts, now.grouped, time.process_time() - self._cpu_before)
+        slot[RESERVED_BYTES], slot[RESERVED_BYTES_LIMIT] = now.reserved_bytes, now.reserved_bytes_limit
+        totals = (
+            *(now.rejections, now.retries, now.conflicts, now.grouped),
+            *(now.memory_rejections, now.rejected_connections, now.evicted_connections),
+            time.process_time() - self._cpu_before,
+        )
         for index, total in enumerate((*totals, *now.groups), REJECTIONS):
             slot[index] = self._totals_before[index - STARTS] + total
 

@@ -10,17 +10,22 @@ from railtrack.prometheus.counters import (
     CONNECTIONS_LIMIT,
     CONNECTIONS_OPEN,
     CPU_S,
+    EVICTED_CONNECTIONS,
     GROUP_BOUNDS,
     GROUPED,
     GROUPS,
     IN_FLIGHT,
     LATENCIES,
     LATENCY_BOUNDS_S,
+    MEMORY_REJECTIONS,
     PID,
     QUEUE_REQUESTS,
     QUEUE_ROWS,
     RECEIVED,
+    REJECTED_CONNECTIONS,
     REJECTIONS,
+    RESERVED_BYTES,
+    RESERVED_BYTES_LIMIT,
     RETRIES,
     ROUTE_SIZE,
     ROUTES,
@@ -85,6 +90,24 @@ TOTALS = {
     CONFLICTS: MetricFamily(
         "railtrack_transaction_conflicts_total", "counter", (), "Requests rejected with 429 after the last such retry."
     ),
+    MEMORY_REJECTIONS: MetricFamily(
+        "railtrack_http_memory_rejections_total",
+        "counter",
+        (),
+        "Requests rejected with 429 because the memory for requests was in use (docs/sizing.md).",
+    ),
+    REJECTED_CONNECTIONS: MetricFamily(
+        "railtrack_http_connections_rejected_total",
+        "counter",
+        (),
+        "Connections rejected with 503 or 429 because there were too many, in total or of one client.",
+    ),
+    EVICTED_CONNECTIONS: MetricFamily(
+        "railtrack_http_connections_evicted_total",
+        "counter",
+        (),
+        "Idle or slow connections closed in favour of new ones.",
+    ),
     STARTS: MetricFamily("railtrack_worker_starts_total", "counter", (), "Worker processes started with this server."),
 }
 STATES = {
@@ -103,6 +126,15 @@ STATES = {
     ),
     CONNECTIONS_LIMIT: MetricFamily(
         "railtrack_database_connections_limit", "gauge", ("worker",), "Maximum number of database connections."
+    ),
+    RESERVED_BYTES: MetricFamily(
+        "railtrack_http_reserved_bytes",
+        "gauge",
+        ("worker",),
+        "Memory reserved for requests and responses that are not small.",
+    ),
+    RESERVED_BYTES_LIMIT: MetricFamily(
+        "railtrack_http_reserved_bytes_limit", "gauge", ("worker",), "Limit of that memory (docs/sizing.md)."
     ),
     STARTED: MetricFamily(
         "railtrack_process_start_time_seconds", "gauge", ("worker",), "Start time of the worker in Unix time."

@@ -20,6 +20,7 @@ from railtrack.wire.browser import unauthenticated_response
 from railtrack.wire.call import CallContext, call
 from railtrack.wire.compression import compress, is_compressible
 from railtrack.wire.csrf import BrowserGuard
+from railtrack.wire.forwarded import ProxiedClients
 from railtrack.wire.request import ClientGone, HttpRequest, Receive, Scope
 from railtrack.wire.response import (
     BytesResponse,
@@ -28,6 +29,8 @@ from railtrack.wire.response import (
     StreamResponse,
     encode_response,
     error_response,
+    hold_response,
+    is_small,
     send_response,
 )
 from railtrack.wire.routing import Route, Routes
@@ -66,11 +69,13 @@ class Dispatcher:
         make_context: MakeContext,
         observers: Sequence[RequestObserver] = (),
         authenticator: Authenticator | None = None,
+        proxied_clients: ProxiedClients | None = None,
     ) -> None:
         self._routes = routes
         self._guard = guard
         self._make_context = make_context
         self._authenticator = authenticator
+        self._proxied_clients = proxied_clients
         self._observers = observers
         self._new_ids = _new_ids()
         self._server_errors = ThrottledLog()
@@ -101,9 +106,13 @@ class Dispatcher:
             log.debug("request %s: the client closed the connection", request_id)
         finally:
             http.release()
+            if self._proxied_clients and http.counted_client:
+                self._proxied_clients.leave(http)
 
     async def _respond(self, http: HttpRequest, request_id: str) -> BytesResponse | StreamResponse:
         try:
+            if self._proxied_clients:
+                self._proxied_clients.enter(http)
             self._guard.check(http)
             if workspace := http.header(b"x-mlflow-workspace"):
                 _check_workspace(workspace, http)
@@ -114,7 +123,10 @@ class Dispatcher:
                 route, identity = await self._authenticate(http, self._authenticator)
             context = self._make_context(http, identity)
             request = http if route.decoder is None else await route.decoder.decode(http)
-            return encode_response(await call(route, context, request))
+            response = encode_response(await call(route, context, request))
+            if not is_small(response):
+                await hold_response(http, response)
+            return response
         except Unauthenticated as error:
             return unauthenticated_response(http, error, self._routes.prefix)
         except ApiError as error:

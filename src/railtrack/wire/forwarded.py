@@ -3,13 +3,17 @@
 Any client can send these headers. A proxy that the settings name is known to write them itself.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 
+from railtrack.errors import not_processed
 from railtrack.wire.request import HttpRequest
 
 ANY_PEER = "*"
+REQUESTS_LIMIT = 500
+"""Requests in progress of one client behind a proxy, in one worker."""
 
 
 class TrustedProxies:
@@ -67,3 +71,41 @@ def _address(hop: str) -> str:
         return str(ip_address(host))
     except ValueError:
         return ""
+
+
+class ProxiedClients:
+    """The requests in progress of each client behind a trusted proxy. http_server/ limits those that come directly."""
+
+    def __init__(self, proxies: TrustedProxies) -> None:
+        self._proxies = proxies
+        self._requests: Counter[str] = Counter()
+
+    def enter(self, http: HttpRequest) -> None:
+        """Count the request. Raise a 429 if the client has REQUESTS_LIMIT of them already."""
+        if not http.header(b"x-forwarded-for") or not self._proxies.trusts(http.peer):
+            return
+        client = client_network(self._proxies.client(http))
+        if self._requests[client] >= REQUESTS_LIMIT:
+            raise not_processed("This client has too many requests in progress. Nothing was stored. Please retry.")
+        self._requests[client] += 1
+        http.counted_client = client
+
+    def leave(self, http: HttpRequest) -> None:
+        client = http.counted_client
+        self._requests[client] -= 1
+        if not self._requests[client]:
+            del self._requests[client]
+
+
+@lru_cache(maxsize=4096)
+def client_network(address: str) -> str:
+    """Return an IPv4 address, or the /64 network of an IPv6 address: one client has all addresses of it."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(ip_network((parsed, 64), strict=False))
+    return address

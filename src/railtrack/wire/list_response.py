@@ -1,14 +1,20 @@
 """A list as a JSON response, encoded chunk by chunk: memory is bounded whatever the list's length."""
 
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from railtrack.byte_budget import BUDGET
+from railtrack.wire.request import HttpRequest
 from railtrack.wire.response import BytesResponse, Response, StreamResponse
 
 BUFFERED_BYTES = 4 * 1024 * 1024
-"""Up to this size a response is sent whole, and so compressed; a longer one is streamed."""
+"""Up to this size a response is sent whole, and so compressed, if there is memory for it; else it is streamed."""
+PIECE_BYTES = 512 * 1024
+"""Approximate size of a piece of a list: of so many rows as had this size in the lists before. Reserved for each list
+while it is streamed, however slowly the client reads."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -28,8 +34,28 @@ Load = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 """From the rows of a chunk to the structs to encode."""
 
 
+class RowSize:
+    """The average size of the rows of a kind of list, from those that were encoded before."""
+
+    def __init__(self) -> None:
+        self._bytes = 1.0
+
+    @property
+    def rows_at_once(self) -> int:
+        """Return the number of rows that have about PIECE_BYTES."""
+        return max(1, int(PIECE_BYTES / self._bytes))
+
+    def observe(self, rows: int, size: int) -> None:
+        """Take account of `rows` rows with `size` bytes: at once of larger ones, gradually of smaller ones."""
+        observed = size / rows
+        self._bytes = observed if observed > self._bytes else (3 * self._bytes + observed) / 4
+
+
+_row_sizes: defaultdict[type[msgspec.Struct], RowSize] = defaultdict(RowSize)
+
+
 async def list_response(
-    response: type[msgspec.Struct], chunks: AsyncGenerator[Chunk, None], load: Load | None = None
+    http: HttpRequest, response: type[msgspec.Struct], chunks: AsyncGenerator[Chunk, None], load: Load | None = None
 ) -> Response:
     """Return the rows, or what `load` makes of them, as the first field of `response`, and the next page's token.
 
@@ -37,39 +63,56 @@ async def list_response(
 
     An error of the first BUFFERED_BYTES becomes an error response, a later one breaks the response off.
     """
-    return await buffered_or_streamed(_encoded(response.__struct_encode_fields__[0], chunks, load))
+    pieces = _encoded(response.__struct_encode_fields__[0], chunks, load, _row_sizes[response])
+    return await buffered_or_streamed(http, pieces)
 
 
-async def _encoded(field: str, chunks: AsyncGenerator[Chunk, None], load: Load | None) -> AsyncGenerator[bytes, None]:
+async def _encoded(
+    field: str, chunks: AsyncGenerator[Chunk, None], load: Load | None, row_size: RowSize
+) -> AsyncGenerator[bytes, None]:
     """Yield the response's JSON. No database connection is held meanwhile: a slow client can take long."""
     separator = opening = f'{{"{field}":['.encode()
     async for chunk in chunks:
         if not chunk.rows:  # of the first chunk, or because the rows that had been seen were deleted meanwhile
             yield b"{}" if separator is opening else b"]}"
             return
-        encoded = memoryview(_encode(await load(chunk.rows) if load else chunk.rows))[1:-1]
-        end = b""
-        if chunk.is_last:
-            end = f'],"next_page_token":"{chunk.next_page_token}"}}'.encode() if chunk.next_page_token else b"]}"
-        # One join: a page of metrics has 2 MB, and each copy of it took a tenth of its processor time.
-        yield b"".join((separator, encoded, end))
-        separator = b","
+        start = 0
+        while start < len(chunk.rows):
+            rows = chunk.rows[start : start + row_size.rows_at_once] if load else chunk.rows
+            start += len(rows)
+            encoded = memoryview(_encode(await load(rows) if load else rows))[1:-1]
+            row_size.observe(len(rows), len(encoded))
+            end = b""
+            if chunk.is_last and start == len(chunk.rows):
+                end = f'],"next_page_token":"{chunk.next_page_token}"}}'.encode() if chunk.next_page_token else b"]}"
+            # One join: a page of metrics has 2 MB, and each copy of it took a tenth of its processor time.
+            yield b"".join((separator, encoded, end))
+            separator = b","
 
 
-async def buffered_or_streamed(pieces: AsyncGenerator[bytes, None]) -> Response:
-    """Return JSON that is made piece by piece as one response if it is short, else as a stream."""
+async def buffered_or_streamed(http: HttpRequest, pieces: AsyncGenerator[bytes, None]) -> Response:
+    """Return JSON that is made piece by piece as one response if it is short, else as a stream.
+
+    It is streamed as well if half of the memory for responses is in use: then it holds one piece at a time.
+    """
+    responses = BUDGET.responses
     buffer: list[bytes] = []
     length = 0
+    await http.hold(responses, PIECE_BYTES)
     async for piece in pieces:
         buffer.append(piece)
         length += len(piece)
-        if length > BUFFERED_BYTES:
-            return StreamResponse(_chained(buffer, pieces))
+        if length > BUFFERED_BYTES or not http.try_hold(responses, length + PIECE_BYTES, responses.limit // 2):
+            await http.hold(responses, length)
+            return StreamResponse(_chained(http, buffer, pieces))
     return BytesResponse(b"".join(buffer))
 
 
-async def _chained(buffer: Sequence[bytes], rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    for piece in buffer:
-        yield piece
+async def _chained(
+    http: HttpRequest, buffer: list[bytes], rest: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    while buffer:
+        yield buffer.pop(0)
+    http.shrink(BUDGET.responses, PIECE_BYTES)
     async for piece in rest:
         yield piece

@@ -4,13 +4,13 @@ Decoding is strict and fast first (msgspec). What that rejects is decoded again 
 produce MLflow's error messages (protobuf_json.py).
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from railtrack.byte_budget import BUDGET, Share
 from railtrack.errors import ApiError, invalid
 from railtrack.wire.json_limits import JsonLimitError, check_json_limits
 from railtrack.wire.protobuf_json import convert, convert_query, json_object, reject_nul
@@ -18,12 +18,10 @@ from railtrack.wire.turns import in_turn
 
 BODY_LIMIT = 20 * 1024 * 1024
 """Bytes of a JSON body. MLflow's clients split batches at 1 MB, but a dataset's profile may have 16 MB."""
-LARGE_BODY = 1024 * 1024
-LARGE_BODIES_AT_ONCE = 1
-"""Bodies above LARGE_BODY bytes that a worker holds at a time, from reading to the response. Others wait."""
-BODY_TIMEOUT_S = 60
-STALL_TIMEOUT_S = 45
-"""How long the next bytes of a streamed body may take. The HTTP server itself has no limit for it."""
+SMALL_BODY = 16 * 1024
+"""Bodies up to this size are not reserved in the budget: the limit of connections bounds them."""
+DECODED_FACTOR = 4
+"""Bytes of a decoded body for each byte of JSON, as measured with a batch of metrics."""
 LENIENT_LIMIT = 2 * 1024 * 1024
 """Bytes of a body that may be decoded leniently, which takes up to 20 times its size in memory."""
 DISCARD_LIMIT = 5 * BODY_LIMIT
@@ -62,9 +60,10 @@ class HttpRequest:
 
     __slots__ = (
         "_fields",
-        "_has_room",
+        "_held",
         "_receive",
         "_scope",
+        "counted_client",
         "method",
         "params",
         "path",
@@ -77,7 +76,8 @@ class HttpRequest:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._scope = scope
         self._receive = receive
-        self._has_room = False
+        self._held = NOTHING_HELD
+        self.counted_client = ""  # see ProxiedClients
         self.method: str = scope.get("method", "")
         self.path: str = scope.get("path", "")
         self._fields: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of repeated headers
@@ -145,21 +145,8 @@ class HttpRequest:
     async def stream(self) -> AsyncIterator[bytes]:
         """Yield the body's chunks as they arrive, of any total length.
 
-        Raise a 408 if none arrives for STALL_TIMEOUT_S, ClientGone if the client closes the connection.
+        Raise ClientGone if the client closes the connection. The server closes it if the client sends too slowly.
         """
-        chunks = self._chunks()
-        while True:
-            try:
-                async with asyncio.timeout(STALL_TIMEOUT_S):
-                    chunk = await anext(chunks)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                message = f"The request body timed out: no data arrived for {STALL_TIMEOUT_S} s."
-                raise ApiError("BAD_REQUEST", message, status=408) from None
-            yield chunk
-
-    async def _chunks(self) -> AsyncIterator[bytes]:
         more = True
         while more:
             message = await self._receive()
@@ -176,45 +163,85 @@ class HttpRequest:
             pass
 
     async def body(self, limit: int = BODY_LIMIT) -> bytes:
-        """Return the whole body. Raise a 413 if it is longer than `limit` bytes, a 408 if it takes too long."""
+        """Return the whole body. Raise a 413 if it is longer than `limit` bytes, a 429 if there is no memory for it."""
         body: bytes | None = self._scope.get("body")  # set by http_server if it came with the head
-        if body is not None and len(body) <= min(limit, LARGE_BODY):
+        if body is not None and len(body) <= min(limit, SMALL_BODY):
             self.received = len(body)
             return body
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                return await self._read_body(limit)
-        except TimeoutError:
-            # Clients repeat a request after 408, but not after 400.
-            message = f"The request body did not arrive within {BODY_TIMEOUT_S} s."
-            raise ApiError("BAD_REQUEST", message, status=408) from None
-
-    async def _read_body(self, limit: int) -> bytes:
         chunks: list[bytes] = []
         length = 0
-        async for chunk in self._chunks():
+        announced = self._announced_length(limit)
+        self._scope["is_body_reserved"] = True  # http_server ends slow bodies that others wait for
+        async for chunk in self.stream():
             length += len(chunk)
             if length > DISCARD_LIMIT:
                 break
             if length > limit:
                 chunks.clear()
+                self.release()
                 continue
-            if length > LARGE_BODY and not self._has_room:
-                await _room.acquire()
-                self._has_room = True
+            if length > SMALL_BODY:
+                await self.hold(BUDGET.bodies, max(length, announced))
             chunks.append(chunk)
         if length > limit:
             raise ApiError("BAD_REQUEST", f"The request body is longer than {limit} bytes.", status=413)
+        if length > SMALL_BODY:
+            await self.hold(BUDGET.decoded, DECODED_FACTOR * length)
         return b"".join(chunks)
 
+    def _announced_length(self, limit: int) -> int:
+        """Return the length of the body, or 0 if the head doesn't have it or it exceeds `limit`.
+
+        A body is reserved as a whole: if parts of several were, each could wait for the others.
+        """
+        length = int(self.header(b"content-length") or 0)
+        return length if length <= limit else 0
+
+    def holds(self, share: Share) -> bool:
+        return share in self._held
+
+    async def hold(self, share: Share, size: int) -> None:
+        """Have `size` bytes of the share reserved until release(). Raise a 429 if there is no room in time.
+
+        A size that exceeds the share is reserved as the whole of it.
+        """
+        size = min(size, share.largest)
+        more = size - self._held.get(share, 0)
+        if more > 0:
+            await share.reserve(more)
+            self._set_held(share, size)
+        else:
+            self.shrink(share, size)
+
+    def try_hold(self, share: Share, size: int, limit: int) -> bool:
+        """Have `size` bytes reserved if that is possible at once, and leaves the share at or below `limit`."""
+        more = size - self._held.get(share, 0)
+        if more > 0 and not share.try_reserve(more, limit):
+            return False
+        self._set_held(share, size)
+        return True
+
+    def shrink(self, share: Share, size: int) -> None:
+        """Hold at most `size` bytes of the share from now on."""
+        less = self._held.get(share, 0) - size
+        if less > 0:
+            self._set_held(share, size)
+            share.release(less)
+
+    def _set_held(self, share: Share, size: int) -> None:
+        if self._held is NOTHING_HELD:
+            self._held = {}
+        self._held[share] = size
+
     def release(self) -> None:
-        """Let the next large body in. The dispatcher calls this after the response."""
-        if self._has_room:
-            self._has_room = False
-            _room.release()
+        """Release the memory that the request and its response hold. The dispatcher calls this after the response."""
+        held, self._held = self._held, NOTHING_HELD
+        for share, size in held.items():
+            share.release(size)
 
 
-_room = asyncio.Semaphore(LARGE_BODIES_AT_ONCE)
+NOTHING_HELD: dict[Share, int] = {}
+"""Of requests that hold no memory of the budget: most of them. Never changed."""
 
 
 class Decoder(Generic[T]):

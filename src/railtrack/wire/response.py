@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from railtrack.byte_budget import BUDGET
 from railtrack.errors import ApiError
 from railtrack.wire.request import ClientGone, HttpRequest
 
@@ -16,6 +17,10 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 JSON = "application/json"
 WITHOUT_LENGTH = (204, 304)
 """Statuses whose responses must not have a Content-Length (204), or only that of the omitted body (304)."""
+SMALL_RESPONSE = 32 * 1024
+"""Bodies up to this size are not reserved in the budget: the limit of connections bounds them."""
+STREAM_BYTES = 256 * 1024
+"""Memory of a streamed response, unless its producer reserved more: a chunk of an artifact."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -64,6 +69,23 @@ def error_response(error: ApiError) -> BytesResponse:
 def encode_response(response: Response) -> BytesResponse | StreamResponse:
     """Return a struct encoded as JSON, and any other response as it is."""
     return response if isinstance(response, (BytesResponse, StreamResponse)) else BytesResponse(_encode(response))
+
+
+def is_small(response: BytesResponse | StreamResponse) -> bool:
+    return isinstance(response, BytesResponse) and len(response.body) <= SMALL_RESPONSE
+
+
+async def hold_response(http: HttpRequest, response: BytesResponse | StreamResponse) -> None:
+    """Reserve the memory of a response that is not small. Raise a 429 if there is none in time."""
+    if isinstance(response, BytesResponse):
+        await http.hold(BUDGET.responses, len(response.body))
+    elif not http.holds(BUDGET.responses):
+        try:
+            await http.hold(BUDGET.responses, STREAM_BYTES)
+        except BaseException:
+            async with aclosing(response.chunks) as chunks:  # a generator closes its file only if it was started
+                await anext(chunks, None)
+            raise
 
 
 async def send_response(

@@ -51,7 +51,7 @@ async def search_experiments(ctx: Context, req: SearchExperiments) -> Annotated[
         .build(req.page_token)
     )
     chunks = fetch_page(ctx.db.fetch, query, req.max_results)
-    return await list_response(SearchExperimentsResponse, chunks, partial(load_experiments, ctx.db))
+    return await list_response(ctx.http, SearchExperimentsResponse, chunks, partial(load_experiments, ctx.db))
 
 
 def _invalid_max_results(max_results: int, expected: str) -> ApiError:

@@ -64,7 +64,7 @@ async def get_metric_history(ctx: Context, req: GetMetricHistory) -> Annotated[R
         rows_at_once=ROWS_AT_ONCE,
         chunk_rows=ROWS_AT_ONCE,
     )
-    return await list_response(GetMetricHistoryResponse, chunks)
+    return await list_response(ctx.http, GetMetricHistoryResponse, chunks)
 
 
 BY_TIME = (

@@ -61,7 +61,7 @@ async def get_metric_history_bulk_interval(
     first_step = INT64[0] if req.start_step is None else req.start_step
     last_step = INT64[-1] if req.end_step is None else req.end_step
     spec = SampleSpec(req.metric_key, first_step, last_step, req.max_results)
-    return await buffered_or_streamed(_encoded_samples(ctx.db, req.run_ids, spec))
+    return await buffered_or_streamed(ctx.http, _encoded_samples(ctx.db, req.run_ids, spec))
 
 
 async def _encoded_samples(db: Db, run_ids: list[str], spec: SampleSpec) -> AsyncGenerator[bytes, None]:

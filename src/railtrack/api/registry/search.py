@@ -63,7 +63,7 @@ async def search_registered_models(
         async with ctx.db.read() as tx:
             return await load_models(tx, rows)
 
-    return await list_response(SearchRegisteredModelsResponse, chunks, load)
+    return await list_response(ctx.http, SearchRegisteredModelsResponse, chunks, load)
 
 
 class SearchModelVersions(Request):
@@ -94,7 +94,7 @@ async def search_model_versions(
         .build(req.page_token)
     )
     chunks = fetch_page(ctx.db.fetch, query, req.max_results, chunk_rows=CHUNK_ROWS)
-    return await list_response(SearchModelVersionsResponse, chunks, partial(load_versions, ctx.db))
+    return await list_response(ctx.http, SearchModelVersionsResponse, chunks, partial(load_versions, ctx.db))
 
 
 def _check_max_results(max_results: int, limit: int) -> None:

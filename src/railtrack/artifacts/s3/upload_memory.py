@@ -8,13 +8,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+from railtrack.byte_budget import BUDGET
 from railtrack.errors import not_processed
 
 PART_BYTES = 8 * 1024 * 1024
 POOL_BYTES = 32 * 1024 * 1024
-"""For all uploads, in the order in which they ask."""
+"""For all uploads, in the order in which they ask. Less if the budget's share is smaller than 64 MB."""
 LANES = 4
-"""Parts of clients that send fast, in addition to the pool: 64 MB in one process."""
+"""Parts of clients that send fast, in addition to the pool; fewer if they would exceed half of the budget's share."""
 BLOCK_BYTES = 64 * 1024
 """Memory is granted in blocks of this size. The first block of a part is free, so that a small artifact never waits."""
 FAST_BYTES_PER_S = 128 * 1024
@@ -46,9 +47,10 @@ class ClientStream:
 class UploadMemory:
     """The memory that all uploads of a process share for their parts."""
 
-    def __init__(self, pool: int = POOL_BYTES, lanes: int = LANES) -> None:
-        self._pool = pool
-        self._lanes = lanes
+    def __init__(self, pool: int | None = None, lanes: int | None = None) -> None:
+        share = BUDGET.uploads.limit
+        self._lanes = max(1, min(LANES, share // 2 // PART_BYTES)) if lanes is None else lanes
+        self._pool = min(POOL_BYTES, share - self._lanes * PART_BYTES) if pool is None else pool
         self._waiting: list[Reservation] = []
 
     def reservation(self, stream: ClientStream) -> "Reservation":
@@ -65,6 +67,7 @@ class UploadMemory:
             async with asyncio.timeout(WAIT_TIMEOUT_S):
                 await reservation.granted
         except TimeoutError:
+            BUDGET.uploads.rejected += 1
             raise not_processed("Too many uploads at once. Please retry.") from None
         finally:
             if reservation in self._waiting:
@@ -74,6 +77,7 @@ class UploadMemory:
     def release(self, blocks: int, lanes: int) -> None:
         self._pool += blocks * BLOCK_BYTES
         self._lanes += lanes
+        BUDGET.uploads.used -= blocks * BLOCK_BYTES + lanes * PART_BYTES
         self._grant_waiting()
 
     def _grant_waiting(self) -> None:
@@ -92,14 +96,17 @@ class UploadMemory:
         if reservation.missing_blocks * BLOCK_BYTES > self._pool:
             return False
         self._pool -= reservation.missing_blocks * BLOCK_BYTES
+        BUDGET.uploads.used += reservation.missing_blocks * BLOCK_BYTES
         reservation.blocks += reservation.missing_blocks
         return True
 
     def _grant_lane(self, reservation: "Reservation") -> bool:
         if not self._lanes or reservation.stream.ahead_s < 0:
             return False
+        blocks = reservation.enter_lane()
         self._lanes -= 1
-        self._pool += reservation.enter_lane() * BLOCK_BYTES
+        self._pool += blocks * BLOCK_BYTES
+        BUDGET.uploads.used += PART_BYTES - blocks * BLOCK_BYTES
         return True
 
 

@@ -1,0 +1,147 @@
+"""The memory that clients may make one process hold, in bytes: one budget, divided into shares.
+
+A full share delays or rejects what would go into it, and takes nothing from the others. What a request or a connection
+costs at least, a few kB, is not counted here: the limit of connections bounds it (http_server/limits.py).
+"""
+
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
+from railtrack.errors import ApiError, not_processed
+
+MB = 1 << 20
+DEFAULT_TOTAL = 160 * MB
+UPLOADS_LIMIT = 64 * MB
+SMALL = 512 * 1024
+SMALL_ROOM = 4 * MB
+"""For small reservations alone; less in a share of less than four times as much."""
+WAIT_TIMEOUT_S = 10.0
+"""How long a reservation waits for room. The client's own patience, 120 s, must cover the request after it."""
+
+
+class _Waiter(NamedTuple):
+    size: int
+    granted: asyncio.Future[None]
+
+
+class Share:
+    """A part of the budget. Reservations that do not fit wait.
+
+    Small ones, up to SMALL bytes, come first, and a part of the share is for them alone: a few large requests that make
+    no progress must not delay the many that take milliseconds.
+    """
+
+    def __init__(self) -> None:
+        self.limit = 0
+        self.used = 0
+        self.rejected = 0
+        """Requests that got no room in time."""
+        self._waiting_small: deque[_Waiter] = deque()
+        self._waiting_large: deque[_Waiter] = deque()
+
+    @property
+    def largest(self) -> int:
+        """Return the limit for large reservations together. What would exceed it alone is reserved as this much."""
+        return self.limit - min(SMALL_ROOM, self.limit // 4)
+
+    @property
+    def is_contended(self) -> bool:
+        """True if reservations wait for room, or more than the limit is used."""
+        return bool(self._waiting_small or self._waiting_large) or self.used > self.limit
+
+    def try_reserve(self, size: int, limit: int | None = None) -> bool:
+        """Reserve `size` bytes if that is possible at once, and leaves the share at or below `limit`."""
+        if self.used + size > (self._limit(size) if limit is None else limit) or self._queue(size):
+            return False
+        self.used += size
+        return True
+
+    async def reserve(self, size: int) -> None:
+        """Reserve `size` bytes. Raise REQUEST_LIMIT_EXCEEDED if there is no room within WAIT_TIMEOUT_S."""
+        if self.try_reserve(size):
+            return
+        waiter, queue = _Waiter(size, asyncio.get_running_loop().create_future()), self._queue(size)
+        queue.append(waiter)
+        try:
+            async with asyncio.timeout(WAIT_TIMEOUT_S):
+                await waiter.granted
+        except BaseException as error:
+            if waiter.granted.done() and not waiter.granted.cancelled():  # but this task was cancelled meanwhile
+                self.release(size)
+            elif waiter in queue:
+                queue.remove(waiter)
+                self._grant()
+            if isinstance(error, TimeoutError):
+                raise self.rejection() from None
+            raise
+
+    def release(self, size: int) -> None:
+        self.used -= size
+        if self._waiting_small or self._waiting_large:
+            self._grant()
+
+    def rejection(self) -> ApiError:
+        """Count a rejected request, and return its error."""
+        self.rejected += 1
+        return not_processed("The server's memory for requests is in use. Nothing was stored. Please retry.")
+
+    def _limit(self, size: int) -> int:
+        return self.limit if size <= SMALL else self.largest
+
+    def _queue(self, size: int) -> deque[_Waiter]:
+        return self._waiting_small if size <= SMALL else self._waiting_large
+
+    def _grant(self) -> None:
+        for queue in (self._waiting_small, self._waiting_large):
+            while queue and self.used + queue[0].size <= self._limit(queue[0].size):
+                size, granted = queue.popleft()
+                if not granted.cancelled():
+                    self.used += size
+                    granted.set_result(None)
+
+
+class ByteBudget:
+    """The shares of a process. docs/adr/0012 has the reasons for them."""
+
+    def __init__(self) -> None:
+        self.unread = Share()
+        """Incomplete heads, pipelined requests, and parts of bodies that the application has not received yet."""
+        self.bodies = Share()
+        """JSON bodies, from their first part until the response is sent."""
+        self.decoded = Share()
+        """What becomes of these bodies when they are decoded."""
+        self.responses = Share()
+        """Responses, while they are produced and until they are sent."""
+        self.uploads = Share()
+        """Parts of uploads to S3. artifacts/s3/upload_memory.py decides who waits for this share."""
+        self.rejected_connections = 0
+        self.evicted_connections = 0
+        self.resize(DEFAULT_TOTAL)
+
+    def resize(self, total: int) -> None:
+        """Divide `total` bytes among the shares."""
+        self.uploads.limit = min(UPLOADS_LIMIT, total * 2 // 5)
+        for share in (self.unread, self.bodies, self.decoded, self.responses):
+            share.limit = (total - self.uploads.limit) // 4
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        return self.unread, self.bodies, self.decoded, self.responses, self.uploads
+
+    @property
+    def used(self) -> int:
+        return sum(share.used for share in self.shares)
+
+    @property
+    def limit(self) -> int:
+        return sum(share.limit for share in self.shares)
+
+    @property
+    def rejected(self) -> int:
+        """Return the number of requests that were rejected because a share was full."""
+        return sum(share.rejected for share in self.shares)
+
+
+BUDGET = ByteBudget()
+"""The budget of this process. Workers inherit its limits from their master, which has no clients."""
