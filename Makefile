@@ -102,8 +102,10 @@ format: .venv/.installed-dev ## Format the code
 docs: .venv/.installed ## Update the pages of docs/ that are generated from the code
 	.venv/bin/python -m tools.write_docs
 
-compat-record: .venv/.installed-dev .cache/mlflow/.ready ## Record MLflow's responses for tests/compat again
+compat-record: .venv/.installed-dev .cache/mlflow/.ready .cache/client-3.18.0/.ready ## Record MLflow's responses for tests/compat again
 	.venv/bin/python -m tests.compat.record --mlflow .cache/mlflow/bin/python
+	.venv/bin/python -m tests.compat.security.record --python .cache/mlflow/bin/python \
+	    3.17.2=.cache/mlflow 3.18.0=.cache/client-3.18.0
 	.venv/bin/python -m tests.db.record_catalogue
 
 lock: $(UV) ## Update all pinned dependencies, including those of MLflow and its clients

@@ -71,7 +71,12 @@ class Client:
         scope = _scope(method, path, text, given) | {"client": (peer, 50_000)}
         sent = await _exchange(self._app, scope, [body] if isinstance(body, bytes) else list(body))
         start, *parts = sent
-        answered = {name.decode().lower(): value.decode("latin-1") for name, value in start["headers"]}
+        answered: dict[str, str] = {}
+        for name, value in start["headers"]:
+            earlier = answered.get(name.decode().lower())
+            answered[name.decode().lower()] = (
+                f"{earlier}, {value.decode('latin-1')}" if earlier else value.decode("latin-1")
+            )
         return Response(start["status"], answered, b"".join(part.get("body", b"") for part in parts))
 
     async def hang_up(self, method: str, path: str, *, body: Sequence[bytes]) -> None:

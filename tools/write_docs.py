@@ -39,7 +39,7 @@ def configuration() -> str:
     ]
     for setting in SETTINGS:
         variables = ", else ".join(f"`{name}`" for name in setting.variables)
-        flags = ", ".join(f"`{name}`" for name in setting.flags)
+        flags = ", ".join(f"`{name}`" for name in (*setting.flags, *setting.switches))
         default = f"`{setting.default}`" if setting.default else ""
         lines.append(f"| {variables} | {flags} | {default} | {setting.help} |")
     return "\n".join(lines) + "\n"

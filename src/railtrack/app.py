@@ -27,6 +27,8 @@ from railtrack.webhooks.delivery import Webhooks
 from railtrack.webhooks.encryption import SecretCipher
 from railtrack.webhooks.sender import WebhookSender
 from railtrack.wire.access_log import AccessLog
+from railtrack.wire.allowed_hosts import AllowedHosts
+from railtrack.wire.cors import AllowedOrigins
 from railtrack.wire.csrf import BrowserGuard
 from railtrack.wire.dispatch import Dispatcher, RequestObserver
 from railtrack.wire.forwarded import ProxiedClients, TrustedProxies, client_network
@@ -49,9 +51,7 @@ class App:
         prefix = settings.server.static_prefix
         self._routes = Routes.of(routes, prefix)
         self._proxies = proxies = TrustedProxies(settings.server.trusted_proxies)
-        self._guard = BrowserGuard(
-            loopback=settings.server.is_loopback, proxies=proxies, hosts=settings.server.allowed_hosts, prefix=prefix
-        )
+        self._guard = None if settings.security.is_disabled else _browser_guard(settings, proxies)
         self._counters = Counters(list(routes.values())) if settings.metrics.is_exposed else None
         self._worker_counters: WorkerCounters | None = None
         self._dispatch: Dispatcher | None = None
@@ -112,7 +112,13 @@ class App:
         if self._settings.logs.access_log:
             observers.append(AccessLog(self._proxies, as_json=self._settings.logs.format == "json"))
         self._dispatch = Dispatcher(
-            self._routes, self._guard, make_context, observers, authenticator, ProxiedClients(self._proxies)
+            self._routes,
+            self._guard,
+            make_context,
+            observers,
+            authenticator,
+            ProxiedClients(self._proxies),
+            frame_options=self._settings.security.frame_options_header,
         )
 
     def _open_counters(self, db: Db, group_commits: GroupCommits, slot: int) -> WorkerCounters | None:
@@ -154,6 +160,15 @@ class App:
             await self._authenticator.close()
         if self._db is not None:
             await self._db.close()
+
+
+def _browser_guard(settings: Settings, proxies: TrustedProxies) -> BrowserGuard:
+    return BrowserGuard(
+        AllowedHosts(settings.allowed_hosts, proxies),
+        AllowedOrigins(settings.security.allowed_origins),
+        proxies=proxies,
+        prefix=settings.server.static_prefix,
+    )
 
 
 def _webhooks(db: Db, settings: Settings) -> Webhooks:

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -40,13 +40,15 @@ async def both_servers(python: str) -> AsyncIterator[tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def mlflow_server(python: str, database: str, folder: Path) -> Iterator[str]:
-    """Yield the URL of one server. `python`: an interpreter with mlflow."""
+def mlflow_server(
+    python: str, database: str, folder: Path, settings: Mapping[str, str] | None = None, flags: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield the URL of one server. `python`: an interpreter with mlflow; `settings`: further environment variables."""
     url = f"http://127.0.0.1:{(port := free_port())}"
     command = [python, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", database, "--artifacts-destination", str(folder / f"artifacts-{port}")]
+    command += ["--backend-store-uri", database, "--artifacts-destination", str(folder / f"artifacts-{port}"), *flags]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    environment["MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"] = WEBHOOK_KEY
+    environment |= {"MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": WEBHOOK_KEY, **(settings or {})}
     environment["PATH"] = f"{Path(python).parent}:{environment['PATH']}"
     log = folder / f"mlflow-{port}.log"
     with log.open("wb") as output:
@@ -54,7 +56,7 @@ def mlflow_server(python: str, database: str, folder: Path) -> Iterator[str]:
             command, cwd=folder, env=environment, stdout=output, stderr=output, preexec_fn=die_with_parent
         )
     try:
-        _wait_until_healthy(url, process, log)
+        _wait_until_healthy(f"{url}{environment.get('MLFLOW_STATIC_PREFIX', '')}", process, log)
         yield url
     finally:
         process.send_signal(signal.SIGTERM)

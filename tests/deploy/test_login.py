@@ -34,7 +34,7 @@ print(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/note.txt"))
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RailtrackServer]:
-    given = {"MLFLOW_HOST": "0.0.0.0"}  # as in a private network
+    given = {"MLFLOW_HOST": "0.0.0.0", "RAILWAY_SERVICE_ID": "1a2b"}  # as in Railway's private network
     with railtrack_server(tmp_path_factory.mktemp("login"), environment=given) as server:
         yield server
 

@@ -159,7 +159,9 @@ async def test_no_two_requests_get_the_same_id(client: Client, settings: Setting
     "headers",
     [
         {"Origin": "https://evil.example"},
-        {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "https://localhost.evil.example"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "https://other.localhost"},
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
@@ -169,18 +171,8 @@ async def test_a_change_that_another_site_asks_for_is_blocked(client: Client, he
 
 
 @pytest.mark.parametrize("headers", [{}, {"Origin": "http://localhost"}, {"Sec-Fetch-Site": "same-origin"}])
-async def test_our_own_pages_and_programs_may_change_things(client: Client, headers: dict[str, str]) -> None:
+async def test_own_pages_and_programs_may_change_things(client: Client, headers: dict[str, str]) -> None:
     assert (await client.post("runs/create", {"experiment_id": "0"}, headers=headers)).status == 200
-
-
-async def test_a_foreign_host_name_on_a_loopback_server_is_rejected(client: Client) -> None:
-    answer = await client.get("runs/get", {"run_id": "x"}, headers={"Host": "evil.example:5000"})
-    assert (answer.status, answer.json["error_code"]) == (403, "PERMISSION_DENIED")
-
-
-@pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1", "[::1]:5000", "app.localhost"])
-async def test_the_names_of_this_machine_are_answered(client: Client, host: str) -> None:
-    assert (await client.get("runs/get", {"run_id": "x"}, headers={"Host": host})).status == 404
 
 
 @pytest.mark.parametrize(
@@ -206,7 +198,7 @@ async def test_a_large_answer_is_compressed_for_who_takes_it(
     query = {"run_id": created["run"]["info"]["run_id"]}
     plain = await client.get("runs/get", query)
     packed = await client.get("runs/get", query, headers={"Accept-Encoding": accepted})
-    assert packed.headers["vary"] == plain.headers["vary"] == "accept-encoding"
+    assert packed.headers["vary"] == plain.headers["vary"] == "Origin, accept-encoding"
     assert "content-encoding" not in plain.headers
     assert int(packed.headers["content-length"]) == len(packed.body)
     if is_compressed:

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from tests.client import Client, running_app
 
-from railtrack.config.settings import ServerSettings, Settings, load
+from railtrack.config.settings import SecuritySettings, ServerSettings, Settings, load
 from railtrack.db import Db
 from railtrack.errors import ApiError, StartError
 from railtrack.wire import forwarded
@@ -107,7 +107,8 @@ CREATE = {"experiment_id": "0"}
 async def test_behind_a_proxy_our_own_pages_pass_the_guard_and_others_do_not(
     db: Db, settings: Settings, peer: str, headers: dict[str, str], status: int
 ) -> None:
-    public = dataclasses.replace(settings, server=ServerSettings(host="0.0.0.0", trusted_proxies=(NGINX,)))
+    server = ServerSettings(host="0.0.0.0", trusted_proxies=(NGINX,))
+    public = dataclasses.replace(settings, server=server, security=SecuritySettings(allowed_hosts=("*",)))
     async with running_app(public) as client:
         answer = await client.send("POST", "runs/create", json=CREATE, headers=headers, peer=peer)
     assert answer.status == status, answer.text

@@ -11,7 +11,14 @@ from railtrack.checks.database import check_database
 from railtrack.checks.folders import check_folders
 from railtrack.checks.machine import check_descriptors, check_memory, check_python
 from railtrack.checks.ports import check_ports
-from railtrack.checks.settings import ShownSetting, check_login, check_settings, invalid_paths, shown_settings
+from railtrack.checks.settings import (
+    ShownSetting,
+    check_browsers,
+    check_login,
+    check_settings,
+    invalid_paths,
+    shown_settings,
+)
 from railtrack.config.lookup import ResolvedSetting, default_of
 from railtrack.config.settings import SETTINGS, Settings, settings_from
 from railtrack.db.url import parse_database_url
@@ -28,12 +35,21 @@ class _SettingsCheck(NamedTuple):
 
 
 STORE_SETTINGS = frozenset(one.path for one in SETTINGS if one.path.startswith(("artifacts.", "aws.", "s3.")))
+HOST_SETTINGS = frozenset(
+    (
+        "server.host",
+        "server.platform_port",
+        "auth.mode",
+        *(one.path for one in SETTINGS if one.path.startswith("security.")),
+    )
+)
 SETTINGS_CHECKS = (
     _SettingsCheck("database", 20.0, check_database, frozenset(("database.uri", "server.workers", "server.threads"))),
     _SettingsCheck("artifact store", 15.0, check_artifacts, STORE_SETTINGS),
     _SettingsCheck("folders", 5.0, check_folders, frozenset(("database.uri", "data_folder", *STORE_SETTINGS))),
     _SettingsCheck("port", 10.0, check_ports, frozenset(("server.host", "server.port", "server.platform_port"))),
     _SettingsCheck("login", 5.0, check_login, frozenset(("server.host", "auth.mode"))),
+    _SettingsCheck("browsers", 5.0, check_browsers, HOST_SETTINGS),
     _SettingsCheck("memory", 5.0, check_memory, frozenset(("server.workers",))),
 )
 """They run concurrently, so the longest timeout limits all of them."""

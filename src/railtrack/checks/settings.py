@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from railtrack.artifacts.s3.factory import region_of
 from railtrack.checks import Finding, ok, start_problem, warning
-from railtrack.checks.start import login_warnings
+from railtrack.checks.start import browser_warnings, login_warnings
 from railtrack.config.lookup import ResolvedSetting
 from railtrack.config.settings import Settings
 from railtrack.db.url import parse_database_url
@@ -55,6 +55,16 @@ def check_settings(resolved: Sequence[ResolvedSetting]) -> list[Finding]:
 
 def invalid_paths(resolved: Iterable[ResolvedSetting]) -> set[str]:
     return {one.setting.path for one in resolved if one.error}
+
+
+async def check_browsers(settings: Settings) -> list[Finding]:
+    """Check that other sites cannot act in the name of a user of the web interface."""
+    if lines := browser_warnings(settings):
+        return [warning("browsers", line) for line in lines]
+    if "*" in settings.allowed_hosts:
+        return [ok("browsers", "Every Host is accepted.")]
+    hosts = ", ".join(settings.allowed_hosts) or "addresses, names that nobody can register, and any name over TLS"
+    return [ok("browsers", f"Accepted as Host: {hosts}")]
 
 
 async def check_login(settings: Settings) -> list[Finding]:

@@ -30,6 +30,22 @@ def login_warnings(settings: Settings) -> list[str]:
     ]
 
 
+def browser_warnings(settings: Settings) -> list[str]:
+    """Warn of settings that let other sites act in the name of a user of the web interface."""
+    if settings.security.is_disabled:
+        return [
+            "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE is on: any site that a user visits can read and change "
+            "everything here through the user's browser. Remove it, and name hosts in MLFLOW_SERVER_ALLOWED_HOSTS and "
+            "origins in MLFLOW_SERVER_CORS_ALLOWED_ORIGINS instead."
+        ]
+    if "*" in settings.security.allowed_origins and not settings.needs_login:
+        return [
+            "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS is *: any site that a user visits can read and change everything here "
+            "through the user's browser. Name the origins of your pages instead."
+        ]
+    return []
+
+
 def check_artifact_locations(settings: Settings, url: DatabaseUrl) -> None:
     """Raise StartError for a location without a store, and for one that contains the database: clients could download
     and overwrite it.

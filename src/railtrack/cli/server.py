@@ -10,6 +10,7 @@ from railtrack.artifacts import ArtifactStores
 from railtrack.auth.first_admin import create_first_administrator
 from railtrack.checks.memory import memory_warnings, request_memory
 from railtrack.checks.start import (
+    browser_warnings,
     check_artifact_locations,
     check_credentials,
     check_folders,
@@ -43,7 +44,12 @@ def run(options: argparse.Namespace) -> int:
         logging_settings = log_settings(resolved)
         logs.configure(logging_settings.format, logging_settings.level)
         settings = settings_from(resolved)
-        for warning in (*warnings(resolved), *login_warnings(settings), *memory_warnings(settings)):
+        for warning in (
+            *warnings(resolved),
+            *login_warnings(settings),
+            *browser_warnings(settings),
+            *memory_warnings(settings),
+        ):
             log.warning("%s", warning)
         url = parse_database_url(settings.database.uri)
         redact_configured_secrets(resolved, settings, url)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from railtrack.config import parsers
@@ -28,6 +29,8 @@ class Setting:
     parse: Callable[[str], Any]
     default: str
     help: str
+    switches: Mapping[str, str]
+    """Flags without a value, and the value that each stands for."""
     secret: bool
     one_value: bool
     """Reject two variables with different values, instead of ignoring one."""
@@ -47,12 +50,13 @@ def setting(
     default: str,
     help: str,
     flags: tuple[str, ...] = (),
+    switches: Mapping[str, str] = MappingProxyType({}),
     secret: bool = False,
     one_value: bool = False,
     warn_if_empty: bool = False,
 ) -> T:
     """Declare the field of a settings dataclass. Its type is what `parse` returns, its default the parsed `default`."""
-    declared = Setting(variables, flags, parse, default, help, secret, one_value, warn_if_empty)
+    declared = Setting(variables, flags, parse, default, help, switches, secret, one_value, warn_if_empty)
     return field(default=parse(default), metadata={"setting": declared})
 
 
@@ -144,7 +148,7 @@ def _source_and_text(
 ) -> tuple[str, str]:
     """Return where the value is set, "" for the default, and its text. Append to `warnings`."""
     if text := sanitized(flags.get(setting.path) or ""):
-        return setting.flags[0], text
+        return (*setting.flags, *setting.switches)[0], text
     given = []
     for source, text in _variables(setting, environ):
         if setting.parse is parsers.port and is_service_link(text):

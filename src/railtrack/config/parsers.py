@@ -85,6 +85,36 @@ def true_or_false(value: str) -> bool:
     return one_of("true", "1", "false", "0")(value.lower()) in ("true", "1")
 
 
+def exactly_true(value: str) -> bool:
+    """Parse a boolean that MLflow compares with the text `true`: other spellings would leave a protection on there."""
+    return one_of("true", "false")(value) == "true"
+
+
+def hosts(value: str) -> tuple[str, ...]:
+    """Parse hosts with optional ports and wildcards."""
+    hosts = names(value)
+    for host in hosts:
+        if re.search(r"[/@\s]", host):
+            advice = f"Replace {host!r} by a name or address, such as ml.example.com or 10.0.0.5:5000."
+            raise InvalidValue("host", advice)
+    return hosts
+
+
+def origins(value: str) -> tuple[str, ...]:
+    """Parse origins with optional wildcards. Browsers send an origin without a slash at its end."""
+    origins = tuple(origin.rstrip("/") for origin in names(value))
+    for origin in origins:
+        if "*" not in origin and origin != "null" and not re.fullmatch(r"[a-zA-Z][\w+.-]*://[^/\s]+", origin, re.ASCII):
+            raise InvalidValue("origin", f"Replace {origin!r} by scheme and host, such as https://app.example.com.")
+    return origins
+
+
+def frame_options(value: str) -> str:
+    if value.upper() not in ("SAMEORIGIN", "DENY", "NONE"):
+        raise InvalidValue("value", "Use SAMEORIGIN, DENY, or NONE to let any page show the web interface in a frame.")
+    return value.upper()
+
+
 def fernet_key(value: str) -> str:
     try:
         is_valid = not value or len(urlsafe_b64decode(value)) == FERNET_KEY_BYTES

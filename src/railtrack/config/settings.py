@@ -1,6 +1,6 @@
 """The settings of the server in groups, each setting declared once with its variables, flags, default and help.
 
-How a setting is resolved from flags, variables and files: lookup.py.
+The groups about artifacts: artifact_settings.py. How a setting is resolved from flags, variables and files: lookup.py.
 """
 
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from railtrack.config import parsers
+from railtrack.config.artifact_settings import ArtifactSettings, AwsSettings, S3Settings
 from railtrack.config.lookup import ResolvedSetting, assemble, declared_settings, default_of, resolve, setting
 from railtrack.config.sanitize import sanitized
 
@@ -37,174 +38,6 @@ class DatabaseSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ArtifactSettings:
-    default_root: str = setting(
-        "MLFLOW_DEFAULT_ARTIFACT_ROOT",
-        flags=("--default-artifact-root",),
-        parse=parsers.text,
-        default="mlflow-artifacts:/",
-        help="The URI under which new experiments store artifacts. With `mlflow-artifacts:/`, clients upload and "
-        "download through the server and need no credentials.",
-    )
-    destination: str = setting(
-        "MLFLOW_ARTIFACTS_DESTINATION",
-        flags=("--artifacts-destination",),
-        parse=parsers.text,
-        default="",
-        help="Where the server stores `mlflow-artifacts:`: a folder or `s3://bucket/prefix`. "
-        "Default: `mlartifacts` in the data folder.",
-    )
-    locations: tuple[str, ...] = setting(
-        "RAILTRACK_ARTIFACT_LOCATIONS",
-        flags=("--artifact-locations",),
-        parse=parsers.names,
-        default="",
-        help="Further folders and `s3://bucket/prefix` locations that the server may read, separated by commas. "
-        "Needed for experiments whose artifacts are outside of the two locations above.",
-    )
-
-    def experiment_location(self, experiment_id: int) -> str:
-        """Return the artifact location of a new experiment that names none."""
-        return f"{self.default_root.rstrip('/')}/{experiment_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class AwsSettings:
-    access_key_id: str = setting(
-        "AWS_ACCESS_KEY_ID",
-        parse=parsers.text,
-        default="",
-        help="Access key for S3. An `s3://` location needs an access key, a profile or a role.",
-        secret=True,
-    )
-    secret_access_key: str = setting(
-        "AWS_SECRET_ACCESS_KEY",
-        parse=parsers.text,
-        default="",
-        help="Secret of the access key.",
-        secret=True,
-    )
-    session_token: str = setting(
-        "AWS_SESSION_TOKEN",
-        parse=parsers.text,
-        default="",
-        help="Session token of temporary credentials.",
-        secret=True,
-    )
-    web_identity_token_file: str = setting(
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        parse=parsers.text,
-        default="",
-        help="File with the token that STS exchanges for credentials of `AWS_ROLE_ARN`. Kubernetes mounts it.",
-    )
-    role_arn: str = setting(
-        "AWS_ROLE_ARN", parse=parsers.text, default="", help="The role to assume with the web identity token."
-    )
-    role_session_name: str = setting(
-        "AWS_ROLE_SESSION_NAME", parse=parsers.text, default="railtrack", help="Session name of the assumed role."
-    )
-    sts_endpoint: str = setting(
-        "AWS_ENDPOINT_URL_STS", parse=parsers.endpoint, default="", help="URL of STS. Default: STS of the region."
-    )
-    profile: str = setting(
-        "AWS_PROFILE", parse=parsers.text, default="", help="Profile to use if no access key is set."
-    )
-    config_file: str = setting(
-        "AWS_CONFIG_FILE",
-        parse=parsers.text,
-        default="~/.aws/config",
-        help="File with the roles, SSO sessions and `credential_process` programs of profiles.",
-    )
-    shared_credentials_file: str = setting(
-        "AWS_SHARED_CREDENTIALS_FILE",
-        parse=parsers.text,
-        default="~/.aws/credentials",
-        help="File with the access keys of profiles.",
-    )
-    container_credentials_relative_uri: str = setting(
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-        parse=parsers.text,
-        default="",
-        help="Path of the task role's credentials on the ECS agent. ECS sets it.",
-    )
-    container_credentials_full_uri: str = setting(
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        parse=parsers.text,
-        default="",
-        help="URL of the container's credentials. EKS sets it. Must use `https`, a loopback address, or an address of "
-        "Amazon's agents.",
-    )
-    container_authorization_token: str = setting(
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-        parse=parsers.text,
-        default="",
-        help="Authorization token for the container's credentials.",
-        secret=True,
-    )
-    container_authorization_token_file: str = setting(
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-        parse=parsers.text,
-        default="",
-        help="File with the authorization token, read again for each request.",
-    )
-    instance_role: bool = setting(
-        "RAILTRACK_S3_INSTANCE_ROLE",
-        parse=parsers.on_off,
-        default="off",
-        help="`on`: use the role of the EC2 instance. `off`: never contact the instance's metadata service.",
-    )
-    ec2_metadata_endpoint: str = setting(
-        "AWS_EC2_METADATA_SERVICE_ENDPOINT",
-        parse=parsers.endpoint,
-        default="http://169.254.169.254",
-        help="URL of the instance's metadata service.",
-    )
-    ca_bundle: str = setting(
-        "AWS_CA_BUNDLE",
-        parse=parsers.readable,
-        default="",
-        help="File of certificates (PEM) to trust instead of the system's, for a store with a private CA.",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class S3Settings:
-    endpoint: str = setting(
-        "AWS_S3_ENDPOINT_URL",
-        "MLFLOW_S3_ENDPOINT_URL",
-        "AWS_ENDPOINT_URL_S3",
-        "AWS_ENDPOINT_URL",
-        parse=parsers.endpoint,
-        default="",
-        help="URL of an S3-compatible store: Cloudflare R2, Backblaze B2, Railway, MinIO. "
-        "Default: Amazon S3 in the region.",
-        one_value=True,
-    )
-    region: str = setting(
-        "AWS_REGION",
-        "AWS_DEFAULT_REGION",
-        parse=parsers.text,
-        default="",
-        help="Region of the store. Default: `auto` for R2 and Railway, the region in the host name for B2, else "
-        "`us-east-1`, corrected to the region that the store reports for the bucket.",
-    )
-    addressing: str = setting(
-        "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE",
-        parse=parsers.one_of("auto", "path", "virtual"),
-        default="auto",
-        help="Position of the bucket in URLs: `path`, `virtual` (in the host name), or `auto`, the endpoint's default.",
-    )
-    presigned: str = setting(
-        "RAILTRACK_S3_PRESIGNED",
-        flags=("--s3-presigned",),
-        parse=parsers.auto_on_off,
-        default="auto",
-        help="Whether clients transfer large files to and from the store directly, by presigned URLs. `auto`: if a "
-        "probe succeeds and the endpoint is not in a private network. `on`: in private networks, too.",
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class ServerSettings:
     host: str = setting(
         "MLFLOW_HOST",
@@ -221,6 +54,12 @@ class ServerSettings:
         parse=parsers.optional_port,
         default="",
         help="The port that a hosting platform assigns. The server listens on it in addition to `MLFLOW_PORT`.",
+    )
+    railway_service: str = setting(
+        "RAILWAY_SERVICE_ID",
+        parse=parsers.text,
+        default="",
+        help="Set by Railway. Where it or `PORT` is set, `MLFLOW_SERVER_ALLOWED_HOSTS` allows any host by default.",
     )
     workers: int = setting(
         "GUNICORN_WORKERS", flags=("--workers", "-w"), parse=parsers.workers, default="2", help="Worker processes."
@@ -239,14 +78,6 @@ class ServerSettings:
         default="",
         help="Memory in MB that clients can make one worker hold: bodies, responses, uploads. What exceeds it waits or "
         "gets 429. Default: from the memory limit (docs/sizing.md).",
-    )
-    allowed_hosts: tuple[str, ...] = setting(
-        "MLFLOW_SERVER_ALLOWED_HOSTS",
-        flags=("--allowed-hosts",),
-        parse=parsers.names,
-        default="",
-        help="Further values of the `Host` header that a server on a loopback address accepts, separated by commas; "
-        "`*` for any.",
     )
     trusted_proxies: tuple[str, ...] = setting(
         "RAILTRACK_TRUSTED_PROXIES",
@@ -269,6 +100,50 @@ class ServerSettings:
     def is_loopback(self) -> bool:
         """True if only this machine can reach the server."""
         return parsers.is_loopback(self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class SecuritySettings:
+    """Protection of users whose browsers reach the server (docs/adr/0013-browser-protection.md)."""
+
+    allowed_hosts: tuple[str, ...] = setting(
+        "MLFLOW_SERVER_ALLOWED_HOSTS",
+        flags=("--allowed-hosts",),
+        parse=parsers.hosts,
+        default="",
+        help="Values of the `Host` header to accept, separated by commas, with the port unless it is 80 or 443, and "
+        "with wildcards: `ml.example.com,mlflow:5000,*.example.org,10.*`; `*` for any. Default: any with a login; "
+        "else addresses, names that nobody can register, and any name over TLS "
+        "([operations](operations.md#host-names-and-origins)).",
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS",
+        flags=("--cors-allowed-origins",),
+        parse=parsers.origins,
+        default="",
+        help="Origins of web pages that may use the server from a browser, separated by commas, with wildcards: "
+        "`https://app.example.com,https://*.example.org`; `*` for any, without credentials. The server's own pages and "
+        "those of `localhost` may always.",
+    )
+    frame_options: str = setting(
+        "MLFLOW_SERVER_X_FRAME_OPTIONS",
+        flags=("--x-frame-options",),
+        parse=parsers.frame_options,
+        default="SAMEORIGIN",
+        help="Which pages may show the web interface in a frame: `SAMEORIGIN`, `DENY` for none, `NONE` for any.",
+    )
+    is_disabled: bool = setting(
+        "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE",
+        switches={"--disable-security-middleware": "true"},
+        parse=parsers.exactly_true,
+        default="false",
+        help="`true` accepts every host and origin, and lets any page frame the web interface. For tests only.",
+    )
+
+    @property
+    def frame_options_header(self) -> str:
+        """Return the X-Frame-Options header, "" for none."""
+        return "" if self.is_disabled or self.frame_options == "NONE" else self.frame_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +272,7 @@ class Settings:
     aws: AwsSettings = field(default_factory=AwsSettings)
     s3: S3Settings = field(default_factory=S3Settings)
     server: ServerSettings = field(default_factory=ServerSettings)
+    security: SecuritySettings = field(default_factory=SecuritySettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     logs: LogSettings = field(default_factory=LogSettings)
@@ -413,6 +289,18 @@ class Settings:
     def needs_login(self) -> bool:
         """True if requests have to be authenticated."""
         return self.auth.mode == "on" or (self.auth.mode == "auto" and not self.server.is_loopback)
+
+    @property
+    def allowed_hosts(self) -> tuple[str, ...]:
+        """Return the patterns of allowed hosts. By default, any is allowed on a network where rebinding is useless.
+
+        With a login, a rebound name has neither the cookie nor the password. The edge of a hosting platform routes by
+        name, and the server does not know its public names.
+        """
+        if self.security.allowed_hosts or self.server.is_loopback:
+            return self.security.allowed_hosts
+        has_platform = self.server.platform_port is not None or bool(self.server.railway_service)
+        return ("*",) if has_platform or self.needs_login else ()
 
 
 SETTINGS = tuple(declared_settings(Settings))

@@ -1,13 +1,13 @@
-"""Protection against cross-site requests and DNS rebinding, applied before a request is decoded.
+"""Protection of browser users, applied before a request is decoded: against DNS rebinding, and against other sites that
+change something in the user's name (docs/adr/0013-browser-protection.md).
 
 API clients send neither Origin nor Sec-Fetch-Site and pass. The UI has the server's origin.
 """
 
-from functools import lru_cache
-from ipaddress import ip_address
-from urllib.parse import urlsplit
-
 from railtrack.errors import ApiError
+from railtrack.logs.throttle import ThrottledLog
+from railtrack.wire.allowed_hosts import AllowedHosts
+from railtrack.wire.cors import AllowedOrigins, allow_origin_advice
 from railtrack.wire.forwarded import TrustedProxies
 from railtrack.wire.request import HttpRequest
 
@@ -15,34 +15,35 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class BrowserGuard:
-    """Reject what a browser sends for another site.
+    """Reject what a browser sends to a host, or from an origin, that is not allowed.
 
-    With `loopback` the server listens on this machine only, so that a Host with a foreign name means DNS rebinding,
-    unless it is one of `hosts`. On a public address any Host passes: the server doesn't know its platform's domains,
-    and health checks send arbitrary names. `proxies` determine the Host that the browser requested. All paths begin
-    with `prefix`.
+    `proxies` determine the Host that the browser requested. All paths begin with `prefix`.
     """
 
     def __init__(
-        self, *, loopback: bool, proxies: TrustedProxies, hosts: tuple[str, ...] = (), prefix: str = ""
+        self, hosts: AllowedHosts, origins: AllowedOrigins, *, proxies: TrustedProxies, prefix: str = ""
     ) -> None:
-        self._loopback = loopback
+        self._hosts = hosts
+        self.origins = origins
         self._proxies = proxies
-        self._hosts = frozenset(hosts)
-        self._health_paths = ("/health", f"{prefix}/health")
-        self._is_own_host = lru_cache(maxsize=64)(lambda host: self._is_own(_name(host)))
+        # Platforms and load balancers check the health under any name.
+        self._any_host_paths = ("/health", f"{prefix}/health", "/ready", f"{prefix}/ready", f"{prefix}/version")
+        self._log = ThrottledLog()
 
     def check(self, http: HttpRequest) -> None:
-        """Raise PERMISSION_DENIED for a rebound Host, or an unsafe method that another site requests."""
-        host = http.header(b"host")
-        if self._loopback and http.path not in self._health_paths and not self._is_own_host(host):
+        """Raise PERMISSION_DENIED for a host that is not allowed, or an unsafe method that another site requests."""
+        if not self._hosts.allow(http) and http.path not in self._any_host_paths:
+            host = http.header(b"host")[:200]
+            self._log.warning("Rejected a request with the Host header %r, which is not in the allowed hosts", host)
             raise ApiError(
                 "PERMISSION_DENIED",
-                "Invalid Host header: this server listens on a loopback address only, "
-                "and MLFLOW_SERVER_ALLOWED_HOSTS doesn't name this host.",
+                "Invalid Host header - possible DNS rebinding attack detected. "
+                f"If {host!r} is a name of this server, add it to MLFLOW_SERVER_ALLOWED_HOSTS (--allowed-hosts).",
             )
-        if http.method not in SAFE_METHODS and self._is_cross_site(http, host):
-            raise ApiError("PERMISSION_DENIED", "Cross-origin request blocked.")
+        if http.method not in SAFE_METHODS and self._is_cross_site(http):
+            origin = http.header(b"origin")
+            self._log.warning("Rejected a %s that a page of the origin %r requested", http.method, origin[:200])
+            raise ApiError("PERMISSION_DENIED", f"Cross-origin request blocked. {allow_origin_advice(origin)}")
 
     def check_origin(self, http: HttpRequest) -> None:
         """Raise PERMISSION_DENIED for an unsafe method without a header by which check() can judge it.
@@ -54,35 +55,19 @@ class BrowserGuard:
                 "PERMISSION_DENIED", "A request with a session's cookie needs the header Origin. Use a token instead."
             )
 
-    def _is_own(self, name: str) -> bool:
-        if not name or name == "localhost" or name.endswith(".localhost") or name in self._hosts or "*" in self._hosts:
-            return True
-        try:
-            ip_address(name)
-        except ValueError:
-            return False
-        return True
-
-    def _is_cross_site(self, http: HttpRequest, host: str) -> bool:
+    def _is_cross_site(self, http: HttpRequest) -> bool:
         """Return True if another site sent the request. On plain HTTP, browsers send Origin but no Sec-Fetch-Site."""
-        if site := http.header(b"sec-fetch-site"):
-            return site in ("cross-site", "same-site")
         origin = http.header(b"origin")
-        if not origin:
+        site = http.header(b"sec-fetch-site")
+        if not (origin or site) or (origin and self.origins.allow(origin)):
             return False
+        if site:
+            return site in ("cross-site", "same-site")
         scheme, _, origin_host = origin.rpartition("//")
-        own = {_without_default_port(name, scheme) for name in (host, self._proxies.host(http)) if name}
+        own = {_without_default_port(name, scheme) for name in (http.header(b"host"), self._proxies.host(http)) if name}
         return _without_default_port(origin_host, scheme) not in own
 
 
 def _without_default_port(host: str, scheme: str) -> str:
     """Remove the scheme's default port, which a browser omits from Origin and a proxy may add to Host."""
     return host.removesuffix({"https:": ":443", "http:": ":80"}.get(scheme, " "))
-
-
-def _name(host: str) -> str:
-    """Return the host name of a Host header, without port and IPv6 brackets."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return "invalid"

@@ -19,6 +19,7 @@ from railtrack.logs.throttle import ThrottledLog
 from railtrack.wire.browser import unauthenticated_response
 from railtrack.wire.call import CallContext, call
 from railtrack.wire.compression import compress, is_compressible
+from railtrack.wire.cors import VARY
 from railtrack.wire.csrf import BrowserGuard
 from railtrack.wire.forwarded import ProxiedClients
 from railtrack.wire.request import ClientGone, HttpRequest, Receive, Scope
@@ -37,12 +38,11 @@ from railtrack.wire.routing import Route, Routes
 
 log = logging.getLogger("railtrack")
 
-SECURITY_HEADERS: tuple[Header, ...] = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"SAMEORIGIN"),
-)
 WORKSPACE = "default"
 """The only workspace of this server."""
+NO_SNIFFING: Header = (b"x-content-type-options", b"nosniff")
+FRAMEABLE_PATH = "/static-files/lib/notebook-trace-renderer/"
+"""Files that MLflow's client shows in a frame of a notebook, which has another origin."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 MakeContext = Callable[[HttpRequest, Identity | None], CallContext]
@@ -59,20 +59,30 @@ class RequestObserver(Protocol):
 class Dispatcher:
     """Responds to every HTTP request. `make_context` creates the context of a handler.
 
-    Without an authenticator, everyone may send every request.
+    Without an authenticator, everyone may send every request. Without a guard, every host and origin is allowed.
     """
 
     def __init__(
         self,
         routes: Routes,
-        guard: BrowserGuard,
+        guard: BrowserGuard | None,
         make_context: MakeContext,
         observers: Sequence[RequestObserver] = (),
         authenticator: Authenticator | None = None,
         proxied_clients: ProxiedClients | None = None,
+        *,
+        frame_options: str = "",
     ) -> None:
+        """`frame_options`: the X-Frame-Options header of every response, "" for none."""
         self._routes = routes
         self._guard = guard
+        self._headers: tuple[Header, ...] = (NO_SNIFFING,)
+        if guard and not guard.origins.allows_any:
+            self._headers += (VARY,)  # a response has another Access-Control-Allow-Origin for each origin
+        self._unframed_headers = self._headers
+        if frame_options:
+            self._headers += ((b"x-frame-options", frame_options.encode()),)
+        self._frameable_path = routes.prefix + FRAMEABLE_PATH
         self._make_context = make_context
         self._authenticator = authenticator
         self._proxied_clients = proxied_clients
@@ -100,7 +110,11 @@ class Dispatcher:
             response = await self._respond(http, request_id)
             if is_compressible(response):
                 response = await compress(http, response)
-            headers = (*SECURITY_HEADERS, (b"x-request-id", request_id.encode()))
+            is_frameable = http.path.startswith(self._frameable_path)
+            common = self._unframed_headers if is_frameable else self._headers
+            headers = (*common, (b"x-request-id", request_id.encode()))
+            if self._guard and (origin := http.header(b"origin")):
+                headers += self._guard.origins.headers(origin)
             await send_response(http, response, send, headers)
         except ClientGone:
             log.debug("request %s: the client closed the connection", request_id)
@@ -113,7 +127,10 @@ class Dispatcher:
         try:
             if self._proxied_clients:
                 self._proxied_clients.enter(http)
-            self._guard.check(http)
+            if self._guard:
+                self._guard.check(http)
+                if http.method == "OPTIONS" and (preflight := self._guard.origins.preflight(http)):
+                    return preflight
             if workspace := http.header(b"x-mlflow-workspace"):
                 _check_workspace(workspace, http)
             identity = None
@@ -154,7 +171,7 @@ class Dispatcher:
         if route.access.is_public:
             return route, None
         identity = await authenticator.identify(http)
-        if identity.via == "session":
+        if self._guard and identity.via == "session":
             self._guard.check_origin(http)
         if identity.must_change_password and route.access != ACCOUNT:
             raise ApiError(

@@ -8,7 +8,8 @@ import pytest
 from tests.client import Client, running_app
 
 from railtrack.api.server import health
-from railtrack.config.settings import ArtifactSettings, DatabaseSettings, Settings
+from railtrack.config.artifact_settings import ArtifactSettings
+from railtrack.config.settings import DatabaseSettings, Settings
 
 
 async def test_health_returns_the_body_that_platforms_expect(client: Client) -> None:

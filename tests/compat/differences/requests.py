@@ -6,7 +6,6 @@ from tests.compat.overrides import (
     Override,
     accepted,
     edited,
-    in_the_common_form,
     missing,
     no_endpoint,
     not_allowed,
@@ -140,14 +139,15 @@ because(
     {"graphql_rejections": {("by GET", "by GET without a query"): not_allowed("OPTIONS, POST")}},
 )
 
-because(
-    "Other origins may not call the server, so there is nothing to allow in response to a preflight request.",
-    {
-        "wire_origins": {
-            "post with the origin this machine's": rejected("Cross-origin request blocked.", "PERMISSION_DENIED", 403),
-        },
-    },
-)
+
+def cross_origin(origin: str) -> Override:
+    return rejected(
+        f"Cross-origin request blocked. If the page is yours, add {origin} to MLFLOW_SERVER_CORS_ALLOWED_ORIGINS "
+        "(--cors-allowed-origins).",
+        "PERMISSION_DENIED",
+        403,
+    )
+
 
 because(
     "MLflow ignores the query of HEAD requests; Railtrack responds as to a GET.",
@@ -155,14 +155,14 @@ because(
 )
 
 because(
-    "The same error, in the common JSON form.",
+    "The same error with its remedy, in the common JSON form. tests/compat/security has all cases.",
     {
         "wire_origins": {
-            "post with the origin a foreign one": in_the_common_form("PERMISSION_DENIED"),
-            "post with the origin null": in_the_common_form("PERMISSION_DENIED"),
+            "post with the origin a foreign one": cross_origin("http://evil.example"),
+            "post with the origin null": cross_origin("null"),
             "a foreign host": rejected(
-                "Invalid Host header: this server listens on a loopback address only, "
-                "and MLFLOW_SERVER_ALLOWED_HOSTS doesn't name this host.",
+                "Invalid Host header - possible DNS rebinding attack detected. If 'evil.example' is a name of this "
+                "server, add it to MLFLOW_SERVER_ALLOWED_HOSTS (--allowed-hosts).",
                 "PERMISSION_DENIED",
                 403,
             ),

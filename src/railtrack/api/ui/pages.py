@@ -76,10 +76,10 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "object-src 'self' blob:",
         "base-uri 'self'",
         "form-action 'self'",
-        "frame-ancestors 'self'",
     )
 )
-"""The browser contacts no other host, whatever the page or an artifact on it refers to."""
+"""The browser contacts no other host, whatever the page or an artifact on it refers to. X-Frame-Options, which is a
+setting, determines who may frame the page."""
 
 ENCODINGS = ("br", "gzip")
 """Of the stored files. Brotli is preferred if a client accepts both equally."""

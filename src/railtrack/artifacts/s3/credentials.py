@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from railtrack.artifacts.s3.credential_cache import CredentialCache
 from railtrack.artifacts.s3.signing import Credentials
-from railtrack.config.settings import AwsSettings
+from railtrack.config.artifact_settings import AwsSettings
 from railtrack.errors import ApiError, unavailable
 
 PROGRAM = str(Path(__file__).with_name("credential_process.py"))
