@@ -17,7 +17,7 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
-.PHONY: help serve install test test-fast coverage image-test test-outages bench bench-artifacts soak hostile dist lint format docs compat-record lock clean
+.PHONY: help serve install test test-fast coverage fuzz image-test test-outages bench bench-artifacts soak hostile dist lint format docs compat-record lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -61,6 +61,12 @@ coverage: .venv/.installed-dev $(UI) $(VENVS) .cache/.programs ## Measure which 
 	.venv/bin/coverage html --quiet --directory .cache/coverage/html
 	.venv/bin/coverage report
 	@echo "Every line: .cache/coverage/html/index.html"
+
+fuzz: export RAILTRACK_FUZZ_SECONDS ?= 240
+fuzz: export RAILTRACK_FUZZ_SEED ?= $(shell date +%s)
+fuzz: .venv/.installed-dev ## Compare for four minutes how the server, llhttp and h11 read mutated requests
+	@echo "RAILTRACK_FUZZ_SEED=$(RAILTRACK_FUZZ_SEED)"
+	.venv/bin/pytest tests/fuzz/test_http_parsing.py
 
 image-test: .venv/.installed-dev .cache/client-3.17.2/.ready ## Build the container image and test it, as root on Debian
 	@tools/get_image_programs

@@ -146,6 +146,9 @@ class GovernedProtocol(GovernedConnection):
                 raise Rejection("Transfer-Encoding can't be used with HTTP/1.0 or to upgrade the connection.")
             if coding.lower() != b"chunked":
                 raise Rejection("The only supported Transfer-Encoding is chunked.", 501)
+        length = fields.get(b"content-length", b"0")
+        if len(length) > limits.LENGTH_DIGITS:  # zeros, which llhttp does not limit
+            raise Rejection(f"The Content-Length has more than {limits.LENGTH_DIGITS} digits.")
         host = fields.get(b"host")
         if host is None:
             if version == "1.1":
@@ -162,7 +165,7 @@ class GovernedProtocol(GovernedConnection):
         if self._is_for_probes and self.worker_state.is_full and decoded not in limits.PROBE_PATHS:
             BUDGET.rejected_connections += 1
             raise limit_exceeded("The server has too many connections. Nothing was stored. Please retry.")
-        self._body_left = int(fields.get(b"content-length", b"0"))
+        self._body_left = int(length)
         self._chunked_body = ChunkedBody() if coding is not None else None
         self.scope = {  # type: ignore[typeddict-item]  # what wire/ reads
             "type": "http",

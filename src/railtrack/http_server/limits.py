@@ -18,6 +18,8 @@ HEAD_LIMIT = 64 * 1024
 HEADERS_LIMIT = 100
 HEADER_LIMIT = 8190
 """Bytes of one header."""
+LENGTH_DIGITS = 19
+"""Digits of a Content-Length, as many as those of the largest 64-bit integer."""
 HEAD_TIMEOUT_S = 30
 """For a head from its first byte on, and for the first byte on a new connection."""
 KEEP_ALIVE_S = 65
