@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from railtrack.db import Conflict, Db, Tx
+from railtrack.db import Conflict, Db, Tx, database_unavailable
 from railtrack.db.group_commit import GROUP_COST_LIMIT, QUEUE_COST_LIMIT, GroupCommit, GroupCommits
 from railtrack.errors import ApiError, invalid
 
@@ -136,3 +136,22 @@ async def test_each_writing_function_has_its_own_queue_and_all_count_together(db
     totals = group_commits.totals()
     assert (totals.queue_length, totals.rejected, totals.grouped) == ((0, 0), 0, 4)
     assert sum(totals.groups) == 2
+
+
+async def test_entries_that_wait_behind_two_failed_groups_are_not_written(db: Db) -> None:
+    """If the database hangs, each group takes long to fail, and the entries behind it wait."""
+    groups: list[list[str]] = []
+
+    async def fail(db: Db, notes: Sequence[Note]) -> list[ApiError | None]:
+        groups.append([note.name for note in notes])
+        raise database_unavailable("gone")
+
+    group = GroupCommit(db, fail)
+    notes = [Note(name, cost=GROUP_COST_LIMIT) for name in "abcde"]
+    answers = await asyncio.gather(*(group.submit(note) for note in notes), return_exceptions=True)
+    assert [getattr(answer, "status", None) for answer in answers] == [429] * 5
+    assert groups == [["a"], ["b"]]
+    assert group.queue_length == (0, 0)
+    with pytest.raises(ApiError):
+        await group.submit(Note("f"))
+    assert groups[-1] == ["f"], "later entries are tried"

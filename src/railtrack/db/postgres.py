@@ -271,7 +271,8 @@ class PostgresDb:
 
     async def _select_1(self) -> None:
         """Raise one of DRIVER_ERRORS if the database cannot be reached."""
-        async with self._pool.acquire() as connection:
+        pool = self._pool or await self._open()
+        async with pool.acquire() as connection:
             await connection.execute("SELECT 1")
         self._log_reachable()
 
