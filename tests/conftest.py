@@ -73,7 +73,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 async def sqlite_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     data = tmp_path_factory.mktemp("sqlite")
-    return await _prepared(f"sqlite:///{data / 'mlflow.db'}", data)
+    return await prepared_settings(f"sqlite:///{data / 'mlflow.db'}", data)
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +81,7 @@ async def postgresql_settings(
     postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Settings]:
     async with postgres.scratch_database() as url:
-        yield await _prepared(url, tmp_path_factory.mktemp("postgresql"))
+        yield await prepared_settings(url, tmp_path_factory.mktemp("postgresql"))
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +95,8 @@ def settings(engine: str, request: pytest.FixtureRequest) -> Settings:
     return settings
 
 
-async def _prepared(uri: str, data: Path) -> Settings:
+async def prepared_settings(uri: str, data: Path) -> Settings:
+    """Return the settings of a server with this database, which is prepared, and this data folder."""
     environ = {"MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": WEBHOOK_KEY}
     settings = load({"database.uri": uri, "data_folder": str(data)}, environ)
     url = parse_database_url(uri)
