@@ -1,7 +1,7 @@
 """Find the user of a request: by token, by user name and password, or by session. Results are cached for a while.
 
-The cache is keyed by a MAC of the credential, so that the process holds no list of credentials in use. What an identity
-may do is not decided here.
+The cache is keyed by a MAC of the credential, so that the process holds no list of credentials in use. Passwords are
+checked in password_login.py. What an identity may do is not decided here.
 """
 
 import asyncio
@@ -10,20 +10,18 @@ import logging
 import secrets
 import time
 from base64 import b64decode
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-import msgspec
-
-from railtrack.auth import users
 from railtrack.auth.identity import Identity
-from railtrack.auth.passwords import PasswordChecks, needs_rehash
-from railtrack.auth.sessions import IDLE_MS, cookie_name, cookie_value, session_hash
+from railtrack.auth.password_login import PasswordLogin
+from railtrack.auth.sessions import IDLE_MS, cookie_name, cookie_value, end_session, session_hash, set_cookie
 from railtrack.auth.state import AuthState
 from railtrack.auth.tokens import is_token, parse_scope, token_hash
-from railtrack.auth.users import User
+from railtrack.auth.unauthenticated import Unauthenticated, WrongPassword
 from railtrack.clock import now_ms
 from railtrack.db import Db
-from railtrack.errors import ApiError
+
+T = TypeVar("T")
 
 log = logging.getLogger("railtrack")
 
@@ -37,10 +35,8 @@ CREDENTIAL_LIMIT = 4096
 SESSION = "\0session"
 """The scheme of a session's cookie, which no Authorization header can have."""
 
-ADVICE = (
-    "This server requires a login. Set MLFLOW_TRACKING_TOKEN to a token, or MLFLOW_TRACKING_USERNAME and "
-    "MLFLOW_TRACKING_PASSWORD to a user name and password."
-)
+LOGGED_OUT = "mlflow-logged-out-"
+"""The beginning of the user name that MLflow's web interface sends to log out."""
 
 
 class RequestHeaders(Protocol):
@@ -59,13 +55,6 @@ class Connection(Protocol):
         """Return whether the client uses HTTPS."""
 
 
-class Unauthenticated(ApiError):
-    """The 401 for a request without a valid credential."""
-
-    def __init__(self, reason: str = "") -> None:
-        super().__init__("UNAUTHENTICATED", f"{reason} {ADVICE}".strip())
-
-
 class _Login(NamedTuple):
     identity: Identity
     version: int
@@ -75,17 +64,24 @@ class _Login(NamedTuple):
     """The hash that the password matched, "" for tokens and sessions. While the user has it, scrypt need not run."""
 
 
+class _Rejection(NamedTuple):
+    version: int
+    expires: float
+
+
 class Authenticator:
     """Identifies the users of requests. Each worker has one. All paths of the server begin with `prefix`."""
 
     def __init__(self, db: Db, connection: Connection, *, prefix: str = "") -> None:
         self.state = AuthState(db)
-        self.passwords = PasswordChecks()
+        self.passwords = PasswordLogin(db)
         self._db = db
         self._connection = connection
         self._prefix = prefix
         self._key = secrets.token_bytes(32)
-        self._entries: dict[bytes, _Login] = {}
+        self._logins: dict[bytes, _Login] = {}
+        self._rejected: dict[bytes, _Rejection] = {}
+        self._pending: dict[bytes, asyncio.Event] = {}
         self._updates: set[asyncio.Task[int]] = set()
 
     async def identify(self, http: RequestHeaders) -> Identity:
@@ -97,17 +93,36 @@ class Authenticator:
         now = time.monotonic()
         if now >= self.state.current_until:
             await self.state.refresh()
-        entry = self._entries.get(key)
+        login = self._logins.get(key)
+        if login is not None and login.version == self.state.version and now < login.expires:
+            return login.identity
+        return await self._log_in(http, credential, key)
+
+    async def _log_in(self, http: RequestHeaders, credential: str, key: bytes) -> Identity:
+        """Look the credential up, once for all requests that send it at the same time, and cache the result."""
+        while pending := self._pending.get(key):
+            await pending.wait()
+            login = self._logins.get(key)
+            if login is not None and login.version == self.state.version and time.monotonic() < login.expires:
+                return login.identity
+        # Read before the user is: a change since then makes the new entry outdated.
         version = self.state.version
-        if entry is not None and entry.version == version and now < entry.expires:
-            return entry.identity
-        # The version was read before the user: a change since then makes the new entry outdated.
-        entry = await self._look_up(credential, version, entry.password_hash if entry else "")
-        self._entries.pop(key, None)  # moves it to the end: the first entry is removed when the cache is full
-        if len(self._entries) >= CACHE_LIMIT:
-            del self._entries[next(iter(self._entries))]
-        self._entries[key] = entry
-        return entry.identity
+        rejected = self._rejected.get(key)
+        if rejected is not None and rejected.version == version and time.monotonic() < rejected.expires:
+            raise WrongPassword
+        pending = self._pending[key] = asyncio.Event()
+        try:
+            known = self._logins.get(key)
+            login = await self._look_up(http, credential, version, known.password_hash if known else "")
+        except WrongPassword:
+            # A program that repeats a wrong password costs nothing, and is not throttled for it.
+            _put(self._rejected, key, _Rejection(version, time.monotonic() + CACHE_S))
+            raise
+        finally:
+            del self._pending[key]
+            pending.set()
+        _put(self._logins, key, login)
+        return login.identity
 
     def session(self, http: RequestHeaders) -> str:
         """Return the value of the session's cookie, "" without one."""
@@ -126,7 +141,14 @@ class Authenticator:
         session = self.session(http)
         return f"{SESSION} {session}" if session else ""
 
-    async def _look_up(self, credential: str, version: int, verified_hash: str) -> _Login:
+    def address(self, http: RequestHeaders) -> str:
+        """Return the client's address."""
+        return self._connection.client(http)
+
+    def is_tls(self, http: RequestHeaders) -> bool:
+        return self._connection.is_tls(http)
+
+    async def _look_up(self, http: RequestHeaders, credential: str, version: int, verified_hash: str) -> _Login:
         scheme, _, value = credential.partition(" ")
         value = value.strip()
         if len(value) > CREDENTIAL_LIMIT:
@@ -138,7 +160,9 @@ class Authenticator:
                 username, password = _basic(value)
                 if is_token(password):
                     return await self._by_token(password, version)
-                return await self._by_password(username, password, version, verified_hash)
+                if username.startswith(LOGGED_OUT):
+                    raise Unauthenticated("You are logged out.", headers=await self._log_out(http))
+                return await self._by_password(username, password, version, verified_hash, self.address(http))
             case _ if scheme == SESSION:
                 return await self._by_session(value, version)
         raise Unauthenticated("The Authorization header has an unknown scheme.")
@@ -166,39 +190,28 @@ class Authenticator:
         identity = Identity(user_id, username, bool(is_admin), "token", parse_scope(scope))
         return _Login(identity, version, time.monotonic() + seconds, "")
 
-    async def _by_password(self, username: str, password: str, version: int, verified_hash: str) -> _Login:
-        user = await self.check_password(username, password, verified_hash)
+    async def _by_password(
+        self, username: str, password: str, version: int, verified_hash: str, address: str
+    ) -> _Login:
+        user = await self.passwords.check(username, password, address=address, verified_hash=verified_hash)
         identity = Identity(
             user.user_id, user.username, user.is_admin, "basic", must_change_password=user.must_change_password
         )
         return _Login(identity, version, time.monotonic() + CACHE_S, user.password_hash or "")
 
-    async def check_password(self, username: str, password: str, verified_hash: str = "") -> User:
-        """Return the user with this name and password. Raise Unauthenticated if there is none who may log in.
+    async def _log_out(self, http: RequestHeaders) -> tuple[tuple[bytes, bytes], ...]:
+        """End the session of the request's cookie, and return the header that deletes the cookie."""
+        session = self.session(http)
+        if not session:
+            return ()
+        async with self._db.write() as tx:
+            await end_session(tx, session_hash(session))
+        self.state.expire()
+        return ((b"set-cookie", self.cookie(http, "", max_age_s=0).encode()),)
 
-        `verified_hash`: a hash that this password is known to have.
-        """
-        user = await users.find_user(self._db, username)
-        stored = user.password_hash if user else None
-        if not stored or stored != verified_hash:
-            if not await self.passwords.verify(password, stored) or user is None or stored is None:
-                raise Unauthenticated("The user name or the password is wrong.")
-            if needs_rehash(stored):
-                user = await self._rehash(user, password)
-        if user is None or user.is_disabled:
-            raise Unauthenticated("The user name or the password is wrong.")
-        return user
-
-    async def _rehash(self, user: User, password: str) -> User:
-        """Replace an imported hash. The password stays the same, so nothing else changes."""
-        new = await self.passwords.hash(password)
-        await self._db.execute(
-            "UPDATE railtrack_users SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2",
-            user.user_id,
-            user.password_hash,
-            new,
-        )
-        return msgspec.structs.replace(user, password_hash=new)
+    def cookie(self, http: RequestHeaders, session: str, *, max_age_s: int | None = None) -> str:
+        """Return the Set-Cookie header of a session for this client."""
+        return set_cookie(cookie_name(self._prefix, is_tls=self.is_tls(http)), session, max_age_s=max_age_s)
 
     async def _by_session(self, session: str, version: int) -> _Login:
         now = now_ms()
@@ -234,6 +247,14 @@ class Authenticator:
         self._updates.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.debug("The last use of a credential was not recorded: %s", error)
+
+
+def _put(cache: dict[bytes, T], key: bytes, value: T) -> None:
+    """Add the value as the last one, and remove the first one if the cache is full."""
+    cache.pop(key, None)
+    if len(cache) >= CACHE_LIMIT:
+        del cache[next(iter(cache))]
+    cache[key] = value
 
 
 def _basic(value: str) -> tuple[str, str]:

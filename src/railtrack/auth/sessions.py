@@ -108,10 +108,11 @@ async def list_sessions(tx: Tx, user_id: int) -> list[Session]:
 
 async def end_session(tx: Tx, session_hash: str, user_id: int | None = None) -> bool:
     """End a session, only of `user_id` if given. Return whether there was one."""
-    await bump(tx)
     ended = await tx.execute(
         "DELETE FROM railtrack_sessions WHERE session_hash = $1 AND (CAST($2 AS BIGINT) IS NULL OR user_id = $2)",
         session_hash,
         user_id,
     )
+    if ended:  # anybody may send the cookie of no session, which has to be cheap
+        await bump(tx)
     return ended > 0

@@ -12,8 +12,9 @@ from itertools import count
 from typing import Protocol
 
 from railtrack.auth import ACCOUNT
-from railtrack.auth.authenticator import Authenticator, Unauthenticated
+from railtrack.auth.authenticator import Authenticator
 from railtrack.auth.identity import Identity
+from railtrack.auth.unauthenticated import Unauthenticated
 from railtrack.errors import ApiError
 from railtrack.logs.throttle import ThrottledLog
 from railtrack.wire.browser import unauthenticated_response
