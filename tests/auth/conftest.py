@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.client import Client, running_app
 
-from railtrack.auth.passwords import hash_password
+from railtrack.auth import passwords
 from railtrack.auth.users import User, create_user
 from railtrack.config.settings import Settings
 from railtrack.db import Db
@@ -23,10 +23,16 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(autouse=True)
+def low_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a hash take a millisecond. tests/auth/test_passwords.py checks the real cost."""
+    monkeypatch.setattr(passwords, "N", 2**4)
+    monkeypatch.setattr(passwords, "NO_MATCH", passwords.NO_MATCH.replace(f":{2**14}:", f":{2**4}:"))
+
+
+@pytest.fixture
 def password_hash() -> str:
-    """Return the hash of PASSWORD, which takes long to compute."""
-    return hash_password(PASSWORD)
+    return passwords.hash_password(PASSWORD)
 
 
 @pytest.fixture

@@ -35,7 +35,9 @@ def test_a_scope_is_parsed(text: str, scope: TokenScope | None) -> None:
     assert tokens.parse_scope(text) == scope
 
 
-@pytest.mark.parametrize("text", ["", "ALL", "all:", "read:1", "experiment", "experiment:", "experiment:x", "x:1"])
+@pytest.mark.parametrize(
+    "text", ["", "ALL", "all:", "read:1", "experiment", "experiment:", "experiment:x", "experiment:01", "x:1"]
+)
 def test_an_unknown_scope_is_rejected(text: str) -> None:
     with pytest.raises(ApiError, match="Invalid scope"):
         tokens.parse_scope(text)

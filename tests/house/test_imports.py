@@ -55,7 +55,7 @@ ONLY_IN = {
 SHARED = {"queries", "schemas"}
 """What one resource may import of another's folder."""
 
-WITHOUT_ENDPOINTS = {"__init__", "postgres", "queries", "schemas", "search_fields"}
+WITHOUT_ENDPOINTS = {"__init__", "forms", "html", "postgres", "queries", "schemas", "search_fields"}
 """Modules of a resource that declare no endpoints."""
 
 VAGUE = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}

@@ -70,7 +70,7 @@ def parse_scope(text: str) -> TokenScope | None:
             return None
         case "read" if not separator:
             return TokenScope("read")
-        case "experiment" if target.isascii() and target.isdigit() and len(target) <= TARGET_LIMIT:
+        case "experiment" if re.fullmatch(r"0|[1-9]\d{0,18}", target, re.ASCII):
             return TokenScope("experiment", target)
         case "registered_model" if target and len(target) <= TARGET_LIMIT and "\0" not in target:
             return TokenScope("registered_model", target)

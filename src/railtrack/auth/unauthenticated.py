@@ -1,4 +1,4 @@
-"""The 401 of a server with login."""
+"""The errors of a server with login: no valid credential, or one that has to be replaced first."""
 
 from railtrack.errors import ApiError
 
@@ -20,3 +20,14 @@ class WrongPassword(Unauthenticated):
 
     def __init__(self) -> None:
         super().__init__("The user name or the password is wrong.")
+
+
+class PasswordChangeRequired(ApiError):
+    """The 403 for a user with a one-time password."""
+
+    def __init__(self, username: str, prefix: str) -> None:
+        super().__init__(
+            "PERMISSION_DENIED",
+            f"The password of {username} has to be changed first: on the page {prefix}/account, "
+            "or by PATCH /api/2.0/mlflow/users/update-password.",
+        )

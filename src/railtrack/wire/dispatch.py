@@ -14,10 +14,10 @@ from typing import Protocol
 from railtrack.auth import ACCOUNT
 from railtrack.auth.authenticator import Authenticator
 from railtrack.auth.identity import Identity
-from railtrack.auth.unauthenticated import Unauthenticated
+from railtrack.auth.unauthenticated import PasswordChangeRequired, Unauthenticated
 from railtrack.errors import ApiError
 from railtrack.logs.throttle import ThrottledLog
-from railtrack.wire.browser import unauthenticated_response
+from railtrack.wire.browser import ACCOUNT_PATH, is_navigation, redirect, unauthenticated_response
 from railtrack.wire.call import CallContext, call
 from railtrack.wire.compression import compress, is_compressible
 from railtrack.wire.cors import VARY
@@ -147,6 +147,8 @@ class Dispatcher:
             return response
         except Unauthenticated as error:
             return unauthenticated_response(http, error, self._routes.prefix)
+        except PasswordChangeRequired as error:
+            return redirect(self._routes.prefix + ACCOUNT_PATH) if is_navigation(http) else error_response(error)
         except ApiError as error:
             if error.is_transient or error.status >= 500:
                 self._server_errors.warning("request %s: %s (%r)", request_id, error, error.__cause__)
@@ -175,11 +177,7 @@ class Dispatcher:
         if self._guard and identity.via == "session":
             self._guard.check_origin(http)
         if identity.must_change_password and route.access != ACCOUNT:
-            raise ApiError(
-                "PERMISSION_DENIED",
-                f"The password of {identity.username} has to be changed first: on the page "
-                f"{self._routes.prefix}/account, or by PATCH /api/2.0/mlflow/users/update-password.",
-            )
+            raise PasswordChangeRequired(identity.username, self._routes.prefix)
         return route, identity
 
     def _request_id(self, http: HttpRequest) -> str:

@@ -1,0 +1,1 @@
+"""The login page, and the page where users manage their password, tokens and sessions."""
