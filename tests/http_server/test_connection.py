@@ -25,6 +25,7 @@ from tests.http_server.served import (
     upload,
 )
 
+from railtrack.http_server import limits
 from railtrack.http_server.limits import HELD_LIMIT
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -274,6 +275,36 @@ def test_a_disconnect_reaches_the_application_which_is_cancelled_later() -> None
             client.close()
             await served.until(lambda: served.check(0) or seen == ["told", "cancelled"])
         assert len(served.connections) == 0
+
+    play(app, scene)
+
+
+@pytest.mark.parametrize("ends_only_its_side", [False, True])
+def test_a_read_is_cancelled_as_soon_as_its_client_disconnects(
+    ends_only_its_side: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the check of each second, and without the time that a change has to finish."""
+    monkeypatch.setattr(limits, "DISCONNECT_GRACE_S", 3600)
+    seen: list[str] = []
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        scope["is_read"] = True
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+
+    async def scene(served: Served) -> None:
+        client = await served.client()
+        await client.send(GET)
+        await served.until(served.is_any_busy)
+        if ends_only_its_side:
+            client.writer.close()  # the system resets the connection when the server sends
+        else:
+            client.close()
+        await served.until(lambda: seen == ["cancelled"])
+        await served.until(lambda: not served.connections)
 
     play(app, scene)
 

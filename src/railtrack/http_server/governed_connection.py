@@ -132,7 +132,23 @@ class GovernedConnection(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio allows it
         """Return True if the connection stays open: a client that sends no more may still read its response."""
         self._is_half_closed = True
-        return self._is_response_due() and not self._draining
+        is_open = self._is_response_due() and not self._draining
+        if is_open:
+            self._abort_abandoned_read()
+        return is_open
+
+    def _abort_abandoned_read(self) -> None:
+        """End the connection of a read whose client is gone. The check of each second does so for other requests."""
+        if self.is_closing() or not self._is_read():
+            return
+        if self._is_client_gone():
+            self.abort()
+        else:
+            self.loop.call_later(limits.GONE_INTERVAL_S, self._abort_abandoned_read)
+
+    def _is_read(self) -> bool:
+        """Return True if the request in progress changes nothing, which wire/dispatch.py reports in the scope."""
+        return self.cycle is not None and "is_read" in self.cycle.scope
 
     def _is_response_due(self) -> bool:
         return self.cycle is not None and not self._is_body_incomplete()
@@ -310,11 +326,12 @@ class GovernedConnection(HttpToolsProtocol):
         self._drain()
 
     def _abandon_request(self) -> None:
-        """Report a disconnect to the application, and cancel it if it doesn't finish."""
+        """Report a disconnect to the application, and cancel it: a read at once, others if they don't finish."""
         if self.cycle is not None and self._task is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-            self.loop.call_later(limits.DISCONNECT_GRACE_S, self._task.cancel)
+            grace_s = 0 if self._is_read() else limits.DISCONNECT_GRACE_S
+            self.loop.call_later(grace_s, self._task.cancel)
 
     def _drain(self) -> None:
         """End our side of the connection, and discard what the client still sends."""

@@ -42,8 +42,10 @@ IDLE_EVICTABLE_S = 0.5
 """The same for a connection without a request: its client may just be sending one."""
 JOINED_LIMIT = 64 * 1024
 """Larger responses are written in parts instead of being copied into one."""
+GONE_INTERVAL_S = 0.1
+"""Interval of finding out whether a client that has ended its side still waits for what it reads."""
 DISCONNECT_GRACE_S = 1.0
-"""Time for the application to finish after the client has disconnected; then it is cancelled."""
+"""Time for the application to finish a change after the client has disconnected; then it is cancelled."""
 
 UNREPEATABLE = {b"content-length", b"content-type", b"expect", b"host", b"transfer-encoding"}
 """Headers of which a proxy and this server could choose different ones."""

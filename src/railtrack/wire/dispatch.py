@@ -139,6 +139,8 @@ class Dispatcher:
                 route = http.route = self._routes.find(http)
             else:
                 route, identity = await self._authenticate(http, self._authenticator)
+            if route.is_read:
+                http.cancel_on_disconnect()
             context = self._make_context(http, identity)
             request = http if route.decoder is None else await route.decoder.decode(http)
             response = encode_response(await call(route, context, request))

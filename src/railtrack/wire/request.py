@@ -162,6 +162,10 @@ class HttpRequest:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
+    def cancel_on_disconnect(self) -> None:
+        """Have http_server cancel this request as soon as its client disconnects. It must not have to commit."""
+        self._scope["is_read"] = True
+
     async def body(self, limit: int = BODY_LIMIT) -> bytes:
         """Return the whole body. Raise a 413 if it is longer than `limit` bytes, a 429 if there is no memory for it."""
         body: bytes | None = self._scope.get("body")  # set by http_server if it came with the head

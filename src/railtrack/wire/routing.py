@@ -27,6 +27,8 @@ class Route:
     handler: Handler
     decoder: Decoder[Any] | None
     struct: type[Request] | None
+    is_read: bool = False
+    """True if it changes nothing: it is cancelled as soon as its client disconnects. Others may have to commit."""
 
 
 ROUTES: dict[tuple[str, str], Route] = {}
@@ -41,11 +43,13 @@ def endpoint(
     api: str = "2.0",
     service: str = "mlflow",
     ajax_only: bool = False,
+    is_read: bool | None = None,
 ) -> Callable[[F], F]:
     """Declare an endpoint at `path` below /api/<api>/<service>/ and /ajax-api/<api>/<service>/.
 
-    `ajax_only` omits the first; a leading slash makes the path absolute. The type of the handler's second parameter
-    decides what it gets: a Request struct, decoded from the request, or the HttpRequest itself.
+    `ajax_only` omits the first; a leading slash makes the path absolute. `is_read`: it changes nothing, as all GET do.
+    The type of the handler's second parameter decides what it gets: a Request struct, decoded from the request, or the
+    HttpRequest itself.
     """
     if not isinstance(access, Access):
         raise TypeError(f"{method} {path}: declare the access that the endpoint requires")
@@ -59,7 +63,8 @@ def endpoint(
         for full in _full_paths(path, f"{api}/{service}", ajax_only=ajax_only):
             if (method, full) in ROUTES:
                 raise ValueError(f"{method} {full} is declared twice")
-            ROUTES[method, full] = Route(method, full, access, handler, decoder, struct)
+            reads = method == "GET" if is_read is None else is_read
+            ROUTES[method, full] = Route(method, full, access, handler, decoder, struct, reads)
         return handler
 
     return declare

@@ -12,7 +12,7 @@ class SearchEvaluationDatasets(Request):
     experiment_ids: list[str] = []
 
 
-@endpoint("POST", "datasets/search", access=EXPERIMENTS_READ, api="3.0")
+@endpoint("POST", "datasets/search", access=EXPERIMENTS_READ, api="3.0", is_read=True)
 async def search_evaluation_datasets(ctx: Context, req: SearchEvaluationDatasets) -> EmptyResponse:
     """Return no datasets. Raise NOT_IMPLEMENTED if the database has any, in whatever experiment."""
     if await ctx.db.fetch_value("SELECT 1 FROM evaluation_datasets LIMIT 1"):

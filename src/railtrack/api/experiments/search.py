@@ -35,7 +35,7 @@ class SearchExperimentsResponse(msgspec.Struct):
     next_page_token: str = ""
 
 
-@endpoint("POST", "experiments/search", access=SIGNED_IN)
+@endpoint("POST", "experiments/search", access=SIGNED_IN, is_read=True)
 @endpoint("GET", "experiments/search", access=SIGNED_IN)
 async def search_experiments(ctx: Context, req: SearchExperiments) -> Annotated[Response, SearchExperimentsResponse]:
     """Return a page of the experiments that match a filter. Unlike in a search for runs, `max_results` is required."""

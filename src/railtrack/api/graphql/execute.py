@@ -167,7 +167,7 @@ class GraphQLRequest(Request):
     operation: str | None = msgspec.field(name="operationName", default=None)
 
 
-@endpoint("POST", "/graphql", access=SIGNED_IN)
+@endpoint("POST", "/graphql", access=SIGNED_IN, is_read=True)
 async def graphql(ctx: Context, req: GraphQLRequest) -> Response:
     """Execute one operation. An invalid query is answered with status 200 and `errors`."""
     return await _executor().execute(ctx, req.query, req.variables, req.operation)

@@ -30,7 +30,7 @@ class SearchDatasetsResponse(msgspec.Struct, omit_defaults=True):
     dataset_summaries: list[DatasetSummary] = []
 
 
-@endpoint("POST", "experiments/search-datasets", access=EXPERIMENTS_READ, ajax_only=True)
+@endpoint("POST", "experiments/search-datasets", access=EXPERIMENTS_READ, ajax_only=True, is_read=True)
 async def search_datasets(ctx: Context, req: SearchDatasets) -> SearchDatasetsResponse:
     """Return the datasets that runs of these experiments used, once for each context: at most 1,000, without paging."""
     if not req.experiment_ids:

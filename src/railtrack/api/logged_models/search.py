@@ -48,7 +48,7 @@ class SearchLoggedModelsResponse(msgspec.Struct):
     next_page_token: str = ""
 
 
-@endpoint("POST", "logged-models/search", access=LOGGED_MODELS_SEARCH)
+@endpoint("POST", "logged-models/search", access=LOGGED_MODELS_SEARCH, is_read=True)
 async def search_logged_models(
     ctx: Context, req: SearchLoggedModels
 ) -> Annotated[Response, SearchLoggedModelsResponse]:

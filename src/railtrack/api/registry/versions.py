@@ -70,7 +70,7 @@ class LatestVersionsResponse(msgspec.Struct, omit_defaults=True):
     model_versions: list[ModelVersion] = []
 
 
-@endpoint("POST", "registered-models/get-latest-versions", access=MODEL_VERSION_READ)
+@endpoint("POST", "registered-models/get-latest-versions", access=MODEL_VERSION_READ, is_read=True)
 @endpoint("GET", "registered-models/get-latest-versions", access=MODEL_VERSION_READ)
 async def get_latest_versions(ctx: Context, req: GetLatestVersions) -> LatestVersionsResponse:
     """Return the latest version of each stage, or of each of `stages`, with its tags and aliases."""

@@ -38,7 +38,7 @@ class SearchRunsResponse(msgspec.Struct):
     next_page_token: str = ""
 
 
-@endpoint("POST", "runs/search", access=RUNS_SEARCH)
+@endpoint("POST", "runs/search", access=RUNS_SEARCH, is_read=True)
 async def search_runs(ctx: Context, req: SearchRuns) -> Annotated[Response, SearchRunsResponse]:
     """Return a page of the runs that match a filter, with all that was logged to them. No experiment ids: no runs."""
     if req.max_results > MAX_RESULTS:

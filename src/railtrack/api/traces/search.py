@@ -26,7 +26,7 @@ class SearchTraces(Request):
     locations: list[TraceLocation]
 
 
-@endpoint("POST", "traces/search", access=EXPERIMENTS_READ, api="3.0")
+@endpoint("POST", "traces/search", access=EXPERIMENTS_READ, api="3.0", is_read=True)
 async def search_traces(ctx: Context, req: SearchTraces) -> EmptyResponse:
     """Return no traces: this version does not serve them."""
     experiments = [location.mlflow_experiment for location in req.locations if location.mlflow_experiment]
@@ -55,7 +55,7 @@ class DataPointsResponse(msgspec.Struct, omit_defaults=True):
     data_points: list[DataPoint] = []
 
 
-@endpoint("POST", "traces/metrics", access=EXPERIMENTS_READ, api="3.0")
+@endpoint("POST", "traces/metrics", access=EXPERIMENTS_READ, api="3.0", is_read=True)
 async def query_trace_metrics(ctx: Context, req: QueryTraceMetrics) -> DataPointsResponse:
     """Return a count of zero. A query that groups by time or dimensions has no groups without traces."""
     await check_none_stored(ctx.db, req.experiment_ids, "trace_info")
