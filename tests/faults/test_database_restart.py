@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import asyncpg
 import pytest
 from tests.faults.http_load import Connection, Outcome, Response, drive
 from tests.faults.logging_load import CONNECTIONS, Load, check_stored, new_run
@@ -16,6 +15,8 @@ from tests.servers.databases import rows, run_sql, scratch_database
 from tests.servers.postgres import PostgresCluster, postgres_cluster
 from tests.servers.processes import TIMEOUT_S, until
 from tests.servers.railtrack import RailtrackServer, railtrack_server
+
+from railtrack.db.postgres import DRIVER_ERRORS
 
 WORKERS = 2
 SHORT_HOLD = {"railtrack.db.recovery.HOLD_S": 1}
@@ -160,7 +161,7 @@ async def _measure_outage(server: RailtrackServer, cluster: PostgresCluster, dat
 
     async def write_directly() -> None:
         while not is_over:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*DRIVER_ERRORS):
                 await run_sql(database, "INSERT INTO probe VALUES ('')")
                 writes.append(time.monotonic())
             await asyncio.sleep(0.02)
