@@ -40,7 +40,7 @@ class GovernedConnection(HttpToolsProtocol):
         self._task: asyncio.Task[None] | None = None
         self._is_reading_head = False
         self._head_size = 0  # bytes of an incomplete head
-        self._request_line = b""  # of an incomplete head, itself perhaps incomplete
+        self._request_line = b""  # of an incomplete head, perhaps incomplete or with more of the head
         self._last_bytes = b""  # of an incomplete head, at most 3, to find an END that was split
         self._body_left = 0  # bytes of a body with a length that are still to come
         self._chunked_body: ChunkedBody | None = None  # while it is incomplete

@@ -57,8 +57,12 @@ class GovernedProtocol(GovernedConnection):
 
     def _read_head(self, data: bytes) -> bytes:
         """Feed the parser up to END and return the rest. The parser doesn't report its position, and would go on."""
-        if not self._is_reading_head and (self._last_bytes or data[0] in b"\r\n"):
-            return self._skip_empty_lines(data)
+        if not self._is_reading_head:
+            if self._last_bytes or data[0] in b"\r\n":
+                return self._skip_empty_lines(data)
+            self._request_line = data
+        elif b"\n" not in self._request_line:
+            self._request_line += data
         searched = self._last_bytes + data
         found = searched.find(END)
         if found >= 0:
@@ -68,14 +72,13 @@ class GovernedProtocol(GovernedConnection):
             end = len(data)
             self._last_bytes = searched[1 - len(END) :]
         self._head_size += end
-        if self._request_line[-1:] != b"\n":
-            self._request_line += data[: data.find(b"\n") + 1 or end]
         try:
             self.parser.feed_data(data[:end])
         except httptools.HttpParserUpgrade:  # no upgrade is supported: what follows is this request's body
             self.parser = httptools.HttpRequestParser(self)
         rest = data[end:]
         if self.cycle is None:
+            self._request_line = self._request_line[: self._request_line.find(b"\n") + 1 or None]
             check_head_size(self._head_size, self.url, self.headers)
             self.reserve_unread()
         elif self._chunked_body is None and self._body_left <= len(rest):
@@ -131,7 +134,8 @@ class GovernedProtocol(GovernedConnection):
 
     def on_headers_complete(self) -> None:
         check_head_size(self._head_size, self.url, self.headers)
-        check_request_line(self._request_line)
+        method = self.parser.get_method()
+        check_request_line(self._request_line, method, self.url)
         self._is_reading_head = False
         self._request_line = b""
         self._head_size = 0
@@ -142,10 +146,7 @@ class GovernedProtocol(GovernedConnection):
             raise Rejection("This server speaks HTTP/1.1.", 505)
         coding = fields.get(b"transfer-encoding")
         if coding is not None:
-            if version == "1.0" or self.parser.should_upgrade():
-                raise Rejection("Transfer-Encoding can't be used with HTTP/1.0 or to upgrade the connection.")
-            if coding.lower() != b"chunked":
-                raise Rejection("The only supported Transfer-Encoding is chunked.", 501)
+            self._check_transfer_coding(coding, version)
         length = fields.get(b"content-length", b"0")
         if len(length) > limits.LENGTH_DIGITS:  # zeros, which llhttp does not limit
             raise Rejection(f"The Content-Length has more than {limits.LENGTH_DIGITS} digits.")
@@ -155,8 +156,10 @@ class GovernedProtocol(GovernedConnection):
                 raise Rejection("The request has no Host header.")
         elif not is_valid_host(host):
             raise Rejection("The Host header is not a host name or address with an optional port.")
-        method = self.parser.get_method().decode("ascii")
-        path, _, query = self._origin_form(method).partition(b"?")  # httptools.parse_url() fails above 64 kB
+        target = self.url
+        if target[:1] != b"/" or b"#" in target:
+            target = self._origin_form(method)
+        path, _, query = target.partition(b"?")  # httptools.parse_url() fails above 64 kB
         decoded = path.decode("ascii")
         try:
             decoded = unquote(decoded, errors="strict") if "%" in decoded else decoded
@@ -170,7 +173,7 @@ class GovernedProtocol(GovernedConnection):
         self.scope = {  # type: ignore[typeddict-item]  # what wire/ reads
             "type": "http",
             "http_version": version,
-            "method": method,
+            "method": method.decode("ascii"),
             "path": decoded,
             "raw_path": path,
             "query_string": query,
@@ -195,14 +198,19 @@ class GovernedProtocol(GovernedConnection):
     def on_message_complete(self) -> None:
         """Override: uvicorn's would end the body."""
 
-    def _origin_form(self, method: str) -> bytes:
-        """Return the target as a path with a query, or `*`. An absolute-form target replaces the Host header."""
-        target = self.url
-        if b"#" in target:
+    def _check_transfer_coding(self, coding: bytes, version: str) -> None:
+        if version == "1.0" or self.parser.should_upgrade():
+            raise Rejection("Transfer-Encoding can't be used with HTTP/1.0 or to upgrade the connection.")
+        if coding.lower() != b"chunked":
+            raise Rejection("The only supported Transfer-Encoding is chunked.", 501)
+
+    def _origin_form(self, method: bytes) -> bytes:
+        """Return a target that is not a path as one, or `*`. An absolute-form target replaces the Host header."""
+        if b"#" in self.url:
             raise Rejection("The target of the request has a fragment (#), which a client must not send.")
-        if target[:1] == b"/" or (target == b"*" and method == "OPTIONS"):
-            return target
-        host, origin_form = parse_absolute_target(target)
+        if self.url == b"*" and method == b"OPTIONS":
+            return self.url
+        host, origin_form = parse_absolute_target(self.url)
         self.headers = [header for header in self.headers if header[0] != b"host"]
         self.headers.append((b"host", host))
         return origin_form

@@ -34,13 +34,13 @@ def skip_empty_lines(data: bytes) -> tuple[bytes, bytes]:
     return empty_lines, rest
 
 
-def check_request_line(line: bytes) -> None:
-    """Raise Rejection unless the line, of which llhttp checks the parts, has single spaces and HTTP's version.
+def check_request_line(head: bytes, method: bytes, target: bytes) -> None:
+    """Raise Rejection unless the head has HTTP's version after the method and the target, with single spaces.
 
     llhttp skips further spaces, and reads RTSP and ICE as if they were HTTP.
     """
-    if line.count(b" ") != 2 or b" HTTP/" not in line:
-        if b"HTTP/" in line:
+    if not head.startswith(b" HTTP/", len(method) + 1 + len(target)):
+        if b" HTTP/" in head.partition(b"\r\n")[0]:
             raise Rejection("The parts of the request line must be separated by single spaces.")
         raise Rejection("This server speaks HTTP/1.1.", 505)
 
