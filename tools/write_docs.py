@@ -7,6 +7,7 @@ from pathlib import Path
 
 from railtrack.api import endpoints
 from railtrack.api.server.openapi import api_description
+from railtrack.config.mlflow_options import CLIENTS_ONLY, SATISFIED, UNSUPPORTED
 from railtrack.config.settings import SETTINGS
 from railtrack.prometheus.exposition import FAMILIES
 
@@ -20,6 +21,7 @@ def pages() -> dict[Path, str]:
         DOCS / "configuration.md": configuration(),
         DOCS / "endpoints.md": endpoint_list(),
         DOCS / "metrics.md": metrics(),
+        DOCS / "mlflow-options.md": mlflow_options(),
         DOCS / "openapi.json": openapi(),
     }
 
@@ -42,6 +44,52 @@ def configuration() -> str:
         flags = ", ".join(f"`{name}`" for name in (*setting.flags, *setting.switches))
         default = f"`{setting.default}`" if setting.default else ""
         lines.append(f"| {variables} | {flags} | {default} | {setting.help} |")
+    return "\n".join(lines) + "\n"
+
+
+def mlflow_options() -> str:
+    """Return the table of all flags and variables of `mlflow server`."""
+    settings = sorted(
+        name
+        for setting in SETTINGS
+        for name in (*setting.variables, *setting.flags, *setting.switches)
+        if name.startswith(("MLFLOW_", "-"))
+    )
+    lines = [
+        "# Options of `mlflow server`",
+        "",
+        HEAD,
+        "Every flag and variable of MLflow 3.17.2 and 3.18.0, from `mlflow server --help` and MLflow's list of",
+        "variables. `tests/config/test_mlflow_options.py` compares.",
+        "",
+        "## Used",
+        "",
+        "They mean what they mean in MLflow ([configuration](configuration.md)). Some are Railtrack's own.",
+        "",
+        ", ".join(f"`{name}`" for name in settings),
+        "",
+        "## Without effect",
+        "",
+        "The start logs one line for each that is set, and `railtrack doctor` reports the same.",
+        "",
+        "| options | what happens instead |",
+        "| --- | --- |",
+    ]
+    for option in UNSUPPORTED:
+        names = ", ".join(f"`{name}`" for name in option.names)
+        effect = f"{option.effect[0].upper()}{option.effect[1:]} {option.advice}".rstrip()
+        lines.append(f"| {names} | {effect} |")
+    satisfied = ", ".join(f"`{name}`" for name in SATISFIED)
+    lines += [
+        "",
+        f"What {satisfied} ask for is so anyway.",
+        "",
+        "## For clients only",
+        "",
+        "Clients, models and MLflow's own processes read these. A server ignores them without a message.",
+        "",
+        ", ".join(f"`{name}`" for name in sorted(CLIENTS_ONLY)),
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -30,11 +30,12 @@ from railtrack.wire.access_log import AccessLog
 from railtrack.wire.allowed_hosts import AllowedHosts
 from railtrack.wire.cors import AllowedOrigins
 from railtrack.wire.csrf import BrowserGuard
+from railtrack.wire.disabled import without_artifact_proxy, without_tracking
 from railtrack.wire.dispatch import Dispatcher, RequestObserver
 from railtrack.wire.forwarded import ProxiedClients, TrustedProxies, client_network
 from railtrack.wire.request import HttpRequest, Receive, Scope
 from railtrack.wire.response import Send
-from railtrack.wire.routing import Routes
+from railtrack.wire.routing import Route, Routes
 
 log = logging.getLogger("railtrack")
 
@@ -47,7 +48,7 @@ class App:
     def __init__(self, settings: Settings, policy: Policy | None = None) -> None:
         self._settings = settings
         self._policy = policy or (AdministratorPolicy() if settings.needs_login else None)
-        routes = endpoints()
+        routes = _served_endpoints(settings)
         prefix = settings.server.static_prefix
         self._routes = Routes.of(routes, prefix)
         self._proxies = proxies = TrustedProxies(settings.server.trusted_proxies)
@@ -160,6 +161,13 @@ class App:
             await self._authenticator.close()
         if self._db is not None:
             await self._db.close()
+
+
+def _served_endpoints(settings: Settings) -> dict[tuple[str, str], Route]:
+    routes = endpoints()
+    if not settings.artifacts.is_served:
+        routes = without_artifact_proxy(routes)
+    return without_tracking(routes) if settings.artifacts.is_alone else routes
 
 
 def _browser_guard(settings: Settings, proxies: TrustedProxies) -> BrowserGuard:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from railtrack.checks import Check, Finding, run_checks, skipped, start_problem
+from railtrack.checks import Check, Finding, run_checks, skipped, start_problem, warning
 from railtrack.checks.artifacts import check_artifacts
 from railtrack.checks.database import check_database
 from railtrack.checks.folders import check_folders
@@ -61,13 +61,16 @@ class DoctorReport(NamedTuple):
     seconds: float
 
 
-async def run_doctor(resolved: Sequence[ResolvedSetting]) -> DoctorReport:
-    """Check the settings, valid or not, and what they lead to, without starting anything."""
+async def run_doctor(resolved: Sequence[ResolvedSetting], ignored: Sequence[str] = ()) -> DoctorReport:
+    """Check the settings, valid or not, and what they lead to, without starting anything.
+
+    `ignored`: messages about options that have no effect.
+    """
     started = time.monotonic()
     invalid = invalid_paths(resolved)
     # Invalid settings get their default, which no check uses: the checks that need them are skipped.
     settings = settings_from(default_of(one) if one.error else one for one in resolved)
-    findings = check_settings(resolved)
+    findings = [*check_settings(resolved), *(warning("settings", message) for message in ignored)]
     if "database.uri" not in invalid:
         try:
             parse_database_url(settings.database.uri)

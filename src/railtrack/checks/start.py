@@ -50,6 +50,12 @@ def check_artifact_locations(settings: Settings, url: DatabaseUrl) -> None:
     """Raise StartError for a location without a store, and for one that contains the database: clients could download
     and overwrite it.
     """
+    if not settings.artifacts.is_served and settings.artifacts.default_root.startswith(PROXIED):
+        raise StartError(
+            "--no-serve-artifacts (MLFLOW_SERVE_ARTIFACTS): clients could not store artifacts in "
+            f"{settings.artifacts.default_root}, because the server does not serve it.",
+            "Set MLFLOW_DEFAULT_ARTIFACT_ROOT to a location that all clients reach, such as s3://bucket/prefix.",
+        )
     with _as_start_error():
         stores = ArtifactStores(settings)
     with _as_start_error("MLFLOW_ARTIFACTS_DESTINATION: "):

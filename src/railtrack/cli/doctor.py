@@ -16,7 +16,7 @@ from railtrack.checks.doctor import DoctorReport, run_doctor
 from railtrack.checks.report import Output, columns, exit_code, findings_as_json, summary, table, verdict
 from railtrack.cli.flags import add_flags
 from railtrack.config.lookup import ResolvedSetting
-from railtrack.config.settings import resolve_all
+from railtrack.config.settings import ignored_options, resolve_all
 
 INTERRUPTED = 130
 """The exit code of shells for a process ended by SIGINT."""
@@ -35,13 +35,13 @@ def run(options: argparse.Namespace) -> NoReturn:
     # The report has the errors that drivers and stores would log.
     logging.disable()
     with suppress(KeyboardInterrupt):
-        asyncio.run(_report_and_exit(resolve_all(flags), as_json=as_json, strict=strict))
+        asyncio.run(_report_and_exit(resolve_all(flags), ignored_options(flags), as_json=as_json, strict=strict))
     print("Interrupted.", file=sys.stderr, flush=True)
     os._exit(INTERRUPTED)
 
 
-async def _report_and_exit(resolved: list[ResolvedSetting], *, as_json: bool, strict: bool) -> None:
-    report = await run_doctor(resolved)
+async def _report_and_exit(resolved: list[ResolvedSetting], ignored: list[str], *, as_json: bool, strict: bool) -> None:
+    report = await run_doctor(resolved, ignored)
     print(_json(report) if as_json else _text(report))
     sys.stdout.flush()
     # sys.exit() would wait for the threads of resolvers, which time out after half a minute.

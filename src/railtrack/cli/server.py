@@ -19,7 +19,7 @@ from railtrack.checks.start import (
 )
 from railtrack.cli.flags import add_flags
 from railtrack.config.lookup import ResolvedSetting, warnings
-from railtrack.config.settings import Settings, log_settings, resolve_all, settings_from
+from railtrack.config.settings import Settings, ignored_options, log_settings, resolve_all, settings_from
 from railtrack.db.open import open_database, prepare, wait_for_database
 from railtrack.db.retry import retry_on_conflict
 from railtrack.db.url import DatabaseUrl, parse_database_url
@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
         settings = settings_from(resolved)
         for warning in (
             *warnings(resolved),
+            *ignored_options(vars(options)),
             *login_warnings(settings),
             *browser_warnings(settings),
             *memory_warnings(settings),

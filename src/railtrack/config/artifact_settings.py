@@ -24,6 +24,21 @@ class ArtifactSettings:
         help="Where the server stores `mlflow-artifacts:`: a folder or `s3://bucket/prefix`. "
         "Default: `mlartifacts` in the data folder.",
     )
+    is_served: bool = setting(
+        "MLFLOW_SERVE_ARTIFACTS",
+        switches={"--serve-artifacts": "true", "--no-serve-artifacts": "false"},
+        parse=parsers.boolean,
+        default="true",
+        help="Whether clients store and read artifacts of `mlflow-artifacts:` through the server. With `false`, "
+        "`MLFLOW_DEFAULT_ARTIFACT_ROOT` is required.",
+    )
+    is_alone: bool = setting(
+        "MLFLOW_ARTIFACTS_ONLY",
+        switches={"--artifacts-only": "true"},
+        parse=parsers.boolean,
+        default="false",
+        help="`true` serves artifacts only: all other endpoints report that they are disabled.",
+    )
     locations: tuple[str, ...] = setting(
         "RAILTRACK_ARTIFACT_LOCATIONS",
         flags=("--artifact-locations",),

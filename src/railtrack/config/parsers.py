@@ -76,6 +76,11 @@ def one_of(*choices: str) -> Callable[[str], str]:
 auto_on_off = one_of("auto", "on", "off")
 
 
+def auth_mode(value: str) -> str:
+    """Parse `auto`, `on` and `off`, and MLflow's name of the application that has a login."""
+    return "on" if value == "basic-auth" else auto_on_off(value)
+
+
 def on_off(value: str) -> bool:
     return one_of("on", "off")(value) == "on"
 
@@ -83,6 +88,12 @@ def on_off(value: str) -> bool:
 def true_or_false(value: str) -> bool:
     """Parse a boolean as MLflow does in its own variables."""
     return one_of("true", "1", "false", "0")(value.lower()) in ("true", "1")
+
+
+def boolean(value: str) -> bool:
+    """Parse a boolean in the spellings of MLflow's command line."""
+    spellings = {"true": ("true", "1", "yes", "on", "t", "y"), "false": ("false", "0", "no", "off", "f", "n")}
+    return one_of(*spellings["true"], *spellings["false"])(value.lower()) in spellings["true"]
 
 
 def exactly_true(value: str) -> bool:

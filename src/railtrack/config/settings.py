@@ -12,6 +12,7 @@ from typing import NamedTuple
 from railtrack.config import parsers
 from railtrack.config.artifact_settings import ArtifactSettings, AwsSettings, S3Settings
 from railtrack.config.lookup import ResolvedSetting, assemble, declared_settings, default_of, resolve, setting
+from railtrack.config.mlflow_options import unsupported_options
 from railtrack.config.sanitize import sanitized
 
 
@@ -62,7 +63,12 @@ class ServerSettings:
         help="Set by Railway. Where it or `PORT` is set, `MLFLOW_SERVER_ALLOWED_HOSTS` allows any host by default.",
     )
     workers: int = setting(
-        "GUNICORN_WORKERS", flags=("--workers", "-w"), parse=parsers.workers, default="2", help="Worker processes."
+        "GUNICORN_WORKERS",
+        "MLFLOW_WORKERS",
+        flags=("--workers", "-w"),
+        parse=parsers.workers,
+        default="2",
+        help="Worker processes.",
     )
     threads: int = setting(
         "GUNICORN_THREADS",
@@ -150,10 +156,11 @@ class SecuritySettings:
 class AuthSettings:
     mode: str = setting(
         "RAILTRACK_AUTH",
-        flags=("--auth",),
-        parse=parsers.auto_on_off,
+        flags=("--auth", "--app-name"),
+        parse=parsers.auth_mode,
         default="off",
-        help="Whether requests need a login: `on`, `off`, or `auto`: unless the server listens on a loopback address.",
+        help="Whether requests need a login: `on` (or `basic-auth`, as MLflow's `--app-name` calls it), `off`, or "
+        "`auto`: unless the server listens on a loopback address.",
     )
     admin_username: str = setting(
         "MLFLOW_AUTH_ADMIN_USERNAME",
@@ -319,6 +326,11 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.enviro
 def resolve_all(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> list[ResolvedSetting]:
     """Return every setting, valid or not."""
     return [resolve(one, flags, environ) for one in SETTINGS]
+
+
+def ignored_options(flags: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return a line for each flag and variable of `mlflow server` that has no effect here."""
+    return list(unsupported_options(flags, environ))
 
 
 def settings_from(resolved: Iterable[ResolvedSetting]) -> Settings:

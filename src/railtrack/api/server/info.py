@@ -30,7 +30,7 @@ class ServerInfo(msgspec.Struct):
 @endpoint("GET", "server-info", access=PUBLIC, api="3.0")
 async def server_info(ctx: Context, http: HttpRequest) -> ServerInfo:
     """Return the feature flags. Direct transfers are on only if a probe has succeeded: clients have no fallback."""
-    proxied = await ctx.artifacts.direct_destination() is not None
+    proxied = ctx.settings.artifacts.is_served and await ctx.artifacts.direct_destination() is not None
     direct = await ctx.artifacts.direct_root() is not None
     return ServerInfo(
         multipart_uploads_enabled=proxied,
