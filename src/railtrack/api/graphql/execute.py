@@ -4,8 +4,7 @@ Resolvers call the REST endpoints, which hold the rules and check access. Pages 
 completes every value in Python.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
@@ -23,10 +22,12 @@ from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
 from railtrack.mlflow.ids import experiment_number
 from railtrack.wire.call import call
+from railtrack.wire.openapi import response_struct
 from railtrack.wire.protobuf_json import camel_to_snake, convert
 from railtrack.wire.request import Request, RequiredStr
 from railtrack.wire.response import BytesResponse, Response, StreamResponse
 from railtrack.wire.routing import ROUTES, Route, endpoint
+from railtrack.wire.turns import in_turn
 
 if TYPE_CHECKING:
     from railtrack.wire.graphql import GraphQLExecutor
@@ -228,7 +229,7 @@ async def model_versions_of_run(ctx: Context, run: RunExtension) -> list[ModelVe
     """Return the model versions that were registered from the run, the last updated first."""
     request = {"filter": f"run_id = '{run.info.run_id}'", "max_results": MODEL_VERSIONS_LIMIT}
     response = await _call(ctx, _route("GET", "model-versions/search"), request)
-    versions: list[ModelVersion] = getattr(response, "model_versions", [])
+    versions: list[ModelVersion] = response.model_versions
     return versions
 
 
@@ -318,4 +319,12 @@ async def _call(ctx: Context, route: Route, request: Mapping[str, Any]) -> Any:
             body = b"".join([chunk async for chunk in reply.chunks])
         case _:
             return reply
-    return json.loads(body, object_hook=lambda fields: SimpleNamespace(**fields))
+    return await in_turn(_decoder(route), body)
+
+
+@cache
+def _decoder(route: Route) -> Callable[[bytes], msgspec.Struct]:
+    """Return the function that decodes a response of the route which its handler has encoded."""
+    struct = response_struct(route)
+    assert struct is not None, f"{route.path} declares no response"
+    return msgspec.json.Decoder(struct).decode
