@@ -130,6 +130,9 @@ async def _empty(db: Db) -> None:
 
 
 USED_TABLES = (
+    "railtrack_role_assignments",
+    "railtrack_role_permissions",
+    "railtrack_roles",
     "railtrack_sessions",
     "railtrack_tokens",
     "railtrack_users",

@@ -12,7 +12,9 @@ from railtrack.api import endpoints
 from railtrack.artifacts import ArtifactStores
 from railtrack.auth import Policy
 from railtrack.auth.authenticator import Authenticator
+from railtrack.auth.grants import GrantsCache
 from railtrack.auth.identity import Identity
+from railtrack.auth.levels import Level
 from railtrack.auth.policy import AdministratorPolicy
 from railtrack.byte_budget import BUDGET
 from railtrack.config.settings import Settings
@@ -97,15 +99,26 @@ class App:
         self._webhooks = webhooks = _webhooks(db, self._settings)
         webhooks.start()
 
-        authenticator = None
+        authenticator = grants = None
         if self._settings.needs_login:
             authenticator = Authenticator(db, self._proxies, prefix=self._settings.server.static_prefix)
+            grants = GrantsCache(db, authenticator.state, Level[self._settings.auth.default_permission])
         self._authenticator = authenticator
         artifacts, policy, settings = self._artifacts, self._policy, self._settings
 
         def make_context(http: HttpRequest, identity: Identity | None) -> Context:
             return Context(
-                db, group_commits, artifacts, webhooks, settings, http, counters, policy, authenticator, identity
+                db,
+                group_commits,
+                artifacts,
+                webhooks,
+                settings,
+                http,
+                counters,
+                policy,
+                authenticator,
+                identity,
+                grants,
             )
 
         counters = self._open_counters(db, group_commits, slot)
@@ -165,6 +178,8 @@ class App:
 
 def _served_endpoints(settings: Settings) -> dict[tuple[str, str], Route]:
     routes = endpoints()
+    if not settings.needs_login:
+        routes = {key: route for key, route in routes.items() if not route.only_with_login}
     if not settings.artifacts.is_served:
         routes = without_artifact_proxy(routes)
     return without_tracking(routes) if settings.artifacts.is_alone else routes

@@ -5,6 +5,7 @@ import msgspec
 from railtrack.artifacts import ArtifactStores
 from railtrack.auth import Policy
 from railtrack.auth.authenticator import Authenticator
+from railtrack.auth.grants import GrantsCache
 from railtrack.auth.identity import Identity
 from railtrack.config.settings import Settings
 from railtrack.db import Db
@@ -18,7 +19,7 @@ class Context(msgspec.Struct, frozen=True):
     """Created for every request.
 
     `counters` is None unless a setting enables metrics. `policy` and `authenticator` are None on a server that is open
-    to everyone; `identity` is None there, and for public endpoints.
+    to everyone, and so are `identity` and `grants`; `identity` is None for public endpoints, too.
     """
 
     db: Db
@@ -31,6 +32,7 @@ class Context(msgspec.Struct, frozen=True):
     policy: Policy | None = None
     authenticator: Authenticator | None = None
     identity: Identity | None = None
+    grants: GrantsCache | None = None
 
     def grouped(self, write: WriteGroup[E]) -> GroupCommit[E]:
         """Return the group commit that writes with `write`: `await ctx.grouped(write_entries).submit(entry)`."""

@@ -38,6 +38,8 @@ class AccessTarget(Enum):
 
     NONE = "none"
     ACCOUNT = "account"
+    ACCESS = "users, roles and grants"
+    """The handler decides who may do what (api/users/queries.py)."""
     """The user's own account. Nothing is needed, not even that the user has changed its one-time password."""
     ADMINISTRATION = "administration"
     EXPERIMENT = "experiment"
@@ -69,7 +71,7 @@ class Access(NamedTuple):
         """Return the access as the documentation shows it: "read experiment, update run"."""
         if self.is_public:
             return "none"
-        if self.target in (AccessTarget.NONE, AccessTarget.ACCOUNT):
+        if self.target in (AccessTarget.NONE, AccessTarget.ACCOUNT, AccessTarget.ACCESS):
             return "signed in"
         if self.target is AccessTarget.ADMINISTRATION:
             return "administrator"
@@ -98,6 +100,7 @@ VERSION = "version"
 PUBLIC = Access(is_public=True)
 SIGNED_IN = Access()
 ACCOUNT = Access(AccessTarget.ACCOUNT)
+ACCESS = Access(AccessTarget.ACCESS)
 ADMINISTRATION = Access(AccessTarget.ADMINISTRATION)
 METRICS_READ = ADMINISTRATION
 

@@ -5,6 +5,7 @@ Every function that changes something takes a transaction, and counts the change
 
 import msgspec
 
+from railtrack.auth.roles import delete_own_role
 from railtrack.auth.state import bump
 from railtrack.clock import now_ms
 from railtrack.db import Row, Tx
@@ -115,9 +116,10 @@ async def set_disabled(tx: Tx, user: User, *, is_disabled: bool) -> None:
 
 
 async def delete_user(tx: Tx, user: User) -> None:
-    """Delete a user with its tokens and sessions. Raise BAD_REQUEST for the last administrator."""
+    """Delete a user with its tokens, sessions and grants. Raise BAD_REQUEST for the last administrator."""
     await bump(tx)
     await _check_not_last_administrator(tx, user)
+    await delete_own_role(tx, user.user_id)
     await tx.execute("DELETE FROM railtrack_users WHERE user_id = $1", user.user_id)
 
 

@@ -74,6 +74,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 
 auto_on_off = one_of("auto", "on", "off")
+permission = one_of("READ", "USE", "EDIT", "MANAGE", "NO_PERMISSIONS")
 
 
 def auth_mode(value: str) -> str:

@@ -176,6 +176,13 @@ class AuthSettings:
         "once, and which has to be changed at the first login. No effect once there is an administrator.",
         secret=True,
     )
+    default_permission: str = setting(
+        "MLFLOW_AUTH_DEFAULT_PERMISSION",
+        parse=parsers.permission,
+        default="READ",
+        help="What every user may do with a resource on which it has no grant: `READ`, `USE`, `EDIT`, `MANAGE` or "
+        "`NO_PERMISSIONS`.",
+    )
     password_file: str = setting(
         "RAILTRACK_AUTH_PASSWORD_FILE",
         parse=parsers.text,

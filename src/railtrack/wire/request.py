@@ -43,6 +43,8 @@ class Request(msgspec.Struct, kw_only=True):
 
     ALIASES: ClassVar[Mapping[str, str]] = {}
     """Older or alternative wire names: `{"run_uuid": "run_id"}`."""
+    QUERY_WITHOUT_BODY: ClassVar[bool] = False
+    """Whether a DELETE without a body is decoded from the query."""
 
 
 T = TypeVar("T", bound=Request)
@@ -262,6 +264,8 @@ class Decoder(Generic[T]):
         body = await http.body()
         if body:
             _check_content_type(http)
+        elif self._struct.QUERY_WITHOUT_BODY and http.method == "DELETE":
+            return self._from_query(http)
         is_short = len(body) < IN_TURN_BYTES
         request = self._strictly(http, body) if is_short else await in_turn(self._strictly, http, body)
         return await in_turn(self._leniently, http, body) if request is None else request

@@ -29,6 +29,7 @@ class Route:
     struct: type[Request] | None
     is_read: bool = False
     """True if it changes nothing: it is cancelled as soon as its client disconnects. Others may have to commit."""
+    only_with_login: bool = False
 
 
 ROUTES: dict[tuple[str, str], Route] = {}
@@ -44,12 +45,13 @@ def endpoint(
     service: str = "mlflow",
     ajax_only: bool = False,
     is_read: bool | None = None,
+    only_with_login: bool = False,
 ) -> Callable[[F], F]:
     """Declare an endpoint at `path` below /api/<api>/<service>/ and /ajax-api/<api>/<service>/.
 
     `ajax_only` omits the first; a leading slash makes the path absolute. `is_read`: it changes nothing, as all GET do.
-    The type of the handler's second parameter decides what it gets: a Request struct, decoded from the request, or the
-    HttpRequest itself.
+    An open server omits what is `only_with_login`. The type of the handler's second parameter decides what it gets: a
+    Request struct, decoded from the request, or the HttpRequest itself.
     """
     if not isinstance(access, Access):
         raise TypeError(f"{method} {path}: declare the access that the endpoint requires")
@@ -64,7 +66,7 @@ def endpoint(
             if (method, full) in ROUTES:
                 raise ValueError(f"{method} {full} is declared twice")
             reads = method == "GET" if is_read is None else is_read
-            ROUTES[method, full] = Route(method, full, access, handler, decoder, struct, reads)
+            ROUTES[method, full] = Route(method, full, access, handler, decoder, struct, reads, only_with_login)
         return handler
 
     return declare

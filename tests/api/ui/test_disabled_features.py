@@ -9,7 +9,6 @@ from tests.client import Client
 @pytest.mark.parametrize(
     ("method", "path", "answer"),
     [
-        ("GET", "2.0/mlflow/users/current", {}),
         ("GET", "2.0/mlflow/gateway-proxy?gateway_path=api%2F2.0%2Fendpoints%2F", {"endpoints": []}),
         ("GET", "3.0/mlflow/assistant/config", {"providers": {}, "projects": {}, "remote_access_allowed": False}),
         ("GET", "3.0/mlflow/assistant/providers", {"providers": []}),

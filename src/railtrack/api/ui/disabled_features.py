@@ -7,12 +7,6 @@ from railtrack.wire.response import BytesResponse
 from railtrack.wire.routing import endpoint
 
 
-@endpoint("GET", "users/current", access=SIGNED_IN, ajax_only=True)
-async def current_user(ctx: Context, http: HttpRequest) -> BytesResponse:
-    """Return no user, so that no account menu is shown. MLflow without login returns 404, an error in the console."""
-    return BytesResponse(b"{}")
-
-
 @endpoint("GET", "gateway-proxy", access=SIGNED_IN, ajax_only=True)
 async def gateway_endpoints(ctx: Context, http: HttpRequest) -> BytesResponse:
     """Return no endpoints: there is no AI gateway."""

@@ -66,6 +66,46 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX IF NOT EXISTS railtrack_sessions_user_id ON railtrack_sessions (user_id)",
+    # Roles. One named `__user_<id>__` holds the grants of a single user.
+    """
+    CREATE TABLE IF NOT EXISTS railtrack_roles (
+        role_id     {identity},
+        name        VARCHAR(255) NOT NULL,
+        workspace   VARCHAR(63) NOT NULL,
+        description VARCHAR(1024),
+        CONSTRAINT railtrack_roles_name UNIQUE (workspace, name)
+    )
+    """,
+    # What a role permits, by resource type and id. The id `*` means all resources of the type.
+    """
+    CREATE TABLE IF NOT EXISTS railtrack_role_permissions (
+        permission_id    {identity},
+        role_id          BIGINT NOT NULL,
+        resource_type    VARCHAR(64) NOT NULL,
+        resource_pattern VARCHAR(512) NOT NULL,
+        permission       VARCHAR(16) NOT NULL,
+        CONSTRAINT railtrack_role_permissions_resource UNIQUE (role_id, resource_type, resource_pattern),
+        CONSTRAINT railtrack_role_permissions_role FOREIGN KEY (role_id) REFERENCES railtrack_roles (role_id)
+            ON DELETE CASCADE
+    )
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS railtrack_role_permissions_pattern
+    ON railtrack_role_permissions (resource_pattern, resource_type)
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS railtrack_role_assignments (
+        assignment_id {identity},
+        user_id       BIGINT NOT NULL,
+        role_id       BIGINT NOT NULL,
+        CONSTRAINT railtrack_role_assignments_user_role UNIQUE (user_id, role_id),
+        CONSTRAINT railtrack_role_assignments_user FOREIGN KEY (user_id) REFERENCES railtrack_users (user_id)
+            ON DELETE CASCADE,
+        CONSTRAINT railtrack_role_assignments_role FOREIGN KEY (role_id) REFERENCES railtrack_roles (role_id)
+            ON DELETE CASCADE
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS railtrack_role_assignments_role_id ON railtrack_role_assignments (role_id)",
     # One row, whose version increases with every change of who may do what. Workers drop their caches by it.
     """
     CREATE TABLE IF NOT EXISTS railtrack_auth_state (

@@ -1,0 +1,1 @@
+"""Roles: their permissions, and the users who have them. The rules are MLflow's (docs/access.md)."""
