@@ -45,7 +45,7 @@ class GovernedConnection(HttpToolsProtocol):
         self._body_left = 0  # bytes of a body with a length that are still to come
         self._chunked_body: ChunkedBody | None = None  # while it is incomplete
         self._is_half_closed = False  # by the client: it sends no more, but may be reading
-        self._is_probed = False
+        self._half_closed_checks = 0
         self._pipelined = bytearray()
         self._draining = False
         self._drained = 0
@@ -228,12 +228,13 @@ class GovernedConnection(HttpToolsProtocol):
     def _is_client_gone(self) -> bool:
         """Return True if a half-closed client has disconnected, which shows only in its reaction to sent bytes.
 
-        A server may send an interim response at any time before the response, but not to HTTP/1.0.
+        A server may send an interim response at any time before the response, but not to HTTP/1.0. The second check
+        sends it, so that a response within a second comes alone.
         """
         if not self._is_half_closed or self.cycle is None or self.cycle.response_started:
             return False
-        if not self._is_probed and self.scope["http_version"] == "1.1":
-            self._is_probed = True
+        self._half_closed_checks += 1
+        if self._half_closed_checks == 2 and self.scope["http_version"] == "1.1":
             self.transport.write(CONTINUE)
         error: int = self.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         return error != 0
