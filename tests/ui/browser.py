@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -150,13 +150,13 @@ class Tab:
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(flags: Sequence[str] = FLAGS) -> Iterator[Browser]:
     """Yield the system's Chromium, headless."""
     program = find_program("chromium", "chromium-browser", "google-chrome")
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as home:
         # A temporary home: it writes crash reports and settings there, regardless of its profile.
         environment = {**os.environ, "HOME": home, "XDG_CONFIG_HOME": home, "XDG_CACHE_HOME": home}
-        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS), env=environment)
+        browser = playwright.chromium.launch(executable_path=program, args=list(flags), env=environment)
         try:
             yield browser
         finally:
