@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from railtrack.config import parsers
+from railtrack.config import parsers, s3_upload_args
 from railtrack.config.lookup import setting
 
 
@@ -178,6 +178,13 @@ class S3Settings:
         parse=parsers.one_of("auto", "path", "virtual"),
         default="auto",
         help="Position of the bucket in URLs: `path`, `virtual` (in the host name), or `auto`, the endpoint's default.",
+    )
+    upload_headers: tuple[tuple[str, str], ...] = setting(
+        "MLFLOW_S3_UPLOAD_EXTRA_ARGS",
+        parse=s3_upload_args.headers,
+        default="",
+        help="Arguments of uploads as a JSON object, in boto3's names: `ServerSideEncryption`, `SSEKMSKeyId`, "
+        "`StorageClass`, `ACL`, `Tagging` and others that concern the creation of an object.",
     )
     presigned: str = setting(
         "RAILTRACK_S3_PRESIGNED",

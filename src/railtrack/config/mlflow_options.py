@@ -109,11 +109,6 @@ UNSUPPORTED = (
         "List further ones in RAILTRACK_ARTIFACT_LOCATIONS.",
     ),
     Unsupported(
-        ("MLFLOW_S3_UPLOAD_EXTRA_ARGS",),
-        "the server uploads objects without further arguments.",
-        "Set encryption, storage class and ACL as defaults of the bucket.",
-    ),
-    Unsupported(
         ("MLFLOW_S3_EXPECTED_BUCKET_OWNER",),
         "the server does not check who owns the bucket.",
         "Restrict its credentials to the bucket.",

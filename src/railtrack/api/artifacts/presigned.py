@@ -125,7 +125,8 @@ class _DirectLocation(NamedTuple):
 async def _locate_direct(ctx: Context, uri: str, path: str, use: Literal["upload", "download"]) -> _DirectLocation:
     location = ctx.artifacts.locate(uri, path)
     store = await ctx.artifacts.direct(location.store)
-    if store is None:
+    # The client would not send the headers that the settings require of uploads.
+    if store is None or (use == "upload" and ctx.settings.s3.upload_headers):
         raise not_implemented(f"Presigned {use} is not supported for the current artifact repository")
     return _DirectLocation(store, location.key)
 

@@ -31,7 +31,7 @@ class ServerInfo(msgspec.Struct):
 async def server_info(ctx: Context, http: HttpRequest) -> ServerInfo:
     """Return the feature flags. Direct transfers are on only if a probe has succeeded: clients have no fallback."""
     proxied = ctx.settings.artifacts.is_served and await ctx.artifacts.direct_destination() is not None
-    direct = await ctx.artifacts.direct_root() is not None
+    direct = await ctx.artifacts.direct_root() is not None and not ctx.settings.s3.upload_headers
     return ServerInfo(
         multipart_uploads_enabled=proxied,
         multipart_downloads_enabled=proxied,

@@ -10,6 +10,7 @@ import re
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -86,6 +87,7 @@ class S3Error(Exception):
 class Bucket:
     """The bucket `name` at an endpoint. `credentials` is called before every request, so they may change.
 
+    `upload_headers`: further headers of requests that create an object.
     `endpoint_in_region`: returns the endpoint of a region, to follow a bucket; None if a setting fixes the region.
     """
 
@@ -98,12 +100,15 @@ class Bucket:
         *,
         virtual_host: bool,
         ca_bundle: str = "",
+        upload_headers: Mapping[str, str] = MappingProxyType({}),
         endpoint_in_region: Callable[[str], Origin] | None = None,
     ) -> None:
         self.name = name
         self._credentials = credentials
         self._virtual_host = virtual_host
         self._ca_bundle = ca_bundle
+        self.upload_headers = {"content-type": "application/octet-stream", **upload_headers}
+        """Sent with each request that creates an object."""
         self._endpoint_in_region = endpoint_in_region
         self._base = "" if virtual_host else f"/{quote(name, safe=UNRESERVED)}"
         self._connect_to(endpoint, region)

@@ -97,6 +97,7 @@ class S3Stores:
                 region,
                 self._credentials,
                 ca_bundle=self._settings.aws.ca_bundle,
+                upload_headers=dict(self._settings.s3.upload_headers),
                 virtual_host=uses_virtual_host(self._settings.s3.addressing, endpoint, name),
                 endpoint_in_region=None if self._settings.s3.region else partial(endpoint_of, self._settings),
             )

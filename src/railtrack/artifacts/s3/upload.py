@@ -26,7 +26,6 @@ MAX_PARTS = 10_000
 FINISH_TIMEOUT_S = 90.0
 """How long the store may take after the client's last byte. The client waits 120 s."""
 SMALL_CHUNK_BYTES = 16 * 1024
-CONTENT_TYPE = {"content-type": "application/octet-stream"}
 
 
 class Part:
@@ -107,7 +106,7 @@ async def upload(bucket: Bucket, key: str, chunks: AsyncIterator[bytes], memory:
         await _upload_parts(_MultipartUpload(bucket, key), part, parts)
         return
     try:
-        await bucket.call("PUT", key, (), part.data, CONTENT_TYPE, sha256=part.sha256)
+        await bucket.call("PUT", key, (), part.data, bucket.upload_headers, sha256=part.sha256)
     finally:
         part.release()
 
@@ -205,7 +204,7 @@ async def _send_part(bucket: Bucket, key: str, upload_id: str, number: int, part
 
 async def create(bucket: Bucket, key: str) -> str:
     """Begin a multipart upload and return its id."""
-    response = await bucket.call("POST", key, (("uploads", ""),), headers=CONTENT_TYPE)
+    response = await bucket.call("POST", key, (("uploads", ""),), headers=bucket.upload_headers)
     root = parse(response.body)
     upload_id = text_of(root, "UploadId") if root is not None else ""
     if not upload_id:
