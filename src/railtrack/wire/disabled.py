@@ -12,7 +12,7 @@ from railtrack.wire.routing import Route
 Endpoints = dict[tuple[str, str], Route]
 
 TRACKING_PATHS = ("/get-artifact", "/graphql", "/model-versions/get-artifact")
-ALWAYS_SERVED = ("/mlflow/server-info", "/mlflow/users/")
+ALWAYS_SERVED = ("/mlflow/server-info", "/mlflow/users/", "/mlflow/roles/")
 
 
 def without_artifact_proxy(endpoints: Endpoints) -> Endpoints:
