@@ -1,14 +1,16 @@
 """The GraphQL executor: how fields are read from structs, and which errors become messages in a response."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.servers.processes import until
 
 from railtrack.db import Conflict
-from railtrack.errors import invalid, not_processed, unavailable
+from railtrack.errors import ApiError, invalid, not_processed, unavailable
 from railtrack.wire import graphql
-from railtrack.wire.graphql import ITEMS_AT_ONCE, GraphQLExecutor, GraphQLResponse
+from railtrack.wire.graphql import HEAVY_COST, ITEMS_AT_ONCE, GraphQLExecutor, GraphQLResponse
 from railtrack.wire.turns import in_turn
 
 SCHEMA = """
@@ -141,3 +143,36 @@ async def test_an_error_that_the_query_is_not_to_blame_for_reaches_the_dispatche
     with pytest.raises(type(error)) as caught:
         await execute(QUERY, error)
     assert caught.value is error
+
+
+async def test_heavy_queries_are_executed_one_at_a_time_and_do_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    running: list[str] = []
+    most = 0
+    done = asyncio.Event()
+
+    async def resolve_things(_context: None, _source: None) -> Any:
+        nonlocal most
+        running.append("things")
+        most = max(most, len(running))
+        await done.wait()
+        running.pop()
+        return [thing()]
+
+    async def resolve_thing(_context: None, _source: None) -> Any:
+        return thing()
+
+    resolvers = {"Query.things": resolve_things, "Query.thing": resolve_thing}
+    executor = GraphQLExecutor(SCHEMA, resolvers, {"Query.things": HEAVY_COST})
+    heavy = [asyncio.create_task(executor.execute(None, "{ things { name } }", {}, None)) for _ in range(3)]
+    await until(lambda: running)
+    assert (await executor.execute(None, "{ thing { name } }", {}, None)).data == {"thing": {"name": "größe"}}
+    monkeypatch.setattr(graphql, "HEAVY_TIMEOUT_S", 0.01)
+    with pytest.raises(ApiError, match="queries for many runs") as caught:
+        await executor.execute(None, "{ things { name } }", {}, None)
+    assert caught.value.status == 429
+    done.set()
+    for response in await asyncio.gather(*heavy):
+        assert response.data == {"things": [{"name": "größe"}]}
+    assert most == 1

@@ -3,8 +3,10 @@
 No type of the schema is named here. Import this with the first query only: it takes 5 MB and 50 ms.
 """
 
+import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from inspect import isawaitable
 from types import MappingProxyType
@@ -27,7 +29,7 @@ from graphql import (
     validate,
 )
 
-from railtrack.errors import ApiError
+from railtrack.errors import ApiError, not_processed
 from railtrack.wire.graphql_limits import QueryLimits
 from railtrack.wire.protobuf_json import camel_to_snake
 from railtrack.wire.turns import in_turn
@@ -38,6 +40,9 @@ TOKENS_LIMIT = 1000
 CACHED_QUERIES = 32
 ITEMS_LIMIT = 100_000
 """Items of all lists of a response: a run with as many metrics, or 50 with 2,000."""
+HEAVY_COST = 1000
+"""Queries that cost more, such as pages of runs, are executed one at a time. The UI's query for a run costs 375."""
+HEAVY_TIMEOUT_S = 20.0
 ITEMS_AT_ONCE = 50
 """Items without lists in them that are completed at once. The library takes about 30 us for one of five fields."""
 
@@ -91,6 +96,7 @@ class _ParsedQuery(NamedTuple):
 
     document: DocumentNode | None
     errors: list[str]
+    cost: int = 0
 
 
 class GraphQLExecutor:
@@ -107,6 +113,7 @@ class GraphQLExecutor:
         self._schema = build_schema(sdl, no_location=True)
         self._limits = QueryLimits(self._schema, resolvers, list_lengths)
         self._parsed = lru_cache(CACHED_QUERIES)(self._parse)
+        self._heavy = asyncio.Lock()
         for type_name, type_ in self._schema.type_map.items():
             if not isinstance(type_, GraphQLObjectType) or type_name.startswith("__"):
                 continue
@@ -120,9 +127,32 @@ class GraphQLExecutor:
         """Run a query. Raise what a resolver raises, unless it is an ApiError that the query is to blame for."""
         if len(query) > QUERY_LENGTH_LIMIT:
             return GraphQLResponse(errors=[f"The query is longer than {QUERY_LENGTH_LIMIT} characters."])
-        document, errors = await in_turn(self._parsed, query)
+        document, errors, cost = await in_turn(self._parsed, query)
         if document is None:
             return GraphQLResponse(errors=errors)
+        if cost <= HEAVY_COST:
+            return await self._execute(document, context, variables, operation)
+        async with self._one_heavy():
+            return await self._execute(document, context, variables, operation)
+
+    @asynccontextmanager
+    async def _one_heavy(self) -> AsyncIterator[None]:
+        """Wait until no other heavy query is executed: the whole response is in memory, up to 80 MB."""
+        try:
+            async with asyncio.timeout(HEAVY_TIMEOUT_S):
+                await self._heavy.acquire()
+        except TimeoutError:
+            raise not_processed(
+                "Other GraphQL queries for many runs or points are in progress. Please retry."
+            ) from None
+        try:
+            yield
+        finally:
+            self._heavy.release()
+
+    async def _execute(
+        self, document: DocumentNode, context: Any, variables: dict[str, Any], operation: str | None
+    ) -> GraphQLResponse:
         result = execute(
             self._schema,
             document,
@@ -138,11 +168,11 @@ class GraphQLExecutor:
     def _parse(self, query: str) -> _ParsedQuery:
         try:
             document = parse(query, no_location=True, max_tokens=TOKENS_LIMIT)
-            self._limits.check(document)
+            cost = self._limits.check(document)
         except GraphQLError as error:
             return _ParsedQuery(None, [error.message])
         errors = [error.message for error in validate(self._schema, document)]
-        return _ParsedQuery(None if errors else document, errors)
+        return _ParsedQuery(None if errors else document, errors, cost)
 
 
 def _adapt(resolver: Resolver) -> Callable[..., Any]:

@@ -39,6 +39,8 @@ PAGE_LIMIT = 50
 """Runs or versions on a page, even if more are asked for: a run may have thousands of metrics."""
 POINTS_LIMIT = 10_000
 """Sampled points over all runs of a query."""
+COUNTED_POINTS = 200
+"""Points in the cost of a query: a point takes less time and memory than a run."""
 RUN_POINTS_LIMIT = 2500
 """Sampled points of one run; the REST endpoint rejects more."""
 
@@ -197,6 +199,7 @@ def _executor() -> "GraphQLExecutor":
         {
             "MlflowSearchRunsResponse.runs": PAGE_LIMIT,
             "MlflowSearchModelVersionsResponse.modelVersions": PAGE_LIMIT,
+            "MlflowGetMetricHistoryBulkIntervalResponse.metrics": COUNTED_POINTS,
         },
     )
 
