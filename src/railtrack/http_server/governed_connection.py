@@ -229,7 +229,7 @@ class GovernedConnection(HttpToolsProtocol):
         """Return True if a half-closed client has disconnected, which shows only in its reaction to sent bytes.
 
         A server may send an interim response at any time before the response, but not to HTTP/1.0. The second check
-        sends it, so that a response within a second comes alone.
+        sends it, so that a response within a second, or within 0.1 s to a read, comes alone.
         """
         if not self._is_half_closed or self.cycle is None or self.cycle.response_started:
             return False
