@@ -44,15 +44,16 @@ INSERTED = [
 # fmt: on
 
 BLANKS_IN_EXTENSION = rb"[ \t][;=]|[;=][ \t]"
-FRAMING_TRAILER = rb"(?i)\r\n0[^\r\n]*\r\n([^\r\n]+\r\n)*(content-length|transfer-encoding)"
+TRAILER = rb"(?i)\r\n0[^\r\n]*\r\n([^\r\n]+\r\n)*(content-length|transfer-encoding|connection)"
 ONLY_WE_READ = [
     ("h11", "no request line received", rb"\r\n"),  # RFC 9112 (2.2) has servers skip an empty line before a request
     ("h11", "can't reuse", rb"HTTP/1.0"),  # h11 has no keep-alive for HTTP/1.0
     ("h11", "illegal chunk header", BLANKS_IN_EXTENSION),  # RFC 9112 (7.1.1) has recipients accept them
     ("llhttp", "Invalid character in chunk", BLANKS_IN_EXTENSION),
-    ("llhttp", "Content-Length can't be present", FRAMING_TRAILER),  # RFC 9110 (6.5.1) lets us ignore trailers
-    ("llhttp", "Transfer-Encoding can't be present", FRAMING_TRAILER),
-    ("llhttp", "Invalid `Transfer-Encoding` header value", FRAMING_TRAILER),
+    ("llhttp", "Content-Length can't be present", TRAILER),  # RFC 9110 (6.5.1) lets us ignore trailers
+    ("llhttp", "Transfer-Encoding can't be present", TRAILER),
+    ("llhttp", "Data after `Connection: close`", TRAILER),
+    ("llhttp", "Invalid `Transfer-Encoding` header value", TRAILER),
     ("llhttp", "upgrade", rb"Upgrade"),  # httptools ends there; RFC 9110 (7.8) lets us ignore an upgrade
 ]
 """Parser, the reason for which it ends before us, and a pattern of what it then has read."""
