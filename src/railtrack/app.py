@@ -15,7 +15,7 @@ from railtrack.auth.authenticator import Authenticator
 from railtrack.auth.grants import GrantsCache
 from railtrack.auth.identity import Identity
 from railtrack.auth.levels import Level
-from railtrack.auth.policy import AdministratorPolicy
+from railtrack.auth.policy import PermissionPolicy
 from railtrack.byte_budget import BUDGET
 from railtrack.config.settings import Settings
 from railtrack.context import Context
@@ -49,7 +49,7 @@ class App:
 
     def __init__(self, settings: Settings, policy: Policy | None = None) -> None:
         self._settings = settings
-        self._policy = policy or (AdministratorPolicy() if settings.needs_login else None)
+        self._policy = policy
         routes = _served_endpoints(settings)
         prefix = settings.server.static_prefix
         self._routes = Routes.of(routes, prefix)
@@ -104,7 +104,10 @@ class App:
             authenticator = Authenticator(db, self._proxies, prefix=self._settings.server.static_prefix)
             grants = GrantsCache(db, authenticator.state, Level[self._settings.auth.default_permission])
         self._authenticator = authenticator
-        artifacts, policy, settings = self._artifacts, self._policy, self._settings
+        artifacts, settings = self._artifacts, self._settings
+        policy = self._policy
+        if policy is None and authenticator is not None and grants is not None:
+            policy = PermissionPolicy(db, artifacts, grants, default_root=settings.artifacts.default_root)
 
         def make_context(http: HttpRequest, identity: Identity | None) -> Context:
             return Context(

@@ -2,10 +2,10 @@
 
 import msgspec
 
-from railtrack.artifacts import ArtifactStores
-from railtrack.auth import Policy
+from railtrack.artifacts import ArtifactStores, Location
+from railtrack.auth import Access, Policy
 from railtrack.auth.authenticator import Authenticator
-from railtrack.auth.grants import GrantsCache
+from railtrack.auth.grants import EVERYTHING, GrantsCache, ReadFilter
 from railtrack.auth.identity import Identity
 from railtrack.config.settings import Settings
 from railtrack.db import Db
@@ -37,3 +37,18 @@ class Context(msgspec.Struct, frozen=True):
     def grouped(self, write: WriteGroup[E]) -> GroupCommit[E]:
         """Return the group commit that writes with `write`: `await ctx.grouped(write_entries).submit(entry)`."""
         return self.group_commits.of(write)
+
+    def access_changed(self) -> None:
+        """Make a committed change of grants effective in this worker at once; in others it takes two seconds."""
+        if self.authenticator is not None:
+            self.authenticator.state.expire()
+
+    async def check_artifact(self, access: Access, location: Location) -> Location:
+        """Return the location. Raise PERMISSION_DENIED unless the caller has the access to the artifact there."""
+        if self.policy is not None:
+            await self.policy.check_artifact(access, self, location)
+        return location
+
+    async def read_filter(self, resource_type: str, part: str = "") -> ReadFilter:
+        """Return which resources of a type the caller may read: none of them if it is denied every `part`."""
+        return EVERYTHING if self.policy is None else await self.policy.read_filter(self, resource_type, part)

@@ -136,7 +136,7 @@ async def test_public_paths_need_no_login(server: Client, path: str) -> None:
 
 
 async def test_a_user_who_is_no_administrator_gets_403(server: Client, db: Db, user: User) -> None:
-    response = await server.get(SEARCH, headers=bearer(await token_of(db, user)))
+    response = await server.get("webhooks", headers=bearer(await token_of(db, user)))
     assert (response.status, response.json["error_code"]) == (403, "PERMISSION_DENIED")
 
 
@@ -172,15 +172,15 @@ async def test_a_change_is_effective_in_every_worker_within_two_seconds(
     async with running_app(login_settings) as other:
         token = await token_of(db, user)
         for worker in (server, other):
-            assert (await worker.get(SEARCH, headers=bearer(token))).status == 403
+            assert (await worker.get("webhooks", headers=bearer(token))).status == 403
         async with db.write() as tx:
             await users.set_admin(tx, user, is_admin=True)
         for worker in (server, other):
-            await within(MAX_AGE_S, lambda worker=worker: worker.get(SEARCH, headers=bearer(token)), 200)
+            await within(MAX_AGE_S, lambda worker=worker: worker.get("webhooks", headers=bearer(token)), 200)
         async with db.write() as tx:
             await users.set_disabled(tx, user, is_disabled=True)
         for worker in (server, other):
-            await within(MAX_AGE_S, lambda worker=worker: worker.get(SEARCH, headers=bearer(token)), 401)
+            await within(MAX_AGE_S, lambda worker=worker: worker.get("webhooks", headers=bearer(token)), 401)
 
 
 async def test_a_revoked_token_and_a_changed_password_end_their_use(server: Client, db: Db, admin: User) -> None:

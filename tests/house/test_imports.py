@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors"},
     "mlflow": {"artifacts", "errors"},
     "artifacts": EDGE | {"backoff", "byte_budget", "config"},
-    "auth": {"clock", "config", "db", "errors", "logs", "mlflow"},
+    "auth": {"artifacts", "clock", "config", "db", "errors", "logs", "mlflow"},
     "db": {"backoff", "clock", "errors"},
     "search": {"errors"},
     "webhooks": EDGE | {"backoff", "clock", "db", "mlflow"},

@@ -5,7 +5,11 @@ model is MLflow's: what each route requires was read off the basic-auth app of M
 """
 
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from railtrack.artifacts import Location
+    from railtrack.auth.grants import ReadFilter
 
 
 class Action(Enum):
@@ -38,9 +42,9 @@ class AccessTarget(Enum):
 
     NONE = "none"
     ACCOUNT = "account"
+    """The user's own account. Nothing is needed, not even that the user has changed its one-time password."""
     ACCESS = "users, roles and grants"
     """The handler decides who may do what (api/users/queries.py)."""
-    """The user's own account. Nothing is needed, not even that the user has changed its one-time password."""
     ADMINISTRATION = "administration"
     EXPERIMENT = "experiment"
     EXPERIMENTS = "experiments"
@@ -84,6 +88,15 @@ class Access(NamedTuple):
 class Policy(Protocol):
     async def check(self, access: Access, context: Any, request: Any) -> None:
         """Raise PERMISSION_DENIED unless the caller has this access to what the request names."""
+
+    async def check_artifact(self, access: Access, context: Any, location: "Location") -> None:
+        """Raise PERMISSION_DENIED unless the caller has this access to the artifact at the location."""
+
+    async def check_new_location(self, tx: Any, context: Any, location: "Location") -> None:
+        """Raise PERMISSION_DENIED if a new experiment's artifacts would mix with those of other experiments."""
+
+    async def read_filter(self, context: Any, resource_type: str, part: str = "") -> "ReadFilter":
+        """Return which resources of a type the caller may read: none of them if it is denied every `part`."""
 
 
 def _in_run(action: Action) -> tuple[Need, ...]:

@@ -31,6 +31,9 @@ class ReadFilter(NamedTuple):
         return (resource_id in self.ids) is not self.everything
 
 
+EVERYTHING = ReadFilter(everything=True, ids=frozenset())
+
+
 class Grants:
     """All grants of one user. Immutable."""
 
@@ -80,7 +83,7 @@ class Grants:
     def read_filter(self, resource_type: str) -> ReadFilter:
         """Return which resources of a type lists show. There, as in MLflow, a grant on the workspace allows reading."""
         if self.is_workspace_admin:
-            return ReadFilter(everything=True, ids=frozenset())
+            return EVERYTHING
         levels = self._levels.get(resource_type, {})
         on_all = levels.get(ANY)
         if on_all is None:

@@ -1,6 +1,6 @@
 """Ids as requests have them: text on the wire, numbers in the database."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from railtrack.errors import invalid, not_found
 
@@ -20,6 +20,13 @@ def experiment_number(experiment_id: str) -> int:
 def experiment_numbers(experiment_ids: Sequence[str]) -> list[int]:
     """Return the ids as numbers, without those that the column cannot hold. Raise if one is not a number."""
     return [number for number in map(_number, experiment_ids) if number in INT32]
+
+
+def known_numbers(experiment_ids: Iterable[str]) -> list[int]:
+    """Return those of the ids that an experiment can have, as sorted numbers. Grants may name any text."""
+    return sorted(
+        number for text in experiment_ids if text.isascii() and text.isdigit() and (number := int(text[:20])) in INT32
+    )
 
 
 def _number(experiment_id: str) -> int:

@@ -49,6 +49,12 @@ class SearchBuilder:
         """Add the condition that the column has one of the values."""
         return self.where(among(column, values, self._parameters))
 
+    def restrict(self, column: str, values: Sequence[Any], *, excluded: bool) -> Self:
+        """Add the condition that the column has one of the values, or with `excluded` none of them."""
+        if not excluded:
+            return self.among(column, values)
+        return self.where(f"NOT {among(column, values, self._parameters)}") if values else self
+
     def filter(self, text: str) -> Self:
         """Add the comparisons of a filter."""
         return self.compare(parse_clauses(text, self._fields))

@@ -41,7 +41,7 @@ class MultipartUploadResponse(msgspec.Struct, omit_defaults=True):
 @endpoint("POST", "mpu/create/{folder...}", service="mlflow-artifacts", access=ARTIFACT_EDIT)
 async def create_multipart_upload(ctx: Context, req: CreateMultipartUpload) -> MultipartUploadResponse:
     """Create an upload and return its id and a URL for each part."""
-    key = _destination_key(ctx, req.path)
+    key = await _destination_key(ctx, req.path)
     store = _require_multipart(await ctx.artifacts.direct_destination())
     if req.num_parts > PARTS_LIMIT:
         raise invalid(f"num_parts must be at most {PARTS_LIMIT} (got {req.num_parts}).")
@@ -68,7 +68,7 @@ class CompleteMultipartUpload(Request):
 @endpoint("POST", "mpu/complete/{folder...}", service="mlflow-artifacts", access=ARTIFACT_EDIT)
 async def complete_multipart_upload(ctx: Context, req: CompleteMultipartUpload) -> EmptyResponse:
     """Assemble the artifact from its parts, in the order of their numbers."""
-    key = _destination_key(ctx, req.path)
+    key = await _destination_key(ctx, req.path)
     store = _require_multipart(ctx.artifacts.s3_destination())
     if not 0 < len(req.parts) <= PARTS_LIMIT:
         raise invalid(f"parts must be between 1 and {PARTS_LIMIT} (got {len(req.parts)}).")
@@ -87,7 +87,7 @@ class AbortMultipartUpload(Request):
 @endpoint("POST", "mpu/abort/{folder...}", service="mlflow-artifacts", access=ARTIFACT_EDIT)
 async def abort_multipart_upload(ctx: Context, req: AbortMultipartUpload) -> EmptyResponse:
     """Delete the parts. A missing upload is a success, for which MLflow returns 500."""
-    key = _destination_key(ctx, req.path)
+    key = await _destination_key(ctx, req.path)
     store = _require_multipart(ctx.artifacts.s3_destination())
     if not req.upload_id:
         raise missing("upload_id")
@@ -95,10 +95,14 @@ async def abort_multipart_upload(ctx: Context, req: AbortMultipartUpload) -> Emp
     return EMPTY_RESPONSE
 
 
-def _destination_key(ctx: Context, path: str) -> str:
-    """Return the key for the file. The URL has its folder; the body has its path on the client's machine."""
+async def _destination_key(ctx: Context, path: str) -> str:
+    """Return the key for the file, which the caller may write.
+
+    The URL has its folder; the body has its path on the client's machine.
+    """
     name = PureWindowsPath(path).name if WINDOWS_DRIVE.match(path) else path.rpartition("/")[2]
-    return ctx.artifacts.proxied(f"{ctx.http.params['folder'].rstrip('/')}/{file_key(name)}").key
+    location = ctx.artifacts.proxied(f"{ctx.http.params['folder'].rstrip('/')}/{file_key(name)}")
+    return (await ctx.check_artifact(ARTIFACT_EDIT, location)).key
 
 
 def _require_multipart(store: DirectStore | None) -> DirectStore:

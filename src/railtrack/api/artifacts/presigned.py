@@ -24,6 +24,8 @@ PROXY_DOWNLOAD_EXPIRES_S = 300
 DEFAULT_EXPIRES_S = 900
 MAX_EXPIRES_S = 604_800
 """The limit of Signature V4."""
+MAX_EXPIRES_WITH_LOGIN_S = 900
+"""A URL works without a login, also after its user lost access."""
 
 
 class ProxyDownloadResponse(msgspec.Struct):
@@ -35,7 +37,7 @@ class ProxyDownloadResponse(msgspec.Struct):
 @endpoint("GET", "presigned/{path...}", service="mlflow-artifacts", access=ARTIFACT_READ)
 async def presigned_proxy_download(ctx: Context, http: HttpRequest) -> ProxyDownloadResponse:
     """Return a URL for the file and its size, which clients need to download it in ranges."""
-    key = ctx.artifacts.proxied(http.params["path"]).key
+    key = (await ctx.check_artifact(ARTIFACT_READ, ctx.artifacts.proxied(http.params["path"]))).key
     store = await ctx.artifacts.direct_destination()
     if store is None:
         raise not_implemented("Multipart download is not supported for the current artifact repository")
@@ -72,7 +74,7 @@ async def presigned_upload_url(ctx: Context, req: PresignUpload) -> PresignedUpl
             "This endpoint requires a direct cloud storage artifact URI."
         )
     direct = await _locate_direct(ctx, uri, key, "upload")
-    url = await direct.store.presign("PUT", direct.key, req.expiration)
+    url = await direct.store.presign("PUT", direct.key, _allowed_expiration(ctx, req.expiration))
     return PresignedUploadResponse(url, {"Content-Type": media_type(basename(key))})
 
 
@@ -101,7 +103,7 @@ async def presigned_download_url(ctx: Context, req: PresignDownload) -> Presigne
             "This endpoint requires a run with a direct cloud storage artifact URI."
         )
     direct = await _locate_direct(ctx, uri, req.path, "download")
-    download = await _presign_download(direct.store, direct.key, req.expiration)
+    download = await _presign_download(direct.store, direct.key, _allowed_expiration(ctx, req.expiration))
     return PresignedDownloadResponse(download.url, {}, download.size)
 
 
@@ -109,6 +111,10 @@ def _check_expiration(seconds: int) -> None:
     """MLflow checks only that of downloads, and signs upload URLs that no store accepts."""
     if not 1 <= seconds <= MAX_EXPIRES_S:
         raise invalid(f"expiration must be between 1 and {MAX_EXPIRES_S} seconds (got {seconds}).")
+
+
+def _allowed_expiration(ctx: Context, seconds: int) -> int:
+    return seconds if ctx.policy is None else min(seconds, MAX_EXPIRES_WITH_LOGIN_S)
 
 
 def _proxied_scheme(uri: str) -> str:

@@ -19,13 +19,14 @@ from railtrack.wire.routing import endpoint
 @endpoint("GET", "artifacts/{path...}", service="mlflow-artifacts", access=ARTIFACT_READ)
 async def proxy_get(ctx: Context, http: HttpRequest) -> FileResponse:
     """Return a stored file, or the range of it that the request asks for."""
-    return await download(http, ctx.artifacts.proxied(http.params["path"]))
+    location = await ctx.check_artifact(ARTIFACT_READ, ctx.artifacts.proxied(http.params["path"]))
+    return await download(http, location)
 
 
 @endpoint("PUT", "artifacts/{path...}", service="mlflow-artifacts", access=ARTIFACT_EDIT)
 async def proxy_put(ctx: Context, http: HttpRequest) -> Response:
     """Store the body, of any length, while it arrives. A client that disconnects leaves nothing behind."""
-    location = ctx.artifacts.proxied(file_key(http.params["path"]))
+    location = await ctx.check_artifact(ARTIFACT_EDIT, ctx.artifacts.proxied(file_key(http.params["path"])))
     await location.store.put(location.key, http.stream())
     return BytesResponse(b"")
 
@@ -33,7 +34,7 @@ async def proxy_put(ctx: Context, http: HttpRequest) -> Response:
 @endpoint("DELETE", "artifacts/{path...}", service="mlflow-artifacts", access=ARTIFACT_DELETE)
 async def proxy_delete(ctx: Context, http: HttpRequest) -> EmptyResponse:
     """Delete a file or a folder with its contents; deleting a missing one succeeds."""
-    location = ctx.artifacts.proxied(key_to_change(http.params["path"]))
+    location = await ctx.check_artifact(ARTIFACT_DELETE, ctx.artifacts.proxied(key_to_change(http.params["path"])))
     await location.store.delete(location.key)
     return EMPTY_RESPONSE
 
@@ -45,8 +46,9 @@ class ProxyList(Request):
 @endpoint("GET", "artifacts", service="mlflow-artifacts", access=ARTIFACT_READ)
 async def proxy_list(ctx: Context, req: ProxyList) -> Annotated[Response, ArtifactListing]:
     """List a folder by names without their path."""
-    reply = await list_location(ctx.artifacts.proxied(req.path), "")
+    reply = await list_location(await ctx.check_artifact(ARTIFACT_READ, ctx.artifacts.proxied(req.path)), "")
     if "%" in req.path and isinstance(reply, ArtifactListing) and not reply.files:
         # Clients escape the query but not the path of a URL: what they PUT below /a%20b/ is stored in `a b`.
-        return await list_location(ctx.artifacts.proxied(unquote(req.path)), "")
+        location = await ctx.check_artifact(ARTIFACT_READ, ctx.artifacts.proxied(unquote(req.path)))
+        return await list_location(location, "")
     return reply

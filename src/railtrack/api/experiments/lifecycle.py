@@ -7,12 +7,13 @@ import msgspec
 
 from railtrack.api.experiments.queries import load_experiment, lock_stage, no_such_experiment
 from railtrack.api.experiments.schemas import Experiment, ExperimentTag, check_tag
-from railtrack.auth import EXPERIMENT_CREATE, EXPERIMENT_DELETE, EXPERIMENT_EDIT, EXPERIMENT_READ
+from railtrack.auth import EXPERIMENT_CREATE, EXPERIMENT_DELETE, EXPERIMENT_EDIT, EXPERIMENT_READ, Policy
+from railtrack.auth.roles import grant_creator
 from railtrack.clock import now_ms
 from railtrack.context import Context
-from railtrack.db import Conflict, Db, UniqueViolation
+from railtrack.db import Conflict, Db, Tx, UniqueViolation
 from railtrack.db.retry import idempotent
-from railtrack.errors import exists, invalid, invalid_state, not_found
+from railtrack.errors import ApiError, exists, invalid, invalid_state, not_found
 from railtrack.mlflow.artifact_location import absolute_location, validate_location
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE, experiment_number
 from railtrack.mlflow.validation import check_length
@@ -49,6 +50,8 @@ async def create_experiment(ctx: Context, req: CreateExperiment) -> CreateExperi
     now = now_ms()
     try:
         async with ctx.db.write() as tx:
+            if location and ctx.policy is not None:
+                await _check_location_is_free(tx, ctx, ctx.policy, location)
             number = await tx.fetch_value(
                 """
                 INSERT INTO experiments
@@ -71,6 +74,7 @@ async def create_experiment(ctx: Context, req: CreateExperiment) -> CreateExperi
                 {"experiment_id": "integer", "key": "text", "value": "text"},
                 [(number, key, value) for key, value in tags.items()],
             )
+            await grant_creator(tx, ctx.identity, "experiment", str(number))
             # Another experiment can have this id: a crash may set the sequence back.
             tx.set_commit_check(
                 "SELECT 1 FROM experiments WHERE experiment_id = $1 AND name = $2 AND creation_time = $3",
@@ -107,6 +111,15 @@ async def _advance_sequence(db: Db) -> None:
         "skipped %d ids.",
         skipped,
     )
+
+
+async def _check_location_is_free(tx: Tx, ctx: Context, policy: Policy, location: str) -> None:
+    """Raise PERMISSION_DENIED for a location where the artifacts of several experiments would mix."""
+    try:
+        served = ctx.artifacts.locate(location)
+    except ApiError:
+        return  # clients reach it with credentials of their own, or not at all
+    await policy.check_new_location(tx, ctx, served)
 
 
 def _validated_tags(tags: Sequence[ExperimentTag]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from railtrack.api.experiments.search_fields import EXPERIMENTS
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
 from railtrack.errors import ApiError, invalid
+from railtrack.mlflow.ids import known_numbers
 from railtrack.mlflow.view_type import stages
 from railtrack.search.builder import SearchBuilder
 from railtrack.search.page import fetch_page
@@ -43,14 +44,15 @@ async def search_experiments(ctx: Context, req: SearchExperiments) -> Annotated[
         raise _invalid_max_results(req.max_results, "a positive integer")
     if req.max_results > MAX_RESULTS:
         raise _invalid_max_results(req.max_results, f"at most {MAX_RESULTS}")
-    query = (
+    search = (
         SearchBuilder(EXPERIMENTS, EXPERIMENT_COLUMNS)
         .filter(req.filter)
         .order_by(req.order_by)
         .among("experiments.lifecycle_stage", stages(req.view_type))
-        .build(req.page_token)
     )
-    chunks = fetch_page(ctx.db.fetch, query, req.max_results)
+    readable = await ctx.read_filter("experiment")
+    search.restrict("experiments.experiment_id", known_numbers(readable.ids), excluded=readable.everything)
+    chunks = fetch_page(ctx.db.fetch, search.build(req.page_token), req.max_results)
     return await list_response(ctx.http, SearchExperimentsResponse, chunks, partial(load_experiments, ctx.db))
 
 

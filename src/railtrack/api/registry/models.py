@@ -10,6 +10,7 @@ from railtrack.auth import (
     REGISTERED_MODEL_EDIT,
     REGISTERED_MODEL_READ,
 )
+from railtrack.auth.roles import delete_grants, grant_creator, rename_grants
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx, UniqueViolation
@@ -65,6 +66,8 @@ async def create_registered_model(ctx: Context, req: CreateRegisteredModel) -> R
         )
         for key, value in sorted(tags.items()):
             await _set_tag(tx, req.name, key, value)
+        resource_type = "prompt" if is_prompt(tags.get(IS_PROMPT_TAG)) else "registered_model"
+        await grant_creator(tx, ctx.identity, resource_type, req.name)
         await events.model_created(tx, req.name, tags, req.description)
         return RegisteredModelResponse(await load_model(tx, req.name))
 
@@ -137,9 +140,12 @@ async def rename_registered_model(ctx: Context, req: RenameRegisteredModel) -> R
                 req.new_name,
                 now,
             )
-            return RegisteredModelResponse(await load_model(tx, req.new_name))
+            await rename_grants(tx, req.name, req.new_name)
+            renamed_model = await load_model(tx, req.new_name)
     except UniqueViolation as error:
         raise exists(f"Registered Model (name={req.new_name}) already exists.") from error
+    ctx.access_changed()
+    return RegisteredModelResponse(renamed_model)
 
 
 class UpdateRegisteredModel(Request):
@@ -185,6 +191,8 @@ async def delete_registered_model(ctx: Context, req: DeleteRegisteredModel) -> E
             "DELETE FROM registered_models WHERE workspace = $1 AND name = $2", DEFAULT_WORKSPACE, req.name
         ):
             raise no_such_model(req.name)
+        await delete_grants(tx, req.name)
+    ctx.access_changed()
     return EMPTY_RESPONSE
 
 

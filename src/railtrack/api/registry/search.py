@@ -14,12 +14,20 @@ from railtrack.api.registry.queries import (
     load_versions,
 )
 from railtrack.api.registry.schemas import ModelVersion, RegisteredModel
-from railtrack.api.registry.search_fields import MODELS, NOT_A_PROMPT, NOT_OF_A_PROMPT, VERSIONS, filter_prompts
+from railtrack.api.registry.search_fields import (
+    MODELS,
+    NOT_A_PROMPT,
+    NOT_OF_A_PROMPT,
+    VERSIONS,
+    filter_prompts,
+    listed_types,
+)
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
 from railtrack.errors import invalid, invalid_value
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.search.builder import SearchBuilder
+from railtrack.search.fields import SearchFields
 from railtrack.search.page import fetch_page
 from railtrack.wire.list_response import list_response
 from railtrack.wire.request import Int32, Request
@@ -56,8 +64,9 @@ async def search_registered_models(
     """
     _check_max_results(req.max_results, MAX_MODELS)
     search = SearchBuilder(MODELS, MODEL_COLUMNS).where(f"registered_models.workspace = '{DEFAULT_WORKSPACE}'")
-    query = filter_prompts(search, req.filter, MODELS, NOT_A_PROMPT).order_by(req.order_by).build(req.page_token)
-    chunks = fetch_page(ctx.db.fetch, query, req.max_results, chunk_rows=CHUNK_ROWS)
+    search = filter_prompts(search, req.filter, MODELS, NOT_A_PROMPT).order_by(req.order_by)
+    await _restrict(ctx, search, req.filter, MODELS)
+    chunks = fetch_page(ctx.db.fetch, search.build(req.page_token), req.max_results, chunk_rows=CHUNK_ROWS)
 
     async def load(rows: Sequence[Any]) -> Sequence[Any]:
         async with ctx.db.read() as tx:
@@ -88,13 +97,20 @@ async def search_model_versions(
     """
     _check_max_results(req.max_results, MAX_VERSIONS)
     search = SearchBuilder(VERSIONS, VERSION_COLUMNS).where(f"model_versions.workspace = '{DEFAULT_WORKSPACE}'")
-    query = (
-        filter_prompts(search.where(NOT_DELETED), req.filter, VERSIONS, NOT_OF_A_PROMPT)
-        .order_by(req.order_by or DEFAULT_VERSION_ORDER)
-        .build(req.page_token)
-    )
-    chunks = fetch_page(ctx.db.fetch, query, req.max_results, chunk_rows=CHUNK_ROWS)
+    search = filter_prompts(search.where(NOT_DELETED), req.filter, VERSIONS, NOT_OF_A_PROMPT)
+    search.order_by(req.order_by or DEFAULT_VERSION_ORDER)
+    await _restrict(ctx, search, req.filter, VERSIONS, part="version")
+    chunks = fetch_page(ctx.db.fetch, search.build(req.page_token), req.max_results, chunk_rows=CHUNK_ROWS)
     return await list_response(ctx.http, SearchModelVersionsResponse, chunks, partial(load_versions, ctx.db))
+
+
+async def _restrict(ctx: Context, search: SearchBuilder, text: str, fields: SearchFields, *, part: str = "") -> None:
+    """Restrict the search to what the caller may read. Prompts and other registered models have separate grants."""
+    if ctx.policy is None:
+        return
+    for resource_type in listed_types(text, fields):
+        readable = await ctx.read_filter(resource_type, f"{resource_type}_{part}" if part else "")
+        search.restrict(f"{fields.table}.name", sorted(readable.ids), excluded=readable.everything)
 
 
 def _check_max_results(max_results: int, limit: int) -> None:

@@ -128,6 +128,17 @@ def filter_prompts(search: SearchBuilder, text: str, fields: SearchFields, is_no
     return search.compare(clause for clause in clauses if clause not in of_prompt_tag).where(is_no_prompt)
 
 
+def listed_types(text: str, fields: SearchFields) -> tuple[str, ...]:
+    """Return the resource types that a search with this filter lists, for whose names the caller needs a grant."""
+    asked = [
+        clause for clause in parse_clauses(text, fields) if _names_prompt_tag(clause) and _asks_for_prompts(clause)
+    ]
+    if not asked:
+        return ("registered_model",)
+    # With `!= 'false'` alone, models match whose tag has yet another value, and which are no prompts.
+    return ("prompt",) if any(clause.comparator == "=" for clause in asked) else ("prompt", "registered_model")
+
+
 def _names_prompt_tag(clause: Clause) -> bool:
     name = name_of(clause.left)
     return name.entity in ("tag", "tags") and name.key == IS_PROMPT_TAG

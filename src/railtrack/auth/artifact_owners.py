@@ -1,0 +1,111 @@
+"""Find the experiment that owns an artifact, by the uri in the store that the server opens.
+
+An artifact belongs to the experiment with the longest artifact location above it.
+"""
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from railtrack.artifacts import ArtifactStores, Location
+from railtrack.db import Db, Tx
+from railtrack.errors import ApiError
+
+REREAD_AFTER_S = 2.0
+"""How long a worker may not know of an experiment with its own artifact location that another worker created."""
+
+EXPERIMENT_ID = re.compile(r"0|[1-9][0-9]{0,9}")
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+PARTS_OF_EXPERIMENT = ("run", "trace", "logged_model")
+
+
+class Owner(NamedTuple):
+    """An experiment, and the path of the artifact below its artifact location."""
+
+    experiment_id: str
+    path: str
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return the resource types that the path contains: the folder of the experiment contains all of them."""
+        if not self.path:
+            return PARTS_OF_EXPERIMENT
+        first, _, rest = self.path.partition("/")
+        if first == "models":
+            return ("logged_model",)
+        if first == "traces":
+            return ("trace",)
+        return ("run",) if RUN_ID.fullmatch(first) or rest.split("/", 1)[0] == "artifacts" else ()
+
+
+class ArtifactOwners:
+    """Knows the artifact locations of all experiments.
+
+    Most are `<default root>/<experiment id>` and take no memory. The others are read from the database.
+    """
+
+    def __init__(self, db: Db, stores: ArtifactStores, default_root: str) -> None:
+        self._db = db
+        self._stores = stores
+        self._default_root = default_root.rstrip("/")
+        self._default_uri = _uri(stores, default_root)
+        self._others: dict[str, str] = {}
+        self._read_at = -REREAD_AFTER_S
+
+    async def of(self, location: Location) -> Owner | None:
+        """Return the owner of the artifact, None if it is in no experiment's location."""
+        now = time.monotonic()
+        if now - self._read_at >= REREAD_AFTER_S:
+            self._others, self._read_at = await self._read(self._db), now
+        return self._owner(self._others, location.uri)
+
+    def _owner(self, others: Mapping[str, str], uri: str) -> Owner | None:
+        for above in _with_parents(uri):
+            experiment_id = others.get(above) or self._default_owner(above)
+            if experiment_id is not None:
+                return Owner(experiment_id, uri[len(above) :].lstrip("/"))
+        return None
+
+    async def is_free(self, tx: Tx, location: Location) -> bool:
+        """Return whether the location overlaps with no experiment's, nor with those that future ones get."""
+        others = await self._read(tx)
+        uri, default = location.uri, self._default_uri
+        if self._owner(others, uri) is not None or any(_is_below(other, uri) for other in others):
+            return False
+        return default is None or not (_is_below(default, uri) or uri == default)
+
+    def _default_owner(self, uri: str) -> str | None:
+        parent, _, name = uri.rpartition("/")
+        return name if parent == self._default_uri and EXPERIMENT_ID.fullmatch(name) else None
+
+    async def _read(self, tx: Tx) -> dict[str, str]:
+        """Return the experiments whose location is not the default, by where their artifacts are."""
+        rows = await tx.fetch(
+            """
+            SELECT CAST(experiment_id AS TEXT), artifact_location FROM experiments
+            WHERE artifact_location IS NOT NULL AND artifact_location <> $1 || '/' || CAST(experiment_id AS TEXT)
+            """,
+            self._default_root,
+        )
+        uris = ((_uri(self._stores, uri), experiment_id) for experiment_id, uri in rows)
+        return {uri: experiment_id for uri, experiment_id in uris if uri is not None}
+
+
+def _uri(stores: ArtifactStores, uri: str) -> str | None:
+    """Return where an artifact location is, None if this server does not serve it."""
+    try:
+        return stores.locate(uri).uri
+    except ApiError:
+        return None
+
+
+def _with_parents(uri: str) -> Iterator[str]:
+    """Yield the uri and those above it, the longest first."""
+    while uri:
+        yield uri
+        uri = uri.rpartition("/")[0]
+
+
+def _is_below(uri: str, above: str) -> bool:
+    return uri.startswith(f"{above}/")
