@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app": KERNEL | {"api", "byte_budget", "config", "context", "errors"},
     "http_server": {"byte_budget", "config", "errors", "logs", "prometheus"},
     "checks": EDGE | {"artifacts", "clock", "config", "db", "http_server"},
-    "cli": KERNEL | EDGE | {"app", "byte_budget", "checks", "config", "http_server"},
+    "cli": KERNEL | EDGE | {"app", "clock", "byte_budget", "checks", "config", "http_server"},
 }
 """First-level parts of the package, and the others that each may import."""
 

@@ -8,6 +8,8 @@ from importlib.metadata import version
 COMMANDS = {
     "server": "Run the tracking server.",
     "doctor": "Check settings, database, artifact store and machine without starting the server.",
+    "users": "List, create, change and delete users of a server with login, and let an administrator in again.",
+    "tokens": "List, create and revoke API tokens.",
     "verify": "Use a deployed server as a client does, step by step, and leave it unchanged.",
 }
 

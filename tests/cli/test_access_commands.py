@@ -1,0 +1,112 @@
+"""`railtrack users` and `railtrack tokens` on the database of a running server, also to recover an administrator."""
+
+import json
+import subprocess
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.servers import databases
+from tests.servers.postgres import PostgresServer
+from tests.servers.processes import wait_until
+from tests.servers.railtrack import RailtrackServer, command, railtrack_server
+
+ADMIN_PASSWORD = "chosen by the operator"
+
+
+@pytest.fixture(params=databases.ENGINES)
+def server(request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer) -> Iterator[RailtrackServer]:
+    with databases.scratch_database(request.param, tmp_path, postgres) as url:
+        environment = {"RAILTRACK_AUTH": "on", "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN_PASSWORD}
+        with railtrack_server(tmp_path / "server", url, environment=environment) as server:
+            yield server
+
+
+def status(server: RailtrackServer, authorization: str) -> int:
+    request = urllib.request.Request(
+        f"{server.url}/api/2.0/mlflow/experiments/search?max_results=1", headers={"Authorization": authorization}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def basic(username: str, password: str) -> str:
+    return "Basic " + b64encode(f"{username}:{password}".encode()).decode()
+
+
+def run(server: RailtrackServer, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `railtrack` with the server's database."""
+    return command(server.folder, *arguments, MLFLOW_BACKEND_STORE_URI=server.environment["MLFLOW_BACKEND_STORE_URI"])
+
+
+def result(server: RailtrackServer, *arguments: str) -> Any:
+    done = run(server, *arguments, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def test_a_service_account_gets_a_token_that_is_revoked(server: RailtrackServer) -> None:
+    assert result(server, "users", "create", "ci", "--no-password", "--admin")["password"] is False
+    created = result(server, "tokens", "create", "ci", "pipeline", "--days", "7")
+    assert status(server, f"Bearer {created['token']}") == 200
+    [listed] = result(server, "tokens", "list", "--user", "ci")
+    assert {**listed, "last_used": None} == {**{key: created[key] for key in listed}, "last_used": None}
+    assert created["token"] not in json.dumps(listed)
+    assert run(server, "tokens", "revoke", str(listed["token_id"])).stdout == "Revoked the token pipeline.\n"
+    wait_until(lambda: status(server, f"Bearer {created['token']}") == 401)
+    assert result(server, "tokens", "list") == []
+    [revoked] = result(server, "tokens", "list", "--all")
+    assert revoked["revoked"] is not None
+    assert run(server, "tokens", "revoke", str(listed["token_id"])).returncode == 1
+
+
+def test_an_administrator_who_is_locked_out_gets_in_again(server: RailtrackServer) -> None:
+    assert status(server, basic("admin", ADMIN_PASSWORD)) == 200
+    done = run(server, "users", "update", "admin", "--disabled", "on")
+    assert done.returncode == 1
+    assert done.stderr == "Error: admin is the only administrator. Make another user an administrator first.\n"
+    password = result(server, "users", "create", "eve", "--admin")["one_time_password"]
+    assert status(server, basic("eve", password)) == 403  # it has to be changed
+    assert result(server, "users", "update", "admin", "--admin", "off", "--disabled", "on")["disabled"] is True
+    wait_until(lambda: status(server, basic("admin", ADMIN_PASSWORD)) == 401)
+    text = run(server, "users", "reset", "admin", "--admin").stdout
+    assert text.startswith("Reset the user admin. One-time password, to be changed at the first login: ")
+    wait_until(lambda: status(server, basic("admin", text.split()[-1])) == 403)
+    assert run(server, "users", "delete", "eve").stdout == "Deleted the user eve.\n"
+    table = run(server, "users", "list").stdout.splitlines()
+    assert table[0].split()[:4] == ["USER", "ID", "NAME", "ADMIN"]
+    assert [line.split()[1:5] for line in table[1:]] == [["admin", "yes", "no", "yes"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("users", "reset", "nobody"), "User with username=nobody not found"),
+        (("users", "create", "admin"), "User (username=admin) already exists."),
+        (("users", "create", "a:b"), "Invalid user name"),
+        (("tokens", "create", "admin", "x", "--scope", "everything"), "Invalid scope 'everything'."),
+        (("tokens", "create", "admin", "x", "--days", "-1"), "Invalid number of days: -1."),
+        (("tokens", "revoke", "12345"), "There is no token 12345 that can be revoked."),
+    ],
+)
+@pytest.mark.parametrize("server", ["sqlite"], indirect=True)
+def test_an_error_is_one_line(server: RailtrackServer, arguments: tuple[str, ...], message: str) -> None:
+    done = run(server, *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_a_database_none_is_created(tmp_path: Path) -> None:
+    done = command(tmp_path, "users", "list")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: There is no database {tmp_path}/railtrack-data/mlflow.db.")
+    assert not list(tmp_path.iterdir())
