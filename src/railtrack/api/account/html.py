@@ -20,7 +20,7 @@ label { display: block; margin: .75rem 0 .25rem }
 input, select { font: inherit; padding: .4rem .5rem; border: 1px solid #8a959e; border-radius: 4px;
   box-sizing: border-box; width: 100%; max-width: 22rem }
 button { font: inherit; padding: .4rem 1rem; border: 0; border-radius: 4px; background: #0e538b; color: #fff;
-  cursor: pointer; margin-top: 1rem }
+  cursor: pointer; margin-top: 1rem; display: block }
 td button { margin: 0; background: #fff; color: #c82d4c; border: 1px solid #c82d4c; padding: .1rem .6rem }
 table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .4rem .6rem .4rem 0;
   border-bottom: 1px solid #e4e9ed; overflow-wrap: anywhere }

@@ -60,6 +60,22 @@ RECOVERY_SCRIPT = """<script>{
 and has that part under another name. The script waits until the server is healthy. It reloads at most once a minute,
 because a part that is still missing after a reload stays missing."""
 
+LOGIN_SCRIPT = """<script>{
+  const open = XMLHttpRequest.prototype.open
+  XMLHttpRequest.prototype.open = function (method, url, isAsync = true, user = null, password = null) {
+    open.call(this, method, url, isAsync)
+    if (user !== null) this.setRequestHeader("Authorization", `Basic ${btoa(`${user}:${password}`)}`)
+  }
+  const send = window.fetch
+  window.fetch = async (...request) => {
+    const response = await send(...request)
+    if (response.status === 401 && !new Headers(request[1]?.headers).has("Authorization")) location.reload()
+    return response
+  }
+}</script>"""
+"""For a server with login. The interface logs out by a request with an invalid user name. Browsers send it only after
+a challenge, and a request with a session gets none. After a session has ended, a reload leads to the login page."""
+
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -165,7 +181,7 @@ class WebInterface:
 
 
 def _page(html: str) -> BytesResponse:
-    body = html.replace("<head>", f"<head>{PRESET_SCRIPT}{RECOVERY_SCRIPT}", 1).encode()
+    body = html.replace("<head>", f"<head>{PRESET_SCRIPT}{RECOVERY_SCRIPT}{LOGIN_SCRIPT}", 1).encode()
     policy = (b"content-security-policy", CONTENT_SECURITY_POLICY.encode())
     etag = _etag(hashlib.sha256(body).hexdigest()[:20])
     return BytesResponse(body, MEDIA_TYPES["html"], headers=(etag, REVALIDATE, policy))
