@@ -136,6 +136,7 @@ class App:
             authenticator,
             ProxiedClients(self._proxies),
             frame_options=self._settings.security.frame_options_header,
+            metrics_token=self._settings.metrics.token,
         )
 
     def _open_counters(self, db: Db, group_commits: GroupCommits, slot: int) -> WorkerCounters | None:

@@ -27,7 +27,7 @@ def bearer(token: str) -> dict[str, str]:
 def low_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a hash take a millisecond. tests/auth/test_passwords.py checks the real cost."""
     monkeypatch.setattr(passwords, "N", 2**4)
-    monkeypatch.setattr(passwords, "NO_MATCH", passwords.NO_MATCH.replace(f":{2**14}:", f":{2**4}:"))
+    monkeypatch.setattr(passwords, "NO_MATCH", passwords.NO_MATCH.replace(f":{2**13}:", f":{2**4}:"))
 
 
 @pytest.fixture

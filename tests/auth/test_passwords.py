@@ -9,7 +9,7 @@ import pytest
 from railtrack.auth import passwords
 from railtrack.errors import ApiError
 
-OWASP = 2**14 * 8 * 5
+OWASP = 2**13 * 8 * 10
 """The least cost of scrypt that the OWASP Password Storage Cheat Sheet lists, as N * r * p."""
 
 

@@ -13,6 +13,7 @@ WRONG = [
     ({"MLFLOW_PORT": "5000/tcp"}, "Invalid port in MLFLOW_PORT: '5000/tcp'. Use a number from 1 to 65535."),
     ({"MLFLOW_PORT": "${PORT}"}, "MLFLOW_PORT: the reference ${PORT} was not resolved. Check its spelling"),
     ({"PORT": "$(PORT)"}, "PORT: the reference $(PORT) was not resolved."),
+    ({"RAILTRACK_METRICS_TOKEN": "short"}, "Invalid token in RAILTRACK_METRICS_TOKEN. Use at least 16 letters"),
     ({"PORT": "0"}, "Invalid port in PORT: '0'. Use a number from 1 to 65535."),
     ({"MLFLOW_HOST": "http://0.0.0.0"}, "Invalid host in MLFLOW_HOST: 'http://0.0.0.0'. Use an address"),
     (

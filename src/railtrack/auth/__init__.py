@@ -115,7 +115,8 @@ SIGNED_IN = Access()
 ACCOUNT = Access(AccessTarget.ACCOUNT)
 ACCESS = Access(AccessTarget.ACCESS)
 ADMINISTRATION = Access(AccessTarget.ADMINISTRATION)
-METRICS_READ = ADMINISTRATION
+METRICS_READ = Access(AccessTarget.ADMINISTRATION, (Need(Action.READ),))
+"""For administrators, and for who has the token of the setting (auth/metrics_token.py)."""
 
 EXPERIMENT_CREATE = Access(AccessTarget.NEW_EXPERIMENT)
 EXPERIMENT_READ = Access(AccessTarget.EXPERIMENT, (Need(Action.READ),))

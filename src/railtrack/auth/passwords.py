@@ -17,8 +17,8 @@ from railtrack.errors import invalid, not_processed
 
 T = TypeVar("T")
 
-N, R, P = 2**14, 8, 5
-"""scrypt's cost: 16 MB and about 0.15 s, which OWASP lists as equivalent to N = 2**17, p = 1 with 128 MB."""
+N, R, P = 2**13, 8, 10
+"""scrypt's cost: 8 MB and about 0.15 s, which OWASP lists as equivalent to N = 2**17, p = 1 with 128 MB."""
 MEMORY_LIMIT = 64 * 1024 * 1024
 """Bytes that verifying an imported hash may take. MLflow's take 32 MB."""
 PBKDF2_ITERATIONS_LIMIT = 5_000_000

@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 FERNET_KEY_BYTES = 32
+TOKEN_LENGTH = 16
 
 
 class InvalidValue(ValueError):
@@ -134,6 +135,13 @@ def fernet_key(value: str) -> str:
         is_valid = False
     if not is_valid:
         raise InvalidValue("key", f"Use {FERNET_KEY_BYTES} bytes in URL-safe base64.")
+    return value
+
+
+def token(value: str) -> str:
+    """Parse a secret that an Authorization header can send."""
+    if value and not re.fullmatch(rf"[!-~]{{{TOKEN_LENGTH},}}", value, re.ASCII):
+        raise InvalidValue("token", f"Use at least {TOKEN_LENGTH} letters, digits and punctuation marks.")
     return value
 
 

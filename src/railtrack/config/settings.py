@@ -208,6 +208,15 @@ class MetricsSettings:
         help="MLflow's spelling of the same: any folder name enables metrics. Nothing is written to the folder.",
     )
 
+    token: str = setting(
+        "RAILTRACK_METRICS_TOKEN",
+        parse=parsers.token,
+        default="",
+        help="Bearer token for `/metrics`, of at least 16 characters. Without it, `/metrics` is for administrators if "
+        "requests need a login, else for everyone.",
+        secret=True,
+    )
+
     @property
     def is_exposed(self) -> bool:
         return self.enabled or bool(self.expose_prometheus)

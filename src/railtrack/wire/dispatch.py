@@ -8,12 +8,14 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Protocol
 
-from railtrack.auth import ACCOUNT
+from railtrack.auth import ACCOUNT, METRICS_READ, PUBLIC
 from railtrack.auth.authenticator import Authenticator
 from railtrack.auth.identity import Identity
+from railtrack.auth.metrics_token import has_metrics_token
 from railtrack.auth.unauthenticated import PasswordChangeRequired, Unauthenticated
 from railtrack.errors import ApiError
 from railtrack.logs.throttle import ThrottledLog
@@ -73,8 +75,9 @@ class Dispatcher:
         proxied_clients: ProxiedClients | None = None,
         *,
         frame_options: str = "",
+        metrics_token: str = "",
     ) -> None:
-        """`frame_options`: the X-Frame-Options header of every response, "" for none."""
+        """`frame_options`: the X-Frame-Options header of every response, "" for none; `metrics_token`: for /metrics."""
         self._routes = routes
         self._guard = guard
         self._headers: tuple[Header, ...] = (NO_SNIFFING,)
@@ -86,6 +89,7 @@ class Dispatcher:
         self._frameable_path = routes.prefix + FRAMEABLE_PATH
         self._make_context = make_context
         self._authenticator = authenticator
+        self._metrics_token = metrics_token
         self._proxied_clients = proxied_clients
         self._observers = observers
         self._new_ids = _new_ids()
@@ -175,6 +179,8 @@ class Dispatcher:
             raise
         if route.access.is_public:
             return route, None
+        if route.access == METRICS_READ and has_metrics_token(http, self._metrics_token):
+            return replace(route, access=PUBLIC), None
         identity = await authenticator.identify(http)
         if self._guard and identity.via == "session":
             self._guard.check_origin(http)

@@ -89,7 +89,8 @@ async def test_a_login_form_of_another_site_is_rejected(browser: FormBrowser, ad
     page = await browser.open("/login")
     browser.cookies.clear()
     assert (await browser.submit("/login", {**fields, "csrf": csrf_of(page)})).status == 403
-    response = await browser.submit("/login", fields, **{"Sec-Fetch-Site": "cross-site"})
+    foreign = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+    response = await browser.submit("/login", fields, **foreign)
     assert (response.status, response.json["error_code"]) == (403, "PERMISSION_DENIED")
 
 
