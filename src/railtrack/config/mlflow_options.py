@@ -96,10 +96,6 @@ UNSUPPORTED = (
         "the login is configured by RAILTRACK_AUTH, and holds for all endpoints.",
     ),
     Unsupported(
-        ("MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX",),
-        "only the built-in checks of model sources apply.",
-    ),
-    Unsupported(
         ("MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH", "MLFLOW_TRUNCATE_LONG_VALUES"),
         "the limits of MLflow's defaults apply.",
     ),

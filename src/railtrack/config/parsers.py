@@ -202,6 +202,13 @@ def endpoint(value: str) -> str:
     return origin
 
 
+def pattern(value: str) -> re.Pattern[str] | None:
+    try:
+        return re.compile(value) if value else None
+    except (re.error, RecursionError, OverflowError):
+        raise InvalidValue("regular expression", "Use the syntax of Python's module re.") from None
+
+
 def readable(value: str) -> str:
     if value and not os.access(value, os.R_OK):
         raise InvalidValue("file", "Use the path of a file that the server may read.")

@@ -4,6 +4,7 @@ The groups about artifacts: artifact_settings.py. How a setting is resolved from
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -248,6 +249,16 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    source_pattern: re.Pattern[str] | None = setting(  # noqa: RUF009 (it returns a dataclass field)
+        "MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX",
+        parse=parsers.pattern,
+        default="",
+        help="Regular expression that the source of a new model version must match somewhere, such as `^s3://models/`.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookSettings:
     secret_key: str = setting(
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY",
@@ -299,6 +310,7 @@ class Settings:
     auth: AuthSettings = field(default_factory=AuthSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     logs: LogSettings = field(default_factory=LogSettings)
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     data_folder: Path = setting(  # noqa: RUF009 (it returns a dataclass field)
         "RAILTRACK_DATA",

@@ -78,6 +78,9 @@ async def create_model_version(ctx: Context, req: CreateModelVersion) -> ModelVe
     else:
         check_source(req.source, req.run_id, req.model_id)
     check_length("source", req.source, SOURCE_LIMIT)
+    source_pattern = ctx.settings.registry.source_pattern
+    if source_pattern and not as_prompt and not source_pattern.search(req.source):
+        raise invalid(f"Invalid model version source: '{req.source}'.")
     check_length("run_id", req.run_id, RUN_ID_LIMIT)
     check_length("run_link", req.run_link, RUN_LINK_LIMIT)
     check_description(req.description)
