@@ -5,7 +5,6 @@ costs at least, a few kB, is not counted here: the limit of connections bounds i
 """
 
 import asyncio
-from collections import deque
 from typing import NamedTuple
 
 from railtrack.errors import ApiError, not_processed
@@ -13,7 +12,8 @@ from railtrack.errors import ApiError, not_processed
 MB = 1 << 20
 DEFAULT_TOTAL = 160 * MB
 UPLOADS_LIMIT = 64 * MB
-SMALL = 512 * 1024
+SMALL = 384 * 1024
+"""Less than a piece of a long list (wire/list_response.py)."""
 SMALL_ROOM = 4 * MB
 """For small reservations alone; less in a share of less than four times as much."""
 WAIT_TIMEOUT_S = 10.0
@@ -29,7 +29,8 @@ class Share:
     """A part of the budget. Reservations that do not fit wait.
 
     Small ones, up to SMALL bytes, come first, and a part of the share is for them alone: a few large requests that make
-    no progress must not delay the many that take milliseconds.
+    no progress must not delay the many that take milliseconds. Of several, the newest comes first. In an overload, that
+    serves some clients in time, while the order of arrival would let each of them wait until it gives up.
     """
 
     def __init__(self) -> None:
@@ -37,8 +38,8 @@ class Share:
         self.used = 0
         self.rejected = 0
         """Requests that got no room in time."""
-        self._waiting_small: deque[_Waiter] = deque()
-        self._waiting_large: deque[_Waiter] = deque()
+        self._waiting_small: list[_Waiter] = []
+        self._waiting_large: list[_Waiter] = []
 
     @property
     def largest(self) -> int:
@@ -89,13 +90,13 @@ class Share:
     def _limit(self, size: int) -> int:
         return self.limit if size <= SMALL else self.largest
 
-    def _queue(self, size: int) -> deque[_Waiter]:
+    def _queue(self, size: int) -> list[_Waiter]:
         return self._waiting_small if size <= SMALL else self._waiting_large
 
     def _grant(self) -> None:
         for queue in (self._waiting_small, self._waiting_large):
-            while queue and self.used + queue[0].size <= self._limit(queue[0].size):
-                size, granted = queue.popleft()
+            while queue and self.used + queue[-1].size <= self._limit(queue[-1].size):
+                size, granted = queue.pop()
                 if not granted.cancelled():
                     self.used += size
                     granted.set_result(None)

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from railtrack.byte_budget import BUDGET
+from railtrack.byte_budget import BUDGET, SMALL
 from railtrack.wire.request import HttpRequest
-from railtrack.wire.response import BytesResponse, Response, StreamResponse
+from railtrack.wire.response import SMALL_RESPONSE, BytesResponse, Response, StreamResponse
 
 BUFFERED_BYTES = 4 * 1024 * 1024
 """Up to this size a response is sent whole, and so compressed, if there is memory for it; else it is streamed."""
@@ -38,7 +38,11 @@ class RowSize:
     """The average size of the rows of a kind of list, from those that were encoded before."""
 
     def __init__(self) -> None:
-        self._bytes = 1.0
+        self._bytes = 1024.0
+
+    def estimate(self, rows: int) -> int:
+        """Return the approximate size of so many rows, PIECE_BYTES at most."""
+        return int(min(PIECE_BYTES, rows * self._bytes))
 
     @property
     def rows_at_once(self) -> int:
@@ -55,16 +59,21 @@ _row_sizes: defaultdict[type[msgspec.Struct], RowSize] = defaultdict(RowSize)
 
 
 async def list_response(
-    http: HttpRequest, response: type[msgspec.Struct], chunks: AsyncGenerator[Chunk, None], load: Load | None = None
+    http: HttpRequest,
+    response: type[msgspec.Struct],
+    chunks: AsyncGenerator[Chunk, None],
+    limit: int,
+    load: Load | None = None,
 ) -> Response:
     """Return the rows, or what `load` makes of them, as the first field of `response`, and the next page's token.
 
-    Both are absent if empty.
+    Both are absent if empty. `limit`: of the rows, to estimate the memory that they need.
 
     An error of the first BUFFERED_BYTES becomes an error response, a later one breaks the response off.
     """
-    pieces = _encoded(response.__struct_encode_fields__[0], chunks, load, _row_sizes[response])
-    return await buffered_or_streamed(http, pieces)
+    row_size = _row_sizes[response]
+    pieces = _encoded(response.__struct_encode_fields__[0], chunks, load, row_size)
+    return await buffered_or_streamed(http, pieces, row_size.estimate(limit))
 
 
 async def _encoded(
@@ -90,7 +99,9 @@ async def _encoded(
             separator = b","
 
 
-async def buffered_or_streamed(http: HttpRequest, pieces: AsyncGenerator[bytes, None]) -> Response:
+async def buffered_or_streamed(
+    http: HttpRequest, pieces: AsyncGenerator[bytes, None], first_piece_bytes: int = PIECE_BYTES
+) -> Response:
     """Return JSON that is made piece by piece as one response if it is short, else as a stream.
 
     It is streamed as well if half of the memory for responses is in use: then it holds one piece at a time.
@@ -98,11 +109,16 @@ async def buffered_or_streamed(http: HttpRequest, pieces: AsyncGenerator[bytes, 
     responses = BUDGET.responses
     buffer: list[bytes] = []
     length = 0
-    await http.hold(responses, PIECE_BYTES)
+    if first_piece_bytes > SMALL_RESPONSE:
+        await http.hold(responses, first_piece_bytes)
     async for piece in pieces:
         buffer.append(piece)
         length += len(piece)
-        if length > BUFFERED_BYTES or not http.try_hold(responses, length + PIECE_BYTES, responses.limit // 2):
+        if length <= SMALL:
+            has_room = http.try_hold(responses, max(length, first_piece_bytes), responses.limit)
+        else:
+            has_room = http.try_hold(responses, length + PIECE_BYTES, responses.limit // 2)
+        if length > BUFFERED_BYTES or not has_room:
             await http.hold(responses, length)
             return StreamResponse(_chained(http, buffer, pieces))
     return BytesResponse(b"".join(buffer))

@@ -53,7 +53,9 @@ async def search_experiments(ctx: Context, req: SearchExperiments) -> Annotated[
     readable = await ctx.read_filter("experiment")
     search.restrict("experiments.experiment_id", known_numbers(readable.ids), excluded=readable.everything)
     chunks = fetch_page(ctx.db.fetch, search.build(req.page_token), req.max_results)
-    return await list_response(ctx.http, SearchExperimentsResponse, chunks, partial(load_experiments, ctx.db))
+    return await list_response(
+        ctx.http, SearchExperimentsResponse, chunks, req.max_results, partial(load_experiments, ctx.db)
+    )
 
 
 def _invalid_max_results(max_results: int, expected: str) -> ApiError:

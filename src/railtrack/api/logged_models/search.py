@@ -67,7 +67,7 @@ async def search_logged_models(
         async with ctx.db.read() as tx:
             return await load_models(tx, rows)
 
-    return await list_response(ctx.http, SearchLoggedModelsResponse, chunks, load)
+    return await list_response(ctx.http, SearchLoggedModelsResponse, chunks, limit, load)
 
 
 def _compile_search(req: SearchLoggedModels) -> PagedQuery:

@@ -56,15 +56,16 @@ async def get_metric_history(ctx: Context, req: GetMetricHistory) -> Annotated[R
     async def fetch(sql: str, *values: Any) -> Sequence[Metric]:
         return (await fetch_points(ctx.db, sql, *values)).metrics(repeat(req.metric_key))
 
+    limit = INT64[-1] if req.max_results is None else req.max_results
     chunks = fetch_page(
         fetch,
         query.starting_at(req.page_token),
-        INT64[-1] if req.max_results is None else req.max_results,
+        limit,
         sort_values=_sort_values,
         rows_at_once=ROWS_AT_ONCE,
         chunk_rows=ROWS_AT_ONCE,
     )
-    return await list_response(ctx.http, GetMetricHistoryResponse, chunks)
+    return await list_response(ctx.http, GetMetricHistoryResponse, chunks, limit)
 
 
 BY_TIME = (

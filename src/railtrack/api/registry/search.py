@@ -72,7 +72,7 @@ async def search_registered_models(
         async with ctx.db.read() as tx:
             return await load_models(tx, rows)
 
-    return await list_response(ctx.http, SearchRegisteredModelsResponse, chunks, load)
+    return await list_response(ctx.http, SearchRegisteredModelsResponse, chunks, req.max_results, load)
 
 
 class SearchModelVersions(Request):
@@ -101,7 +101,9 @@ async def search_model_versions(
     search.order_by(req.order_by or DEFAULT_VERSION_ORDER)
     await _restrict(ctx, search, req.filter, VERSIONS, part="version")
     chunks = fetch_page(ctx.db.fetch, search.build(req.page_token), req.max_results, chunk_rows=CHUNK_ROWS)
-    return await list_response(ctx.http, SearchModelVersionsResponse, chunks, partial(load_versions, ctx.db))
+    return await list_response(
+        ctx.http, SearchModelVersionsResponse, chunks, req.max_results, partial(load_versions, ctx.db)
+    )
 
 
 async def _restrict(ctx: Context, search: SearchBuilder, text: str, fields: SearchFields, *, part: str = "") -> None:

@@ -48,7 +48,7 @@ async def search_runs(ctx: Context, req: SearchRuns) -> Annotated[Response, Sear
             f"Invalid value {req.max_results} for parameter 'max_results' supplied. It must be a positive integer"
         )
     chunks = fetch_page(ctx.db.fetch, compile_search(req), req.max_results)
-    return await list_response(ctx.http, SearchRunsResponse, chunks, partial(load_runs, ctx.db))
+    return await list_response(ctx.http, SearchRunsResponse, chunks, req.max_results, partial(load_runs, ctx.db))
 
 
 def compile_search(req: SearchRuns) -> PagedQuery:

@@ -131,7 +131,7 @@ async def list_webhooks(ctx: Context, req: ListWebhooks) -> Annotated[Response, 
     where = [f"webhooks.workspace = '{DEFAULT_WORKSPACE}'", NOT_DELETED]
     query = PagedQuery(WEBHOOK_COLUMNS, "webhooks", where, NEWEST_FIRST, ()).starting_at(req.page_token)
     chunks = fetch_page(ctx.db.fetch, query, max_results)
-    return await list_response(ctx.http, ListWebhooksResponse, chunks, partial(load_webhooks, ctx.db))
+    return await list_response(ctx.http, ListWebhooksResponse, chunks, max_results, partial(load_webhooks, ctx.db))
 
 
 class GetWebhook(Request):
