@@ -68,7 +68,7 @@ class Watch:
     """
 
     server: Server
-    group: MemoryGroup
+    group: MemoryGroup | None
     killed: int = 0
     peak_mb: float = 0.0
     workers: set[int] = field(default_factory=set)
@@ -77,7 +77,7 @@ class Watch:
         workers = leaves(self.server.pid)
         self.killed += len(self.workers - workers)
         self.workers = workers
-        without_cache_mb = self.group.used_mb - self.group.page_cache_mb
+        without_cache_mb = self.group.used_mb - self.group.page_cache_mb if self.group else 0
         self.peak_mb = max(self.peak_mb, without_cache_mb, self.server.pss_mb())
 
 

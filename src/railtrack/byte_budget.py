@@ -131,6 +131,11 @@ class ByteBudget:
         return self.unread, self.bodies, self.decoded, self.responses, self.uploads
 
     @property
+    def is_contended(self) -> bool:
+        """True if slow clients should give way: they may occupy a share that others wait for."""
+        return self.unread.is_contended or self.bodies.is_contended or self.responses.is_contended
+
+    @property
     def used(self) -> int:
         return sum(share.used for share in self.shares)
 

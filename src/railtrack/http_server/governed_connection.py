@@ -181,7 +181,11 @@ class GovernedConnection(HttpToolsProtocol):
             if now >= self._deadline or (response is not None and response.is_too_slow):
                 self.abort()
         elif self._is_client_gone() or (
-            response is not None and (response.is_too_slow or (response.is_slow and BUDGET.responses.is_contended))
+            response is not None
+            and (
+                response.is_too_slow
+                or (response.is_slow and (BUDGET.responses.is_contended or self._occupies_contended_memory()))
+            )
         ):
             self.abort()
         elif self.transport.is_closing():
@@ -290,7 +294,7 @@ class GovernedConnection(HttpToolsProtocol):
         unread.used += more
         self._unread = size
         if more > 0 and unread.used > unread.limit:
-            if unread.used > 1.5 * unread.limit:
+            if unread.used > limits.OVERDRAFT * unread.limit:
                 unread.rejected += 1
                 raise limit_exceeded("The server's memory for requests is in use. Nothing was stored. Please retry.")
             if self.cycle is not None:

@@ -22,6 +22,7 @@ from gunicorn.asgi.lifespan import LifespanManager
 from gunicorn.workers import gasgi
 from uvicorn.config import Config
 
+from railtrack.byte_budget import BUDGET
 from railtrack.config.settings import Settings
 from railtrack.errors import StartError, describe_os_error
 from railtrack.http_server.admission import WorkerState
@@ -38,6 +39,7 @@ LAST_REQUEST_S = 1
 """Idle connections stay open for so long after the worker stops listening. A client may just be sending a request:
 closing would cut it off, and MLflow's client 3.18 does not repeat a creation then."""
 STUCK_LIMIT_S = 60
+RELIEVE_EVERY_S = 0.25
 TRIM_EVERY_S = 10
 """Interval of returning free memory to the system, which takes about a millisecond."""
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -75,6 +77,7 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hi
             self.servers.append(server)
         self._trim()
         self._tick()
+        self._relieve()
         while self.alive and self.ppid == os.getppid():
             self.notify()
             await asyncio.sleep(1)
@@ -87,9 +90,19 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hi
     def _tick(self) -> None:
         """Do once a second what would cost more for each request."""
         self.server_state.default_headers[:] = [(b"date", formatdate(usegmt=True).encode())]
-        for connection in self._connections():
-            connection.check(self.loop.time())
+        self._check_connections()
         self.loop.call_later(1, self._tick)
+
+    def _relieve(self) -> None:
+        """While requests wait for memory, look more often for slow clients that occupy it."""
+        if BUDGET.is_contended:
+            self._check_connections()
+        self.loop.call_later(RELIEVE_EVERY_S, self._relieve)
+
+    def _check_connections(self) -> None:
+        now = self.loop.time()
+        for connection in self._connections():
+            connection.check(now)
 
     def _new_connection(self) -> GovernedProtocol:
         return GovernedProtocol(self.config, self.server_state)

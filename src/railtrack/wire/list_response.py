@@ -16,6 +16,9 @@ PIECE_BYTES = 512 * 1024
 """Approximate size of a piece of a list: of so many rows as had this size in the lists before. Reserved for each list
 while it is streamed, however slowly the client reads."""
 
+SHORT_PAGE = 100
+"""Pages of so many rows never wait for longer ones. The web interface asks for them."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -38,7 +41,7 @@ class RowSize:
     """The average size of the rows of a kind of list, from those that were encoded before."""
 
     def __init__(self) -> None:
-        self._bytes = 1024.0
+        self._bytes = 8192.0  # more than usual: many first pages may be requested at once
 
     def estimate(self, rows: int) -> int:
         """Return the approximate size of so many rows, PIECE_BYTES at most."""
@@ -73,7 +76,8 @@ async def list_response(
     """
     row_size = _row_sizes[response]
     pieces = _encoded(response.__struct_encode_fields__[0], chunks, load, row_size)
-    return await buffered_or_streamed(http, pieces, row_size.estimate(limit))
+    estimate = row_size.estimate(limit)
+    return await buffered_or_streamed(http, pieces, min(estimate, SMALL) if limit <= SHORT_PAGE else estimate)
 
 
 async def _encoded(
@@ -119,7 +123,9 @@ async def buffered_or_streamed(
         else:
             has_room = http.try_hold(responses, length + PIECE_BYTES, responses.limit // 2)
         if length > BUFFERED_BYTES or not has_room:
-            await http.hold(responses, length)
+            if length > 4 * PIECE_BYTES and not http.try_hold(responses, length, responses.limit):
+                # Rows were much larger than before. To wait with all of this in memory would defeat the budget.
+                raise responses.rejection()
             return StreamResponse(_chained(http, buffer, pieces))
     return BytesResponse(b"".join(buffer))
 

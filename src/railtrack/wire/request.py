@@ -20,6 +20,8 @@ BODY_LIMIT = 20 * 1024 * 1024
 """Bytes of a JSON body. MLflow's clients split batches at 1 MB, but a dataset's profile may have 16 MB."""
 SMALL_BODY = 16 * 1024
 """Bodies up to this size are not reserved in the budget: the limit of connections bounds them."""
+UNKNOWN_LENGTH = 1024 * 1024
+"""What is reserved for a body in chunks, and doubled if it is longer. MLflow's clients always send the length."""
 DECODED_FACTOR = 4
 """Bytes of a decoded body for each byte of JSON, as measured with a batch of metrics."""
 LENIENT_LIMIT = 2 * 1024 * 1024
@@ -176,7 +178,7 @@ class HttpRequest:
             return body
         chunks: list[bytes] = []
         length = 0
-        announced = self._announced_length(limit)
+        reserved = self._length_to_reserve(limit)
         self._scope["is_body_reserved"] = True  # http_server ends slow bodies that others wait for
         async for chunk in self.stream():
             length += len(chunk)
@@ -187,7 +189,9 @@ class HttpRequest:
                 self.release()
                 continue
             if length > SMALL_BODY:
-                await self.hold(BUDGET.bodies, max(length, announced))
+                while length > reserved:  # which only a body of unknown length can be
+                    reserved = min(2 * reserved, limit)
+                await self.hold(BUDGET.bodies, reserved)
             chunks.append(chunk)
         if length > limit:
             raise ApiError("BAD_REQUEST", f"The request body is longer than {limit} bytes.", status=413)
@@ -195,13 +199,13 @@ class HttpRequest:
             await self.hold(BUDGET.decoded, DECODED_FACTOR * length)
         return b"".join(chunks)
 
-    def _announced_length(self, limit: int) -> int:
-        """Return the length of the body, or 0 if the head doesn't have it or it exceeds `limit`.
+    def _length_to_reserve(self, limit: int) -> int:
+        """Return the length of the body, or UNKNOWN_LENGTH.
 
         A body is reserved as a whole: if parts of several were, each could wait for the others.
         """
-        length = int(self.header(b"content-length") or 0)
-        return length if length <= limit else 0
+        length = int(self.header(b"content-length") or UNKNOWN_LENGTH)
+        return min(length, limit)
 
     def holds(self, share: Share) -> bool:
         return share in self._held

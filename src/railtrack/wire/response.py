@@ -117,6 +117,8 @@ async def _send_chunks(http: HttpRequest, chunks: AsyncGenerator[bytes, None], s
                     raise ClientGone
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 http.sent += len(chunk)
+                if disconnected.done():  # before the next chunk is produced
+                    raise ClientGone
         await send({"type": "http.response.body", "body": b""})
     finally:
         disconnected.cancel()
