@@ -14,14 +14,16 @@ import shutil
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
 from railtrack.artifacts.store import CHUNK, Entry, Page, error_log, is_folder, no_such
+from railtrack.byte_budget import BUDGET
 from railtrack.errors import ApiError, describe_os_error, invalid, unavailable
 
 THREADS = 8
+JOINED_LIMIT = 8 * 1024 * 1024
 RESERVED_PREFIX = ".railtrack-"
 """The prefix of unfinished uploads, on file systems without nameless files."""
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -80,8 +82,9 @@ class LocalStore:
         upload = _Upload(self.root, key)
         try:
             await self._threads.run(upload.begin)
-            async for block in _join_chunks(chunks):
-                await self._threads.run(upload.write, block)
+            async with aclosing(_join_chunks(chunks)) as blocks:
+                async for block in blocks:
+                    await self._threads.run(upload.write, block)
             await self._threads.run(upload.commit)
         except OSError as error:
             raise _write_error(error, key) from error
@@ -211,17 +214,26 @@ class _Upload:
 
 
 async def _join_chunks(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield the same bytes in blocks of about CHUNK: a body arrives in small chunks, and a write occupies a thread."""
+    """Yield the same bytes in blocks of about CHUNK: a body arrives in small chunks, and a write occupies a thread.
+
+    Blocks are smaller while many uploads together hold JOINED_LIMIT: stalled ones would keep theirs.
+    """
+    uploads = BUDGET.uploads
     block: list[bytes] = []
     size = 0
-    async for chunk in chunks:
-        block.append(chunk)
-        size += len(chunk)
-        if size >= CHUNK:
+    try:
+        async for chunk in chunks:
+            block.append(chunk)
+            size += len(chunk)
+            uploads.used += len(chunk)
+            if size >= CHUNK or uploads.used > JOINED_LIMIT:
+                yield b"".join(block)
+                uploads.used -= size
+                block, size = [], 0
+        if block:
             yield b"".join(block)
-            block, size = [], 0
-    if block:
-        yield b"".join(block)
+    finally:
+        uploads.used -= size
 
 
 def _segments(key: str) -> list[str]:
