@@ -5,6 +5,7 @@ The memory is that of the control group, or of the processes where this user can
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from bench.attacks import find_attack
@@ -41,15 +42,15 @@ async def seed(url: str) -> None:
     await seed_heavy(url)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def group() -> Iterator[MemoryGroup | None]:
     with memory_group(LIMIT_MB) as one:
         yield one
 
 
-@pytest.fixture(scope="module")
-def server(database: str, group: MemoryGroup | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with railtrack().start(database, tmp_path_factory.mktemp("server"), group) as one:
+@pytest.fixture
+def server(database: str, group: MemoryGroup | None, tmp_path: Path) -> Iterator[Server]:
+    with railtrack().start(database, tmp_path, group) as one:
         yield one
 
 

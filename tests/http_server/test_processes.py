@@ -1,7 +1,10 @@
 """Processes: sockets, gunicorn's configuration, and the private names of gunicorn that the worker uses."""
 
 import asyncio
+import contextlib
 import inspect
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -158,3 +161,15 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_may(soft: int, hard: int
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(allowed), str(hard)]
+
+
+def test_hundreds_of_clients_can_connect_while_the_workers_are_busy(tmp_path: Path) -> None:
+    """The kernel drops the connections beyond the backlog, and their clients try again after a second or more."""
+    with railtrack_server(tmp_path, workers=1) as server, contextlib.ExitStack() as clients:
+        [worker] = server.wait_for_workers(1)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            for _ in range(500):
+                clients.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=0.9))
+        finally:
+            os.kill(worker, signal.SIGCONT)
