@@ -87,6 +87,11 @@ because(
 )
 
 because(
+    "Railtrack stops reading a filter at its limits. MLflow reads all of it before it is rejected.",
+    {"search_runs_bad_filters": {"a giant filter": rejected("Invalid filter: it has more than 1000 brackets.")}},
+)
+
+because(
     "A negative limit means no limit on SQLite; on PostgreSQL, MLflow's error shows the failed SQL.",
     {
         "metrics_bulk": {

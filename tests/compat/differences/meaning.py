@@ -290,7 +290,6 @@ because(
             "filter '.loss > 0.3'": rejected("Invalid comparison clause. Expected 'Identifier' found '.loss'"),
             "filter \"🚀 = '🚀'\"": rejected("Invalid comparison clause. Expected 'Identifier' found '🚀'"),
             "filter \"params.lr = 'a', params.opt = 'b'\"": stray(","),
-            "a giant filter": stray(*"(" * 20),
         },
     },
 )

@@ -15,7 +15,7 @@ from tests.compat.overrides import (
 )
 
 MADE_ELSEWHERE = rejected("Invalid page token, it was made for a search with other parameters")
-NESTED = rejected("The request body is nested deeper than 100 levels.")
+NESTED = rejected("The JSON is nested 100 levels deep or deeper.")
 NUL = rejected("A value of the request contains a NUL character (\\u0000), which cannot be stored.")
 OF_LIST = rejected(f"The request body must be a JSON object, not a list. {SEE}")
 
