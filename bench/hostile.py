@@ -53,7 +53,7 @@ NORMAL_S = 1.0
 """A slower response of the honest client is not normal."""
 QUIET_S = 3
 """Normal responses for so long end the recovery."""
-RECOVERY_LIMIT_S = 60
+RECOVERY_LIMIT_S = 30
 ATTACKER_NICENESS = 5
 """In the attackers' favour they share the processors with the server; a real attacker has its own."""
 LOGGED = re.compile(r"WORKER TIMEOUT|was sent SIG|out of memory|Traceback|\bERROR\b|\[error\]", re.IGNORECASE)
