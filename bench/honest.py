@@ -88,14 +88,17 @@ class Try(NamedTuple):
 
 @dataclass
 class Summary:
-    """What a client saw in an interval; seconds. `failed`: "kind: outcome" -> number of failed first tries."""
+    """What a client saw in an interval; seconds.
+
+    `failed`: "kind: outcome" -> number of failed first tries; `slowest_s`: kind -> its slowest request.
+    """
 
     requests: int
     failed: dict[str, int]
     p50_s: float
     p99_s: float
     max_s: float
-    health_max_s: float
+    slowest_s: dict[str, float]
 
 
 def summary(tries: list[Try]) -> Summary:
@@ -106,7 +109,7 @@ def summary(tries: list[Try]) -> Summary:
         statistics.median(seconds),
         seconds[min(len(seconds) - 1, int(len(seconds) * 0.99))],
         seconds[-1],
-        max((one.seconds for one in tries if one.kind == HEALTH), default=0.0),
+        {kind.name: max((one.seconds for one in tries if one.kind == kind.name), default=0.0) for kind in KINDS},
     )
 
 

@@ -212,7 +212,8 @@ def line(one: dict[str, Any]) -> str:
     return (
         f"{', '.join(missed(one)) or 'aims met'}; killed {one['workers_killed']}, OOM {one['oom_kills']}, "
         f"{one['peak_mb']:.0f} MB, {honest['requests']} requests, failed {honest['failed'] or 0}, "
-        f"p99 {honest['p99_s']:.2f} s, max {honest['max_s']:.2f} s, normal after {one['normal_after_s']}"
+        f"p99 {honest['p99_s']:.2f} s, normal after {one['normal_after_s']}, slowest "
+        f"{', '.join(f'{kind} {seconds:.1f}' for kind, seconds in honest['slowest_s'].items())}"
     )
 
 

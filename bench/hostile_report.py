@@ -3,6 +3,7 @@
 from typing import Any
 
 from bench.attacks import ATTACKS
+from bench.honest import HEALTH
 from bench.report import table
 from bench.servers import GUIDE_CONFIGURATION, RAILTRACK
 
@@ -92,7 +93,7 @@ def _figures(found: dict[str, Any]) -> str:
                 f"{honest['p50_s'] * 1000:.0f} ms",
                 f"{honest['p99_s']:.2f} s",
                 f"{honest['max_s']:.2f} s",
-                f"{honest['health_max_s']:.2f} s",
+                f"{honest['slowest_s'][HEALTH]:.2f} s",
                 after,
                 "met" if not missed(one) else "missed: " + ", ".join(missed(one)),
             ]
