@@ -471,10 +471,14 @@ def main() -> None:
     parser.add_argument("name", choices=[one.name for one in ATTACKS])
     parser.add_argument("seconds", type=float)
     parser.add_argument("--scale", type=float, default=1, help="part of the connections to use")
+    parser.add_argument("--part", type=int, help="index of the only part of the attack to use")
     options = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, hard), hard))
-    asyncio.run(run(options.url, find_attack(options.name), options.seconds, options.scale))
+    attack = find_attack(options.name)
+    if options.part is not None:
+        attack = attack._replace(parts=(attack.parts[options.part],))
+    asyncio.run(run(options.url, attack, options.seconds, options.scale))
 
 
 if __name__ == "__main__":

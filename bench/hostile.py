@@ -106,7 +106,7 @@ def watched(watch: Watch) -> Iterator[None]:
 
 
 def attacked(
-    contender: Contender, attack: Attack, database: str, folder: Path, seconds: float, memory_mb: int
+    contender: Contender, attack: Attack, database: str, folder: Path, memory_mb: int, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Return the record of one attack on a new server in a cgroup."""
     folder.mkdir()
@@ -124,7 +124,7 @@ def attacked(
             client.start()
             time.sleep(WARM_UP_S)
             before = time.monotonic()
-            counters = run_attack(server.url, attack, seconds)
+            counters = run_attack(server.url, attack, options.seconds, part=options.part)
             after = time.monotonic()
             normal_after_s = recovery_s(client, after)
             client.stop()
@@ -146,14 +146,19 @@ def attacked(
         }
 
 
-def run_attack(url: str, attack: Attack, seconds: float, scale: float = 1) -> dict[str, Any]:
-    """Run the attack in its own process, and return its last counters. `scale`: the part of its connections."""
+def run_attack(
+    url: str, attack: Attack, seconds: float, *, scale: float = 1, part: int | None = None
+) -> dict[str, Any]:
+    """Run the attack in its own process, and return its last counters. `scale`: how much of its connections."""
     if not attack.parts:
         time.sleep(min(seconds, CALM_S))
         return {}
     command = ["nice", "-n", str(ATTACKER_NICENESS), sys.executable, "-m", "bench.attacks", url, attack.name]
+    command += [str(seconds), "--scale", str(scale)]
+    if part is not None:
+        command += ["--part", str(part)]
     done = subprocess.run(
-        [*command, str(seconds), "--scale", str(scale)],
+        command,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -193,7 +198,7 @@ def measure(contender: Contender, postgres: PostgresServer, folder: Path, option
         asyncio.run(seed_some(database, RUNS))
         asyncio.run(seed_heavy(database))
         for name, attack, limit_mb in wanted:
-            one = attacked(contender, attack, database, folder / name, options.seconds, limit_mb)
+            one = attacked(contender, attack, database, folder / name, limit_mb, options)
             found["attacks"][name] = one
             print(f"{time.strftime('%H:%M:%S')} {name}: {line(one)}", file=sys.stderr, flush=True)
             if options.logs:
@@ -222,6 +227,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--server", choices=["railtrack", "mlflow"], default="railtrack")
     parser.add_argument("--mlflow", metavar="PYTHON", default=".cache/mlflow/bin/python")
     parser.add_argument("--only", default="", metavar="REGEX", help="matching attacks; prints the tables only")
+    parser.add_argument("--part", type=int, help="index of the only part of a mixture to use")
     parser.add_argument("--seconds", type=float, default=60, help="duration of each attack")
     parser.add_argument("--record", type=Path, metavar="JSON", help=f"instead of {RECORD.relative_to(ROOT)}; no page")
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="where to keep the servers' logs")
