@@ -27,9 +27,10 @@ PROFILE = "p" * 1_200_000
 
 
 class Kind(NamedTuple):
-    """Requests that are due every `interval_s`. `is_probe`: each opens a connection, as a load balancer's does."""
+    """Requests of `clients`, due every `interval_s`. `is_probe`: each opens a connection, as a load balancer's does."""
 
     name: str
+    clients: int
     interval_s: float
     request: Callable[[int], Request]
     is_probe: bool = False
@@ -58,12 +59,12 @@ def search(_number: int) -> Request:
 
 
 KINDS = (
-    Kind("log-metric", 0.1, log_metric),
-    Kind("log-batch of 100", 0.5, log_batch),
-    Kind("log-inputs of 1.2 MB", 2, log_inputs),
-    Kind("get-run", 0.2, get_run),
-    Kind("search, page of 100", 1, search),
-    Kind(HEALTH, 0.5, lambda _number: Request("GET", HEALTH), is_probe=True),
+    Kind("log-metric", 5, 0.5, log_metric),
+    Kind("log-batch of 100", 2, 1, log_batch),
+    Kind("log-inputs of 1.2 MB", 1, 2, log_inputs),
+    Kind("get-run", 5, 1, get_run),
+    Kind("search, page of 100", 2, 2, search),
+    Kind(HEALTH, 1, 0.5, lambda _number: Request("GET", HEALTH), is_probe=True),
 )
 
 
@@ -114,11 +115,11 @@ def summary(tries: list[Try]) -> Summary:
 
 
 class HonestClient:
-    """Threads, one for each kind of request, from `start()` to `stop()`.
+    """Threads, each with a connection, from `start()` to `stop()`: some for each kind of request.
 
-    Requests that become due while another is in progress are sent after it, and their time counts from when they were
-    due: many trainings at once would have sent them in time. A failed request counts, and is repeated beside the others
-    after the pauses of mlflow's client.
+    Each sends on a fixed schedule. A request that becomes due while another is in progress is sent after it, and its
+    time counts from when it was due. A failed request counts, and is repeated beside the others after the pauses of
+    mlflow's client.
     """
 
     def __init__(self, url: str) -> None:
@@ -127,8 +128,12 @@ class HonestClient:
         """Requests whose repetitions failed too, by kind."""
         self._address = urlsplit(url).netloc
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._play, args=(kind,), daemon=True) for kind in KINDS]
-        self._due: dict[str, float] = {}
+        self._threads = [
+            threading.Thread(target=self._play, args=(kind, client), daemon=True)
+            for kind in KINDS
+            for client in range(kind.clients)
+        ]
+        self._due: dict[tuple[str, int], float] = {}
         self._repeating = threading.Semaphore(REPEATED_AT_ONCE)
 
     def start(self) -> None:
@@ -148,10 +153,10 @@ class HonestClient:
         """Return how long the oldest request that is due has had no response."""
         return max((time.monotonic() - due for due in list(self._due.values())), default=0.0)
 
-    def _play(self, kind: Kind) -> None:
+    def _play(self, kind: Kind, client: int) -> None:
         connection = http.client.HTTPConnection(self._address, timeout=RESPONSE_LIMIT_S)
-        due = self._due[kind.name] = time.monotonic()
-        for number in count():
+        due = self._due[kind.name, client] = time.monotonic() + client / kind.clients * kind.interval_s
+        for number in count(client, kind.clients):
             if self._over.wait(max(0.0, due - time.monotonic())):
                 break
             request = kind.request(number)
@@ -159,7 +164,7 @@ class HonestClient:
             self.tries.append(Try(kind.name, due, time.monotonic() - due, outcome))
             if outcome != "ok" and not kind.is_probe and self._repeating.acquire(blocking=False):
                 threading.Thread(target=self._repeat, args=(kind, request, outcome), daemon=True).start()
-            due = self._due[kind.name] = due + kind.interval_s
+            due = self._due[kind.name, client] = due + kind.interval_s
         connection.close()
 
     def _repeat(self, kind: Kind, request: Request, outcome: str) -> None:

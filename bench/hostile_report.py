@@ -9,8 +9,8 @@ from bench.servers import GUIDE_CONFIGURATION, RAILTRACK
 
 MEMORY_MB, P99_S = 300, 2.0
 AIMS = (
-    f"Aims: no worker killed, at most {MEMORY_MB} MB, no failed request of the honest client, and its 99th percentile "
-    f"under {P99_S:.0f} s."
+    f"Aims: no worker killed, at most {MEMORY_MB} MB, no failed request of the honest clients, and a 99th percentile "
+    f"of theirs under {P99_S:.0f} s."
 )
 
 
@@ -35,9 +35,9 @@ def markdown(found: dict[str, Any]) -> str:
         "<!-- Written by `make hostile`. -->\n# Under attack\n\n"
         "Each attack meets a new server of two workers on PostgreSQL, over loopback. Only the server's processes are "
         "in a memory cgroup without swap. Attackers connect from 50 addresses, and again 2 s after the server has "
-        "closed a connection. Meanwhile an honest client on the same machine sends, on a fixed schedule, 10 "
-        "log-metric, 5 get-run, 2 log-batch of 100, 2 /health on new connections and 1 search a second, and a dataset "
-        "of 1.2 MB every 2 s.\n\n"
+        "closed a connection. Meanwhile, honest clients on the same machine send, on a fixed schedule and over 16 "
+        "connections, 10 log-metric, 5 get-run, 2 log-batch of 100, 2 /health on new connections and 1 search a "
+        "second, and a dataset of 1.2 MB every 2 s.\n\n"
         "Peak memory: of the processes, with the kernel's for them; the cgroup's peak includes page cache. "
         "Failed: requests whose first try failed, although clients repeat them. Times count from when a request was "
         "due. Normal after: seconds from the end of the attack to the last response that failed or took more than 1 s."
