@@ -12,7 +12,7 @@ from railtrack.wire.json_limits import DEPTH_LIMIT
 WITH_BODY = sorted(
     (method, re.sub(r"\{.*?\}", "1", path))
     for (method, path), route in endpoints().items()
-    if route.struct is not None and method != "GET"
+    if route.struct is not None and method != "GET" and not route.only_with_login
 )
 JSON_TYPE = {"content-type": "application/json"}
 
