@@ -1,18 +1,24 @@
 """A server with login, in this process, and a user of each kind."""
 
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from tests.auth.world import World, create_world
 from tests.client import Client, running_app
 
-from railtrack.auth import passwords
+from railtrack.auth import passwords, tokens
+from railtrack.auth.roles import set_grant
 from railtrack.auth.users import User, create_user
 from railtrack.config.settings import Settings
 from railtrack.db import Db
 
 PASSWORD = "correct horse battery"
+Grant = tuple[str, str, str]
+Login = Callable[..., Awaitable[dict[str, str]]]
+"""Create a user with these grants, and return its credentials."""
 
 
 def basic(username: str, password: str = PASSWORD) -> dict[str, str]:
@@ -57,3 +63,32 @@ async def admin(db: Db, password_hash: str) -> User:
 async def user(db: Db, password_hash: str) -> User:
     async with db.write() as tx:
         return await create_user(tx, "bob", password_hash)
+
+
+@pytest.fixture
+async def ada(db: Db, admin: User) -> dict[str, str]:
+    async with db.write() as tx:
+        return bearer(await tokens.create_token(tx, admin.user_id, "test"))
+
+
+@pytest.fixture
+async def world(server: Client, ada: dict[str, str]) -> World:
+    return await create_world(server, ada)
+
+
+@pytest.fixture
+def login(db: Db) -> Login:
+    """Return a function that creates a user with these grants and returns its credentials."""
+
+    async def login(name: str, *grants: Grant, scope: str = "all") -> dict[str, str]:
+        async with db.write() as tx:
+            user = await create_user(tx, name, None)
+            for resource_type, resource_id, permission in grants:
+                await set_grant(tx, user.user_id, resource_type, resource_id, permission)
+            return bearer(await tokens.create_token(tx, user.user_id, "test", scope=scope))
+
+    return login
+
+
+async def status(server: Client, method: str, path: str, headers: dict[str, str], json: Any = None) -> int:
+    return (await server.send(method, path, json=json, headers=headers)).status

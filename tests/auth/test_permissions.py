@@ -1,25 +1,20 @@
 """Which requests a user's grants permit, and the ways around them that servers like this one have been open to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
 from urllib.parse import quote
 
 import pytest
-from tests.auth.conftest import bearer
-from tests.auth.world import MODEL, PROMPT, World, create_world
+from tests.auth.conftest import Grant, Login, status
+from tests.auth.world import MODEL, PROMPT, World
 from tests.client import Client, running_app
 
-from railtrack.auth import tokens
 from railtrack.auth.roles import set_grant
-from railtrack.auth.users import User, create_user
 from railtrack.config.settings import Settings
 from railtrack.db import Db
 
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
-Grant = tuple[str, str, str]
-Login = Callable[..., Awaitable[dict[str, str]]]
 
 
 @pytest.fixture
@@ -29,37 +24,8 @@ async def server(db: Db, login_settings: Settings) -> AsyncIterator[Client]:
         yield client
 
 
-@pytest.fixture
-async def ada(db: Db, admin: User) -> dict[str, str]:
-    async with db.write() as tx:
-        return bearer(await tokens.create_token(tx, admin.user_id, "test"))
-
-
-@pytest.fixture
-async def world(server: Client, ada: dict[str, str]) -> World:
-    return await create_world(server, ada)
-
-
-@pytest.fixture
-def login(db: Db) -> Login:
-    """Return a function that creates a user with these grants and returns its credentials."""
-
-    async def login(name: str, *grants: Grant, scope: str = "all") -> dict[str, str]:
-        async with db.write() as tx:
-            user = await create_user(tx, name, None)
-            for resource_type, resource_id, permission in grants:
-                await set_grant(tx, user.user_id, resource_type, resource_id, permission)
-            return bearer(await tokens.create_token(tx, user.user_id, "test", scope=scope))
-
-    return login
-
-
 def experiment(world: World, permission: str) -> Grant:
     return "experiment", world.experiment_id, permission
-
-
-async def status(server: Client, method: str, path: str, headers: dict[str, str], json: Any = None) -> int:
-    return (await server.send(method, path, json=json, headers=headers)).status
 
 
 # Levels

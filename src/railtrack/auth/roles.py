@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from railtrack.auth.identity import Identity
-from railtrack.auth.levels import PROMPT, REGISTERED_MODEL, check_grant, check_level
+from railtrack.auth.levels import ANY, PROMPT, REGISTERED_MODEL, check_grant, check_level
 from railtrack.auth.state import bump
 from railtrack.db import Row, Tx
 from railtrack.db.sql import bind
@@ -375,12 +375,16 @@ async def delete_own_role(tx: Tx, user_id: int) -> None:
 async def grant_creator(tx: Tx, identity: Identity | None, resource_type: str, resource_id: str) -> None:
     """Let the user who creates a resource manage it. On an open server (`identity` is None) nobody needs a grant."""
     if identity is not None:
+        _check_names_one(resource_id)
         await set_grant(tx, identity.user_id, resource_type, resource_id, "MANAGE")
 
 
 async def rename_grants(tx: Tx, name: str, new_name: str) -> None:
     """Move users' own grants to the new name of a registered model or prompt. Roles keep theirs, as in MLflow."""
+    _check_names_one(new_name)
     await delete_grants(tx, new_name)
+    if name == ANY:
+        return
     await tx.execute(
         *bind(
             """
@@ -397,6 +401,8 @@ async def rename_grants(tx: Tx, name: str, new_name: str) -> None:
 
 async def delete_grants(tx: Tx, name: str) -> None:
     """Delete users' own grants on a registered model or prompt. A later one of this name must not be open to them."""
+    if name == ANY:  # from an open server; these grants are on all of the type
+        return
     await bump(tx)
     await tx.execute(
         *bind(
@@ -409,3 +415,9 @@ async def delete_grants(tx: Tx, name: str) -> None:
             types=[REGISTERED_MODEL, PROMPT],
         )
     )
+
+
+def _check_names_one(name: str) -> None:
+    """Raise INVALID_PARAMETER_VALUE for `*`: a grant on a resource of this name would be one on all of its type."""
+    if name == ANY:
+        raise invalid(f"Invalid name '{ANY}': in grants it means all resources of a type. Choose another name.")
