@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from railtrack.db import Conflict, Db, Tx, database_unavailable
-from railtrack.db.group_commit import GROUP_COST_LIMIT, QUEUE_COST_LIMIT, GroupCommit, GroupCommits
+from railtrack.db.group_commit import GROUP_COST_LIMIT, QUEUE_COST_LIMIT, SMALL_COST, GroupCommit, GroupCommits
 from railtrack.errors import ApiError, invalid
 
 
@@ -102,6 +102,19 @@ async def test_a_group_holds_no_more_than_its_bound(db: Db) -> None:
     await asyncio.gather(*(group.submit(Note(name, cost=GROUP_COST_LIMIT // 2)) for name in "abcdef"))
     assert max(len(names) for names in writer.groups) == 2
     assert await stored(db) == list("abcdef")
+
+
+async def test_small_entries_overtake_large_ones_and_each_group_has_a_large_one(db: Db) -> None:
+    writer = Writer()
+    group = GroupCommit(db, writer.write)
+    large = [Note(f"large{number}", cost=GROUP_COST_LIMIT // 2) for number in range(6)]
+    small = [Note(f"small{number}", cost=SMALL_COST) for number in range(GROUP_COST_LIMIT // SMALL_COST)]
+    await asyncio.gather(*(group.submit(note) for note in large + small))
+    assert len(await stored(db)) == len(large) + len(small)
+    kinds = [sorted(name[:5] for name in names) for names in writer.groups]
+    half = len(small) // 2
+    assert kinds == [["large"] + ["small"] * half] * 2 + [["large"] * 2] * 2
+    assert group.queue_length == (0, 0)
 
 
 async def test_a_full_queue_answers_429(db: Db) -> None:

@@ -14,6 +14,8 @@ from railtrack.errors import ApiError, not_processed
 
 GROUP_COST_LIMIT = 4_000
 """Approximate number of rows in one transaction: a few requests of 1,000 metrics, or all single metrics that wait."""
+SMALL_COST = 200
+"""Entries of at most so many rows do not wait behind larger ones: a group takes them first, up to half its limit."""
 QUEUE_COST_LIMIT = 40_000
 """Approximate number of rows that may wait in one worker (at most about 20 MB). Beyond it requests get 429."""
 FAILURES_LIMIT = 2
@@ -56,7 +58,8 @@ class GroupCommit(Generic[E]):
     def __init__(self, db: Db, write: WriteGroup[E]) -> None:
         self._db = db
         self._write = write
-        self._waiting: deque[_Waiting[E]] = deque()
+        self._small: deque[_Waiting[E]] = deque()
+        self._large: deque[_Waiting[E]] = deque()
         self._waiting_cost = 0
         self._writer: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -69,7 +72,7 @@ class GroupCommit(Generic[E]):
 
     @property
     def queue_length(self) -> QueueLength:
-        return QueueLength(len(self._waiting), self._waiting_cost)
+        return QueueLength(len(self._small) + len(self._large), self._waiting_cost)
 
     async def submit(self, entry: E) -> None:
         """Return once the entry is committed.
@@ -78,13 +81,14 @@ class GroupCommit(Generic[E]):
         connection was lost during COMMIT.
         """
         cost = entry.cost
-        if self._waiting_cost + cost > QUEUE_COST_LIMIT and self._waiting:
+        if self._waiting_cost + cost > QUEUE_COST_LIMIT and self._waiting_cost:
             self.rejected += 1
             raise not_processed("Too many writes are waiting for the database. Nothing was stored. Please retry.")
         if self._loop is None:
             self._loop = asyncio.get_running_loop()  # a system call, before Python 3.12
         committed: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append(_Waiting(entry, cost, committed))
+        queue = self._small if cost <= SMALL_COST else self._large
+        queue.append(_Waiting(entry, cost, committed))
         self._waiting_cost += cost
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all())
@@ -93,7 +97,7 @@ class GroupCommit(Generic[E]):
     async def _write_all(self) -> None:
         failures = 0
         try:
-            while self._waiting:
+            while self._small or self._large:
                 group = self._next_group()
                 self.grouped += len(group)
                 self.groups[min((len(group) - 1).bit_length(), SIZE_CLASSES)] += 1
@@ -110,15 +114,24 @@ class GroupCommit(Generic[E]):
             "The database is not reachable at the moment. This request was waiting for it: nothing was stored. "
             "Please retry."
         )
-        _resolve(self._waiting, [error] * len(self._waiting))
-        self._waiting.clear()
+        for queue in (self._small, self._large):
+            _resolve(queue, [error] * len(queue))
+            queue.clear()
         self._waiting_cost = 0
 
     def _next_group(self) -> list[_Waiting[E]]:
-        group = [self._waiting.popleft()]
-        cost = group[0].cost
-        while self._waiting and cost + self._waiting[0].cost <= GROUP_COST_LIMIT:
-            group.append(self._waiting.popleft())
+        """Take entries from the queue: small ones, then large ones, of which at least one is in each group."""
+        group: list[_Waiting[E]] = []
+        small, large, cost = self._small, self._large, 0
+        limit = GROUP_COST_LIMIT // 2 if large else GROUP_COST_LIMIT
+        while small and cost + small[0].cost <= limit:
+            group.append(small.popleft())
+            cost += group[-1].cost
+        if large:
+            group.append(large.popleft())
+            cost += group[-1].cost
+        while large and cost + large[0].cost <= GROUP_COST_LIMIT:
+            group.append(large.popleft())
             cost += group[-1].cost
         self._waiting_cost -= cost
         return group
