@@ -32,8 +32,10 @@ def test_the_start_and_doctor_report_the_same_lines_once(tmp_path: Path) -> None
 
 
 def test_a_server_with_the_options_of_mlflows_compose_file_starts(tmp_path: Path) -> None:
-    with railtrack_server(tmp_path, environment={"MLFLOW_WORKERS": "1", "MLFLOW_SERVE_ARTIFACTS": "true"}) as server:
-        assert len(server.wait_for_workers(1)) == 1
+    environment = {"GUNICORN_WORKERS": "", "MLFLOW_WORKERS": "3", "MLFLOW_SERVE_ARTIFACTS": "true"}
+    with railtrack_server(tmp_path, environment=environment) as server:
+        server.wait_for_workers(3)
+        assert "Workers: 3\n" in server.log()
         assert "has no effect" not in server.log()
 
 
