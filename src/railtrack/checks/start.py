@@ -26,7 +26,7 @@ def login_warnings(settings: Settings) -> list[str]:
         return []
     return [
         f"This server has no login: everyone who can reach {settings.server.host} can read, change and delete "
-        "everything. Keep it in a private network."
+        "everything. Keep it in a private network, or set RAILTRACK_AUTH=on."
     ]
 
 

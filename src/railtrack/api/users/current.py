@@ -1,5 +1,7 @@
 """The user who sends the request. The web interface shows its account menu by these."""
 
+from typing import Annotated
+
 import msgspec
 
 from railtrack.api.users.queries import caller
@@ -23,7 +25,7 @@ class CurrentUserResponse(msgspec.Struct):
 
 
 @endpoint("GET", "users/current", access=ACCOUNT)
-async def current_user(ctx: Context, req: CurrentUser) -> Response:
+async def current_user(ctx: Context, req: CurrentUser) -> Annotated[Response, CurrentUserResponse]:
     """Return who sends the request.
 
     On an open server the interface gets no user, so that it shows no account menu: MLflow without login returns 404,
