@@ -1,13 +1,14 @@
 """Failed logins: how many are checked, and that they cost others nothing."""
 
 import asyncio
+import threading
 from base64 import b64encode
 
 import pytest
 from tests.auth.conftest import basic, bearer
 from tests.client import Client
 
-from railtrack.auth import passwords, throttle, tokens
+from railtrack.auth import password_login, passwords, throttle, tokens
 from railtrack.auth.throttle import FailureCounters, throttle_key
 from railtrack.auth.users import User
 from railtrack.db import Db
@@ -104,6 +105,39 @@ async def test_parallel_attempts_of_one_address_are_counted_one_by_one(
     sent = [server.get(SEARCH, headers=basic("ada", f"wrong {number}"), peer="192.0.2.1") for number in range(60)]
     assert {response.status for response in await asyncio.gather(*sent)} == {401, 429}
     assert len(checked) == throttle.ADDRESS_FAILURES
+
+
+async def test_addresses_with_failures_wait_a_bounded_time_in_a_bounded_queue(
+    server: Client, admin: User, checked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one of them is checked, a user at another address is not delayed."""
+    monkeypatch.setattr(password_login, "SUSPECT_TIMEOUT_S", 0.1)
+    began, go_on = threading.Event(), threading.Event()
+    verify = passwords.verify_password
+
+    def slow(password: str, stored: str) -> bool:
+        if password == "slow":
+            began.set()
+            go_on.wait(60)
+        return verify(password, stored)
+
+    monkeypatch.setattr(passwords, "verify_password", slow)
+    addresses = [f"198.51.100.{number}" for number in range(20)]
+    for address in addresses:
+        assert await statuses(server, address, 1, address) == [401]
+    first = asyncio.create_task(server.get(SEARCH, headers=basic("nobody", "slow"), peer=addresses[0]))
+    try:
+        assert await asyncio.to_thread(began.wait, 60)
+        others = await asyncio.gather(
+            *(server.get(SEARCH, headers=basic(peer, f"x {peer}"), peer=peer) for peer in addresses[1:])
+        )
+        assert {response.status for response in others} == {429}
+        right = basic("ada", "the right one")
+        assert (await server.get(SEARCH, headers=right, peer="203.0.113.1")).status == 200
+    finally:
+        go_on.set()
+    assert (await first).status == 401
+    assert (await server.get(SEARCH, headers=basic("nobody", "later"), peer=addresses[1])).status == 401
 
 
 @pytest.mark.slow

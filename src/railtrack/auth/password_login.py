@@ -9,13 +9,15 @@ from railtrack.auth.throttle import LoginThrottle, throttle_key
 from railtrack.auth.unauthenticated import WrongPassword
 from railtrack.auth.users import User, find_user
 from railtrack.db import Db
-from railtrack.errors import not_processed
+from railtrack.errors import ApiError, not_processed
 
 WAITING_LIMIT = 16
 """Logins of one address that wait for each other."""
 SUSPECTS_AT_ONCE = 1
 """Checks for addresses with failed logins at a time. The other thread of PasswordChecks stays free for the others."""
-SUSPECTS_WAITING_LIMIT = 64
+SUSPECTS_WAITING_LIMIT = 8
+SUSPECT_TIMEOUT_S = 10
+"""How long such an address waits for its turn. A user who mistypes a password during an attack can soon retry."""
 
 
 class PasswordLogin:
@@ -49,7 +51,7 @@ class PasswordLogin:
         self.throttle.check(address, username)
         lane = self._lanes.setdefault(address, _Lane())
         if lane.waiting >= WAITING_LIMIT:
-            raise not_processed("Too many logins at the same time. Please retry.")
+            raise _too_many_logins()
         lane.waiting += 1
         try:
             async with lane.lock:
@@ -69,13 +71,19 @@ class PasswordLogin:
         if not is_suspect:
             return await self._checks.verify(password, stored)
         if self._suspects_waiting >= SUSPECTS_WAITING_LIMIT:
-            raise not_processed("Too many logins at the same time. Please retry.")
+            raise _too_many_logins()
         self._suspects_waiting += 1
         try:
-            async with self._suspects:
-                return await self._checks.verify(password, stored)
+            async with asyncio.timeout(SUSPECT_TIMEOUT_S):
+                await self._suspects.acquire()
+        except TimeoutError:
+            raise _too_many_logins() from None
         finally:
             self._suspects_waiting -= 1
+        try:
+            return await self._checks.verify(password, stored)
+        finally:
+            self._suspects.release()
 
     async def _rehash(self, user: User, password: str) -> User:
         """Replace an imported hash. The password stays the same, so nothing else changes."""
@@ -98,3 +106,7 @@ class _Lane:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.waiting = 0
+
+
+def _too_many_logins() -> ApiError:
+    return not_processed("Too many logins at the same time. Please retry, or use a token.")

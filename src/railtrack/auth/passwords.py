@@ -28,7 +28,7 @@ NO_MATCH = f"scrypt:{N}:{R}:{P}${'0' * 32}$"
 
 CHECKS_AT_ONCE = 2
 CHECKS_QUEUED = 64
-NICENESS = 10
+NICENESS = 5
 """The priority of the threads that compute hashes, below that of the event loops."""
 
 MIN_LENGTH, MAX_LENGTH = 12, 1000
