@@ -8,6 +8,7 @@ import pytest
 from tests.client import Client, running_app
 from tests.house.test_imports import MODULES, PACKAGE, short
 
+from railtrack.artifacts import Location
 from railtrack.auth import (
     EXPERIMENT_READ,
     EXPERIMENTS_READ,
@@ -18,6 +19,7 @@ from railtrack.auth import (
     SIGNED_IN,
     Access,
 )
+from railtrack.auth.grants import EVERYTHING, ReadFilter
 from railtrack.config.settings import Settings
 from railtrack.db import Db
 from railtrack.errors import ApiError
