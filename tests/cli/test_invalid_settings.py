@@ -26,7 +26,7 @@ WRONG = [
     ({"GUNICORN_THREADS": "100"}, "Invalid number of threads in GUNICORN_THREADS: '100'. Use a number from 1 to 64."),
     (
         {"RAILTRACK_AUTH": "on", "MLFLOW_AUTH_ADMIN_PASSWORD": "too short"},
-        "MLFLOW_AUTH_ADMIN_USERNAME, MLFLOW_AUTH_ADMIN_PASSWORD: Invalid password: use 12 to 1000 characters.",
+        "MLFLOW_AUTH_ADMIN_USERNAME, MLFLOW_AUTH_ADMIN_PASSWORD: Password must be at least 12 characters.",
     ),
     (
         {"RAILTRACK_AUTH": "on", "RAILTRACK_AUTH_PASSWORD_FILE": "/proc/password"},

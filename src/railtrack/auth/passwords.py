@@ -37,8 +37,10 @@ COMMON = frozenset(("password1234", "passwordpassword", "administrator", "admina
 
 def check_new_password(username: str, password: str) -> None:
     """Raise INVALID_PARAMETER_VALUE for a password that is too easy to guess. The message doesn't contain it."""
-    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
-        raise invalid(f"Invalid password: use {MIN_LENGTH} to {MAX_LENGTH} characters.")
+    if len(password) < MIN_LENGTH:
+        raise invalid(f"Password must be at least {MIN_LENGTH} characters.")
+    if len(password) > MAX_LENGTH:
+        raise invalid(f"Invalid password: use up to {MAX_LENGTH} characters.")
     if "\0" in password:
         raise invalid("Invalid password: it contains a NUL character.")
     lower = password.lower()

@@ -381,6 +381,8 @@ async def grant_creator(tx: Tx, identity: Identity | None, resource_type: str, r
 
 async def rename_grants(tx: Tx, name: str, new_name: str) -> None:
     """Move users' own grants to the new name of a registered model or prompt. Roles keep theirs, as in MLflow."""
+    if name == new_name:
+        return
     _check_names_one(new_name)
     await delete_grants(tx, new_name)
     if name == ANY:

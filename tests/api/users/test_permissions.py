@@ -102,6 +102,7 @@ async def test_the_grants_of_users_follow_a_model_and_end_with_it(callers: Calle
     await callers.root.ok("POST", "/api/3.0/mlflow/roles/permissions/add", rule)
     async with db.write() as tx:
         await rename_grants(tx, "old", "new")
+        await rename_grants(tx, "new", "new")
     listed = await callers.root.ok("GET", f"{GRANTS}list", {"username": "ada"})
     assert sorted(
         (one["resource_type"], one["resource_pattern"], one["permission"]) for one in listed["permissions"]

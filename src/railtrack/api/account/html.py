@@ -73,6 +73,19 @@ required autofocus>
 <button>Log in</button></form></section></main><script>{FRAGMENT_SCRIPT}</script>"""
 
 
+def signup_form(prefix: str, csrf: str, *, username: str, error: str, notice: str) -> str:
+    notice_line = f'<p class="notice" role="status">{escape(notice)}</p>' if notice else ""
+    return f"""<main class="login"><h1>Create a user</h1><section>{error_line(error)}{notice_line}
+<form method="post" action="{escape(prefix)}/api/2.0/mlflow/users/create-ui">{hidden("csrf", csrf)}
+<label for="username">User name</label>
+<input id="username" name="username" value="{escape(username)}" autocomplete="off" autocapitalize="none"
+maxlength="255" required autofocus>
+{password_input("password", "Password of the user, of at least 12 characters", "new-password", element="password")}
+{password_input("current", "Your own password", "current-password")}
+<button>Create the user</button></form></section>
+<p><a href="{escape(prefix)}/">Back to the experiments</a></p></main>"""
+
+
 def account_header(prefix: str, csrf: str, username: str) -> str:
     return f"""<header><h1>Account of {escape(username)}</h1>
 <form method="post" action="{escape(prefix)}/logout">{hidden("csrf", csrf)}<button>Log out</button></form></header>

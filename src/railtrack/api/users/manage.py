@@ -8,13 +8,14 @@ from railtrack.api.users.queries import (
     check_administrator,
     check_server_administrator,
     is_administrator,
+    new_user,
 )
 from railtrack.api.users.schemas import ListedUser, UserResponse, user_response
 from railtrack.auth import ACCESS, ACCOUNT, users
 from railtrack.auth.passwords import check_new_password
 from railtrack.auth.roles import roles_of_users
 from railtrack.auth.unauthenticated import WrongPassword
-from railtrack.auth.users import User, check_username, get_user
+from railtrack.auth.users import get_user
 from railtrack.context import Context
 from railtrack.errors import bad_request, invalid, permission_denied
 from railtrack.wire.request import Request, RequiredStr
@@ -32,17 +33,6 @@ async def create_user(ctx: Context, req: CreateUser) -> UserResponse:
     """Create a user, who has no permissions yet beyond the default."""
     await check_administrator(ctx)
     return user_response(await new_user(ctx, req.username, req.password), [])
-
-
-async def new_user(ctx: Context, username: str, password: str) -> User:
-    assert ctx.authenticator is not None, "a server with login has an authenticator"
-    check_username(username)
-    check_new_password(username, password)
-    password_hash = await ctx.authenticator.passwords.hash(password)
-    async with ctx.db.write() as tx:
-        user = await users.create_user(tx, username, password_hash)
-    changed(ctx)
-    return user
 
 
 class GetUser(Request):

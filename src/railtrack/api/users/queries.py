@@ -1,10 +1,11 @@
-"""Who may administer users, roles and grants, for these resources' handlers."""
+"""Who may administer users, roles and grants, and the creation of a user, for several resources' handlers."""
 
-from railtrack.auth import roles
+from railtrack.auth import roles, users
 from railtrack.auth.grants import Grants
 from railtrack.auth.identity import Identity
 from railtrack.auth.levels import ANY, PROMPT, SCORER, TYPES_WITH_IDS, WORKSPACE, Level, check_resource_type
-from railtrack.auth.users import User, find_user, get_user
+from railtrack.auth.passwords import check_new_password
+from railtrack.auth.users import User, check_username, find_user, get_user
 from railtrack.context import Context
 from railtrack.errors import endpoint_not_found, invalid, permission_denied
 
@@ -97,3 +98,15 @@ def changed(ctx: Context) -> None:
     """Let this worker use a committed change at once. The others notice it within two seconds."""
     assert ctx.authenticator is not None, "a server with login has an authenticator"
     ctx.authenticator.state.expire()
+
+
+async def new_user(ctx: Context, username: str, password: str) -> User:
+    """Create a user. Raise INVALID_PARAMETER_VALUE for an unfit name or password."""
+    assert ctx.authenticator is not None, "a server with login has an authenticator"
+    check_username(username)
+    check_new_password(username, password)
+    password_hash = await ctx.authenticator.passwords.hash(password)
+    async with ctx.db.write() as tx:
+        user = await users.create_user(tx, username, password_hash)
+    changed(ctx)
+    return user
