@@ -12,13 +12,16 @@ from operator import getitem
 from typing import Any
 from urllib.parse import quote_plus
 
-from tests.compat.play import Exchange, Played
+from tests.compat.play import FIRST_IDS, Exchange, Played
 
 HEX_ID = re.compile(r"(?<![0-9a-fA-F])(?:m-)?[0-9a-fA-F]{32}(?![0-9a-fA-F])")
 UUID = re.compile(r"(?<![\w-])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![\w-])")
 ID_OR_NUMBER = re.compile(UUID.pattern + "|" + HEX_ID.pattern + r"|(?<![\w.-])\d+(?![\w.-])")
+ACCESS_IDS = range(min(FIRST_IDS.values()), max(FIRST_IDS.values()) + 100_000_000)
+OWN_ROLE = re.compile(r"(?<=__user_)\d{10}(?=__)")
+"""The user's id in the name of the role for its own grants."""
 BEFORE_AN_EXPERIMENT = re.compile(r"(?i)experiment|\bids?\b|artifacts?[:/ ]|path=|path: '|to '|as '|s3://|file:")
-DATABASE_ERROR = re.compile(r"(\(raised as a result.*\n)?\((sqlite3|psycopg2)\..*\[SQL: .*", re.DOTALL)
+DATABASE_ERROR = re.compile(r"(\(raised as a result.*\n)?\((sqlite3|psycopg2|builtins)\..*\[SQL: .*", re.DOTALL)
 PRINTED_SET = re.compile(r"\{('[^'{}]*'(?:, '[^'{}]*')+)\}")
 QUOTED_NAME = re.compile(r"filename=\"([^\" ]*)\"")
 """A file name in unnecessary quotes."""
@@ -28,7 +31,16 @@ REPEATED = re.compile(r"(.{1,12}?)\1{39,}", re.DOTALL)
 DAY_MS = 86_400_000
 
 EXPERIMENT_KEYS = {"experiment_id", "experimentId", "experiment_ids", "query.experiment_id"}
-UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "datasetInputs", "dataset_summaries"}
+UNORDERED = {
+    "permissions",
+    "role_permissions",
+    "tags",
+    "params",
+    "metrics",
+    "dataset_inputs",
+    "datasetInputs",
+    "dataset_summaries",
+}
 """Lists in no defined order. A metric history is `metrics` at the top level of a response, and is ordered."""
 OMITTED = {"sqlstate", "error_class"}
 """Members of an error that clients do not read."""
@@ -66,6 +78,8 @@ class Normaliser:
             shown["content_type"] = typed
         if others:
             shown["headers"] = others
+        if exchange.credentials:
+            shown["user"] = self._text(exchange.credentials[0])
         return shown
 
     def response(self, played: Played) -> Any:
@@ -73,13 +87,21 @@ class Normaliser:
         kept = {name: QUOTED_NAME.sub(r"filename=\1", response.headers.get(name, "")) for name in played.exchange.keep}
         shown: dict[str, Any] = {"status": response.status}
         if response.media_type == "application/json" and response.body:
-            shown["json"] = _abbreviated(self._value(self._sorted(reduced(response.json, played.exchange.only)), ""))
+            compared = self._own(reduced(response.json, played.exchange.only), played.exchange.own)
+            shown["json"] = _abbreviated(self._value(self._sorted(compared), ""))
         elif response.body:
             shown["media_type"] = response.media_type
             shown["text"] = abbreviate(self._text(response.body.decode("utf-8", "backslashreplace")))
         if kept:
             shown["headers"] = kept
         return shown
+
+    def _own(self, response: Any, name: str) -> Any:
+        """Return the response with the list of this name reduced to the items of this run, in order of their names."""
+        if not name or not isinstance(response, dict) or name not in response:
+            return response
+        own = [item for item in response[name] if self.prefix in json.dumps(item)]
+        return {**response, name: sorted(own, key=lambda item: item.get("username") or item["name"])}
 
     def _choose(self, text: str) -> None:
         """Note ids that occur in a request before any response: the scenario chose them. Ignore short numbers."""
@@ -107,6 +129,8 @@ class Normaliser:
             return self._string(value, key)
         if isinstance(value, int) and self._is_now(value):
             return "<time>"
+        if isinstance(value, int) and value in ACCESS_IDS:
+            return self._access_id(value)
         return value
 
     def _string(self, value: str, key: str) -> str:
@@ -125,13 +149,21 @@ class Normaliser:
         text = PRINTED_SET.sub(lambda found: "{" + ", ".join(sorted(found[1].split(", "))) + "}", text)
         for token in self.tokens:
             text = text.replace(token, "<token>").replace(quote_plus(token), "<token>")
+        text = OWN_ROLE.sub(lambda found: self._access_id(int(found[0])), text)
         return ID_OR_NUMBER.sub(self._id_or_number, text)
+
+    def _access_id(self, value: int) -> str:
+        """Return the placeholder of the id of a user, role, permission or assignment."""
+        kind = max((first, kind) for kind, first in FIRST_IDS.items() if first <= value)[1]
+        return self._placeholder(str(value), kind)
 
     def _id_or_number(self, found: re.Match[str]) -> str:
         """Return the placeholder of an id. A number is an experiment id if it is known and the text before it fits."""
         value = found[0]
         if value in self.chosen:
             return value
+        if value.isdigit() and int(value) in ACCESS_IDS:
+            return self._access_id(int(value))
         if not value.isdigit():
             return self._placeholder(value, "model" if value.startswith("m-") else "id")
         before = found.string[max(0, found.start() - 24) : found.start()]

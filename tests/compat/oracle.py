@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import asyncpg
-from tests.compat.play import FIRST_EXPERIMENT
+from tests.compat.play import ADMINISTRATOR, FIRST_EXPERIMENT, FIRST_IDS
 from tests.servers.databases import WEBHOOK_KEY
 from tests.servers.postgres import postgres_server
 from tests.servers.processes import die_with_parent, free_port
@@ -25,18 +25,55 @@ NUMBERED = f"""
 """
 
 
+LOGIN_NUMBERED = (
+    f"INSERT INTO users (id, username, is_admin) VALUES ({FIRST_IDS['user']}, 'numbers begin here', FALSE)",
+    f"INSERT INTO roles (id, name, workspace) VALUES ({FIRST_IDS['role']}, 'numbers begin here', 'default')",
+    f"""
+    INSERT INTO role_permissions (id, role_id, resource_type, resource_pattern, permission)
+    VALUES ({FIRST_IDS["permission"]}, {FIRST_IDS["role"]}, 'run', '*', 'READ')
+    """,
+    f"""
+    INSERT INTO user_role_assignments (id, user_id, role_id)
+    VALUES ({FIRST_IDS["assignment"]}, {FIRST_IDS["user"]}, {FIRST_IDS["role"]})
+    """,
+)
+LOGIN_SEQUENCES = {
+    "user": "users_id_seq",
+    "role": "roles_id_seq",
+    "permission": "role_permissions_id_seq",
+    "assignment": "user_role_assignments_id_seq",
+}
+
+
 @contextlib.asynccontextmanager
-async def both_servers(python: str) -> AsyncIterator[tuple[str, str]]:
-    """Yield the URLs of servers on SQLite and PostgreSQL. `python`: an interpreter with mlflow and psycopg2."""
+async def both_servers(python: str, *, login: bool = False) -> AsyncIterator[tuple[str, str]]:
+    """Yield the URLs of servers on SQLite and PostgreSQL. `python`: an interpreter with mlflow and psycopg2.
+
+    `login`: run MLflow's basic-auth app, whose users are in a database of their own.
+    """
     with tempfile.TemporaryDirectory(prefix="mlflow-") as temporary, postgres_server() as postgres:
         folder = Path(temporary)
-        async with postgres.scratch_database() as database:
-            on_sqlite = mlflow_server(python, f"sqlite:///{folder / 'mlflow.db'}", folder)
-            on_postgresql = mlflow_server(python, database.replace("://", "+psycopg2://", 1), folder)
+        async with postgres.scratch_database() as database, postgres.scratch_database() as users:
+            servers = []
+            for engine, url, of_users in (
+                ("sqlite", f"sqlite:///{folder / 'mlflow.db'}", f"sqlite:///{folder / 'users.db'}"),
+                ("postgresql", _for_sqlalchemy(database), _for_sqlalchemy(users)),
+            ):
+                settings = _login(of_users, folder / f"users-{engine}.ini") if login else None
+                flags = ("--app-name", "basic-auth") if login else ()
+                servers.append(mlflow_server(python, url, folder, settings, flags))
+            on_sqlite, on_postgresql = servers
             with on_sqlite as sqlite, on_postgresql as postgresql:
-                _number_sqlite(folder / "mlflow.db")
+                _run_on_sqlite(folder / "mlflow.db", NUMBERED)
                 await _number_postgresql(database)
+                if login:
+                    _run_on_sqlite(folder / "users.db", *LOGIN_NUMBERED)
+                    await _number_users_on_postgresql(users)
                 yield sqlite, postgresql
+
+
+def _for_sqlalchemy(database: str) -> str:
+    return database.replace("://", "+psycopg2://", 1)
 
 
 @contextlib.contextmanager
@@ -63,6 +100,21 @@ def mlflow_server(
         process.wait(60)
 
 
+def _login(users: str, config: Path) -> dict[str, str]:
+    """Write a configuration of basic-auth. Return the environment that it needs."""
+    username, password = ADMINISTRATOR
+    config.write_text(
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {users}\nadmin_username = {username}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        "auth_cache_ttl_seconds = 3600\n"  # of one worker, which drops what it changes; each check of a hash takes long
+    )
+    return {
+        "MLFLOW_AUTH_CONFIG_PATH": str(config),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": password,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "for tokens against forged requests",
+    }
+
+
 def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     began = time.monotonic()
     while True:
@@ -73,9 +125,10 @@ def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -
         time.sleep(0.2)
 
 
-def _number_sqlite(path: Path) -> None:
+def _run_on_sqlite(path: Path, *statements: str) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(NUMBERED)
+        for statement in statements:
+            connection.execute(statement)
 
 
 async def _number_postgresql(database: str) -> None:
@@ -83,5 +136,16 @@ async def _number_postgresql(database: str) -> None:
     try:
         await connection.execute(NUMBERED)
         await connection.execute(f"SELECT setval('experiments_experiment_id_seq', {FIRST_EXPERIMENT})")
+    finally:
+        await connection.close()
+
+
+async def _number_users_on_postgresql(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    try:
+        for statement in LOGIN_NUMBERED:
+            await connection.execute(statement)
+        for kind, sequence in LOGIN_SEQUENCES.items():
+            await connection.execute(f"SELECT setval('{sequence}', {FIRST_IDS[kind]})")
     finally:
         await connection.close()

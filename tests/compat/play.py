@@ -7,6 +7,7 @@ responds.
 import asyncio
 import json
 import secrets
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,10 @@ from urllib.parse import urlencode
 
 API = "/api/2.0/mlflow/"
 AJAX = "/ajax-api/2.0/mlflow/"
+ADMINISTRATOR = ("admin", "the administrator's own")
+"""User name and password of the administrator of a server with login."""
+FIRST_IDS = {"user": 1_100_000_000, "role": 1_200_000_000, "permission": 1_300_000_000, "assignment": 1_400_000_000}
+"""First ids of a run of the scenarios with login, so that such an id is recognized wherever it occurs."""
 FIRST_EXPERIMENT = 1_000_000
 """First experiment id of a run of the scenarios, so that no other number in a text is mistaken for such an id."""
 
@@ -22,7 +27,9 @@ FIRST_EXPERIMENT = 1_000_000
 class Exchange:
     """A request to send. `body`: the bytes on the wire; `shows`: their form in the record.
 
-    `keep` names the response headers to compare; `only` reduces a list of the response (see search_runs).
+    `keep` names the response headers to compare; `only` reduces a list of the response (see search_runs). `own` names a
+    list of the response of which only the items that name something of this run are compared. `credentials` are a
+    user's name and password; the record shows the name.
     """
 
     name: str
@@ -33,6 +40,16 @@ class Exchange:
     shows: Any = None
     keep: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    own: str = ""
+    credentials: tuple[str, str] | None = None
+
+    @property
+    def sent_headers(self) -> dict[str, str]:
+        """Return the headers with the credentials as Basic authorization."""
+        if self.credentials is None:
+            return dict(self.headers)
+        encoded = b64encode(":".join(self.credentials).encode()).decode()
+        return {**self.headers, "Authorization": f"Basic {encoded}"}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from tests.compat.normalise import Normaliser
 from tests.compat.oracle import both_servers
 from tests.compat.play import Exchange, Response, Scenario, Send, new_prefix, play
-from tests.compat.scenarios import SCENARIOS
+from tests.compat.scenarios import SCENARIOS, WITH_LOGIN
 
 RECORDED = Path(__file__).parent / "recorded"
 
@@ -27,7 +27,7 @@ def over_http(url: str) -> Send:
     async def send(exchange: Exchange) -> Response:
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=120)
         try:
-            connection.request(exchange.method, exchange.path, exchange.body, dict(exchange.headers))
+            connection.request(exchange.method, exchange.path, exchange.body, exchange.sent_headers)
             response = connection.getresponse()
             headers = {name.lower(): value for name, value in response.getheaders()}
             return Response(response.status, response.read(), headers)
@@ -78,8 +78,10 @@ async def record(names: list[str], sqlite: str, postgresql: str) -> None:
 
 
 async def record_a_fresh_server(names: list[str], python: str) -> None:
-    async with both_servers(python) as (sqlite, postgresql):
-        await record(names, sqlite, postgresql)
+    for login in (False, True):
+        if of_these := [name for name in names if (name in WITH_LOGIN) is login]:
+            async with both_servers(python, login=login) as (sqlite, postgresql):
+                await record(of_these, sqlite, postgresql)
 
 
 def main() -> None:

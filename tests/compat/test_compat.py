@@ -2,18 +2,21 @@
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.client import Client
+from tests.client import Client, running_app
 from tests.compat.differences import DIFFERENCES, entered, expected
 from tests.compat.normalise import Normaliser
-from tests.compat.play import FIRST_EXPERIMENT, Exchange, Response, Send, new_prefix, play
+from tests.compat.play import ADMINISTRATOR, FIRST_EXPERIMENT, FIRST_IDS, Exchange, Response, Send, new_prefix, play
 from tests.compat.record import RECORDED, load
-from tests.compat.scenarios import SCENARIOS
+from tests.compat.scenarios import SCENARIOS, WITH_LOGIN
 
-from railtrack.db import Db
+from railtrack.auth import passwords, users
+from railtrack.config.settings import Settings
+from railtrack.db import Db, Tx
 
 
 @pytest.fixture
@@ -37,10 +40,72 @@ async def send(client: Client, db: Db) -> Send:
     return send
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.fixture
+async def send_with_login(db: Db, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Send]:
+    """Yield a function that sends exchanges to a server with login, which has an administrator."""
+    monkeypatch.setattr(passwords, "N", 2**4)  # a hash takes a millisecond
+    username, password = ADMINISTRATOR
+    async with db.write() as tx:
+        await users.create_user(tx, username, passwords.hash_password(password), is_admin=True)
+        await _number_access(tx)
+    async with running_app(replace(settings, auth=replace(settings.auth, mode="on"))) as client:
+
+        async def send(exchange: Exchange) -> Response:
+            headers = exchange.sent_headers
+            response = await client.send(exchange.method, exchange.path, body=exchange.body, headers=headers)
+            return Response(response.status, response.body, response.headers)
+
+        yield send
+
+
+async def _number_access(tx: Tx) -> None:
+    user, role = FIRST_IDS["user"], FIRST_IDS["role"]
+    await tx.execute(
+        f"""
+        INSERT INTO railtrack_users (user_id, username, is_admin, is_disabled, must_change_password, created_ms)
+        VALUES ({user}, 'numbers begin here', FALSE, FALSE, FALSE, 0)
+        """
+    )
+    await tx.execute(
+        f"INSERT INTO railtrack_roles (role_id, name, workspace) VALUES ({role}, 'numbers begin here', 'default')"
+    )
+    await tx.execute(
+        f"""
+        INSERT INTO railtrack_role_permissions (permission_id, role_id, resource_type, resource_pattern, permission)
+        VALUES ({FIRST_IDS["permission"]}, {role}, 'run', '*', 'READ')
+        """
+    )
+    await tx.execute(
+        f"""
+        INSERT INTO railtrack_role_assignments (assignment_id, user_id, role_id)
+        VALUES ({FIRST_IDS["assignment"]}, {user}, {role})
+        """
+    )
+    if tx.engine == "postgresql":  # SQLite continues from the greatest id
+        for kind, table in {
+            "user": "users_user",
+            "role": "roles_role",
+            "permission": "role_permissions_permission",
+            "assignment": "role_assignments_assignment",
+        }.items():
+            await tx.fetch_value(f"SELECT setval('railtrack_{table}_id_seq', {FIRST_IDS[kind]})")
+
+
+@pytest.mark.parametrize("name", sorted(WITH_LOGIN))
+async def test_responses_with_login_equal_those_of_mlflow_except_for_the_listed_differences(
+    name: str, engine: str, send_with_login: Send
+) -> None:
+    await compare(name, engine, send_with_login)
+
+
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in WITH_LOGIN])
 async def test_responses_equal_those_of_mlflow_except_for_the_listed_differences(
     name: str, engine: str, send: Send
 ) -> None:
+    await compare(name, engine, send)
+
+
+async def compare(name: str, engine: str, send: Send) -> None:
     prefix = new_prefix()
     ours = Normaliser(prefix).play(await play(SCENARIOS[name], prefix, send))
     report = list(difference_reports(name, engine, load(name), ours))

@@ -4,11 +4,12 @@ A name that ends with a star matches all exchanges with that prefix. test_compat
 listed one, and that each entry differs from MLflow's response: remove entries that no longer do.
 """
 
-from tests.compat.differences import artifacts, limits, meaning, models, requests, types, webhooks
+from tests.compat.differences import access, artifacts, limits, meaning, models, requests, types, webhooks
 from tests.compat.differences.registry import DIFFERENCES, difference, entered, expected
 
 __all__ = [
     "DIFFERENCES",
+    "access",
     "artifacts",
     "difference",
     "entered",

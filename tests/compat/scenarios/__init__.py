@@ -2,6 +2,9 @@
 
 from tests.compat.play import Scenario
 from tests.compat.scenarios import (
+    access,
+    access_grants,
+    access_roles,
     artifacts,
     columns,
     datasets,
@@ -24,6 +27,9 @@ from tests.compat.scenarios import (
 )
 
 _MODULES = (
+    access,
+    access_grants,
+    access_roles,
     artifacts,
     columns,
     datasets,
@@ -46,3 +52,6 @@ _MODULES = (
 )
 
 SCENARIOS: dict[str, Scenario] = {name: scenario for module in _MODULES for name, scenario in module.SCENARIOS.items()}
+
+WITH_LOGIN = frozenset((*access.SCENARIOS, *access_grants.SCENARIOS, *access_roles.SCENARIOS))
+"""Scenarios for a server with login."""
