@@ -1,6 +1,8 @@
-"""`railtrack users` and `railtrack tokens` on the database of a running server, also to recover an administrator."""
+"""`railtrack users`, `roles`, `grants` and `tokens` on the database of a running server, also to recover a login."""
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import urllib.error
 import urllib.request
@@ -14,6 +16,8 @@ from tests.servers import databases
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import wait_until
 from tests.servers.railtrack import RailtrackServer, command, railtrack_server
+
+from railtrack.auth.passwords import hash_password
 
 ADMIN_PASSWORD = "chosen by the operator"
 
@@ -110,3 +114,56 @@ def test_without_a_database_none_is_created(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith(f"Error: There is no database {tmp_path}/railtrack-data/mlflow.db.")
     assert not list(tmp_path.iterdir())
+
+
+def test_roles_and_grants_are_listed_and_changed(server: RailtrackServer) -> None:
+    result(server, "users", "create", "bob", "--no-password")
+    result(server, "roles", "create", "readers", "--description", "read all")
+    assert run(server, "roles", "create", "readers").returncode == 1
+    permit = run(server, "roles", "permit", "readers", "experiment", "*", "READ")
+    assert permit.stdout == "The role readers has READ on experiment *.\n"
+    result(server, "roles", "permit", "readers", "experiment", "*", "USE")
+    result(server, "roles", "permit", "readers", "run", "*", "DENY")
+    result(server, "roles", "forget", "readers", "run", "*")
+    assert "supports only wildcard" in run(server, "roles", "permit", "readers", "run", "1", "READ").stderr
+    result(server, "roles", "assign", "readers", "bob")
+    assert result(server, "roles", "list") == [
+        {"role": "readers", "description": "read all", "permissions": ["USE experiment *"], "users": ["bob"]}
+    ]
+    assert "USE experiment *" in run(server, "roles", "list").stdout
+    granted = run(server, "grants", "set", "bob", "registered_model", "a model", "MANAGE")
+    assert granted.stdout == "bob has MANAGE on registered_model a model.\n"
+    assert [(one["permission"], one["role"]) for one in result(server, "grants", "list", "--user", "bob")] == [
+        ("USE", "readers"),
+        ("MANAGE", None),
+    ]
+    result(server, "grants", "revoke", "bob", "registered_model", "a model")
+    again = run(server, "grants", "revoke", "bob", "registered_model", "a model")
+    assert (again.returncode, again.stderr) == (
+        1,
+        "Error: bob has no grant on registered_model a model, unless by a role.\n",
+    )
+    result(server, "roles", "unassign", "readers", "bob")
+    result(server, "roles", "delete", "readers")
+    assert result(server, "roles", "list") == result(server, "grants", "list") == []
+
+
+def test_users_of_mlflow_are_imported_by_its_settings_file(server: RailtrackServer, tmp_path: Path) -> None:
+    users = tmp_path / "basic_auth.db"
+    with contextlib.closing(sqlite3.connect(users)) as connection, connection:
+        connection.execute(
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, username TEXT, password_hash TEXT, is_admin BOOLEAN)"
+        )
+        connection.execute("INSERT INTO users VALUES (1, 'ada', ?, 0)", (hash_password("a password of hers"),))
+    config = tmp_path / "auth.ini"
+    config.write_text(f"[mlflow]\ndatabase_uri = sqlite:///{users}\ndefault_permission = READ\n")
+    environment = {
+        "MLFLOW_BACKEND_STORE_URI": server.environment["MLFLOW_BACKEND_STORE_URI"],
+        "MLFLOW_AUTH_CONFIG_PATH": str(config),
+    }
+    done = command(server.folder, "users", "import", **environment)
+    assert (done.returncode, done.stdout) == (0, "Imported 1 users, 0 roles and 0 grants.\n")
+    assert status(server, basic("ada", "a password of hers")) == 200
+    missing = run(server, "users", "import")
+    assert missing.returncode == 1
+    assert "MLFLOW_AUTH_CONFIG_PATH" in missing.stderr

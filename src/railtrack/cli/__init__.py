@@ -9,6 +9,8 @@ COMMANDS = {
     "server": "Run the tracking server.",
     "doctor": "Check settings, database, artifact store and machine without starting the server.",
     "users": "List, create, change and delete users of a server with login, and let an administrator in again.",
+    "roles": "List, create and change roles, and assign them to users.",
+    "grants": "List, set and revoke what single users may do.",
     "tokens": "List, create and revoke API tokens.",
     "verify": "Use a deployed server as a client does, step by step, and leave it unchanged.",
 }

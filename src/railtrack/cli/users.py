@@ -2,13 +2,19 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from typing import Any
 
 from railtrack.auth import users
+from railtrack.auth.mlflow_users import import_access, read_access
 from railtrack.auth.passwords import check_new_password, generate_password, hash_password
 from railtrack.cli.access_database import add_command, print_row, print_rows, run
+from railtrack.config.settings import mlflow_users_uri
 from railtrack.db import Db
+from railtrack.db.open import open_database
+from railtrack.db.url import parse_database_url
+from railtrack.errors import StartError
 from railtrack.logs.format import rfc3339
 
 __all__ = ["configure", "run"]
@@ -39,6 +45,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
     update_command.add_argument("--disabled", choices=("on", "off"), help="Whether it is kept from logging in.")
     delete_command = add_command(commands, "delete", "Delete a user, with its tokens and sessions.", delete)
     delete_command.add_argument("name", metavar="NAME")
+    import_command = add_command(
+        commands, "import", "Import users, roles and grants of MLflow's basic-auth app.", import_all
+    )
+    import_command.add_argument(
+        "mlflow_uri",
+        metavar="URI",
+        nargs="?",
+        help="Database of MLflow's users. Default: `database_uri` in the file that MLFLOW_AUTH_CONFIG_PATH names.",
+    )
+
+
+async def import_all(db: Db, options: argparse.Namespace) -> None:
+    """Import in one transaction. A second run adds only what is new."""
+    uri = options.mlflow_uri or mlflow_users_uri()
+    url = parse_database_url(uri)
+    if url.engine == "sqlite" and not os.path.exists(url.path):  # noqa: ASYNC240, PTH110 (nothing else runs here)
+        raise StartError(f"There is no database {url.path}.", "Set the `database_uri` of MLflow's basic-auth app.")
+    source = open_database(url, connections=1)
+    try:
+        access = await read_access(source)
+    finally:
+        await source.close()
+    async with db.write() as tx:
+        report = await import_access(tx, access)
+    text = f"Imported {report.users} users, {report.roles} roles and {report.grants} grants."
+    print_row(report._asdict(), options, "\n".join([text, *report.notes]))
 
 
 async def list_all(db: Db, options: argparse.Namespace) -> None:

@@ -86,7 +86,6 @@ UNSUPPORTED = (
     ),
     Unsupported(
         (
-            "MLFLOW_AUTH_CONFIG_PATH",
             "MLFLOW_BASIC_AUTH_FAIL_CLOSED",
             "MLFLOW_FLASK_SERVER_SECRET_KEY",
             "MLFLOW_RBAC_SEED_DEFAULT_ROLES",

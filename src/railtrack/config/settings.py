@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from railtrack.config import parsers
 from railtrack.config.artifact_settings import ArtifactSettings, AwsSettings, S3Settings
+from railtrack.config.auth_config import auth_config_path, users_database_uri, variables_of_auth_config
 from railtrack.config.lookup import ResolvedSetting, assemble, declared_settings, default_of, resolve, setting
 from railtrack.config.mlflow_options import unsupported_options
 from railtrack.config.sanitize import sanitized
@@ -176,6 +177,13 @@ class AuthSettings:
         help="Password of that administrator, of at least 12 characters. Default: a random one, which the start logs "
         "once, and which has to be changed at the first login. No effect once there is an administrator.",
         secret=True,
+    )
+    config_path: str = setting(
+        "MLFLOW_AUTH_CONFIG_PATH",
+        parse=auth_config_path,
+        default="",
+        help="Settings file of MLflow's basic-auth app. Its `admin_username`, `admin_password` and "
+        "`default_permission` apply unless a variable is set.",
     )
     default_permission: str = setting(
         "MLFLOW_AUTH_DEFAULT_PERMISSION",
@@ -353,7 +361,13 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.enviro
 
 def resolve_all(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> list[ResolvedSetting]:
     """Return every setting, valid or not."""
+    environ = {**variables_of_auth_config(environ), **environ}
     return [resolve(one, flags, environ) for one in SETTINGS]
+
+
+def mlflow_users_uri(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the database of MLflow's users, by its settings file. Raise StartError if there is no usable file."""
+    return users_database_uri(environ)
 
 
 def ignored_options(flags: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> list[str]:
