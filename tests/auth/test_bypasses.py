@@ -1,11 +1,11 @@
-"""Ways by which users could get more than their grants, or others' tokens and grants could be lost."""
+"""Ways by which users could get more than their grants permit."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 from tests.auth.conftest import Login, status
-from tests.auth.world import MODEL, World
+from tests.auth.world import MODEL, PROMPT, World
 from tests.client import Client, running_app
 
 from railtrack.config.settings import Settings
@@ -51,3 +51,50 @@ async def test_the_grants_on_all_models_remain_when_a_model_named_by_an_asterisk
         else:
             assert await status(server, "DELETE", "registered-models/delete", ada, {"name": "*"}) == 200
         assert await status(server, "GET", f"registered-models/get?name={MODEL}", reader) == 200
+
+
+async def test_the_version_that_a_source_refers_to_is_the_one_whose_model_is_checked(
+    server: Client, world: World, login: Login, ada: dict[str, str]
+) -> None:
+    """Names may contain `@`, by which a source names an alias."""
+    body = {"name": "team@prod", "source": f"runs:/{world.run_id}/model", "run_id": world.run_id}
+    assert await status(server, "POST", "registered-models/create", ada, {"name": "team@prod"}) == 200
+    assert await status(server, "POST", "model-versions/create", ada, body) == 200
+    alias = {"name": "team@prod", "version": "1", "alias": "champion"}
+    assert await status(server, "POST", "registered-models/alias", ada, alias) == 200
+    user = await login("bob")
+    assert await status(server, "POST", "registered-models/create", user, {"name": "team"}) == 200
+    for source in ("models:/team@prod/1", "models:/team@prod@champion", "models:/team@prod/latest"):
+        body = {"name": "team", "source": source}
+        assert await status(server, "POST", "model-versions/create", user, body) == 403
+    body = {"name": "team", "source": "models://[", "run_id": ""}
+    assert await status(server, "POST", "model-versions/create", user, body) == 400
+
+
+# Names and types that change
+
+
+async def test_a_model_cannot_be_renamed_to_a_name_that_is_denied(server: Client, world: World, login: Login) -> None:
+    user = await login("bob", ("registered_model", "reserved", "DENY"))
+    assert await status(server, "POST", "registered-models/create", user, {"name": "mine"}) == 200
+    rename = {"name": "mine", "new_name": "reserved"}
+    assert await status(server, "POST", "registered-models/rename", user, rename) == 403
+    assert await status(server, "POST", "registered-models/rename", user, rename | {"new_name": "free"}) == 200
+
+
+async def test_a_tag_that_makes_a_prompt_of_a_model_needs_as_much_as_its_deletion(
+    server: Client, world: World, login: Login
+) -> None:
+    """Other grants count for it afterwards."""
+    tag = {"name": MODEL, "key": "mlflow.prompt.is_prompt", "value": "true"}
+    editor = await login("edi", ("registered_model", MODEL, "EDIT"), ("prompt", "*", "MANAGE"))
+    assert await status(server, "POST", "registered-models/set-tag", editor, tag) == 403
+    assert await status(server, "POST", "registered-models/set-tag", editor, tag | {"value": "false"}) == 200
+    assert await status(server, "DELETE", "registered-models/delete", editor, {"name": MODEL}) == 403
+    untag = {"name": PROMPT, "key": "mlflow.prompt.is_prompt"}
+    editor = await login("eve", ("prompt", PROMPT, "EDIT"), ("registered_model", "*", "MANAGE"))
+    assert await status(server, "DELETE", "registered-models/delete-tag", editor, untag) == 403
+    no_prompts = await login("nop", ("registered_model", MODEL, "MANAGE"), ("prompt", "*", "DENY"))
+    assert await status(server, "POST", "registered-models/set-tag", no_prompts, tag) == 403
+    manager = await login("max", ("registered_model", MODEL, "MANAGE"))
+    assert await status(server, "POST", "registered-models/set-tag", manager, tag) == 200

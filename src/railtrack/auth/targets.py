@@ -6,14 +6,22 @@ so it is cached.
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from railtrack.artifacts import ArtifactStores
-from railtrack.auth import VERSION, Access, AccessTarget, Action, Need
+from railtrack.auth import (
+    REGISTERED_MODEL_DELETE,
+    REGISTERED_MODEL_EDIT,
+    VERSION,
+    Access,
+    AccessTarget,
+    Action,
+    Need,
+)
 from railtrack.auth.artifact_owners import ArtifactOwners
 from railtrack.db import Db
 from railtrack.errors import ApiError, not_found
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE, experiment_number
+from railtrack.mlflow.model_source import model_reference, split_source
 from railtrack.mlflow.prompts import IS_PROMPT_TAG, is_prompt
 
 Key = tuple[str, str]
@@ -89,7 +97,8 @@ class Targets:
             case AccessTarget.NEW_REGISTERED_MODEL:
                 return [Requirement(Action.CREATE, ((_type_of_tags(request.tags), request.name),))]
             case AccessTarget.REGISTERED_MODEL:
-                return requirements(needs, await self._registered_model(request.name, needs))
+                model = await self._registered_model(request.name, needs)
+                return requirements(needs, model) + _on_becoming_another(model, access, request)
             case AccessTarget.NEW_MODEL_VERSION:
                 return await self._new_version(needs, request)
         raise AssertionError(f"no requirements for {access.target}")
@@ -153,14 +162,13 @@ class Targets:
         found += await self._models(EVERY_LOGGED_MODEL, [request.model_id] if request.model_id else [])
         if _type_of_tags(request.tags) == "prompt":
             return found
-        source = urlsplit(request.source)
+        source = split_source(request.source)
         if source.scheme == "models":
-            name = source.path.lstrip("/").split("/")[0].rpartition("@")
-            referenced = name[0] or name[2]
-            if request.model_id != referenced:
+            # Any other than a reference must be the logged model of the request.
+            if reference := model_reference(source):
                 found += requirements(
                     (Need(Action.READ), Need(Action.NOT_DENIED, VERSION)),
-                    await self._registered_model(referenced, needs),
+                    await self._registered_model(reference.name, needs),
                 )
         elif source.scheme != "runs":
             found += await self._files(request.source)
@@ -203,6 +211,23 @@ def _model_ids(request: Any) -> list[str]:
     named.add(getattr(request, "model_id", ""))
     named.discard("")
     return sorted(named)
+
+
+def _on_becoming_another(model: Key, access: Access, request: Any) -> list[Requirement]:
+    """Return what a new name or type of a registered model needs: as much as its creation.
+
+    The tag that makes it a prompt, or a model again, changes whose grants count. That also needs as much as a deletion.
+    """
+    resource_type, name = model
+    new_name = getattr(request, "new_name", name)
+    if access == REGISTERED_MODEL_EDIT and getattr(request, "key", "") == IS_PROMPT_TAG:
+        new_type = "prompt" if is_prompt(getattr(request, "value", "")) else "registered_model"
+        if new_type != resource_type:
+            return [
+                *requirements(REGISTERED_MODEL_DELETE.needs, model),
+                Requirement(Action.CREATE, ((new_type, name),)),
+            ]
+    return [Requirement(Action.CREATE, ((resource_type, new_name),))] if new_name != name else []
 
 
 def _type_of_tags(tags: Iterable[Any]) -> str:

@@ -4,6 +4,7 @@ The server reads a version's files for everyone who may see the version (get-art
 file of the server or to the artifacts of another run or model. Looking locations up is up to the endpoint.
 """
 
+from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from railtrack.errors import ApiError, invalid
@@ -50,6 +51,25 @@ def _is_absolute(source: str, parts: SplitResult) -> bool:
         and "\0" not in unquote(source)
         and not has_traversal(source)
     )
+
+
+class ModelReference(NamedTuple):
+    """A version of a registered model: by its alias, or by its number, its stage or `latest`; the other one is ""."""
+
+    name: str
+    alias: str
+    version: str
+
+
+def model_reference(source: SplitResult) -> ModelReference | None:
+    """Return what a models: URI refers to, None for `models:/<logged model id>` and for an invalid one."""
+    match source.path.lstrip("/").split("/"):
+        case [name_and_alias] if "@" in name_and_alias.strip("@"):
+            name, _, alias = name_and_alias.rpartition("@")
+            return ModelReference(name, alias, "")
+        case [name, version] if name and version:
+            return ModelReference(name, "", version)
+    return None
 
 
 def check_within(source: str, location: str, parameter: str) -> None:

@@ -24,7 +24,14 @@ from railtrack.db import Tx
 from railtrack.db.sql import bind
 from railtrack.errors import invalid
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
-from railtrack.mlflow.model_source import check_prompt_source, check_source, check_within, not_owned, split_source
+from railtrack.mlflow.model_source import (
+    check_prompt_source,
+    check_source,
+    check_within,
+    model_reference,
+    not_owned,
+    split_source,
+)
 from railtrack.mlflow.prompts import IS_PROMPT_TAG, is_prompt
 from railtrack.mlflow.registry_validation import (
     VERSION_TAG_VALUE_LIMIT,
@@ -157,17 +164,17 @@ async def _resolve_models_uri(tx: Tx, source: str, parts: SplitResult, run_id: s
         raise invalid(
             f"Invalid model version source: '{source}'. Registered model sources must use the active model registry."
         )
-    match parts.path.lstrip("/").split("/"):
-        case [name_and_alias] if "@" in name_and_alias.strip("@"):
-            name, _, alias = name_and_alias.rpartition("@")
-            version = await aliased_version(tx, name, alias)
-        case [name, reference] if name and reference:
-            version = await _referenced_version(tx, name, reference)
-        case [logged_model_id] if logged_model_id and logged_model_id == model_id:
-            model = await _existing_logged_model(tx, model_id)
-            return ResolvedSource(source, model.location, run_id or model.run_id)
-        case _:
+    reference = model_reference(parts)
+    if reference is None:
+        if not model_id or parts.path.lstrip("/") != model_id:
             raise not_owned(source, "model_id")
+        model = await _existing_logged_model(tx, model_id)
+        return ResolvedSource(source, model.location, run_id or model.run_id)
+    name = reference.name
+    if reference.alias:
+        version = await aliased_version(tx, name, reference.alias)
+    else:
+        version = await _referenced_version(tx, name, reference.version)
     row = await tx.fetch_row(
         f"""
         SELECT COALESCE(NULLIF(storage_location, ''), source), COALESCE(run_id, '') FROM model_versions
