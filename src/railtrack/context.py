@@ -49,6 +49,12 @@ class Context(msgspec.Struct, frozen=True):
             await self.policy.check_artifact(access, self, location)
         return location
 
+    async def check_source_file(self, access: Access, source: Location, file: Location) -> Location:
+        """Return the location of a file below the source of a model version that the caller has access to."""
+        if self.policy is not None:
+            await self.policy.check_source_file(access, self, source, file)
+        return file
+
     async def read_filter(self, resource_type: str, part: str = "") -> ReadFilter:
         """Return which resources of a type the caller may read: none of them if it is denied every `part`."""
         return EVERYTHING if self.policy is None else await self.policy.read_filter(self, resource_type, part)

@@ -1,15 +1,19 @@
 """Ways by which users could get more than their grants permit."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import pytest
+from tests.api.artifacts.on_s3 import on_s3
 from tests.auth.conftest import Login, status
 from tests.auth.world import MODEL, PROMPT, World
 from tests.client import Client, running_app
+from tests.servers.s3 import S3Server, s3_server
 
 from railtrack.config.settings import Settings
 from railtrack.db import Db
+
+BUCKET = "bucket-of-bypasses"
 
 
 @pytest.fixture
@@ -98,3 +102,46 @@ async def test_a_tag_that_makes_a_prompt_of_a_model_needs_as_much_as_its_deletio
     assert await status(server, "POST", "registered-models/set-tag", no_prompts, tag) == 403
     manager = await login("max", ("registered_model", MODEL, "MANAGE"))
     assert await status(server, "POST", "registered-models/set-tag", manager, tag) == 200
+
+
+# Sources of model versions
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as store:
+        yield store
+
+
+@pytest.fixture
+async def server_on_s3(db: Db, login_settings: Settings, s3: S3Server) -> AsyncIterator[Client]:
+    auth = replace(login_settings.auth, default_permission="NO_PERMISSIONS")
+    async with running_app(on_s3(replace(login_settings, auth=auth), s3, s3.new_bucket(BUCKET), "off")) as client:
+        yield client
+
+
+async def test_a_source_above_experiments_does_not_open_their_artifacts(
+    server_on_s3: Client, login: Login, ada: dict[str, str]
+) -> None:
+    """Clients may register what is in S3 without a run, also the folder that contains all experiments."""
+    server, user = server_on_s3, await login("bob")
+    created = (await server.post("experiments/create", {"name": "theirs"}, headers=ada)).json
+    run = (await server.post("runs/create", created, headers=ada)).json["run"]["info"]
+    folder = f"{created['experiment_id']}/{run['run_id']}/artifacts"
+    upload = f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run['run_id']}&path=secret.txt"
+    assert (await server.send("POST", upload, body=b"secret", headers=ada)).status == 200
+    assert await status(server, "POST", "registered-models/create", user, {"name": "mine"}) == 200
+    expected = {"direct": 200, "direct/shared": 200, f"direct/{folder}": 403, f"direct/{folder}/../../..": 400}
+    for source, code in expected.items():
+        body = {"name": "mine", "source": f"s3://{BUCKET}/{source}"}
+        assert await status(server, "POST", "model-versions/create", user, body) == code, source
+    path = f"/model-versions/get-artifact?name=mine&version=1&path={folder}/secret.txt"
+    assert await status(server, "GET", path, user) == 403
+    assert (await server.get(path, headers=ada)).body == b"secret"
+    assert await status(server, "GET", path.replace("version=1", "version=2"), user) == 404
+    body = {"name": "theirs", "source": f"s3://{BUCKET}/direct/{folder}", "run_id": run["run_id"]}
+    assert await status(server, "POST", "registered-models/create", ada, {"name": "theirs"}) == 200
+    assert await status(server, "POST", "model-versions/create", ada, body) == 200
+    reader = await login("rea", ("registered_model", "theirs", "READ"))
+    path = "/model-versions/get-artifact?name=theirs&version=1&path=secret.txt"
+    assert await status(server, "GET", path, reader) == 200

@@ -92,6 +92,9 @@ class Policy(Protocol):
     async def check_artifact(self, access: Access, context: Any, location: "Location") -> None:
         """Raise PERMISSION_DENIED unless the caller has this access to the artifact at the location."""
 
+    async def check_source_file(self, access: Access, context: Any, source: "Location", file: "Location") -> None:
+        """Raise PERMISSION_DENIED unless who has access to a model version's source may access this file below it."""
+
     async def check_new_location(self, tx: Any, context: Any, location: "Location") -> None:
         """Raise PERMISSION_DENIED if a new experiment's artifacts would mix with those of other experiments."""
 

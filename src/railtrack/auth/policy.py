@@ -89,6 +89,15 @@ class PermissionPolicy:
             needs = (Need(Action.READ), *(Need(need.action, part) for need in needs for part in owner.parts))
         await self._require(identity, requirements(needs, ("experiment", owner.experiment_id)))
 
+    async def check_source_file(self, access: Access, caller: Caller, source: Location, file: Location) -> None:
+        """Raise PERMISSION_DENIED unless who has access to the source of a model version may access this file below it.
+
+        The folder above all experiments can be a source, and a later experiment can be below one.
+        """
+        owner, owner_of_source = await self._owners.of(file), await self._owners.of(source)
+        if owner and (owner_of_source is None or owner.experiment_id != owner_of_source.experiment_id):
+            await self.check_artifact(access, caller, file)
+
     async def check_new_location(self, tx: Tx, caller: Caller, location: Location) -> None:
         """Raise PERMISSION_DENIED if the artifacts of a new experiment there would mix with those of other experiments.
 

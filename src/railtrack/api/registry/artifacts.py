@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from railtrack.api.artifacts.queries import download, run_artifact_uri
 from railtrack.api.registry.queries import storage_location
-from railtrack.auth import MODEL_VERSION_READ
+from railtrack.auth import ARTIFACT_READ, MODEL_VERSION_READ
 from railtrack.context import Context
 from railtrack.mlflow.registry_validation import check_model_name, parse_version
 from railtrack.wire.request import Request, RequiredStr
@@ -27,4 +27,5 @@ async def get_model_version_artifact(ctx: Context, req: GetModelVersionArtifact)
     if parts.scheme == "runs":
         run_id, _, path = parts.path.strip("/").partition("/")
         location = f"{await run_artifact_uri(ctx.db, run_id)}/{path}"
-    return await download(ctx.http, ctx.artifacts.locate(location, req.path))
+    file = ctx.artifacts.locate(location, req.path)
+    return await download(ctx.http, await ctx.check_source_file(ARTIFACT_READ, ctx.artifacts.locate(location), file))
