@@ -104,6 +104,34 @@ async def test_a_tag_that_makes_a_prompt_of_a_model_needs_as_much_as_its_deletio
     assert await status(server, "POST", "registered-models/set-tag", manager, tag) == 200
 
 
+async def test_lists_use_the_grants_of_the_type_that_the_other_requests_use(
+    server: Client, world: World, login: Login, ada: dict[str, str]
+) -> None:
+    """A search lists prompts by the tags of versions, and by the exact value of the tag of models."""
+    tag = {"key": "mlflow.prompt.is_prompt", "value": "True"}
+    for name, tags in (("upper", [tag]), ("untagged", [tag | {"value": "true"}])):
+        assert await status(server, "POST", "registered-models/create", ada, {"name": name, "tags": tags}) == 200
+        body = {"name": name, "source": f"runs:/{world.run_id}/model", "run_id": world.run_id}
+        assert await status(server, "POST", "model-versions/create", ada, body) == 200
+    body = {"name": MODEL, "version": "1", "key": "mlflow.prompt.is_prompt", "value": "true"}
+    assert await status(server, "POST", "model-versions/set-tag", ada, body) == 200
+    filters = ({}, {"filter": "tags.`mlflow.prompt.is_prompt` = 'true'"}, {"filter": "name LIKE '%'"})
+    for name, grant, hidden in (
+        ("mia", ("registered_model", "*", "READ"), {"upper", "untagged", PROMPT}),
+        ("pia", ("prompt", "*", "READ"), {MODEL}),
+    ):
+        user = await login(name, grant)
+        for one in hidden:
+            assert await status(server, "GET", f"registered-models/get?name={one}", user) == 403
+        for filter_ in filters:
+            models = await server.get("registered-models/search", filter_, headers=user)
+            versions = await server.get("model-versions/search", filter_, headers=user)
+            assert models.status == versions.status == 200
+            listed = models.json.get("registered_models", []) + versions.json.get("model_versions", [])
+            assert not {one["name"] for one in listed} & hidden
+    assert "upper" in (await server.get("registered-models/search", headers=ada)).text
+
+
 # Sources of model versions
 
 

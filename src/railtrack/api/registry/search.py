@@ -21,8 +21,10 @@ from railtrack.api.registry.search_fields import (
     VERSIONS,
     filter_prompts,
     listed_types,
+    of_type,
 )
 from railtrack.auth import SIGNED_IN
+from railtrack.auth.grants import EVERYTHING
 from railtrack.context import Context
 from railtrack.errors import invalid, invalid_value
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
@@ -107,12 +109,23 @@ async def search_model_versions(
 
 
 async def _restrict(ctx: Context, search: SearchBuilder, text: str, fields: SearchFields, *, part: str = "") -> None:
-    """Restrict the search to what the caller may read. Prompts and other registered models have separate grants."""
+    """Restrict the search to what the caller may read. Prompts and other registered models have separate grants.
+
+    Which of them a search lists depends on the filter and on tags of versions, so that it can match some of the other
+    type. The grants on that one were not looked at, so these are left out.
+    """
     if ctx.policy is None:
         return
-    for resource_type in listed_types(text, fields):
-        readable = await ctx.read_filter(resource_type, f"{resource_type}_{part}" if part else "")
-        search.restrict(f"{fields.table}.name", sorted(readable.ids), excluded=readable.everything)
+    readable = {
+        one: await ctx.read_filter(one, f"{one}_{part}" if part else "") for one in ("prompt", "registered_model")
+    }
+    if all(each == EVERYTHING for each in readable.values()):
+        return
+    listed = listed_types(text, fields)
+    for one in listed:
+        search.restrict(f"{fields.table}.name", sorted(readable[one].ids), excluded=readable[one].everything)
+    if len(listed) == 1:
+        search.where(of_type(listed[0], fields.table))
 
 
 def _check_max_results(max_results: int, limit: int) -> None:

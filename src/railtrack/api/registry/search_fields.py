@@ -128,6 +128,18 @@ def filter_prompts(search: SearchBuilder, text: str, fields: SearchFields, is_no
     return search.compare(clause for clause in clauses if clause not in of_prompt_tag).where(is_no_prompt)
 
 
+def of_type(resource_type: str, table: str) -> str:
+    """Return the condition that a row of the table belongs to a prompt, or to another registered model.
+
+    As is_prompt does, it ignores the case of the tag's value. A version's own tags do not count.
+    """
+    is_prompt = (
+        f"EXISTS (SELECT 1 FROM registered_model_tags p WHERE p.workspace = '{DEFAULT_WORKSPACE}' "  # noqa: S608 (our own text)
+        f"AND p.name = {table}.name AND p.key = '{IS_PROMPT_TAG}' AND LOWER(p.value) = 'true')"
+    )
+    return is_prompt if resource_type == "prompt" else f"NOT {is_prompt}"
+
+
 def listed_types(text: str, fields: SearchFields) -> tuple[str, ...]:
     """Return the resource types that a search with this filter lists, for whose names the caller needs a grant."""
     asked = [
