@@ -53,8 +53,11 @@ class AuthState:
 
     async def _read(self) -> None:
         began = time.monotonic()
-        self.version = await self._db.fetch_value("SELECT version FROM railtrack_auth_state WHERE id = 1")
-        if self._reading is asyncio.current_task():  # not expired since
+        version = await self._db.fetch_value("SELECT version FROM railtrack_auth_state WHERE id = 1")
+        is_current = self._reading is asyncio.current_task()  # not expired since
+        if is_current or version > self.version:  # a read from before a change can end after one from afterwards
+            self.version = version
+        if is_current:
             self.current_until, self._usable_until = began + REREAD_AFTER_S, began + MAX_AGE_S
 
 
