@@ -132,6 +132,19 @@ async def test_lists_use_the_grants_of_the_type_that_the_other_requests_use(
     assert "upper" in (await server.get("registered-models/search", headers=ada)).text
 
 
+async def test_a_new_experiment_with_the_id_of_a_deleted_one_is_its_creators_alone(
+    server: Client, world: World, login: Login, db: Db
+) -> None:
+    """On SQLite, ids are used again after `mlflow gc`. Here the old grant is on the next id."""
+    next_id = str(int(world.other_experiment_id) + 1)
+    old_user = await login("bob", ("experiment", next_id, "MANAGE"))
+    new_user = await login("eve")
+    created = await server.post("experiments/create", {"name": "new"}, headers=new_user)
+    assert created.json == {"experiment_id": next_id}
+    assert await status(server, "GET", f"experiments/get?experiment_id={next_id}", new_user) == 200
+    assert await status(server, "GET", f"experiments/get?experiment_id={next_id}", old_user) == 403
+
+
 # Sources of model versions
 
 

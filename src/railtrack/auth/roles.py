@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from railtrack.auth.identity import Identity
-from railtrack.auth.levels import ANY, PROMPT, REGISTERED_MODEL, check_grant, check_level
+from railtrack.auth.levels import ANY, EXPERIMENT, PROMPT, REGISTERED_MODEL, check_grant, check_level
 from railtrack.auth.state import bump
 from railtrack.db import Row, Tx
 from railtrack.db.sql import bind
@@ -376,6 +376,9 @@ async def grant_creator(tx: Tx, identity: Identity | None, resource_type: str, r
     """Let the user who creates a resource manage it. On an open server (`identity` is None) nobody needs a grant."""
     if identity is not None:
         _check_names_one(resource_id)
+        if resource_type == EXPERIMENT:
+            # SQLite uses the id of the last experiment again after `mlflow gc` deleted it.
+            await _delete_own_grants(tx, [EXPERIMENT], resource_id)
         await set_grant(tx, identity.user_id, resource_type, resource_id, "MANAGE")
 
 
@@ -405,16 +408,21 @@ async def delete_grants(tx: Tx, name: str) -> None:
     """Delete users' own grants on a registered model or prompt. A later one of this name must not be open to them."""
     if name == ANY:  # from an open server; these grants are on all of the type
         return
+    await _delete_own_grants(tx, [REGISTERED_MODEL, PROMPT], name)
+
+
+async def _delete_own_grants(tx: Tx, types: list[str], resource_id: str) -> None:
+    """Delete the grants of single users on the resource."""
     await bump(tx)
     await tx.execute(
         *bind(
             """
             DELETE FROM railtrack_role_permissions
-            WHERE resource_pattern = :name AND resource_type = ANY(:types)
+            WHERE resource_pattern = :resource_id AND resource_type = ANY(:types)
                 AND role_id IN (SELECT role_id FROM railtrack_roles WHERE name LIKE '~_~_user~_%' ESCAPE '~')
             """,
-            name=name,
-            types=[REGISTERED_MODEL, PROMPT],
+            resource_id=resource_id,
+            types=types,
         )
     )
 
