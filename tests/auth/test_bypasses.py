@@ -14,6 +14,7 @@ from railtrack.config.settings import Settings
 from railtrack.db import Db
 
 BUCKET = "bucket-of-bypasses"
+PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 
 
 @pytest.fixture
@@ -186,3 +187,33 @@ async def test_a_source_above_experiments_does_not_open_their_artifacts(
     reader = await login("rea", ("registered_model", "theirs", "READ"))
     path = "/model-versions/get-artifact?name=theirs&version=1&path=secret.txt"
     assert await status(server, "GET", path, reader) == 200
+
+
+# Artifacts of experiments that share a location
+
+
+async def test_the_run_of_an_artifact_decides_where_experiments_share_a_location(
+    server: Client, world: World, login: Login, ada: dict[str, str]
+) -> None:
+    """An administrator, or an open server before, may have given several experiments the same location."""
+    experiments, files = [], []
+    for number in range(3):
+        body = {"name": f"shared{number}", "artifact_location": "mlflow-artifacts:/shared"}
+        if number == 2:
+            body["artifact_location"] = f"mlflow-artifacts:/{world.experiment_id}"
+        created = (await server.post("experiments/create", body, headers=ada)).json
+        run = (await server.post("runs/create", created, headers=ada)).json["run"]["info"]
+        experiments.append(created["experiment_id"])
+        files.append(f"{run['artifact_uri'].removeprefix('mlflow-artifacts:/')}/a.txt")
+    experiments.append(world.experiment_id)
+    files.append(world.file)
+    for file in files:
+        assert (await server.send("PUT", f"{PROXY}/{file}", body=b"a", headers=ada)).status == 200
+    for experiment_id, own in zip(experiments, files, strict=True):
+        user = await login(f"user{experiment_id}", ("experiment", experiment_id, "MANAGE"))
+        for file in files:
+            assert await status(server, "GET", f"{PROXY}/{file}", user) == (200 if file == own else 403)
+            put = await server.send("PUT", f"{PROXY}/{file}", body=b"b", headers=user)
+            assert put.status == (200 if file == own else 403)
+        assert await status(server, "GET", f"{PROXY}?path={own.partition('/')[0]}", user) == 403
+        assert await status(server, "DELETE", f"{PROXY}/{own.partition('/')[0]}", user) == 403

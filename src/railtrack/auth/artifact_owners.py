@@ -1,6 +1,7 @@
 """Find the experiment that owns an artifact, by the uri in the store that the server opens.
 
-An artifact belongs to the experiment with the longest artifact location above it.
+An artifact belongs to the experiment with the longest artifact location above it. Several experiments can share one:
+then its run or logged model decides.
 """
 
 import re
@@ -21,9 +22,9 @@ PARTS_OF_EXPERIMENT = ("run", "trace", "logged_model")
 
 
 class Owner(NamedTuple):
-    """An experiment, and the path of the artifact below its artifact location."""
+    """The experiments whose artifact location contains the artifact, mostly one, and its path below that location."""
 
-    experiment_id: str
+    experiment_ids: tuple[str, ...]
     path: str
 
     @property
@@ -50,7 +51,7 @@ class ArtifactOwners:
         self._stores = stores
         self._default_root = default_root.rstrip("/")
         self._default_uri = _uri(stores, default_root)
-        self._others: dict[str, str] = {}
+        self._others: Mapping[str, tuple[str, ...]] = {}
         self._read_at = -REREAD_AFTER_S
 
     async def of(self, location: Location) -> Owner | None:
@@ -58,13 +59,31 @@ class ArtifactOwners:
         now = time.monotonic()
         if now - self._read_at >= REREAD_AFTER_S:
             self._others, self._read_at = await self._read(self._db), now
-        return self._owner(self._others, location.uri)
+        owner = self._owner(self._others, location.uri)
+        if owner is not None and len(owner.experiment_ids) > 1:
+            experiment_id = await self._experiment_of(owner.path)
+            if experiment_id in owner.experiment_ids:
+                return Owner((experiment_id,), owner.path)
+        return owner
 
-    def _owner(self, others: Mapping[str, str], uri: str) -> Owner | None:
+    async def _experiment_of(self, path: str) -> str | None:
+        """Return the experiment of the run or logged model that has this path below an artifact location."""
+        folder, _, rest = path.partition("/")
+        if folder == "models":
+            sql, key = "SELECT CAST(experiment_id AS TEXT) FROM logged_models WHERE model_id = $1", rest.split("/")[0]
+        else:
+            sql, key = "SELECT CAST(experiment_id AS TEXT) FROM runs WHERE run_uuid = $1", folder
+        experiment_id: str | None = await self._db.fetch_value(sql, key)
+        return experiment_id
+
+    def _owner(self, others: Mapping[str, tuple[str, ...]], uri: str) -> Owner | None:
         for above in _with_parents(uri):
-            experiment_id = others.get(above) or self._default_owner(above)
-            if experiment_id is not None:
-                return Owner(experiment_id, uri[len(above) :].lstrip("/"))
+            experiment_ids = others.get(above, ())
+            default = self._default_owner(above)
+            if default is not None and default not in experiment_ids:
+                experiment_ids = (*experiment_ids, default)
+            if experiment_ids:
+                return Owner(experiment_ids, uri[len(above) :].lstrip("/"))
         return None
 
     async def is_free(self, tx: Tx, location: Location) -> bool:
@@ -79,7 +98,7 @@ class ArtifactOwners:
         parent, _, name = uri.rpartition("/")
         return name if parent == self._default_uri and EXPERIMENT_ID.fullmatch(name) else None
 
-    async def _read(self, tx: Tx) -> dict[str, str]:
+    async def _read(self, tx: Tx) -> dict[str, tuple[str, ...]]:
         """Return the experiments whose location is not the default, by where their artifacts are."""
         rows = await tx.fetch(
             """
@@ -88,8 +107,12 @@ class ArtifactOwners:
             """,
             self._default_root,
         )
-        uris = ((_uri(self._stores, uri), experiment_id) for experiment_id, uri in rows)
-        return {uri: experiment_id for uri, experiment_id in uris if uri is not None}
+        owners: dict[str, tuple[str, ...]] = {}
+        for experiment_id, location in rows:
+            uri = _uri(self._stores, location)
+            if uri is not None:
+                owners[uri] = (*owners.get(uri, ()), experiment_id)
+        return owners
 
 
 def _uri(stores: ArtifactStores, uri: str) -> str | None:

@@ -13,7 +13,7 @@ from railtrack.auth.grants import EVERYTHING, Grants, GrantsCache, ReadFilter
 from railtrack.auth.identity import Identity, TokenScope
 from railtrack.auth.levels import ANY, Level
 from railtrack.auth.state import bump
-from railtrack.auth.targets import Requirement, Targets, permission_denied, requirements
+from railtrack.auth.targets import Requirement, Targets, on_each, permission_denied
 from railtrack.db import Db, Tx
 from railtrack.mlflow.ids import experiment_numbers
 
@@ -87,7 +87,7 @@ class PermissionPolicy:
             return
         if owner.parts:
             needs = (Need(Action.READ), *(Need(need.action, part) for need in needs for part in owner.parts))
-        await self._require(identity, requirements(needs, ("experiment", owner.experiment_id)))
+        await self._require(identity, on_each(needs, owner.experiment_ids))
 
     async def check_source_file(self, access: Access, caller: Caller, source: Location, file: Location) -> None:
         """Raise PERMISSION_DENIED unless who has access to the source of a model version may access this file below it.
@@ -95,7 +95,7 @@ class PermissionPolicy:
         The folder above all experiments can be a source, and a later experiment can be below one.
         """
         owner, owner_of_source = await self._owners.of(file), await self._owners.of(source)
-        if owner and (owner_of_source is None or owner.experiment_id != owner_of_source.experiment_id):
+        if owner and (owner_of_source is None or owner.experiment_ids != owner_of_source.experiment_ids):
             await self.check_artifact(access, caller, file)
 
     async def check_new_location(self, tx: Tx, caller: Caller, location: Location) -> None:

@@ -75,7 +75,7 @@ class Targets:
                 return requirements(needs, await self._experiment(request))
             case AccessTarget.EXPERIMENTS:
                 ids = {str(experiment_number(one)) for one in _experiment_ids(request)}
-                return _on_each(needs, ids)
+                return on_each(needs, ids)
             case AccessTarget.RUN:
                 run_id = _run_id(request)
                 return await self._runs(needs, [run_id]) if run_id else []
@@ -118,7 +118,7 @@ class Targets:
         found = await self._experiments_of_runs.of(run_ids)
         if len(found) < len(set(run_ids)):
             raise permission_denied()
-        return _on_each(needs, set(found.values()))
+        return on_each(needs, set(found.values()))
 
     async def _runs_of_history(self, needs: Sequence[Need], request: Any) -> list[Requirement]:
         run_ids = request.run_ids if hasattr(request, "run_ids") else request.run_id
@@ -126,13 +126,13 @@ class Targets:
         for run_id in run_ids:
             if run_id not in found:
                 raise not_found(f"Run with id={run_id} not found")
-        return _on_each(needs, set(found.values()))
+        return on_each(needs, set(found.values()))
 
     async def _models(self, needs: Sequence[Need], model_ids: Sequence[str]) -> list[Requirement]:
         found = await self._experiments_of_models.of(model_ids)
         if len(found) < len(set(model_ids)):
             raise permission_denied()
-        return _on_each(needs, set(found.values()))
+        return on_each(needs, set(found.values()))
 
     async def _run_or_model(self, request: Any) -> list[Requirement]:
         needs = (Need(Action.READ), Need(Action.EDIT, "run"))
@@ -181,10 +181,11 @@ class Targets:
         except ApiError:
             return []
         owner = await self._owners.of(location)
-        return requirements(EVERY_RUN, ("experiment", owner.experiment_id)) if owner else []
+        return on_each(EVERY_RUN, owner.experiment_ids) if owner else []
 
 
-def _on_each(needs: Iterable[Need], experiment_ids: Iterable[str]) -> list[Requirement]:
+def on_each(needs: Iterable[Need], experiment_ids: Iterable[str]) -> list[Requirement]:
+    """Return what `needs` mean for each of the experiments."""
     needs = tuple(needs)
     return [each for one in sorted(experiment_ids) for each in requirements(needs, ("experiment", one))]
 
