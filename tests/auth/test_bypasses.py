@@ -217,3 +217,16 @@ async def test_the_run_of_an_artifact_decides_where_experiments_share_a_location
             assert put.status == (200 if file == own else 403)
         assert await status(server, "GET", f"{PROXY}?path={own.partition('/')[0]}", user) == 403
         assert await status(server, "DELETE", f"{PROXY}/{own.partition('/')[0]}", user) == 403
+
+
+async def test_who_deletes_a_folder_must_manage_the_experiments_inside(
+    server: Client, world: World, login: Login, ada: dict[str, str]
+) -> None:
+    body = {"name": "inner", "artifact_location": f"mlflow-artifacts:/{world.experiment_id}/team/inner"}
+    inner = (await server.post("experiments/create", body, headers=ada)).json["experiment_id"]
+    outer_grant = ("experiment", world.experiment_id, "MANAGE")
+    outer = await login("bob", outer_grant)
+    both = await login("eve", outer_grant, ("experiment", inner, "MANAGE"))
+    for folder in (f"{world.experiment_id}/team", world.experiment_id):
+        assert await status(server, "DELETE", f"{PROXY}/{folder}", outer) == 403
+        assert await status(server, "DELETE", f"{PROXY}/{folder}", both) == 200

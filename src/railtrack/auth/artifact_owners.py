@@ -56,15 +56,23 @@ class ArtifactOwners:
 
     async def of(self, location: Location) -> Owner | None:
         """Return the owner of the artifact, None if it is in no experiment's location."""
-        now = time.monotonic()
-        if now - self._read_at >= REREAD_AFTER_S:
-            self._others, self._read_at = await self._read(self._db), now
-        owner = self._owner(self._others, location.uri)
+        owner = self._owner(await self._current_others(), location.uri)
         if owner is not None and len(owner.experiment_ids) > 1:
             experiment_id = await self._experiment_of(owner.path)
             if experiment_id in owner.experiment_ids:
                 return Owner((experiment_id,), owner.path)
         return owner
+
+    async def inside(self, location: Location) -> set[str]:
+        """Return the experiments whose artifacts are in a folder below this one, other than the default folder."""
+        others = await self._current_others()
+        return {one for uri, ids in others.items() if _is_below(uri, location.uri) for one in ids}
+
+    async def _current_others(self) -> Mapping[str, tuple[str, ...]]:
+        now = time.monotonic()
+        if now - self._read_at >= REREAD_AFTER_S:
+            self._others, self._read_at = await self._read(self._db), now
+        return self._others
 
     async def _experiment_of(self, path: str) -> str | None:
         """Return the experiment of the run or logged model that has this path below an artifact location."""

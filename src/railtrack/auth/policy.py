@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from railtrack.artifacts import ArtifactStores, Location
-from railtrack.auth import Access, AccessTarget, Action, Need
+from railtrack.auth import ARTIFACT_DELETE, Access, AccessTarget, Action, Need
 from railtrack.auth.artifact_owners import ArtifactOwners
 from railtrack.auth.grants import EVERYTHING, Grants, GrantsCache, ReadFilter
 from railtrack.auth.identity import Identity, TokenScope
@@ -82,6 +82,8 @@ class PermissionPolicy:
             return
         owner = await self._owners.of(location)
         needs = access.needs
+        if access == ARTIFACT_DELETE and (inside := await self._owners.inside(location)):
+            await self._require(identity, on_each(needs, inside))
         if owner is None:
             await self._require(identity, [Requirement(need.action, ()) for need in needs])
             return
