@@ -146,6 +146,27 @@ async def test_a_new_experiment_with_the_id_of_a_deleted_one_is_its_creators_alo
     assert await status(server, "GET", f"experiments/get?experiment_id={next_id}", old_user) == 403
 
 
+async def test_who_is_denied_versions_sees_none_in_their_model(
+    server: Client, world: World, login: Login, ada: dict[str, str]
+) -> None:
+    grants = (("registered_model", MODEL, "EDIT"), ("prompt", PROMPT, "READ"))
+    user = await login("bob", *grants, ("registered_model_version", "*", "DENY"))
+    body = {"name": MODEL, "description": "d"}
+    for response in (
+        await server.get("registered-models/get", {"name": MODEL}, headers=user),
+        await server.get("registered-models/search", headers=user),
+        await server.send("PATCH", "registered-models/update", json=body, headers=user),
+    ):
+        assert response.status == 200
+        assert MODEL in response.text
+        assert "latest_versions" not in response.text
+    prompt = await server.get("registered-models/get", {"name": PROMPT}, headers=user)
+    assert [one["version"] for one in prompt.json["registered_model"]["latest_versions"]] == ["1"]
+    other = await login("eve", *grants)
+    for headers in (other, ada):
+        assert "latest_versions" in (await server.get("registered-models/search", headers=headers)).text
+
+
 # Sources of model versions
 
 

@@ -32,6 +32,7 @@ class ReadFilter(NamedTuple):
 
 
 EVERYTHING = ReadFilter(everything=True, ids=frozenset())
+NOTHING = ReadFilter(everything=False, ids=frozenset())
 
 
 class Grants:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from railtrack.api.registry.queries import load_model, lock_model, no_such_model
+from railtrack.api.registry.queries import load_model, lock_model, no_such_model, without_denied_versions
 from railtrack.api.registry.schemas import RegisteredModel, RegistryTag
 from railtrack.auth import (
     REGISTERED_MODEL_CREATE,
@@ -96,6 +96,11 @@ async def _check_name_is_free(tx: Tx, name: str, *, as_prompt: bool) -> None:
     )
 
 
+async def _response(ctx: Context, model: RegisteredModel) -> RegisteredModelResponse:
+    [visible] = await without_denied_versions(ctx, [model])
+    return RegisteredModelResponse(visible)
+
+
 class GetRegisteredModel(Request):
     name: RequiredStr
 
@@ -105,7 +110,8 @@ async def get_registered_model(ctx: Context, req: GetRegisteredModel) -> Registe
     """Return a model with its tags, its aliases and the latest version of each stage."""
     check_model_name(req.name)
     async with ctx.db.read() as tx:
-        return RegisteredModelResponse(await load_model(tx, req.name))
+        model = await load_model(tx, req.name)
+    return await _response(ctx, model)
 
 
 class RenameRegisteredModel(Request):
@@ -145,7 +151,7 @@ async def rename_registered_model(ctx: Context, req: RenameRegisteredModel) -> R
     except UniqueViolation as error:
         raise exists(f"Registered Model (name={req.new_name}) already exists.") from error
     ctx.access_changed()
-    return RegisteredModelResponse(renamed_model)
+    return await _response(ctx, renamed_model)
 
 
 class UpdateRegisteredModel(Request):
@@ -169,7 +175,8 @@ async def update_registered_model(ctx: Context, req: UpdateRegisteredModel) -> R
             req.description,
             now_ms(),
         )
-        return RegisteredModelResponse(await load_model(tx, req.name))
+        model = await load_model(tx, req.name)
+    return await _response(ctx, model)
 
 
 class DeleteRegisteredModel(Request):

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 
 from railtrack.api.registry.schemas import Alias, ModelVersion, RegisteredModel, RegistryTag
+from railtrack.auth.grants import NOTHING
+from railtrack.context import Context
 from railtrack.db import Row, Tx
 from railtrack.errors import ApiError, invalid, not_found
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
+from railtrack.mlflow.prompts import IS_PROMPT_TAG, is_prompt
 from railtrack.mlflow.registry_validation import version_not_found
 
 MODEL_COLUMNS = """
@@ -73,6 +76,22 @@ async def load_models(tx: Tx, rows: Sequence[Row]) -> list[RegisteredModel]:
     ):
         models[name].aliases.append(Alias(*alias))
     return list(models.values())
+
+
+async def without_denied_versions(ctx: Context, models: list[RegisteredModel]) -> list[RegisteredModel]:
+    """Return the models, without latest versions where the caller is denied the versions of models or of prompts."""
+    if ctx.policy is None:
+        return models
+    for resource_type, as_prompts in (("registered_model", False), ("prompt", True)):
+        of_type = [
+            model
+            for model in models
+            if any(tag.key == IS_PROMPT_TAG and is_prompt(tag.value) for tag in model.tags) is as_prompts
+        ]
+        if of_type and await ctx.read_filter(resource_type, f"{resource_type}_version") == NOTHING:
+            for model in of_type:
+                model.latest_versions = []
+    return models
 
 
 async def latest_versions(tx: Tx, names: Sequence[str]) -> list[ModelVersion]:

@@ -12,6 +12,7 @@ from railtrack.api.registry.queries import (
     VERSION_COLUMNS,
     load_models,
     load_versions,
+    without_denied_versions,
 )
 from railtrack.api.registry.schemas import ModelVersion, RegisteredModel
 from railtrack.api.registry.search_fields import (
@@ -72,7 +73,8 @@ async def search_registered_models(
 
     async def load(rows: Sequence[Any]) -> Sequence[Any]:
         async with ctx.db.read() as tx:
-            return await load_models(tx, rows)
+            models = await load_models(tx, rows)
+        return await without_denied_versions(ctx, models)
 
     return await list_response(ctx.http, SearchRegisteredModelsResponse, chunks, req.max_results, load)
 
