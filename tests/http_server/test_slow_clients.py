@@ -1,10 +1,13 @@
 """Clients that read or send slowly, or not at all: when they are disconnected, and what they occupy until then."""
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 import pytest
 from tests.http_server.served import GET, Receive, Send, Served, error_of, mirror, play, read, reply, upload
+from tests.servers.processes import TIMEOUT_S
 
 from railtrack.byte_budget import BUDGET
 from railtrack.http_server.limits import WRITE_AT_ONCE, WRITE_BUFFER
@@ -125,3 +128,32 @@ def test_a_trickle_below_the_minimum_rate_is_too_slow_in_the_end() -> None:
         pace.advance(MIN_BYTES_PER_S // 2, seconds)
     assert BODY_PATIENCE_S < seconds < 3 * BODY_PATIENCE_S
     assert pace.is_slow
+
+
+@pytest.mark.parametrize("data", [GET + b"GET /?" + bytes(20_000).replace(b"\0", b"x"), upload(30_000) + bytes(20_000)])
+def test_a_client_that_is_gone_leaves_nothing_reserved(data: bytes) -> None:
+    ended = asyncio.Event()
+
+    async def app(_scope: dict[str, Any], receive: Receive, _send: Send) -> None:
+        try:
+            await disconnected.wait()
+            await receive()
+        finally:
+            ended.set()
+
+    disconnected = asyncio.Event()
+
+    async def scene(served: Served) -> None:
+        before = BUDGET.unread.used
+        client = await served.client()
+        await client.send(data)
+        await served.until(lambda: BUDGET.unread.used > before)
+        connection = client.writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+        client.close()
+        await served.until(lambda: not served.connections)
+        disconnected.set()
+        await asyncio.wait_for(ended.wait(), TIMEOUT_S)
+        assert BUDGET.unread.used == before
+
+    play(app, scene)

@@ -77,7 +77,7 @@ class GovernedConnection(HttpToolsProtocol):
         super().connection_lost(exc)
         self.worker_state.leave(self)
         self._abandon_request()
-        self._release_unread()
+        self._discard_unread()
 
     # The transport of a cycle
 
@@ -304,15 +304,20 @@ class GovernedConnection(HttpToolsProtocol):
         BUDGET.unread.used -= self._unread
         self._unread = 0
 
+    def _discard_unread(self) -> None:
+        """Drop what nobody will read. The application, which may still call receive(), must not reserve it again."""
+        self._head_size = 0
+        self._pipelined.clear()
+        if self.cycle is not None:
+            self.cycle.body = bytearray()
+        self._release_unread()
+
     # Rejections
 
     def _reject(self, error: Rejection) -> None:
         """Respond with the error where that is still possible, and close the connection."""
         self._abandon_request()
-        self._pipelined.clear()
-        if self.cycle is not None:
-            self.cycle.body = bytearray()
-        self._release_unread()
+        self._discard_unread()
         if self.cycle is not None and self.cycle.is_head_sent:
             self.transport.close()
         else:
