@@ -17,28 +17,56 @@ def share(limit: int) -> Share:
 
 def test_the_shares_have_the_whole_budget_however_small_it_is() -> None:
     budget = ByteBudget()
-    for total in (40 * MB, 160 * MB, 320 * MB):
+    for total in (40 * MB, 128 * MB, 320 * MB):
         budget.resize(total)
         assert total - 4 <= budget.limit <= total
         assert min(one.limit for one in budget.shares) >= total // 10
 
 
-async def test_a_reservation_waits_for_room_and_the_newest_comes_first() -> None:
-    memory = share(8 * MB)
-    await memory.reserve(5 * MB)
+async def test_a_small_reservation_waits_for_room_and_the_newest_comes_first() -> None:
+    memory = share(2 * MB)
+    assert memory.try_reserve(2 * MB, 2 * MB)
     order: list[int] = []
 
-    async def reserve(number: int, size: int) -> None:
-        await memory.reserve(size)
+    async def reserve(number: int) -> None:
+        await memory.reserve(SMALL)
         order.append(number)
 
-    waiting = [asyncio.create_task(reserve(number, 2 * MB)) for number in range(3)]
+    waiting = [asyncio.create_task(reserve(number)) for number in range(3)]
     await asyncio.sleep(0)
     assert (order, memory.is_contended) == ([], True)
-    memory.release(5 * MB)
+    memory.release(2 * MB)
     await asyncio.wait(waiting)
     assert order == [2, 1, 0]
-    assert (memory.used, memory.is_contended) == (6 * MB, False)
+    assert (memory.used, memory.is_contended) == (3 * SMALL, False)
+
+
+async def test_clients_take_turns_with_large_reservations() -> None:
+    """A client that comes later than a hundred reservations of two others has the next turn."""
+    memory = share(5 * MB)
+    await memory.reserve(3 * MB, "a")
+    order: list[str] = []
+
+    async def reserve(client: str) -> None:
+        await memory.reserve(3 * MB, client)
+        order.append(client)
+        memory.release(3 * MB)
+
+    waiting = [asyncio.create_task(reserve(client)) for client in [*"ab" * 50, "honest"]]
+    await asyncio.sleep(0)
+    memory.release(3 * MB)
+    await asyncio.wait(waiting)
+    assert order[:6] == ["b", "honest", "a", "b", "a", "b"]
+    assert (len(order), memory.used) == (101, 0)
+
+
+async def test_no_more_clients_are_remembered_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(byte_budget, "CLIENTS_REMEMBERED", 10)
+    memory = share(5 * MB)
+    for number in range(50):
+        await memory.reserve(MB, str(number))
+        memory.release(MB)
+    assert len(memory._last_turns) == 10
 
 
 async def test_large_reservations_leave_room_for_small_ones_which_overtake_them() -> None:

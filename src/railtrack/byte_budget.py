@@ -10,7 +10,7 @@ from typing import NamedTuple
 from railtrack.errors import ApiError, not_processed
 
 MB = 1 << 20
-DEFAULT_TOTAL = 160 * MB
+DEFAULT_TOTAL = 128 * MB
 UPLOADS_LIMIT = 64 * MB
 SMALL = 384 * 1024
 """Less than a piece of a long list (wire/list_response.py)."""
@@ -20,8 +20,12 @@ WAIT_TIMEOUT_S = 10.0
 """How long a reservation waits for room. The client's own patience, 120 s, must cover the request after it."""
 
 
+CLIENTS_REMEMBERED = 1000
+
+
 class _Waiter(NamedTuple):
     size: int
+    client: str
     granted: asyncio.Future[None]
 
 
@@ -29,8 +33,10 @@ class Share:
     """A part of the budget. Reservations that do not fit wait.
 
     Small ones, up to SMALL bytes, come first, and a part of the share is for them alone: a few large requests that make
-    no progress must not delay the many that take milliseconds. Of several, the newest comes first. In an overload, that
-    serves some clients in time, while the order of arrival would let each of them wait until it gives up.
+    no progress must not delay the many that take milliseconds. Of several small ones, the newest comes first. In an
+    overload, that serves some clients in time, while the order of arrival would let each wait until it gives up. Of
+    several large ones, that of the client comes first whose last turn was the longest ago: a client with hundreds of
+    stalled bodies has one turn at a time.
     """
 
     def __init__(self) -> None:
@@ -40,6 +46,9 @@ class Share:
         """Requests that got no room in time."""
         self._waiting_small: list[_Waiter] = []
         self._waiting_large: list[_Waiter] = []
+        self._turns = 0
+        self._last_turns: dict[str, int] = {}
+        """The numbers of clients' last large reservations, the oldest first."""
 
     @property
     def largest(self) -> int:
@@ -58,11 +67,13 @@ class Share:
         self.used += size
         return True
 
-    async def reserve(self, size: int) -> None:
-        """Reserve `size` bytes. Raise REQUEST_LIMIT_EXCEEDED if there is no room within WAIT_TIMEOUT_S."""
+    async def reserve(self, size: int, client: str = "") -> None:
+        """Reserve `size` bytes for a client. Raise REQUEST_LIMIT_EXCEEDED if there is no room within WAIT_TIMEOUT_S."""
         if self.try_reserve(size):
+            if size > SMALL:
+                self._count_turn(client)
             return
-        waiter, queue = _Waiter(size, asyncio.get_running_loop().create_future()), self._queue(size)
+        waiter, queue = _Waiter(size, client, asyncio.get_running_loop().create_future()), self._queue(size)
         queue.append(waiter)
         try:
             async with asyncio.timeout(WAIT_TIMEOUT_S):
@@ -94,12 +105,34 @@ class Share:
         return self._waiting_small if size <= SMALL else self._waiting_large
 
     def _grant(self) -> None:
-        for queue in (self._waiting_small, self._waiting_large):
-            while queue and self.used + queue[-1].size <= self._limit(queue[-1].size):
-                size, granted = queue.pop()
-                if not granted.cancelled():
-                    self.used += size
-                    granted.set_result(None)
+        while self._waiting_small and self._grant_one(self._waiting_small, -1):
+            pass
+        while self._waiting_large and self._grant_one(self._waiting_large, self._next_large()):
+            pass
+
+    def _grant_one(self, queue: list[_Waiter], at: int) -> bool:
+        """Grant a reservation. Return False if there is no room for it."""
+        size, client, granted = queue[at]
+        if self.used + size > self._limit(size):
+            return False
+        del queue[at]
+        if not granted.cancelled():
+            self.used += size
+            granted.set_result(None)
+            if size > SMALL:
+                self._count_turn(client)
+        return True
+
+    def _next_large(self) -> int:
+        turns = [self._last_turns.get(waiter.client, 0) for waiter in self._waiting_large]
+        return turns.index(min(turns))
+
+    def _count_turn(self, client: str) -> None:
+        self._turns += 1
+        self._last_turns.pop(client, None)
+        self._last_turns[client] = self._turns
+        if len(self._last_turns) > CLIENTS_REMEMBERED:
+            del self._last_turns[next(iter(self._last_turns))]
 
 
 class ByteBudget:

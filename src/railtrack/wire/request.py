@@ -218,7 +218,7 @@ class HttpRequest:
         size = min(size, share.largest)
         more = size - self._held.get(share, 0)
         if more > 0:
-            await share.reserve(more)
+            await share.reserve(more, self.counted_client or self.peer)
             self._set_held(share, size)
         else:
             self.shrink(share, size)
