@@ -10,7 +10,7 @@ from typing import NamedTuple
 from railtrack.errors import ApiError, not_processed
 
 MB = 1 << 20
-DEFAULT_TOTAL = 128 * MB
+DEFAULT_TOTAL = 118 * MB
 UPLOADS_LIMIT = 64 * MB
 SMALL = 384 * 1024
 """Less than a piece of a long list (wire/list_response.py)."""

@@ -192,7 +192,7 @@ class GovernedConnection(HttpToolsProtocol):
             return
         elif body is not None and body.is_too_slow:
             self._reject(Rejection("The request body did not arrive in time.", 408))
-        elif body is not None and body.is_slow and self._occupies_contended_memory():
+        elif body is not None and (body.is_slow or body.is_silent) and self._occupies_contended_memory():
             self._reject(Rejection("The request body arrived too slowly for a busy server.", 408))
         elif self._is_reading_head:
             if now >= self._deadline or (self._occupies_contended_memory() and self.eviction_rank(now) is not None):

@@ -32,7 +32,7 @@ HELD_LIMIT = 32 * 1024
 """Bytes of a body, or of pipelined requests, that wait in memory; beyond them the socket is not read."""
 UNCOUNTED = 16 * 1024
 """Bytes that a connection may hold without a reservation in the budget."""
-OVERDRAFT = 1.25
+OVERDRAFT = 1.5
 """Of the budget's share for unread bytes: what one read brought is kept, while the connection is not read further."""
 WRITE_BUFFER = 32 * 1024
 """Bytes of a response that wait in memory after it is complete."""
