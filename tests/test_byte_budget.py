@@ -60,13 +60,43 @@ async def test_clients_take_turns_with_large_reservations() -> None:
     assert (len(order), memory.used) == (101, 0)
 
 
+async def test_a_client_with_a_penalty_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = share(5 * MB)
+    for client in ("honest", "stalled", "other"):
+        await memory.reserve(3 * MB, client)
+        memory.release(3 * MB)
+    memory.penalize("stalled")
+    await memory.reserve(3 * MB)
+    order: list[str] = []
+
+    async def reserve(client: str) -> None:
+        await memory.reserve(3 * MB, client)
+        order.append(client)
+        memory.release(3 * MB)
+
+    waiting = [asyncio.create_task(reserve(client)) for client in ("stalled", "stalled", "other", "honest")]
+    await asyncio.sleep(0)
+    memory.release(3 * MB)
+    await asyncio.wait(waiting)
+    assert order == ["honest", "other", "stalled", "stalled"]
+    monkeypatch.setattr(byte_budget, "PENALTY_S", 0.0)
+    memory.penalize("stalled")
+    await memory.reserve(3 * MB, "new")
+    waiting = [asyncio.create_task(reserve(client)) for client in ("new", "stalled")]
+    await asyncio.sleep(0)
+    memory.release(3 * MB)
+    await asyncio.wait(waiting)
+    assert order[4:] == ["stalled", "new"]
+
+
 async def test_no_more_clients_are_remembered_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(byte_budget, "CLIENTS_REMEMBERED", 10)
     memory = share(5 * MB)
     for number in range(50):
         await memory.reserve(MB, str(number))
         memory.release(MB)
-    assert len(memory._last_turns) == 10
+        memory.penalize(str(number))
+    assert (len(memory._last_turns), len(memory._penalties)) == (10, 10)
 
 
 async def test_large_reservations_leave_room_for_small_ones_which_overtake_them() -> None:

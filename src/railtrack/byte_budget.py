@@ -5,12 +5,15 @@ costs at least, a few kB, is not counted here: the limit of connections bounds i
 """
 
 import asyncio
-from typing import NamedTuple
+import time
+from typing import NamedTuple, TypeVar
 
 from railtrack.errors import ApiError, not_processed
 
+N = TypeVar("N", int, float)
+
 MB = 1 << 20
-DEFAULT_TOTAL = 118 * MB
+DEFAULT_TOTAL = 110 * MB
 UPLOADS_LIMIT = 64 * MB
 SMALL = 384 * 1024
 """Less than a piece of a long list (wire/list_response.py)."""
@@ -21,6 +24,9 @@ WAIT_TIMEOUT_S = 10.0
 
 
 CLIENTS_REMEMBERED = 1000
+"""Of each share, for turns and for penalties."""
+PENALTY_S = 60.0
+"""How long a client comes last that stopped sending while others waited for its memory."""
 
 
 class _Waiter(NamedTuple):
@@ -36,7 +42,7 @@ class Share:
     no progress must not delay the many that take milliseconds. Of several small ones, the newest comes first. In an
     overload, that serves some clients in time, while the order of arrival would let each wait until it gives up. Of
     several large ones, that of the client comes first whose last turn was the longest ago: a client with hundreds of
-    stalled bodies has one turn at a time.
+    stalled bodies has one turn at a time. Clients with a penalty come last.
     """
 
     def __init__(self) -> None:
@@ -49,6 +55,8 @@ class Share:
         self._turns = 0
         self._last_turns: dict[str, int] = {}
         """The numbers of clients' last large reservations, the oldest first."""
+        self._penalties: dict[str, float] = {}
+        """When the penalties of clients end, by time.monotonic(), the oldest first."""
 
     @property
     def largest(self) -> int:
@@ -123,16 +131,29 @@ class Share:
                 self._count_turn(client)
         return True
 
+    def penalize(self, client: str) -> None:
+        """Let the client's large reservations come after those of others for PENALTY_S."""
+        _set_last(self._penalties, client, time.monotonic() + PENALTY_S)
+
     def _next_large(self) -> int:
-        turns = [self._last_turns.get(waiter.client, 0) for waiter in self._waiting_large]
-        return turns.index(min(turns))
+        now = time.monotonic()
+        ranks = [
+            (self._penalties.get(waiter.client, 0.0) > now, self._last_turns.get(waiter.client, 0))
+            for waiter in self._waiting_large
+        ]
+        return ranks.index(min(ranks))
 
     def _count_turn(self, client: str) -> None:
         self._turns += 1
-        self._last_turns.pop(client, None)
-        self._last_turns[client] = self._turns
-        if len(self._last_turns) > CLIENTS_REMEMBERED:
-            del self._last_turns[next(iter(self._last_turns))]
+        _set_last(self._last_turns, client, self._turns)
+
+
+def _set_last(entries: dict[str, N], key: str, value: N) -> None:
+    """Set an entry as the last one. Remove the first if there are more than CLIENTS_REMEMBERED."""
+    entries.pop(key, None)
+    entries[key] = value
+    if len(entries) > CLIENTS_REMEMBERED:
+        del entries[next(iter(entries))]
 
 
 class ByteBudget:

@@ -1,29 +1,12 @@
-"""When a client counts as too slow, as slow, or as silent."""
+"""When a client counts as slow or as silent. When it is too slow: test_slow_clients.py."""
 
 from railtrack.http_server.pace import (
     BODY_PATIENCE_S,
-    MIN_BYTES_PER_S,
     SILENCE_S,
     SILENT_CHECKS,
     SLOW_BYTES_PER_S,
     Pace,
 )
-
-
-def test_a_client_that_sends_nothing_is_too_slow_after_its_patience() -> None:
-    pace = Pace(0, BODY_PATIENCE_S)
-    pace.advance(0, BODY_PATIENCE_S - 1)
-    assert not pace.is_too_slow
-    pace.advance(0, BODY_PATIENCE_S + 1)
-    assert pace.is_too_slow
-
-
-def test_a_client_at_the_least_speed_is_never_too_slow() -> None:
-    pace = Pace(0, BODY_PATIENCE_S)
-    for second in range(1, 1000):
-        pace.advance(MIN_BYTES_PER_S, second)
-    assert not pace.is_too_slow
-    assert pace.is_slow
 
 
 def test_a_quick_client_is_slow_only_after_several_slow_seconds() -> None:

@@ -92,7 +92,7 @@ def test_a_body_that_the_server_does_not_read_yet_is_not_late() -> None:
 
 def test_a_slow_body_is_kept_until_others_wait_for_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        scope["is_body_reserved"] = True
+        scope["body_client"] = "127.0.0.1"
         await mirror(scope, receive, send)
 
     async def scene(served: Served) -> None:

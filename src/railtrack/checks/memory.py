@@ -12,7 +12,7 @@ WORKER_MB = 100
 """The highest measured under load: eight artifact parts in transfer, full queues, searches of 1,000 runs."""
 MIN_REQUEST_MB = 40
 MAX_REQUEST_MB = 320
-BESIDE_REQUESTS_MB = 92
+BESIDE_REQUESTS_MB = 98
 """Kept free of requests for each process: code, connections, database results, fragmentation. With that, two workers in
 512 MB stay below 300 MB under the attacks of docs/hostile.md."""
 SHARE_OF_MACHINE = 4
@@ -49,7 +49,7 @@ def memory_needed(workers: int) -> int:
 def request_memory(settings: Settings, limit: int | None = None) -> int:
     """Return the bytes that clients can make one worker hold, by the setting or the limit, by default this process's.
 
-    118 MB for each of two workers in 512 MB.
+    109 MB for each of two workers in 512 MB.
     """
     if settings.server.request_memory_mb is not None:
         return settings.server.request_memory_mb * MB

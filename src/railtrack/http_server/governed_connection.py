@@ -193,6 +193,7 @@ class GovernedConnection(HttpToolsProtocol):
         elif body is not None and body.is_too_slow:
             self._reject(Rejection("The request body did not arrive in time.", 408))
         elif body is not None and (body.is_slow or body.is_silent) and self._occupies_contended_memory():
+            BUDGET.bodies.penalize(cast(dict[str, str], self.scope).get("body_client", ""))
             self._reject(Rejection("The request body arrived too slowly for a busy server.", 408))
         elif self._is_reading_head:
             if now >= self._deadline or (self._occupies_contended_memory() and self.eviction_rank(now) is not None):
@@ -204,7 +205,7 @@ class GovernedConnection(HttpToolsProtocol):
         """Return True if the request occupies memory, before it is complete, that others wait for."""
         if self._unread and BUDGET.unread.is_contended:
             return True
-        return self.scope is not None and "is_body_reserved" in self.scope and BUDGET.bodies.is_contended
+        return self.scope is not None and "body_client" in self.scope and BUDGET.bodies.is_contended
 
     def _measure_response(self, now: float) -> None:
         unsent = self.transport.get_write_buffer_size()

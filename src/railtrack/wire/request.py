@@ -179,7 +179,7 @@ class HttpRequest:
         chunks: list[bytes] = []
         length = 0
         reserved = self._length_to_reserve(limit)
-        self._scope["is_body_reserved"] = True  # http_server ends slow bodies that others wait for
+        self._scope["body_client"] = self._budget_client  # http_server ends slow bodies that others wait for
         async for chunk in self.stream():
             length += len(chunk)
             if length > DISCARD_LIMIT:
@@ -207,6 +207,11 @@ class HttpRequest:
         length = int(self.header(b"content-length") or UNKNOWN_LENGTH)
         return min(length, limit)
 
+    @property
+    def _budget_client(self) -> str:
+        """Return the client that takes its turn: behind a trusted proxy, the one that the proxy reports."""
+        return self.counted_client or self.peer
+
     def holds(self, share: Share) -> bool:
         return share in self._held
 
@@ -218,7 +223,7 @@ class HttpRequest:
         size = min(size, share.largest)
         more = size - self._held.get(share, 0)
         if more > 0:
-            await share.reserve(more, self.counted_client or self.peer)
+            await share.reserve(more, self._budget_client)
             self._set_held(share, size)
         else:
             self.shrink(share, size)
