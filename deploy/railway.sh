@@ -193,7 +193,7 @@ next_steps() {
 #      railway ssh --service $service -- railtrack verify http://localhost:5000
 # 2. Configure services of the same project with its address, which only they can reach:
 #      MLFLOW_TRACKING_URI=http://$service.railway.internal:5000
-# 3. There is no login yet. With a public domain, everyone could read, change and delete everything. docs/deploy.md
+# 3. The login is off by default. With a public domain, everyone could read, change and delete everything. docs/deploy.md
 #    adds a login in front, which gets the domain. Without a login:
 #      railway domain --service $service --port 5000
 END
