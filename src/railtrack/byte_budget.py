@@ -13,7 +13,7 @@ from railtrack.errors import ApiError, not_processed
 N = TypeVar("N", int, float)
 
 MB = 1 << 20
-DEFAULT_TOTAL = 110 * MB
+DEFAULT_TOTAL = 160 * MB
 UPLOADS_LIMIT = 64 * MB
 SMALL = 384 * 1024
 """Less than a piece of a long list (wire/list_response.py)."""

@@ -11,7 +11,7 @@ from railtrack.errors import ApiError
 
 
 def stores_at(destination: str, default_root: str = "mlflow-artifacts:/", *locations: str) -> ArtifactStores:
-    return ArtifactStores(Settings(artifacts=ArtifactSettings(default_root, destination, locations)))
+    return ArtifactStores(Settings(artifacts=ArtifactSettings(default_root, destination, locations=locations)))
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ async def test_without_the_file_no_user_is_created(db: Db, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("password", ["short", "password1234", "administrator-x" * 100, "aaaaaaaaaaaaaa"])
 async def test_a_weak_password_prevents_the_start(db: Db, password: str) -> None:
-    with pytest.raises(StartError, match="Invalid password") as raised:
+    with pytest.raises(StartError, match=r"Invalid password|Password must be at least") as raised:
         await create_first_administrator(db, AuthSettings(admin_password=password))
     assert password not in str(raised.value)
     assert await users.list_users(db) == []

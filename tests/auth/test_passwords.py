@@ -69,7 +69,7 @@ def test_a_hash_of_werkzeug_is_verified() -> None:
     "password", ["", "elevencharz", "password1234", "PASSWORD1234", "ababababababab", "x" * 1001, "twelve chars\0"]
 )
 def test_an_easy_password_is_rejected_without_being_repeated(password: str) -> None:
-    with pytest.raises(ApiError, match="Invalid password") as raised:
+    with pytest.raises(ApiError, match=r"Invalid password|Password must be at least") as raised:
         passwords.check_new_password("ada", password)
     assert raised.value.status == 400
     assert not password or password not in raised.value.message
