@@ -1,6 +1,5 @@
 """A browser app on another origin: Chromium lets it use the server if its origin is allowed, and only then."""
 
-import contextlib
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -11,9 +10,6 @@ import pytest
 from playwright.sync_api import Browser
 from tests.servers.processes import TIMEOUT_S
 from tests.servers.railtrack import RailtrackServer, railtrack_server
-from tests.ui.browser import FLAGS, chromium
-
-RESOLVER = "--host-resolver-rules=MAP *.example.com 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=100"
 
@@ -69,34 +65,31 @@ def server(app_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield running
 
 
-@contextlib.contextmanager
-def browser_with_names() -> Iterator[Browser]:
-    flags = [RESOLVER if flag.startswith("--host-resolver-rules") else flag for flag in FLAGS]
-    with chromium(flags) as browser:
-        yield browser
-
-
-def outcome_of(origin: str, server: RailtrackServer) -> dict[str, Any]:
-    with browser_with_names() as browser:
-        page = browser.new_page()
+def outcome_of(origin: str, browser: Browser, server: RailtrackServer) -> dict[str, Any]:
+    with browser.new_context() as context:
+        page = context.new_page()
         page.goto(origin)
         outcome: dict[str, Any] = page.evaluate(USE_SERVER, f"http://127.0.0.1:{server.port}")
         return outcome
 
 
-def test_an_app_on_an_allowed_origin_reads_changes_and_uploads(app_port: int, server: RailtrackServer) -> None:
-    outcome = outcome_of(f"http://app.example.com:{app_port}", server)
+def test_an_app_on_an_allowed_origin_reads_and_changes(
+    app_port: int, browser: Browser, server: RailtrackServer
+) -> None:
+    outcome = outcome_of(f"http://app.example.com:{app_port}", browser, server)
     assert outcome == {"read": [200, True], "create": [200, True], "upload": [200, True], "missing": [404, True]}
 
 
-def test_an_app_on_localhost_needs_no_setting(app_port: int, server: RailtrackServer) -> None:
-    outcome = outcome_of(f"http://127.0.0.1:{app_port}", server)
+def test_an_app_on_localhost_needs_no_setting(app_port: int, browser: Browser, server: RailtrackServer) -> None:
+    outcome = outcome_of(f"http://127.0.0.1:{app_port}", browser, server)
     assert outcome == {"read": [200, True], "create": [200, True], "upload": [200, True], "missing": [404, True]}
 
 
-def test_an_app_on_another_origin_can_neither_read_nor_change(app_port: int, server: RailtrackServer) -> None:
+def test_an_app_on_another_origin_reads_and_changes_nothing(
+    app_port: int, browser: Browser, server: RailtrackServer
+) -> None:
     host = f"evil.example.com:{app_port}"
-    outcome = outcome_of(f"http://{host}", server)
+    outcome = outcome_of(f"http://{host}", browser, server)
     assert outcome == dict.fromkeys(("read", "create", "upload", "missing"), "TypeError: Failed to fetch")
     assert f"Rejected a POST that a page of the origin 'http://{host}' requested" not in server.log()  # no preflight
     with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{SEARCH}", timeout=TIMEOUT_S) as response:
