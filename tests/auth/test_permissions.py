@@ -408,3 +408,16 @@ async def test_a_logged_model_cannot_name_a_run_of_others(server: Client, world:
     user = await login("bob", ("experiment", world.other_experiment_id, "MANAGE"))
     body = {"experiment_id": world.other_experiment_id, "name": "n", "source_run_id": world.run_id}
     assert await status(server, "POST", "logged-models", user, body) == 403
+
+
+async def test_a_location_that_another_worker_created_is_known_before_a_rejection(
+    server: Client, login: Login, login_settings: Settings
+) -> None:
+    user = await login("bob")
+    auth = replace(login_settings.auth, default_permission="NO_PERMISSIONS")
+    async with running_app(replace(login_settings, auth=auth)) as other:
+        assert await status(other, "GET", f"{PROXY}/unknown/a.txt", user) == 403  # it has read the locations
+        body = {"name": "mine", "artifact_location": "mlflow-artifacts:/own/folder"}
+        assert await status(server, "POST", "experiments/create", user, body) == 200
+        response = await other.send("PUT", f"{PROXY}/own/folder/a.txt", body=b"a", headers=user)
+        assert response.status == 200, response.text

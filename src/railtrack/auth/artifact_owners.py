@@ -4,6 +4,7 @@ An artifact belongs to the experiment with the longest artifact location above i
 then its run or logged model decides.
 """
 
+import math
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -52,7 +53,11 @@ class ArtifactOwners:
         self._default_root = default_root.rstrip("/")
         self._default_uri = _uri(stores, default_root)
         self._others: Mapping[str, tuple[str, ...]] = {}
-        self._read_at = -REREAD_AFTER_S
+        self._read_at = -math.inf
+
+    def expire(self) -> None:
+        """Read the artifact locations before their next use."""
+        self._read_at = -math.inf
 
     async def of(self, location: Location) -> Owner | None:
         """Return the owner of the artifact, None if it is in no experiment's location."""
@@ -70,7 +75,7 @@ class ArtifactOwners:
 
     async def _current_others(self) -> Mapping[str, tuple[str, ...]]:
         now = time.monotonic()
-        if now - self._read_at >= REREAD_AFTER_S:
+        if now >= self._read_at + REREAD_AFTER_S:
             self._others, self._read_at = await self._read(self._db), now
         return self._others
 

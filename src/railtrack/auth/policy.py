@@ -15,6 +15,7 @@ from railtrack.auth.levels import ANY, Level
 from railtrack.auth.state import bump
 from railtrack.auth.targets import Requirement, Targets, on_each, permission_denied
 from railtrack.db import Db, Tx
+from railtrack.errors import ApiError
 from railtrack.mlflow.ids import experiment_numbers
 
 WITHOUT_CHECK = (AccessTarget.NONE, AccessTarget.ACCOUNT, AccessTarget.ACCESS, AccessTarget.ARTIFACT)
@@ -80,6 +81,14 @@ class PermissionPolicy:
         identity = _identity(caller)
         if identity.is_admin and identity.scope is None:
             return
+        try:
+            await self._check_artifact(access, identity, location)
+        except ApiError:
+            # Another worker may just have created the experiment.
+            self._owners.expire()
+            await self._check_artifact(access, identity, location)
+
+    async def _check_artifact(self, access: Access, identity: Identity, location: Location) -> None:
         owner = await self._owners.of(location)
         needs = access.needs
         if access == ARTIFACT_DELETE and (inside := await self._owners.inside(location)):
