@@ -24,6 +24,7 @@ from tests.servers.s3 import S3Server, s3_server
 ALL = [
     "health",
     "page",
+    "browser",
     "version",
     "experiment",
     "run",
@@ -94,7 +95,7 @@ def test_each_step_is_printed_with_its_time(tmp_path: Path, server: RailtrackSer
     assert head.endswith(f" verifies {server.url}")
     assert [line[9:25].strip() for line in lines] == ALL
     assert all(line[25:32].strip().replace(".", "").isdigit() for line in lines)
-    assert summary.startswith("9 ok, 1 skipped, in ")
+    assert summary.startswith("10 ok, 1 skipped, in ")
 
 
 @pytest.mark.mlflow

@@ -74,12 +74,12 @@ def wait_until(condition: Callable[[], object], describe: Callable[[], object] =
         time.sleep(0.02)
 
 
-def wait_until_listening(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+def wait_until_listening(process: "subprocess.Popen[bytes]", port: int, log: Path, *, host: str = "127.0.0.1") -> None:
     """Return when the process accepts connections. Raise RuntimeError with its log if it ends or the time is over."""
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((host, port), timeout=1).close()
             return
         time.sleep(0.02)
     raise RuntimeError(f"{process.args!r} did not start:\n{log.read_text() if log.exists() else ''}")

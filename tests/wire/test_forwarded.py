@@ -99,7 +99,17 @@ CREATE = {"experiment_id": "0"}
             403,
         ),
         (CLIENT, {"Host": "ml.example.com", "X-Forwarded-Host": "evil.example", "Origin": "https://evil.example"}, 403),
+        # The proxy keeps the name and drops the port, as `$host` of nginx: any page of that name passes.
+        (NGINX, {"Host": "ml.example.com", "Origin": "http://ml.example.com:8080"}, 200),
+        (NGINX, {"Host": "[fd00::5]", "Origin": "http://[fd00::5]:8080"}, 200),
+        (NGINX, {"Host": "ml.example.com", "Origin": "http://evil.example:8080"}, 403),
+        (NGINX, {"Host": "ml.example.com:9000", "Origin": "http://ml.example.com:8080"}, 403),
+        (NGINX, {"Host": "up:5000", "X-Forwarded-Host": "ml.example", "Origin": "http://ml.example:8080"}, 200),
+        # A header that no page of another origin can send shows a proxy that is not trusted.
+        (CLIENT, {"Host": "ml.example.com", "X-Real-IP": "192.0.2.7", "Origin": "http://ml.example.com:8080"}, 200),
+        (CLIENT, {"Host": "ml.example.com", "Origin": "http://ml.example.com:8080"}, 403),
         # Sec-Fetch-Site of a browser takes precedence.
+        (NGINX, {"Host": "a.example", "Sec-Fetch-Site": "same-site", "Origin": "http://a.example:8080"}, 403),
         (CLIENT, {"Host": "railtrack:5000", "Sec-Fetch-Site": "same-origin", "Origin": "https://ml.example.com"}, 200),
         (NGINX, {"Host": "ml.example.com", "Sec-Fetch-Site": "cross-site", "Origin": "https://ml.example.com"}, 403),
     ],
@@ -112,6 +122,30 @@ async def test_behind_a_proxy_our_own_pages_pass_the_guard_and_others_do_not(
     async with running_app(public) as client:
         answer = await client.send("POST", "runs/create", json=CREATE, headers=headers, peer=peer)
     assert answer.status == status, answer.text
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "remedy"),
+    [
+        (NGINX, {"Host": "127.0.0.1:5000"}, "proxy_set_header Host $http_host"),
+        (CLIENT, {"Host": "railtrack:5000"}, "proxy_set_header Host $http_host"),
+        (CLIENT, {"Host": "railtrack:5000", "X-Forwarded-Host": "ml.example.com"}, "RAILTRACK_TRUSTED_PROXIES"),
+        (NGINX, {"Host": "ml.example.com", "Sec-Fetch-Site": "cross-site"}, "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"),
+    ],
+)
+async def test_a_blocked_page_is_reported_with_the_remedy(
+    db: Db, settings: Settings, caplog: pytest.LogCaptureFixture, peer: str, headers: dict[str, str], remedy: str
+) -> None:
+    server = ServerSettings(host="0.0.0.0", trusted_proxies=(NGINX,))
+    public = dataclasses.replace(settings, server=server, security=SecuritySettings(allowed_hosts=("*",)))
+    async with running_app(public) as client:
+        sent = {"Origin": "http://ml.example.com", **headers}
+        answer = await client.send("POST", "runs/create", json=CREATE, headers=sent, peer=peer)
+    assert (answer.status, answer.json["error_code"]) == (403, "PERMISSION_DENIED")
+    assert answer.json["message"].startswith("Cross-origin request blocked. If ")
+    assert remedy in answer.json["message"]
+    assert peer not in answer.json["message"]
+    assert f"its Host header is {headers['Host']!r}, and it came from {peer}" in caplog.text
 
 
 async def test_a_forwarded_host_does_not_open_a_server_of_this_machine_to_rebound_names(client: Client) -> None:

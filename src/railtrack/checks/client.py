@@ -54,11 +54,23 @@ class VerifyClient:
             self._headers["authorization"] = authorization
 
     async def send(
-        self, method: str, path: str, query: dict[str, str] | None = None, body: bytes = b"", content_type: str = ""
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: bytes = b"",
+        content_type: str = "",
+        *,
+        from_page: bool = False,
     ) -> ApiResponse:
-        """Send a request to a URL-encoded path below the server's. Raise UnexpectedResponse if there is no response."""
+        """Send a request to a URL-encoded path below the server's. Raise UnexpectedResponse if there is no response.
+
+        `from_page`: with the headers by which a browser reports that a page of the server requests it.
+        """
         target = f"{self._prefix}/{path}{f'?{urlencode(query, quote_via=quote)}' if query else ''}"
         headers = {**self._headers, "content-type": content_type} if content_type else self._headers
+        if from_page:
+            headers = headers | self._page_headers()
         try:
             response = await self._http.send(method, target, headers, body)
             return ApiResponse(response.status, response.headers, await response.read(RESPONSE_LIMIT_BYTES))
@@ -77,6 +89,10 @@ class VerifyClient:
             return json.loads(response.body)
         except ValueError:
             raise UnexpectedResponse(f"{path} did not return JSON: {response}") from None
+
+    def _page_headers(self) -> dict[str, str]:
+        """Return Origin, and Sec-Fetch-Site, which browsers send over TLS only."""
+        return {"origin": self._origin.url} | ({"sec-fetch-site": "same-origin"} if self._origin.secure else {})
 
     def path_of(self, link: str) -> str | None:
         """Return the path for send() of a link on the server's page, None if it leads to another server."""

@@ -29,6 +29,10 @@ UNREACHABLE = (
     "Check that the service runs, the URL, and that the platform sends requests to the port that the server listens on "
     "(MLFLOW_PORT, PORT)."
 )
+BLOCKED = (
+    "The page can change nothing. Have the proxy forward the browser's Host with its port, or add the URL's origin to "
+    "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS (--cors-allowed-origins)."
+)
 
 
 class Step(NamedTuple):
@@ -121,6 +125,17 @@ async def _page(session: VerifySession) -> Finding:
             f"The page's script {script[1]} returned {response.status}, {content_type}, {len(response.body)} bytes"
         )
     return ok("page", f"with its main script, {len(response.body):,} bytes")
+
+
+async def _browser(session: VerifySession) -> Finding:
+    """Send a request as the page does: with a browser's Origin, which a proxy may keep from matching the Host."""
+    path = "ajax-api/2.0/mlflow/experiments/search"
+    body = b'{"max_results": 1}'
+    response = await session.client.send("POST", path, None, body, "application/json", from_page=True)
+    if response.status != 200:
+        advice = BLOCKED if response.status == 403 else ""
+        raise UnexpectedResponse(f"A request of the page to {path} returned {response}", advice)
+    return ok("browser", "A request with the Origin of the page is accepted")
 
 
 async def _version(session: VerifySession) -> Finding:
@@ -220,6 +235,7 @@ async def _read_back(session: VerifySession) -> Finding:
 STEPS = (
     Step("health", "", _health),
     Step("page", "health", _page),
+    Step("browser", "health", _browser),
     Step("version", "health", _version),
     Step("experiment", "health", _experiment),
     Step("run", "experiment", _run),

@@ -4,6 +4,8 @@ change something in the user's name (docs/adr/0013-browser-protection.md).
 API clients send neither Origin nor Sec-Fetch-Site and pass. The UI has the server's origin.
 """
 
+import re
+
 from railtrack.errors import ApiError
 from railtrack.logs.throttle import ThrottledLog
 from railtrack.wire.allowed_hosts import AllowedHosts
@@ -12,6 +14,7 @@ from railtrack.wire.forwarded import TrustedProxies
 from railtrack.wire.request import HttpRequest
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+PORT = re.compile(r":[0-9]+$")
 
 
 class BrowserGuard:
@@ -41,9 +44,18 @@ class BrowserGuard:
                 f"If {host!r} is a name of this server, add it to MLFLOW_SERVER_ALLOWED_HOSTS (--allowed-hosts).",
             )
         if http.method not in SAFE_METHODS and self._is_cross_site(http):
-            origin = http.header(b"origin")
-            self._log.warning("Rejected a %s that a page of the origin %r requested", http.method, origin[:200])
-            raise ApiError("PERMISSION_DENIED", f"Cross-origin request blocked. {allow_origin_advice(origin)}")
+            origin, host = http.header(b"origin")[:200], http.header(b"host")[:200]
+            self._log.warning(
+                "Rejected a %s that a page of the origin %r requested; its Host header is %r, and it came from %s",
+                http.method,
+                origin,
+                host,
+                http.peer,
+            )
+            advice = allow_origin_advice(origin)
+            if not http.header(b"sec-fetch-site"):  # else the browser itself reports that the page is another site's
+                advice = f"{self._proxy_advice(http, origin, host)} {advice}"
+            raise ApiError("PERMISSION_DENIED", f"Cross-origin request blocked. {advice}")
 
     def check_origin(self, http: HttpRequest) -> None:
         """Raise PERMISSION_DENIED for an unsafe method without a header by which check() can judge it.
@@ -63,9 +75,27 @@ class BrowserGuard:
             return False
         if site:
             return site in ("cross-site", "same-site")
+        return not self._is_own_origin(origin, http)
+
+    def _is_own_origin(self, origin: str, http: HttpRequest) -> bool:
+        """Return True if the origin is the host that the browser requested, by Host or a trusted X-Forwarded-Host.
+
+        A proxy that forwards the host without its port (`$host` of nginx) leaves only the name to compare. Pages of
+        another port of that name pass then; cookies do not distinguish ports either (RFC 6265, 8.5).
+        """
         scheme, _, origin_host = origin.rpartition("//")
-        own = {_without_default_port(name, scheme) for name in (http.header(b"host"), self._proxies.host(http)) if name}
-        return _without_default_port(origin_host, scheme) not in own
+        own = {name for name in (http.header(b"host"), self._proxies.host(http)) if name}
+        if _without_default_port(origin_host, scheme) in {_without_default_port(name, scheme) for name in own}:
+            return True
+        return PORT.sub("", origin_host) in own and self._proxies.forwarded(http)
+
+    def _proxy_advice(self, http: HttpRequest, origin: str, host: str) -> str:
+        """Return what to do if the page is the server's own, and a proxy has replaced its Host."""
+        if http.header(b"x-forwarded-host") and not self._proxies.trusts(http.peer):
+            remedy = "add the proxy's address, which the server's log has, to RAILTRACK_TRUSTED_PROXIES"
+        else:
+            remedy = "have the proxy forward the browser's Host with its port (nginx: proxy_set_header Host $http_host)"
+        return f"If {origin} is the address of this server, which got the Host {host!r}, {remedy}."
 
 
 def _without_default_port(host: str, scheme: str) -> str:

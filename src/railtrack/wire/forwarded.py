@@ -12,6 +12,7 @@ from railtrack.errors import not_processed
 from railtrack.wire.request import HttpRequest
 
 ANY_PEER = "*"
+PROXY_HEADERS = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip", b"forwarded", b"via")
 REQUESTS_LIMIT = 500
 """Requests in progress of one client behind a proxy, in one worker."""
 
@@ -37,6 +38,13 @@ class TrustedProxies:
         if not self.trusts(http.peer):
             return ""
         return http.header(b"x-forwarded-host").rpartition(",")[2].strip()
+
+    def forwarded(self, http: HttpRequest) -> bool:
+        """Return whether a proxy forwarded the request: the peer is a trusted one, or a header shows it.
+
+        Clients may send these headers, but not a page of another origin: browsers ask for permission first (CORS).
+        """
+        return self.trusts(http.peer) or any(http.header(name) for name in PROXY_HEADERS)
 
     def is_tls(self, http: HttpRequest) -> bool:
         """Return whether the client uses HTTPS, by the nearest proxy's header. The server itself has no TLS."""
