@@ -10,6 +10,7 @@ from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 from posixpath import splitext
 from typing import Protocol
+from unicodedata import normalize
 from urllib.parse import quote
 
 from railtrack.errors import ApiError
@@ -25,6 +26,8 @@ TEXT_EXTENSIONS = frozenset((
 # fmt: on
 """Extensions that MLflow serves as text/plain, by observation, like files named MLmodel."""
 
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""What a parameter of a header may have without quotes (RFC 9110, 5.6.2)."""
 RANGE = re.compile(r"bytes=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.IGNORECASE)
 
 _types = mimetypes.MimeTypes(filenames=())
@@ -84,10 +87,15 @@ def _headers(name: str, file: File) -> tuple[Header, ...]:
 
 
 def _disposition(name: str) -> bytes:
-    """Return RFC 6266's Content-Disposition: an ASCII name, and the exact name if that differs."""
-    ascii_name = re.sub(r'[^ -~]|["\\]', "_", name)
+    """Return RFC 6266's Content-Disposition: an ASCII name, in quotes if needed, and the exact name if it differs.
+
+    As in MLflow, the ASCII name has no accents, and nothing for letters without an ASCII form.
+    """
+    ascii_name = re.sub(r"[^ -~]", "_", normalize("NFKD", name).encode("ascii", "ignore").decode()) or "download"
     exact = "" if ascii_name == name else f"; filename*=UTF-8''{quote(name, safe='')}"
-    return f'attachment; filename="{ascii_name}"{exact}'.encode()
+    if not TOKEN.fullmatch(ascii_name):
+        ascii_name = '"' + re.sub(r'(["\\])', r"\\\1", ascii_name) + '"'
+    return f"attachment; filename={ascii_name}{exact}".encode()
 
 
 def _is_fresh(http: HttpRequest, file: File) -> bool:

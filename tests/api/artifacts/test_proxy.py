@@ -57,8 +57,11 @@ async def test_a_stored_html_page_is_sandboxed(client: Client, folder: str) -> N
 async def test_a_disposition_can_name_any_file_and_injects_no_header(client: Client, folder: str) -> None:
     names = {
         "a b;c.txt": 'attachment; filename="a b;c.txt"',
-        'q"\\q.txt': "attachment; filename=\"q__q.txt\"; filename*=UTF-8''q%22%5Cq.txt",
-        "모.txt": "attachment; filename=\"_.txt\"; filename*=UTF-8''%EB%AA%A8.txt",
+        'q"\\q.txt': r'attachment; filename="q\"\\q.txt"',
+        "plain.txt": "attachment; filename=plain.txt",
+        "모.txt": "attachment; filename=.txt; filename*=UTF-8''%EB%AA%A8.txt",
+        "모": "attachment; filename=download; filename*=UTF-8''%EB%AA%A8",
+        "café.txt": "attachment; filename=cafe.txt; filename*=UTF-8''caf%C3%A9.txt",
         "a\r\nset-cookie: x": "attachment; filename=\"a__set-cookie: x\"; filename*=UTF-8''a%0D%0Aset-cookie%3A%20x",
     }
     for name, disposition in names.items():

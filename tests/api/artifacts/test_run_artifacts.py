@@ -49,7 +49,7 @@ async def test_an_artifact_is_downloaded_as_it_was_stored(client: Client, db: Db
         assert (answer.status, answer.body) == (200, body)
         assert answer.headers["content-length"] == "700000"
         assert answer.headers["content-type"] == "application/octet-stream"
-        assert answer.headers["content-disposition"] == 'attachment; filename="data.bin"'
+        assert answer.headers["content-disposition"] == "attachment; filename=data.bin"
 
 
 async def test_a_failed_download_returns_the_reason(client: Client, db: Db, run: str) -> None:

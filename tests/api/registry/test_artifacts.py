@@ -49,7 +49,7 @@ async def test_a_file_is_read_from_the_source_of_the_version(client: Client, mod
         answer = await download(client, model, version)
         assert (answer.status, answer.body) == (200, content)
         assert answer.headers["content-type"] == "text/plain"
-        assert answer.headers["content-disposition"] == 'attachment; filename="MLmodel"'
+        assert answer.headers["content-disposition"] == "attachment; filename=MLmodel"
 
 
 @pytest.mark.parametrize(

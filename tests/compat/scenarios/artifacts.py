@@ -1,5 +1,7 @@
 """Artifacts: the proxied store's put, get, list, delete; artifacts/list, get-artifact; and path traversal."""
 
+from urllib.parse import quote
+
 from tests.compat.play import AJAX, Script, get, raw
 from tests.compat.scenarios.given import NOWHERE, experiment, run
 
@@ -116,6 +118,18 @@ def proxied(prefix: str) -> Script:
     yield get("list through the pages' path", "/ajax-api/2.0/mlflow-artifacts/artifacts", {"path": inside})
     yield put("put a name with a hash and a question mark", f"{root}/a%23b%3Fc.txt", b"signs")
     yield get("get a%23b%3Fc.txt", f"{root}/a%23b%3Fc.txt", keep=KEPT)
+    for name in (
+        "a b;c.txt",
+        'q"\\q.txt',
+        "café (1).csv",
+        "日本語",
+        "ﬁle½.bin",
+        "it's~100%.txt",
+        "ß.md",
+        "[x]@{y}.log",
+    ):
+        yield put(f"put {name}", f"{root}/{quote(name)}", b"named")
+        yield get(f"get {name}", f"{root}/{quote(name)}", keep=KEPT)
     yield get("the start of a multipart upload, by GET", "/api/2.0/mlflow-artifacts/mpu/create/x")
 
 
