@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from urllib.parse import parse_qs
 
 import pytest
 from tests.api.artifacts.on_s3 import on_s3
@@ -74,6 +75,24 @@ async def test_the_version_that_a_source_refers_to_is_the_one_whose_model_is_che
         assert await status(server, "POST", "model-versions/create", user, body) == 403
     body = {"name": "team", "source": "models://[", "run_id": ""}
     assert await status(server, "POST", "model-versions/create", user, body) == 400
+
+
+# Other spellings of a path
+
+
+@pytest.mark.parametrize(
+    "path", ["//evil.example", "//evil.example//health", "/%2Fevil.example/", "/%5C%5Cevil.example"]
+)
+async def test_a_browser_without_a_login_is_never_sent_to_another_host(
+    server: Client, ada: dict[str, str], path: str
+) -> None:
+    browser = {"accept": "text/html", "sec-fetch-mode": "navigate", "user-agent": "Mozilla/5.0"}
+    response = await server.get(path, headers=browser)
+    location = response.headers["location"]
+    assert (response.status, location.partition("?")[0]) == (303, "/login")
+    next_path = parse_qs(location.partition("?")[2]).get("next", ["/"])[0]
+    assert not next_path.startswith(("//", "/\\"))
+    assert (await server.get(path, headers=ada | browser)).status == 404
 
 
 # Names and types that change

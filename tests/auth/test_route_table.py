@@ -6,9 +6,10 @@ A new route fails these tests until it has an example, or is on the list of thos
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_origin
 
 import pytest
+from msgspec import structs
 from tests.auth.conftest import basic, bearer
 from tests.auth.world import Example, World, create_world, examples
 from tests.client import Client, Response, running_app
@@ -117,12 +118,24 @@ def all_routes() -> list[Route]:
     return list(endpoints().values())
 
 
-async def send(server: Client, route: Route, example: Example, headers: Credentials) -> Response:
+async def send(
+    server: Client, route: Route, example: Example, headers: Credentials, *, unusually: bool = False
+) -> Response:
+    """Send the example. `unusually`: the path begins with two slashes, and a GET has its parameters in the body."""
     path = re.sub(r"\{(\w+)(?:\.\.\.)?\}", lambda match: example.path.get(match[1], "x"), route.path)
-    if route.method == "GET" or example.body:
+    path = "/" + path if unusually else path
+    if (route.method == "GET" and not unusually) or example.body:
         return await server.send(route.method, path, query=example.fields, body=example.body, headers=headers)
-    json = None if route.method == "PUT" else dict(example.fields)
+    json = None if route.method == "PUT" else _as_body(route, example.fields)
     return await server.send(route.method, path, json=json, headers=headers)
+
+
+def _as_body(route: Route, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields, with a list where a query has one of its items."""
+    lists = (
+        {one.name for one in structs.fields(route.struct) if get_origin(one.type) is list} if route.struct else set()
+    )
+    return {name: [value] if name in lists and isinstance(value, str) else value for name, value in fields.items()}
 
 
 def only_reads(route: Route) -> bool:
@@ -155,6 +168,20 @@ async def test_an_unknown_path_needs_a_login_first(server: Client, callers: Call
     assert (await server.send("DELETE", "/api/2.0/mlflow/experiments/get")).status == 401
 
 
+async def test_a_path_with_more_slashes_needs_the_same_login(server: Client, world: World, callers: Callers) -> None:
+    for path in ("//api/2.0/mlflow/experiments/search?max_results=1", "//metrics", "//"):
+        assert (await server.get(path)).status == 401
+        assert (await server.get(path, headers=callers.admin)).status == 200
+    redirected = "/api/2.0//mlflow/experiments/get?experiment_id=" + world.experiment_id
+    assert (await server.get(redirected)).status == 401
+    for headers in (callers.denied, callers.admin):
+        response = await server.get(redirected, headers=headers)
+        assert (response.status, response.body) == (308, b"")
+        assert response.headers["location"] == redirected.replace("//", "/")
+    for path in ("//health", "//version", "//login"):
+        assert (await server.get(path)).status == 200
+
+
 def needs_a_target(route: Route) -> bool:
     return bool(route.access.needs) or "(new)" in route.access.describe() or route.access.describe() == "administrator"
 
@@ -168,8 +195,11 @@ def test_every_route_that_needs_a_permission_has_an_example() -> None:
 
 
 @pytest.mark.slow
-async def test_a_denied_user_gets_nothing_of_it(server: Client, world: World, callers: Callers) -> None:
-    await _expect_denied(server, world, callers.denied)
+@pytest.mark.parametrize("unusually", [False, True])
+async def test_a_denied_user_gets_nothing_of_it(
+    server: Client, world: World, callers: Callers, unusually: bool
+) -> None:
+    await _expect_denied(server, world, callers.denied, unusually=unusually)
 
 
 @pytest.mark.slow
@@ -186,13 +216,15 @@ async def test_a_token_for_another_experiment_gets_nothing_of_it(
     await _expect_denied(server, world, callers.other_token)
 
 
-async def _expect_denied(server: Client, world: World, headers: Credentials, *, may_create: bool = False) -> None:
+async def _expect_denied(
+    server: Client, world: World, headers: Credentials, *, may_create: bool = False, unusually: bool = False
+) -> None:
     requests = examples(world)
     checked = 0
     for route in all_routes():
         if not needs_a_target(route) or route.path == "/metrics":
             continue
-        response = await send(server, route, requests[documented(route)], headers)
+        response = await send(server, route, requests[documented(route)], headers, unusually=unusually)
         access = route.access.describe()
         if access == "read listed experiments":
             assert (response.status, response.json) == (200, {}), documented(route)

@@ -23,8 +23,6 @@ OWN_ROLE = re.compile(r"(?<=__user_)\d{10}(?=__)")
 BEFORE_AN_EXPERIMENT = re.compile(r"(?i)experiment|\bids?\b|artifacts?[:/ ]|path=|path: '|to '|as '|s3://|file:")
 DATABASE_ERROR = re.compile(r"(\(raised as a result.*\n)?\((sqlite3|psycopg2|builtins)\..*\[SQL: .*", re.DOTALL)
 PRINTED_SET = re.compile(r"\{('[^'{}]*'(?:, '[^'{}]*')+)\}")
-QUOTED_NAME = re.compile(r"filename=\"([^\" ]*)\"")
-"""A file name in unnecessary quotes."""
 SERVER = re.compile(r"http://127\.0\.0\.1:\d+")
 GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,4}")
 REPEATED = re.compile(r"(.{1,12}?)\1{39,}", re.DOTALL)
@@ -84,7 +82,7 @@ class Normaliser:
 
     def response(self, played: Played) -> Any:
         response = played.response
-        kept = {name: QUOTED_NAME.sub(r"filename=\1", response.headers.get(name, "")) for name in played.exchange.keep}
+        kept = {name: self._text(response.headers.get(name, "")) for name in played.exchange.keep}
         shown: dict[str, Any] = {"status": response.status}
         if response.media_type == "application/json" and response.body:
             compared = self._own(reduced(response.json, played.exchange.only), played.exchange.own)

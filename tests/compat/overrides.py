@@ -24,8 +24,8 @@ def rejected(message: str, code: str = "INVALID_PARAMETER_VALUE", status: int = 
 def _error(theirs: Response, status: int, code: str, message: str) -> Response:
     response: Response = {"status": status, "json": {"error_code": code, "message": abbreviate(message)}}
     if "headers" in theirs:
-        response["headers"] = {**dict.fromkeys(theirs["headers"], ""), "content-type": "application/json"}
-        response["headers"]["x-content-type-options"] = "nosniff"
+        sent = {"content-type": "application/json", "x-content-type-options": "nosniff"}
+        response["headers"] = {name: sent.get(name, "") for name in theirs["headers"]}
     return response
 
 
@@ -58,6 +58,7 @@ def _value_at(request: dict[str, Any], field_path: str) -> Any:
 
 def no_endpoint(request: dict[str, Any], theirs: Response) -> Response:
     path = unquote(request["line"].split(" ", 1)[1].partition("?")[0])
+    path = "/" + path.lstrip("/")
     message = f"The endpoint {path} does not exist, or this version does not serve it."
     return _error(theirs, 404, "ENDPOINT_NOT_FOUND", message)
 
@@ -70,6 +71,12 @@ def not_allowed(allowed: str) -> Override:
         return _error(theirs, 405, "BAD_REQUEST", f"The method {method} is not allowed here; allowed: {allowed}.")
 
     return ours
+
+
+def redirected(request: dict[str, Any], theirs: Response) -> Response:
+    """Expect MLflow's redirect without its page, to the path instead of a URL."""
+    location = theirs["headers"]["location"].removeprefix("<server>")
+    return {"status": theirs["status"], "headers": {"location": location}}
 
 
 def accepted(response: Any = None) -> Override:

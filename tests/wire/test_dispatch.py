@@ -33,6 +33,49 @@ async def test_a_wrong_method_gets_405_with_the_allowed_ones(client: Client) -> 
 
 
 @pytest.mark.parametrize(
+    "path",
+    ["/health", "/ready", "/version", "/", "/static-files/manifest.json", "/api/2.0/mlflow-artifacts/artifacts"],
+)
+@pytest.mark.parametrize("slashes", ["/", "//////", "%2F"])
+async def test_leading_slashes_count_as_one(client: Client, path: str, slashes: str) -> None:
+    """Clients join a tracking URI that ends with a slash, and a path."""
+    assert (await client.get(f"/{slashes}{path.removeprefix('/')}")).body == (await client.get(path)).body
+
+
+async def test_further_slashes_are_redirected_to_the_path_without_them(client: Client) -> None:
+    for method, path, location in (
+        (
+            "GET",
+            "/api/2.0//mlflow/experiments/get?experiment_id=0&x=//",
+            "/api/2.0/mlflow/experiments/get?experiment_id=0&x=//",
+        ),
+        ("HEAD", "///api//2.0/mlflow///version-is-not-here", ""),
+        ("POST", "//api/2.0/mlflow//runs/create", "/api/2.0/mlflow/runs/create"),
+        ("DELETE", "/api/2.0/mlflow/logged-models//a%20b%3F%0d%0ac", "/api/2.0/mlflow/logged-models/a%20b%3F%0D%0Ac"),
+    ):
+        answer = await client.send(method, path, body=b"{}")
+        assert (answer.status, answer.headers.get("location", "")) == (308 if location else 404, location)
+    assert (await client.get("/api/2.0/mlflow//runs/create")).status == 405
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//evil.example",
+        "//evil.example/health",
+        "//evil.example//health",
+        "///evil.example/%2e%2e//health",
+        "/%2Fevil.example//health",
+        "/%5Cevil.example//health",
+        "//health//evil.example",
+    ],
+)
+async def test_no_path_is_redirected_to_another_host(client: Client, path: str) -> None:
+    answer = await client.get(path)
+    assert (answer.status, "location" in answer.headers) == (404, False)
+
+
+@pytest.mark.parametrize(
     ("path", "allowed"),
     [
         ("runs/create", "OPTIONS, POST"),
@@ -83,6 +126,36 @@ async def test_a_body_of_another_content_type_is_rejected(client: Client) -> Non
     answer = await client.send("POST", "runs/create", body=b"{}", headers={"Content-Type": "text/plain"})
     assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
     assert answer.json["message"] == "Bad Request. Content-Type must be one of ['application/json']."
+
+
+async def test_a_get_without_a_query_has_its_parameters_in_the_body(client: Client) -> None:
+    for name in ("one", "two"):
+        await client.ok("POST", "registered-models/create", {"name": name})
+    for root in ("/api", "/ajax-api"):
+        for method in ("GET", "HEAD"):
+            answer = await client.send(
+                method,
+                f"{root}/2.0/mlflow/registered-models/get",
+                body=b'{"name": "one"}',
+                headers={"content-type": "text/plain"},
+            )
+            assert answer.status == 200
+        searched = await client.get(
+            "registered-models/search", body=b'{"filter": "name = \'two\'", "max_results": "1e+01"}'
+        )
+        assert [model["name"] for model in searched.json["registered_models"]] == ["two"]
+    both = await client.get("registered-models/get?name=two", body=b'{"name": "one"}')
+    assert both.json["registered_model"]["name"] == "two"
+
+
+async def test_the_body_of_a_get_has_the_limits_of_other_bodies(client: Client) -> None:
+    for body, status in (
+        (b'{"name": "x"', 400),
+        (b"[" * 200 + b"]" * 200, 400),
+        ([b"x" * 1_000_000] * 21, 413),
+        (b'{"name": "a\\u0000"}', 400),
+    ):
+        assert (await client.get("registered-models/get", body=body)).status == status
 
 
 async def test_a_charset_beside_the_content_type_is_fine(client: Client) -> None:

@@ -60,11 +60,14 @@ async def test_the_prefix_without_its_slash_leads_to_the_page(below: Client) -> 
     assert "static-files/" in (await below.get(f"{PREFIX}/")).text
 
 
-@pytest.mark.parametrize(
-    "path", ["/ml/trackhealth", "/ML/track/health", "/ml/track/ml/track/health", "/ml/track//health"]
-)
+@pytest.mark.parametrize("path", ["/ml/trackhealth", "/ML/track/health", "/ml/track/ml/track/health", "/ml//health"])
 async def test_what_only_looks_like_the_prefix_is_not(below: Client, path: str) -> None:
     assert (await below.get(path)).status == 404
+
+
+async def test_slashes_after_the_prefix_lead_to_the_path_without_them(below: Client) -> None:
+    answer = await below.get(f"/{PREFIX}//version")
+    assert (answer.status, answer.headers["location"]) == (308, f"{PREFIX}/version")
 
 
 async def test_artifacts_and_their_paths_are_the_same_below_the_prefix(below: Client) -> None:

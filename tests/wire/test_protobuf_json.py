@@ -47,18 +47,58 @@ def complaint(**fields: Any) -> str:
     return caught.value.message
 
 
-@pytest.mark.parametrize(("given", "number"), [(5, 5), ("5", 5), ("-7", -7), (5.0, 5), (2**63 - 1, 2**63 - 1)])
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [
+        (5, 5),
+        ("5", 5),
+        ("-7", -7),
+        (5.0, 5),
+        (2**63 - 1, 2**63 - 1),
+        (str(2**63 - 1), 2**63 - 1),
+        ("1e+05", 100_000),
+        ("1.7e+12", 1_700_000_000_000),
+        ("1E5", 100_000),
+        ("100.0", 100),
+        ("5.", 5),
+        ("-1e3", -1000),
+        (1e5, 100_000),
+    ],
+)
 def test_int64_is_a_number_or_its_text(given: Any, number: int) -> None:
     assert made(amount=given).amount == number
 
 
-@pytest.mark.parametrize("given", [1.5, "x", "", " 5", "1e3", True, [5], {}, 2**63, str(2**63), "9" * 5000, math.inf])
+@pytest.mark.parametrize(
+    "given",
+    [
+        1.5,
+        "x",
+        "",
+        " 5",
+        "1.5",
+        "1e-3",
+        "1e19",
+        "1e999",
+        "nan",
+        "0x5",
+        True,
+        [5],
+        {},
+        2**63,
+        str(2**63),
+        "9" * 5000,
+        math.inf,
+    ],
+)
 def test_an_invalid_int64_is_rejected(given: Any) -> None:
     assert "for parameter 'amount' supplied:" in complaint(amount=given)
 
 
 def test_int32_has_its_own_bounds() -> None:
     assert made(small=2**31 - 1).small == 2**31 - 1
+    assert made(small="2.147483647e9").small == 2**31 - 1
+    assert "for parameter 'small'" in complaint(small="2.147483648e9")
     assert "for parameter 'small'" in complaint(small=2**31)
 
 

@@ -49,7 +49,7 @@ def is_navigation(http: HttpRequest) -> bool:
 
 def _next_query(http: HttpRequest, prefix: str) -> str:
     """Return the query by which the login page knows where to return to, "" for the index page and for a form."""
-    path = http.raw_path + (b"?" + http.raw_query if http.raw_query else b"")
+    path = b"/" + http.raw_path.lstrip(b"/") + (b"?" + http.raw_query if http.raw_query else b"")
     if path == prefix.encode() + b"/" or len(path) > NEXT_LIMIT or http.method == "POST":
         return ""
     return "?next=" + quote(path, safe="/")

@@ -1,7 +1,8 @@
 """Lenient decoding by protobuf's JSON rules, for requests that strict decoding rejects, and MLflow's error messages.
 
-null means absent, an int64 may be a decimal string, a double a numeric string, "NaN" or "Infinity", an enum its number,
-and unknown fields are ignored. The rules are compiled from a struct's annotations on first use.
+null means absent, an int64 may be a string with any notation of a whole number, a double a numeric string, "NaN" or
+"Infinity", an enum its number, and unknown fields are ignored. The rules are compiled from a struct's annotations on
+first use.
 """
 
 import json
@@ -230,8 +231,8 @@ def _int32(value: Any) -> int:
 def _integer(value: Any, bounds: range) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise _Mismatch
-    if isinstance(value, str) and (len(value) > DIGITS_LIMIT or not value.isascii() or value != value.strip()):
-        raise _Mismatch
+    if isinstance(value, str):
+        value = _number_from_text(value)
     try:
         number = int(value)
     except (ValueError, OverflowError):
@@ -239,6 +240,16 @@ def _integer(value: Any, bounds: range) -> int:
     if number not in bounds or (isinstance(value, float) and number != value):
         raise _Mismatch
     return number
+
+
+def _number_from_text(text: str) -> int | float:
+    """Parse an integer in any notation of a number: R sends 100000 as "1e+05"."""
+    if len(text) > DIGITS_LIMIT or not text.isascii() or text != text.strip():
+        raise _Mismatch
+    try:
+        return int(text)
+    except ValueError:
+        return _double_from_text(text)
 
 
 def _double(value: Any) -> float:

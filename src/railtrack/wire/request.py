@@ -60,7 +60,10 @@ class ClientGone(Exception):
 
 
 class HttpRequest:
-    """A request: method, path parameters, query, headers, and the body as bytes or as a stream."""
+    """A request: method, path parameters, query, headers, and the body as bytes or as a stream.
+
+    `path` is percent-decoded and begins with one slash.
+    """
 
     __slots__ = (
         "_fields",
@@ -83,7 +86,9 @@ class HttpRequest:
         self._held = NOTHING_HELD
         self.counted_client = ""  # see ProxiedClients
         self.method: str = scope.get("method", "")
-        self.path: str = scope.get("path", "")
+        path: str = scope.get("path", "")
+        # Clients that join a URL that ends with a slash and a path send two. As in MLflow, they count as one.
+        self.path = "/" + path.lstrip("/") if path.startswith("//") else path
         self._fields: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of repeated headers
         self.params: dict[str, str] = {}
         # For observers: the matched route or None, the bytes of both bodies, and the status, which is 0 until the
@@ -267,14 +272,18 @@ class Decoder(Generic[T]):
         self._fast = msgspec.json.Decoder(struct)
 
     async def decode(self, http: HttpRequest) -> T:
-        """Return the struct from the query (GET) or the JSON body (other methods). Path parameters override both."""
-        if http.method in ("GET", "HEAD"):
+        """Return the struct from the query (GET) or the JSON body (other methods). Path parameters override both.
+
+        As in MLflow, a GET without a query may have a body, and the body may have any content type.
+        """
+        is_get = http.method in ("GET", "HEAD")
+        if is_get and http.raw_query:
             return self._from_query(http)
         body = await http.body()
-        if body:
-            _check_content_type(http)
-        elif self._struct.QUERY_WITHOUT_BODY and http.method == "DELETE":
+        if not body and (is_get or (self._struct.QUERY_WITHOUT_BODY and http.method == "DELETE")):
             return self._from_query(http)
+        if body and not is_get:
+            _check_content_type(http)
         is_short = len(body) < IN_TURN_BYTES
         request = self._strictly(http, body) if is_short else await in_turn(self._strictly, http, body)
         return await in_turn(self._leniently, http, body) if request is None else request

@@ -5,10 +5,11 @@ A route without an access declaration, or one that is declared twice, fails at t
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, get_type_hints
+from urllib.parse import quote
 
-from railtrack.auth import SIGNED_IN, Access
+from railtrack.auth import PUBLIC, SIGNED_IN, Access
 from railtrack.errors import ApiError, endpoint_not_found, invalid
 from railtrack.wire.request import Decoder, HttpRequest, Request
 from railtrack.wire.response import BytesResponse, Header, Response
@@ -81,6 +82,7 @@ def _full_paths(path: str, root: str, *, ajax_only: bool) -> Iterator[str]:
         yield f"/api/{root}/{path}"
 
 
+_SLASHES = re.compile("//+")
 OUTSIDE_PREFIX = ("/health", "/ready", "/metrics")
 """Served with and without the prefix: platforms, load balancers and scrapers bypass the proxy that adds it."""
 
@@ -98,7 +100,8 @@ class Routes:
         """Create the table. All paths begin with `prefix`, for example `/mlflow`."""
         table = cls(prefix)
         if prefix:
-            table.exact[prefix] = {"GET": Route("GET", prefix, SIGNED_IN, _redirect_to_page, None, None)}
+            # Without the slash, the relative links of the page would be wrong.
+            table.exact[prefix] = {"GET": Route("GET", prefix, SIGNED_IN, _redirect(f"{prefix}/"), None, None)}
         patterns: dict[str, dict[str, Route]] = {}
         for (method, path), route in routes.items():
             by_path = patterns if "{" in path else table.exact
@@ -110,25 +113,39 @@ class Routes:
         return table
 
     def find(self, http: HttpRequest) -> Route:
-        """Return the route and set `http.params`. Raise ENDPOINT_NOT_FOUND, or a 405 if the path has other methods."""
+        """Return the route and set `http.params`. Raise ENDPOINT_NOT_FOUND, or a 405 if the path has other methods.
+
+        A path that only has more slashes than a route is redirected to it.
+        """
         method = "GET" if http.method == "HEAD" else http.method
-        by_method = self.exact.get(http.path)
+        if route := self._match(http, http.path, method):
+            return route
+        allowed = self._allowed_methods(http.path)
+        if not allowed and "//" in http.path:
+            path = _SLASHES.sub("/", http.path)
+            if route := self._match(http, path, method):
+                access = PUBLIC if route.access.is_public else SIGNED_IN  # the path it redirects to is checked again
+                return replace(route, access=access, handler=_redirect(path), decoder=None, struct=None)
+            allowed = self._allowed_methods(path)
+        if not allowed:
+            raise no_such_endpoint(http.path, self.prefix)
+        headers = ((b"allow", ", ".join(allowed).encode()),)
+        if method == "OPTIONS":
+            return _options_route(headers)
+        message = f"The method {method} is not allowed here; allowed: {', '.join(allowed)}."
+        raise ApiError("BAD_REQUEST", message, status=405, headers=headers)
+
+    def _match(self, http: HttpRequest, path: str, method: str) -> Route | None:
+        by_method = self.exact.get(path)
         if by_method is not None and method in by_method:
             return by_method[method]
         for pattern, by_method in self.patterns:
-            if method in by_method and (match := pattern.fullmatch(http.path)):
-                if "\0" in http.path:  # no database or file system accepts it
+            if method in by_method and (match := pattern.fullmatch(path)):
+                if "\0" in path:  # no database or file system accepts it
                     raise invalid("Invalid path")
                 http.params = match.groupdict()
                 return by_method[method]
-        allowed = ", ".join(self._allowed_methods(http.path))
-        if not allowed:
-            raise no_such_endpoint(http.path, self.prefix)
-        headers = ((b"allow", allowed.encode()),)
-        if method == "OPTIONS":
-            return _options_route(headers)
-        message = f"The method {method} is not allowed here; allowed: {allowed}."
-        raise ApiError("BAD_REQUEST", message, status=405, headers=headers)
+        return None
 
     def _allowed_methods(self, path: str) -> list[str]:
         """Return the methods of a path, and of the whole server for `*`. The list is empty for an unknown path."""
@@ -150,10 +167,14 @@ def _options_route(headers: tuple[Header, ...]) -> Route:
     return Route("OPTIONS", "*", SIGNED_IN, respond, None, None)
 
 
-async def _redirect_to_page(_: Any, http: HttpRequest) -> BytesResponse:
-    """Redirect from the prefix without a slash, where the page's relative links would be wrong."""
-    query = b"?" + http.raw_query if http.raw_query else b""
-    return BytesResponse(b"", status=308, headers=((b"location", http.path.encode() + b"/" + query),))
+def _redirect(path: str) -> Handler:
+    """Return a handler that redirects to the path, with the query. `path` begins with one slash: two begin a host."""
+
+    async def respond(_: Any, http: HttpRequest) -> BytesResponse:
+        query = b"?" + http.raw_query if http.raw_query else b""
+        return BytesResponse(b"", status=308, headers=((b"location", quote(path).encode() + query),))
+
+    return respond
 
 
 def no_such_endpoint(path: str, prefix: str = "") -> ApiError:

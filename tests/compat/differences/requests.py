@@ -10,6 +10,7 @@ from tests.compat.overrides import (
     no_endpoint,
     not_allowed,
     not_json,
+    redirected,
     rejected,
     wrong_type,
 )
@@ -52,6 +53,7 @@ because(
             "a body of true": rejected(f"The request body must be a JSON object, not a bool. {SEE}"),
             ("a body of nested lists", "a body of nested objects"): NESTED,
         },
+        "wire_bodies_of_gets": {("half an object", "a form"): not_json, "a list": OF_LIST},
     },
 )
 
@@ -119,7 +121,6 @@ because(
                 "get /ajax-api/2.0/mlflow/nothing",
                 "get /nothing",
                 "get /api/2.0/mlflow/Experiments/Get",
-                "get /api/2.0/mlflow//experiments/get",
                 "get /api/2.0/mlflow/experiments/get/",
                 "get /api/2.0/mlflow/experiments/../experiments/get",
                 "get /%00",
@@ -130,6 +131,40 @@ because(
                 "The web interface has no file 'nothing.js'.", "RESOURCE_DOES_NOT_EXIST", 404
             ),
             "a search without a query": not_allowed("OPTIONS, POST"),
+        },
+    },
+)
+
+because(
+    "A redirect to a path is valid behind every proxy; MLflow's contains the Host that its server receives.",
+    {
+        "wire_slashes": {
+            (
+                "get /api/2.0/mlflow//experiments/get*",
+                "get /api//2.0///mlflow//experiments/get*",
+                "get //api/2.0//mlflow/experiments/get*",
+                "get /api/2.0/mlflow%2F%2Fexperiments/get*",
+                "get /api/2.0/mlflow/logged-models//m-0",
+                "get /api/2.0/mlflow-artifacts//artifacts*",
+                "create with two inner slashes",
+            ): redirected,
+        },
+    },
+)
+
+because(
+    "MLflow responds with HTML for 404 and 405, and with `{}` after it stored a file by a path with two slashes.",
+    {
+        "wire_slashes": {
+            (
+                "get //evil.example",
+                "get //evil.example/version",
+                "get //evil.example//version",
+                "get /api/2.0/mlflow//nothing",
+                "get /version//",
+            ): no_endpoint,
+            "update by GET with two inner slashes": not_allowed("OPTIONS, POST"),
+            "put a file": accepted(),
         },
     },
 )
@@ -185,13 +220,8 @@ because(
 )
 
 because(
-    "A GET is defined by its query alone, and an empty body needs no content type.",
-    {
-        "wire_content_types": {
-            "get with a body": missing("experiment_id"),
-            "an empty post without a type": missing("name"),
-        }
-    },
+    "An empty body needs no content type.",
+    {"wire_content_types": {"an empty post without a type": missing("name")}},
 )
 
 because(

@@ -151,13 +151,16 @@ because(
             "a token: a *": wrong_type("page_token"),
             "a token: an object": wrong_type("page_token"),
         },
+        "wire_numbers_as_text": {
+            "a batch with a fraction": wrong_type("metrics[1].step"),
+        },
         "wire_scalars": {
             (
                 'log-metric "step": 1e-2',
-                'log-metric "step": "1e2"',
                 'log-metric "step": "\uff11"',
                 'log-metric "step": " 1"',
                 'log-metric "step": Infinity',
+                'log-metric "step": "9223372036854775808"',
                 'log-metric "step": 9223372036854775808',
                 'log-metric "step": -9223372036854775809',
                 'log-metric "step": 1e19',

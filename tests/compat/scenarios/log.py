@@ -85,6 +85,7 @@ def log_metric(prefix: str) -> Script:
     integers = {
         "as text": "7",
         "as a whole fraction": 7.0,
+        "as a whole fraction in text": "7.0",
         "negative": -7,
         "the greatest": 2**63 - 1,
         "the least": -(2**63),
@@ -108,7 +109,10 @@ def rejected_metrics(prefix: str) -> Script:
         for label, body in with_each(whole, field, NOT_A_STRING):
             yield post(label, path, body)
     for field in ("timestamp", "step"):
-        odd = {**NOT_AN_INTEGER, "over 64 bits, as text": str(2**63), "as a whole fraction in text": "7.0"}
+        odd = {
+            **NOT_AN_INTEGER,
+            "over 64 bits, as text": str(2**63),
+        }
         for label, body in with_each(whole, field, odd):
             yield post(label, path, body)
     odd = {**NOT_A_NUMBER, "an underscored text": "1_0", "a hexadecimal text": "0x10", "over the doubles": 10**400}

@@ -1,5 +1,7 @@
 """Requests rejected before dispatch: content types, methods, paths, and bodies that are no JSON object."""
 
+import json
+
 from tests.compat.play import AJAX, Script, get, post, raw
 from tests.compat.scenarios.given import STARTED, experiment, run
 
@@ -111,7 +113,6 @@ def paths(prefix: str) -> Script:
         "/nothing",
         "/static-files/nothing.js",
         "/api/2.0/mlflow/Experiments/Get",
-        "/api/2.0/mlflow//experiments/get",
         "/api/2.0/mlflow/experiments/get/",
         "/api/2.0/mlflow/experiments/../experiments/get",
         "/api/2.0/mlflow/experiments%2Fget",
@@ -123,6 +124,41 @@ def paths(prefix: str) -> Script:
     yield post("post to nothing", "nothing", {})
     yield post("create through the pages' path", AJAX + CREATE, {"name": prefix + "ajax"})
     yield get("a search without a query", "runs/search")
+
+
+def slashes(prefix: str) -> Script:
+    """Send paths as clients do that join a URL that ends with a slash and a path that begins with one."""
+    experiment_id = yield from experiment(prefix, "slashes")
+    query = f"?experiment_id={experiment_id}"
+    for path in (
+        "//version",
+        "/////version",
+        f"//api/2.0/mlflow/experiments/get{query}",
+        f"////ajax-api/2.0/mlflow/experiments/get{query}",
+        f"/%2Fapi/2.0/mlflow/experiments/get{query}",
+        "//api/2.0/mlflow/logged-models/m-0",
+        "//api/2.0/mlflow-artifacts/artifacts?path=nothing-here",
+        "//evil.example",
+        "//evil.example/version",
+        "//evil.example//version",
+        f"/api/2.0/mlflow//experiments/get{query}",
+        f"/api//2.0///mlflow//experiments/get{query}&x=%2F%2F",
+        f"//api/2.0//mlflow/experiments/get{query}",
+        f"/api/2.0/mlflow%2F%2Fexperiments/get{query}",
+        "/api/2.0/mlflow/logged-models//m-0",
+        "/api/2.0/mlflow-artifacts//artifacts?path=nothing-here",
+        "/api/2.0/mlflow//nothing",
+        "/version//",
+    ):
+        yield raw(f"get {path.replace(experiment_id, '1')}", path, method="GET", keep=("location",))
+    name = f'{{"name": "{prefix}doubled"}}'.encode()
+    yield raw("create with two slashes", "//api/2.0/mlflow/experiments/create", name)
+    yield raw("create with two inner slashes", "/api/2.0/mlflow//experiments/create", name, keep=("location",))
+    yield raw("update by GET with two inner slashes", "/api/2.0/mlflow//experiments/update", method="GET")
+    file = f"//api/2.0/mlflow-artifacts/artifacts/{experiment_id}/slashes/a.txt"
+    yield raw("put a file", file, b"file", None, method="PUT")
+    yield raw("get the file", file[1:], b"", None, method="GET")
+    yield raw("delete the file", "/" + file, b"", None, method="DELETE")
 
 
 def origins(prefix: str) -> Script:
@@ -165,13 +201,34 @@ def scalars(prefix: str) -> Script:
         '"stEp": 3}',
         '"Step": 3}',
         '"step": 1, "step": 2}',
+        '"step": "1e2"}',
+        '"step": "1e+05"}',
+        '"step": "1.7e+12"}',
+        '"step": "1E5"}',
+        '"step": "100.0"}',
+        '"step": "5."}',
+        '"step": "-1e3"}',
+        '"step": "+6"}',
+        '"step": "00012"}',
+        '"step": "9223372036854775807"}',
+        '"step": "-9.223372036854775808e18"}',
+        '"step": "9007199254740993.0"}',
     ]
     for text in accepted:
         yield raw(f"log-metric {text[:-1]}", "runs/log-metric", (start + text).encode())
     rejected = [
         '"step": 1e-2}',
         '"step": "0x10"}',
-        '"step": "1e2"}',
+        '"step": "1e-2"}',
+        '"step": "1e19"}',
+        '"step": "1e400"}',
+        '"step": "9223372036854775808"}',
+        '"step": "9.223372036854775807e18"}',
+        '"step": "1.5"}',
+        '"step": "1e"}',
+        '"step": "5L"}',
+        '"step": "1,000"}',
+        '"step": "inf"}',
         '"step": "\uff11"}',
         '"step": " 1"}',
         '"step": "--1"}',
@@ -197,6 +254,96 @@ def scalars(prefix: str) -> Script:
     yield get("a parameter in camel case", "runs/get", {"runId": run_id})
 
 
+def numbers_as_text(prefix: str) -> Script:
+    """Send every number as R does: as text, in the shortest notation of a double."""
+    experiment_id = yield from experiment(prefix, "numbers")
+    body = {"experiment_id": experiment_id, "run_name": "numbers", "start_time": "1.7e+12"}
+    created = yield post("a start time", "runs/create", body)
+    run_id = created.at("run", "info", "run_id")
+    metric = {"key": "m", "value": "1e-05", "timestamp": "1.7e+12", "step": "1e+05"}
+    yield post("a metric", "runs/log-metric", {"run_id": run_id, **metric})
+    batch = {
+        "run_id": run_id,
+        "metrics": [{**metric, "key": "b", "step": "-1e3"}, {**metric, "key": "c", "step": "5."}],
+    }
+    yield post("a batch", "runs/log-batch", batch)
+    fraction = {**metric, "key": "d", "step": "1.5"}
+    invalid = {"run_id": run_id, "metrics": [{**metric, "key": "d"}, fraction]}
+    yield post("a batch with a fraction", "runs/log-batch", invalid)
+    yield post("an end time", "runs/update", {"run_id": run_id, "status": "FINISHED", "end_time": "1.7000000001e+12"})
+    yield post("an end time that is no number", "runs/update", {"run_id": run_id, "end_time": "1e400"})
+    yield get("the metric", "metrics/get-history", {"run_id": run_id, "metric_key": "m"})
+    yield get("the first of the batch", "metrics/get-history", {"run_id": run_id, "metric_key": "b"})
+    yield get("the second of the batch", "metrics/get-history", {"run_id": run_id, "metric_key": "c"})
+    ids = {"experiment_ids": [experiment_id]}
+    found = ("runs", "info", "run_name")
+    yield post("a search", "runs/search", {**ids, "max_results": "100"}, only=found)
+    yield get("experiments", "experiments/search", {"max_results": "5", "filter": f"name = '{prefix}numbers'"})
+    history = {"run_id": run_id, "metric_key": "m"}
+    for number in ("1e+00", "1.0", "25000", "2.5e+4"):
+        yield get(f"at most {number} points", "metrics/get-history", {**history, "max_results": number})
+    yield post("the deletion", "runs/delete", {"run_id": run_id})
+
+
+def bodies_of_gets(prefix: str) -> Script:
+    """Send what a GET asks for in a body, as people's scripts with curl and mlflow-export-import do."""
+    experiment_id = yield from experiment(prefix, "bodies")
+    run_id = yield from run(experiment_id, "bodies")
+    metric = {"run_id": run_id, "key": "m", "value": 1, "timestamp": STARTED, "step": 1}
+    yield post("given a metric", "runs/log-metric", metric)
+    for name in ("one", "two"):
+        yield post(f"given the model {name}", "registered-models/create", {"name": prefix + name})
+    version = {
+        "name": prefix + "one",
+        "source": f"mlflow-artifacts:/{experiment_id}/{run_id}/artifacts",
+        "run_id": run_id,
+    }
+    yield post("given a version", "model-versions/create", version)
+    alias = {"name": prefix + "one", "alias": "best", "version": "1"}
+    yield post("given an alias", "registered-models/alias", alias)
+    body = {"experiment_id": experiment_id, "name": "logged"}
+    logged = (yield post("given a logged model", "logged-models", body)).at("model", "info", "model_id")
+    model = {"name": prefix + "one"}
+    of_model = {"filter": f"name = '{prefix}one'"}
+    bodies = {
+        "experiments/get": {"experiment_id": experiment_id},
+        "experiments/get-by-name": {"experiment_name": prefix + "bodies"},
+        "experiments/search": {"filter": f"name = '{prefix}bodies'", "max_results": 5},
+        "runs/get": {"run_id": run_id},
+        "artifacts/list": {"run_id": run_id, "path": "x"},
+        "metrics/get-history": {"run_id": run_id, "metric_key": "m", "max_results": 1},
+        "registered-models/get": model,
+        "registered-models/search": of_model,
+        "registered-models/get-latest-versions": {**model, "stages": ["None"]},
+        "registered-models/alias": {**model, "alias": "best"},
+        "model-versions/get": {**model, "version": "1"},
+        "model-versions/get-download-uri": {**model, "version": "1"},
+        "model-versions/search": of_model,
+        f"logged-models/{logged}": {},
+        f"logged-models/{logged}/artifacts/directories": {"artifact_directory_path": "x"},
+        "/api/2.0/mlflow-artifacts/artifacts": {"path": f"{experiment_id}/nothing"},
+    }
+    for path, body in bodies.items():
+        label = path.replace(str(logged), "<model>")
+        sent = json.dumps(body).encode()
+        yield raw(f"{label} with a body", path, sent, method="GET")
+        yield raw(f"{label} with a body of any type", path, sent, "application/x-www-form-urlencoded", method="GET")
+        ajax = "/ajax-api" + (path.removeprefix("/api") if path.startswith("/") else f"/2.0/mlflow/{path}")
+        yield raw(f"{label} with a body at the pages' path", ajax, sent, method="GET")
+    sent = json.dumps(model).encode()
+    get_model = "registered-models/get"
+    yield raw("the query wins", f"{get_model}?name={prefix}two", sent, method="GET")
+    yield raw("a query without the field", f"{get_model}?x=1", sent, method="GET")
+    yield raw("a question mark alone", f"{get_model}?", sent, method="GET")
+    yield raw("encoded twice", get_model, json.dumps(json.dumps(model)).encode(), method="GET")
+    yield raw("null", get_model, b"null", method="GET")
+    yield raw("a list", get_model, b"[]", method="GET")
+    yield raw("half an object", get_model, b'{"name": ', method="GET")
+    yield raw("a form", get_model, b"name=x", "application/x-www-form-urlencoded", method="GET")
+    yield raw("a number for a text", "registered-models/search", b'{"filter": 3}', method="GET")
+    yield raw("a text for a number", "registered-models/search", b'{"max_results": "x"}', method="GET")
+
+
 SCENARIOS = {
     "wire_bodies": bodies,
     "wire_content_types": content_types,
@@ -204,4 +351,7 @@ SCENARIOS = {
     "wire_paths": paths,
     "wire_origins": origins,
     "wire_scalars": scalars,
+    "wire_slashes": slashes,
+    "wire_numbers_as_text": numbers_as_text,
+    "wire_bodies_of_gets": bodies_of_gets,
 }
