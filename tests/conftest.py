@@ -130,6 +130,7 @@ async def _empty(db: Db) -> None:
 
 
 USED_TABLES = (
+    "railtrack_audit_log",
     "railtrack_role_assignments",
     "railtrack_role_permissions",
     "railtrack_roles",

@@ -11,6 +11,7 @@ from typing import Any
 from railtrack.api import endpoints
 from railtrack.artifacts import ArtifactStores
 from railtrack.auth import Policy
+from railtrack.auth.audit import AuditLog
 from railtrack.auth.authenticator import Authenticator
 from railtrack.auth.grants import GrantsCache
 from railtrack.auth.identity import Identity
@@ -62,6 +63,7 @@ class App:
         self._artifacts = ArtifactStores(settings)
         self._webhooks: Webhooks | None = None
         self._authenticator: Authenticator | None = None
+        self._audit_log: AuditLog | None = None
 
     def client_of(self, peer: str) -> str:
         """Return what the addresses of the peer have in common, or "" if it is a trusted proxy."""
@@ -101,9 +103,13 @@ class App:
 
         authenticator = grants = None
         if self._settings.needs_login:
-            authenticator = Authenticator(db, self._proxies, prefix=self._settings.server.static_prefix)
+            if self._settings.audit.enabled:
+                self._audit_log = AuditLog(db, self._proxies, self._settings.audit, cleans_up=slot == 0)
+                self._audit_log.start()
+            prefix = self._settings.server.static_prefix
+            authenticator = Authenticator(db, self._proxies, prefix=prefix, audit_log=self._audit_log)
             grants = GrantsCache(db, authenticator.state, Level[self._settings.auth.default_permission])
-        self._authenticator = authenticator
+        self._authenticator, audit_log = authenticator, self._audit_log
         artifacts, settings = self._artifacts, self._settings
         policy = self._policy
         if policy is None and authenticator is not None and grants is not None:
@@ -122,6 +128,7 @@ class App:
                 authenticator,
                 identity,
                 grants,
+                audit_log,
             )
 
         counters = self._open_counters(db, group_commits, slot)
@@ -176,6 +183,8 @@ class App:
             await self._webhooks.stop()
         if self._authenticator is not None:
             await self._authenticator.close()
+        if self._audit_log is not None:
+            await self._audit_log.stop()
         if self._db is not None:
             await self._db.close()
 

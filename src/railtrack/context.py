@@ -4,15 +4,18 @@ import msgspec
 
 from railtrack.artifacts import ArtifactStores, Location
 from railtrack.auth import Access, Policy
+from railtrack.auth.audit import AuditLog
 from railtrack.auth.authenticator import Authenticator
 from railtrack.auth.grants import EVERYTHING, GrantsCache, ReadFilter
 from railtrack.auth.identity import Identity
 from railtrack.config.settings import Settings
-from railtrack.db import Db
+from railtrack.db import Db, Tx
 from railtrack.db.group_commit import E, GroupCommit, GroupCommits, WriteGroup
 from railtrack.prometheus.counters import WorkerCounters
 from railtrack.webhooks.delivery import Webhooks
-from railtrack.wire.request import HttpRequest
+from railtrack.wire.request import HttpRequest, Request
+from railtrack.wire.routing import Route
+from railtrack.wire.targets import named_resource
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -33,6 +36,7 @@ class Context(msgspec.Struct, frozen=True):
     authenticator: Authenticator | None = None
     identity: Identity | None = None
     grants: GrantsCache | None = None
+    audit_log: AuditLog | None = None
 
     def grouped(self, write: WriteGroup[E]) -> GroupCommit[E]:
         """Return the group commit that writes with `write`: `await ctx.grouped(write_entries).submit(entry)`."""
@@ -42,6 +46,21 @@ class Context(msgspec.Struct, frozen=True):
         """Make a committed change of grants effective in this worker at once; in others it takes two seconds."""
         if self.authenticator is not None:
             self.authenticator.state.expire()
+
+    async def audit(self, tx: Tx, resource_type: str, resource_id: str, detail: str = "") -> None:
+        """Record in the audit log that the caller makes this change. Call this in its transaction.
+
+        Without a change of the database, such as the deletion of a file, call it before the change.
+        """
+        route = self.http.route
+        if self.audit_log is not None and self.identity is not None and isinstance(route, Route):
+            await self.audit_log.record(tx, self.identity, self.http, route.name, resource_type, resource_id, detail)
+
+    def denied(self, route: Route, request: Request | HttpRequest) -> None:
+        """Record in the audit log that the caller was denied this request."""
+        if self.audit_log is not None and self.identity is not None:
+            resource_type, resource_id = named_resource(route, request)
+            self.audit_log.denied(self.identity, self.http, route.name, resource_type, resource_id)
 
     async def check_artifact(self, access: Access, location: Location) -> Location:
         """Return the location. Raise PERMISSION_DENIED unless the caller has the access to the artifact there."""

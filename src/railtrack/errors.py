@@ -24,6 +24,8 @@ STATUS = {
 }
 """HTTP statuses of MLflow's error codes. MLflow's status of FEATURE_DISABLED is 500, which clients repeat in vain."""
 
+PERMISSION_DENIED = "PERMISSION_DENIED"
+
 SHOWN_LIMIT = 1000
 SEE_DOCS = "See the API docs for more information about request parameters."
 

@@ -161,6 +161,7 @@ def examples(world: World) -> dict[str, Example]:
         "PATCH webhooks/{webhook_id}": of(on_webhook, name="w2"),
         "POST webhooks/{webhook_id}/test": on_webhook,
         "DELETE webhooks/{webhook_id}": on_webhook,
+        "GET audit-log/search": Example(),
         "POST traces/search": Example({"locations": [{"mlflow_experiment": {"experiment_id": world.experiment_id}}]}),
         "POST traces/metrics": of(on_experiments, metric_name="trace_count"),
         "GET scorers/list": on_experiment,
@@ -177,6 +178,7 @@ def examples(world: World) -> dict[str, Example]:
         "POST mpu/abort/{folder...}": on_upload,
     }
     absolute = {
+        "GET /account/audit": Example(),
         "GET /get-artifact": of(on_run, path="model/weights.bin"),
         "GET /model-versions/get-artifact": of(on_version, path="weights.bin"),
     }

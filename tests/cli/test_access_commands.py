@@ -167,3 +167,34 @@ def test_users_of_mlflow_are_imported_by_its_settings_file(server: RailtrackServ
     missing = run(server, "users", "import")
     assert missing.returncode == 1
     assert "MLFLOW_AUTH_CONFIG_PATH" in missing.stderr
+
+
+def test_commands_and_requests_are_in_the_audit_log(server: RailtrackServer) -> None:
+    [start] = result(server, "audit")
+    assert (start["action"], start["resource"]) == ("railtrack server", "user admin")
+    created = result(server, "users", "create", "bob")
+    token = result(server, "tokens", "create", "bob", "laptop")["token"]
+    result(server, "roles", "create", "team")
+    result(server, "roles", "permit", "team", "experiment", "0", "EDIT")
+    result(server, "roles", "assign", "team", "bob")
+    result(server, "grants", "set", "bob", "run", "*", "READ")
+    result(server, "users", "update", "bob", "--disabled", "on")
+    assert status(server, f"Bearer {token}") == 401
+    wait_until(lambda: result(server, "audit", "--denied"))
+    [denied] = result(server, "audit", "--denied", "--user", "bob", "--since", "1h")
+    assert (denied["action"], denied["outcome"], denied["detail"]) == ("login", "denied", "disabled user")
+    listed = [(one["action"], one["detail"]) for one in result(server, "audit", "--allowed", "--action", "RAILTRACK")]
+    assert listed == [
+        ("railtrack users update", "is_disabled: on"),
+        ("railtrack grants set", "READ for the user bob"),
+        ("railtrack roles assign", "team, to the user bob"),
+        ("railtrack roles permit", "team: EDIT on experiment 0"),
+        ("railtrack roles create", "team"),
+        ("railtrack tokens create", "laptop, scope all, of the user bob"),
+        ("railtrack users create", None),
+        ("railtrack server", "the first administrator"),
+    ]
+    everything = run(server, "audit").stdout
+    assert not [secret for secret in (token, created["one_time_password"], ADMIN_PASSWORD) if secret in everything]
+    assert "USER" in everything
+    assert run(server, "audit", "--since", "tomorrow").returncode == 1

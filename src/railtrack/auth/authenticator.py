@@ -12,6 +12,7 @@ import time
 from base64 import b64decode
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from railtrack.auth.audit import PASSWORD, AuditLog, session_credential
 from railtrack.auth.identity import Identity
 from railtrack.auth.password_login import PasswordLogin
 from railtrack.auth.sessions import IDLE_MS, cookie_name, cookie_value, end_session, session_hash, set_cookie
@@ -19,7 +20,7 @@ from railtrack.auth.state import AuthState
 from railtrack.auth.tokens import is_token, parse_scope, token_hash
 from railtrack.auth.unauthenticated import Unauthenticated, WrongPassword
 from railtrack.clock import now_ms
-from railtrack.db import Db
+from railtrack.db import Db, Tx
 
 T = TypeVar("T")
 
@@ -72,9 +73,10 @@ class _Rejection(NamedTuple):
 class Authenticator:
     """Identifies the users of requests. Each worker has one. All paths of the server begin with `prefix`."""
 
-    def __init__(self, db: Db, connection: Connection, *, prefix: str = "") -> None:
+    def __init__(self, db: Db, connection: Connection, *, prefix: str = "", audit_log: AuditLog | None = None) -> None:
         self.state = AuthState(db)
-        self.passwords = PasswordLogin(db)
+        self.passwords = PasswordLogin(db, audit_log)
+        self._audit_log = audit_log
         self._db = db
         self._connection = connection
         self._prefix = prefix
@@ -155,11 +157,11 @@ class Authenticator:
             raise Unauthenticated("The Authorization header is too long.")
         match scheme.lower():
             case "bearer":
-                return await self._by_token(value, version)
+                return await self._by_token(value, version, self.address(http))
             case "basic":
                 username, password = _basic(value)
                 if is_token(password):
-                    return await self._by_token(password, version)
+                    return await self._by_token(password, version, self.address(http))
                 if username.startswith(LOGGED_OUT):
                     raise Unauthenticated("You are logged out.", headers=await self._log_out(http))
                 return await self._by_password(username, password, version, verified_hash, self.address(http))
@@ -167,35 +169,51 @@ class Authenticator:
                 return await self._by_session(value, version)
         raise Unauthenticated("The Authorization header has an unknown scheme.")
 
-    async def _by_token(self, token: str, version: int) -> _Login:
+    async def _by_token(self, token: str, version: int, address: str) -> _Login:
         if not is_token(token):
+            self._login_failed(None, "", address, "token", "malformed token")
             raise Unauthenticated("The token is invalid.")
         now = now_ms()
         row = await self._db.fetch_row(
             """
-            SELECT u.user_id, u.username, u.is_admin, t.token_id, t.scope, t.expires_ms, t.last_used_ms
+            SELECT u.user_id, u.username, u.is_admin, t.token_id, t.scope, t.expires_ms, t.last_used_ms,
+                t.revoked_ms, u.is_disabled
             FROM railtrack_tokens t JOIN railtrack_users u ON u.user_id = t.user_id
-            WHERE t.token_hash = $1 AND t.revoked_ms IS NULL AND NOT u.is_disabled
+            WHERE t.token_hash = $1
             """,
             token_hash(token),
         )
         if row is None:
+            self._login_failed(None, "", address, "token", "unknown token")
             raise Unauthenticated("The token is invalid, or it was revoked.")
-        user_id, username, is_admin, token_id, scope, expires_ms, last_used_ms = row
+        user_id, username, is_admin, token_id, scope, expires_ms, last_used_ms, revoked_ms, is_disabled = row
+        credential = f"token {token_id}"
+        if revoked_ms is not None or is_disabled:
+            reason = "disabled user" if is_disabled else "revoked token"
+            self._login_failed(user_id, username, address, credential, reason)
+            raise Unauthenticated("The token is invalid, or it was revoked.")
         if expires_ms is not None and expires_ms <= now:
+            self._login_failed(user_id, username, address, credential, "expired token")
             raise Unauthenticated("The token has expired.")
         if last_used_ms is None or now - last_used_ms >= CACHE_S * 1000:
             self._update("UPDATE railtrack_tokens SET last_used_ms = $2 WHERE token_id = $1", token_id, now)
         seconds = CACHE_S if expires_ms is None else min(CACHE_S, (expires_ms - now) / 1000)
-        identity = Identity(user_id, username, bool(is_admin), "token", parse_scope(scope))
+        identity = Identity(user_id, username, bool(is_admin), "token", parse_scope(scope), credential=credential)
         return _Login(identity, version, time.monotonic() + seconds, "")
 
     async def _by_password(
         self, username: str, password: str, version: int, verified_hash: str, address: str
     ) -> _Login:
         user = await self.passwords.check(username, password, address=address, verified_hash=verified_hash)
+        if self._audit_log is not None and not verified_hash:
+            self._audit_log.logged_in(user.user_id, user.username, address, PASSWORD)
         identity = Identity(
-            user.user_id, user.username, user.is_admin, "basic", must_change_password=user.must_change_password
+            user.user_id,
+            user.username,
+            user.is_admin,
+            "basic",
+            must_change_password=user.must_change_password,
+            credential=PASSWORD,
         )
         return _Login(identity, version, time.monotonic() + CACHE_S, user.password_hash or "")
 
@@ -205,9 +223,27 @@ class Authenticator:
         if not session:
             return ()
         async with self._db.write() as tx:
-            await end_session(tx, session_hash(session))
+            await self.end_session(tx, http, session)
         self.state.expire()
         return ((b"set-cookie", self.cookie(http, "", max_age_s=0).encode()),)
+
+    async def end_session(self, tx: Tx, http: RequestHeaders, session: str) -> None:
+        """Log the user of the session out."""
+        hashed = session_hash(session)
+        row = await tx.fetch_row(
+            """
+            SELECT u.user_id, u.username FROM railtrack_sessions s JOIN railtrack_users u ON u.user_id = s.user_id
+            WHERE s.session_hash = $1
+            """,
+            hashed,
+        )
+        if row is None:
+            return
+        await end_session(tx, hashed)
+        if self._audit_log is not None:
+            user_id, username = row
+            credential = session_credential(hashed)
+            await self._audit_log.record_logout(tx, user_id, username, self.address(http), credential)
 
     def cookie(self, http: RequestHeaders, session: str, *, max_age_s: int | None = None) -> str:
         """Return the Set-Cookie header of a session for this client."""
@@ -233,9 +269,18 @@ class Authenticator:
             self._update("UPDATE railtrack_sessions SET last_seen_ms = $2 WHERE session_hash = $1", hashed, now)
         seconds = min(CACHE_S, (expires_ms - now) / 1000)
         identity = Identity(
-            user_id, username, bool(is_admin), "session", must_change_password=bool(must_change_password)
+            user_id,
+            username,
+            bool(is_admin),
+            "session",
+            must_change_password=bool(must_change_password),
+            credential=session_credential(hashed),
         )
         return _Login(identity, version, time.monotonic() + seconds, "")
+
+    def _login_failed(self, user_id: int | None, username: str, address: str, credential: str, reason: str) -> None:
+        if self._audit_log is not None:
+            self._audit_log.login_failed(user_id, username, address, credential, reason)
 
     def _update(self, sql: str, *args: Any) -> None:
         """Record the use of a credential, without a wait of the request for it."""

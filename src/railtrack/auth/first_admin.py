@@ -5,6 +5,7 @@ import logging
 import os
 from pathlib import Path
 
+from railtrack.auth.audit import record_command
 from railtrack.auth.passwords import check_new_password, generate_password, hash_password
 from railtrack.auth.state import bump
 from railtrack.auth.users import check_username, create_user, find_user, has_administrator
@@ -16,7 +17,7 @@ from railtrack.logs.format import START
 log = logging.getLogger("railtrack")
 
 
-async def create_first_administrator(db: Db, settings: AuthSettings) -> None:
+async def create_first_administrator(db: Db, settings: AuthSettings, *, is_audited: bool = False) -> None:
     """Create an administrator if there is none.
 
     Its password is the setting's, or a random one that is logged or written to a file, once, and has to be changed.
@@ -46,6 +47,8 @@ async def create_first_administrator(db: Db, settings: AuthSettings) -> None:
             )
             return
         await create_user(tx, username, password_hash, is_admin=True, must_change_password=is_generated)
+        if is_audited:
+            await record_command(tx, "railtrack server", "user", username, "the first administrator")
         if is_generated and settings.password_file:
             write_secret(Path(settings.password_file), password)
     # Only the process that has created the user gets here: no other one knows the password.

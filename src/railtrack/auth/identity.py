@@ -24,3 +24,5 @@ class Identity(msgspec.Struct, frozen=True):
     via: Literal["basic", "token", "session", "proxy"]
     scope: TokenScope | None = None
     must_change_password: bool = False
+    credential: str = ""
+    """Which one of the user's, for the audit log: "token 12", or "session 0a1b2c3d"."""

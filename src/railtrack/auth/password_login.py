@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 
+from railtrack.auth.audit import PASSWORD, AuditLog
 from railtrack.auth.passwords import PasswordChecks, needs_rehash
 from railtrack.auth.throttle import LoginThrottle, throttle_key
 from railtrack.auth.unauthenticated import WrongPassword
@@ -23,8 +24,9 @@ SUSPECT_TIMEOUT_S = 10
 class PasswordLogin:
     """Checks passwords of users. Each worker has one."""
 
-    def __init__(self, db: Db) -> None:
+    def __init__(self, db: Db, audit_log: AuditLog | None = None) -> None:
         self.throttle = LoginThrottle()
+        self._audit_log = audit_log
         self._db = db
         self._checks = PasswordChecks()
         self._lanes: dict[str, _Lane] = {}
@@ -41,11 +43,25 @@ class PasswordLogin:
         `verified_hash`: a hash that this password is known to have.
         """
         user = await find_user(self._db, username)
-        if user is None or not user.password_hash or user.password_hash != verified_hash:
-            user = await self._verify(user, username, password, throttle_key(address))
-        if user.is_disabled:
-            raise WrongPassword
+        try:
+            if user is None or not user.password_hash or user.password_hash != verified_hash:
+                user = await self._verify(user, username, password, throttle_key(address))
+            if user.is_disabled:
+                raise WrongPassword
+        except ApiError as error:
+            self._record_failure(user, address, error)
+            raise
         return user
+
+    def _record_failure(self, user: User | None, address: str, error: ApiError) -> None:
+        if self._audit_log is None:
+            return
+        reason = "wrong password" if isinstance(error, WrongPassword) else "not checked: too many logins"
+        if user is None:
+            self._audit_log.login_failed(None, "", address, PASSWORD, f"unknown user, {reason}")
+        else:
+            reason = "disabled user" if user.is_disabled else reason
+            self._audit_log.login_failed(user.user_id, user.username, address, PASSWORD, reason)
 
     async def _verify(self, user: User | None, username: str, password: str, address: str) -> User:
         self.throttle.check(address, username)

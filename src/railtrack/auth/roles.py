@@ -109,11 +109,12 @@ async def update_role(tx: Tx, role_id: int, name: str | None, description: str |
     return role
 
 
-async def delete_role(tx: Tx, role_id: int) -> None:
-    """Delete a role with its permissions and assignments."""
+async def delete_role(tx: Tx, role_id: int) -> Role:
+    """Delete a role with its permissions and assignments. Return it."""
     await bump(tx)
-    if not await tx.execute("DELETE FROM railtrack_roles WHERE role_id = $1", role_id):
-        raise no_such_role(role_id)
+    role = await get_role(tx, role_id)
+    await tx.execute("DELETE FROM railtrack_roles WHERE role_id = $1", role_id)
+    return role
 
 
 def no_such_role(role_id: int) -> ApiError:
@@ -217,10 +218,12 @@ async def update_permission(tx: Tx, permission_id: int, permission: str) -> Role
     return found
 
 
-async def remove_permission(tx: Tx, permission_id: int) -> None:
+async def remove_permission(tx: Tx, permission_id: int) -> RolePermission:
+    """Take a permission away from its role. Return it."""
     await bump(tx)
-    await get_permission(tx, permission_id)
+    permission = await get_permission(tx, permission_id)
     await tx.execute("DELETE FROM railtrack_role_permissions WHERE permission_id = $1", permission_id)
+    return permission
 
 
 async def _check_role_exists(tx: Tx, role_id: int) -> None:

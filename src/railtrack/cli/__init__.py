@@ -12,6 +12,7 @@ COMMANDS = {
     "roles": "List, create and change roles, and assign them to users.",
     "grants": "List, set and revoke what single users may do.",
     "tokens": "List, create and revoke API tokens.",
+    "audit": "List who did what on a server with login, and what was denied.",
     "verify": "Use a deployed server as a client does, step by step, and leave it unchanged.",
 }
 

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from railtrack.auth.audit import record_command
 from railtrack.checks.report import columns
 from railtrack.config.lookup import ResolvedSetting, default_of
 from railtrack.config.settings import SETTINGS, resolve_all, settings_from
-from railtrack.db import Db
+from railtrack.db import Db, Tx
 from railtrack.db.open import open_database, prepare, wait_for_database
 from railtrack.db.retry import retry_on_conflict
 from railtrack.db.url import parse_database_url
@@ -25,13 +26,18 @@ def add_command(commands: Any, name: str, summary: str, work: Work) -> argparse.
     """Add a subcommand that runs `work` on the database. Return its parser."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary, add_help=False)
     parser.add_argument("--help", action="help", help="Show this and exit.")
+    add_options(parser, work)
+    return parser
+
+
+def add_options(parser: argparse.ArgumentParser, work: Work) -> None:
+    """Let a command run `work` on the database."""
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     for setting in SETTINGS:
         if setting.path in SETTINGS_USED:
             help_text = f"{setting.help} [{', '.join(setting.variables)}]".replace("%", "%%")
             parser.add_argument(*setting.flags, dest=setting.path, metavar="VALUE", help=help_text)
     parser.set_defaults(work=work)
-    return parser
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,6 +60,7 @@ async def _run(options: argparse.Namespace) -> None:
     try:
         await wait_for_database(db, url, 0)
         await prepare(db, url, default_location=settings.artifacts.experiment_location(0))
+        options.is_audited = settings.audit.enabled
         await retry_on_conflict(options.work, db, options)
     finally:
         await db.close()
@@ -62,6 +69,14 @@ async def _run(options: argparse.Namespace) -> None:
 def _used(resolved: Sequence[ResolvedSetting]) -> list[ResolvedSetting]:
     """Return the settings. An invalid one that is not used here has its default."""
     return [default_of(one) if one.error and one.setting.path not in SETTINGS_USED else one for one in resolved]
+
+
+async def audit(
+    tx: Tx, options: argparse.Namespace, action: str, resource_type: str, resource_id: str, detail: str = ""
+) -> None:
+    """Record a change by a command in the audit log, with the system's user who runs it."""
+    if options.is_audited:
+        await record_command(tx, f"railtrack {action}", resource_type, resource_id, detail)
 
 
 def print_rows(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from railtrack.auth import roles, users
 from railtrack.auth.levels import RESOURCE_LEVELS
 from railtrack.auth.roles import own_role_name
-from railtrack.cli.access_database import add_command, print_row, print_rows, run
+from railtrack.cli.access_database import add_command, audit, print_row, print_rows, run
 from railtrack.cli.roles import add_resource
 from railtrack.db import Db
 from railtrack.errors import not_found
@@ -57,6 +57,8 @@ async def set_grant(db: Db, options: argparse.Namespace) -> None:
     async with db.write() as tx:
         user = await users.get_user(tx, options.user)
         await roles.set_grant(tx, user.user_id, options.resource_type, options.resource_id, options.level)
+        detail = f"{options.level} for the user {user.username}"
+        await audit(tx, options, "grants set", options.resource_type, options.resource_id, detail)
     text = f"{user.username} has {options.level} on {options.resource_type} {options.resource_id}."
     print_row(_row(options, options.level), options, text)
 
@@ -67,6 +69,8 @@ async def revoke(db: Db, options: argparse.Namespace) -> None:
         user = await users.get_user(tx, options.user)
         if not await roles.remove_grant(tx, user.user_id, options.resource_type, options.resource_id):
             raise not_found(f"{user.username} has no grant on {resource}, unless by a role.")
+        detail = f"of the user {user.username}"
+        await audit(tx, options, "grants revoke", options.resource_type, options.resource_id, detail)
     print_row(_row(options, None), options, f"{user.username} has no grant on {resource} any more.")
 
 

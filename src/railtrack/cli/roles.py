@@ -6,7 +6,7 @@ from typing import Any
 from railtrack.auth import roles, users
 from railtrack.auth.levels import ANY, RESOURCE_LEVELS, RESOURCE_TYPES
 from railtrack.auth.roles import Role
-from railtrack.cli.access_database import add_command, print_row, print_rows, run
+from railtrack.cli.access_database import add_command, audit, print_row, print_rows, run
 from railtrack.db import Db, Tx
 from railtrack.errors import not_found
 
@@ -70,6 +70,7 @@ def _row(role: Role, assigned: list[str], *, as_json: bool) -> dict[str, Any]:
 async def create(db: Db, options: argparse.Namespace) -> None:
     async with db.write() as tx:
         role = await roles.create_role(tx, options.role, options.description)
+        await audit(tx, options, "roles create", "role", str(role.role_id), role.name)
     print_row(_row(role, [], as_json=True), options, f"Created the role {role.name}.")
 
 
@@ -77,6 +78,7 @@ async def delete(db: Db, options: argparse.Namespace) -> None:
     async with db.write() as tx:
         role = await _role(tx, options.role)
         await roles.delete_role(tx, role.role_id)
+        await audit(tx, options, "roles delete", "role", str(role.role_id), role.name)
     print_row({"role": role.name}, options, f"Deleted the role {role.name}.")
 
 
@@ -88,6 +90,8 @@ async def permit(db: Db, options: argparse.Namespace) -> None:
             await roles.add_permission(tx, role.role_id, options.resource_type, options.resource_id, options.level)
         else:
             await roles.update_permission(tx, found, options.level)
+        detail = f"{role.name}: {options.level} on {options.resource_type} {options.resource_id}"
+        await audit(tx, options, "roles permit", "role", str(role.role_id), detail)
     resource = f"{options.resource_type} {options.resource_id}"
     row = {"role": role.name, "permission": f"{options.level} {resource}"}
     print_row(row, options, f"The role {role.name} has {options.level} on {resource}.")
@@ -101,6 +105,7 @@ async def forget(db: Db, options: argparse.Namespace) -> None:
         if found is None:
             raise not_found(f"The role {role.name} has no permission on {resource}.")
         await roles.remove_permission(tx, found)
+        await audit(tx, options, "roles forget", "role", str(role.role_id), f"{role.name}: {resource}")
     print_row({"role": role.name}, options, f"The role {role.name} has no permission on {resource} any more.")
 
 
@@ -114,6 +119,8 @@ async def assign(db: Db, options: argparse.Namespace) -> None:
     async with db.write() as tx:
         user, role = await users.get_user(tx, options.user), await _role(tx, options.role)
         await roles.assign_role(tx, user.user_id, role.role_id)
+        detail = f"{role.name}, to the user {user.username}"
+        await audit(tx, options, "roles assign", "role", str(role.role_id), detail)
     print_row({"role": role.name, "user": user.username}, options, f"{user.username} has the role {role.name}.")
 
 
@@ -121,6 +128,8 @@ async def unassign(db: Db, options: argparse.Namespace) -> None:
     async with db.write() as tx:
         user, role = await users.get_user(tx, options.user), await _role(tx, options.role)
         await roles.unassign_role(tx, user.user_id, role.role_id)
+        detail = f"{role.name}, of the user {user.username}"
+        await audit(tx, options, "roles unassign", "role", str(role.role_id), detail)
     text = f"{user.username} no longer has the role {role.name}."
     print_row({"role": role.name, "user": user.username}, options, text)
 

@@ -107,7 +107,8 @@ async def prepare_database(settings: Settings, url: DatabaseUrl) -> None:
             log_startup("PostgreSQL is ready!")
         await prepare(db, url, default_location=settings.artifacts.experiment_location(0))
         if settings.needs_login:
-            await retry_on_conflict(create_first_administrator, db, settings.auth)
+            is_audited = settings.audit.enabled
+            await retry_on_conflict(create_first_administrator, db, settings.auth, is_audited=is_audited)
     finally:
         await db.close()
 

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from railtrack.auth import tokens, users
-from railtrack.cli.access_database import add_command, print_row, print_rows, run
+from railtrack.cli.access_database import add_command, audit, print_row, print_rows, run
 from railtrack.clock import now_ms
 from railtrack.db import Db
 from railtrack.errors import invalid, not_found
@@ -54,6 +54,8 @@ async def create(db: Db, options: argparse.Namespace) -> None:
         user = await users.get_user(tx, options.user)
         token = await tokens.create_token(tx, user.user_id, options.name, scope=options.scope, expires_ms=expires_ms)
         stored, *_ = await tokens.list_tokens(tx, user.user_id)
+        detail = f"{stored.name}, scope {stored.scope}, of the user {user.username}"
+        await audit(tx, options, "tokens create", "token", str(stored.token_id), detail)
     print_row({**_row(stored, user.username), "token": token}, options, token)
 
 
@@ -62,6 +64,7 @@ async def revoke(db: Db, options: argparse.Namespace) -> None:
         token = next((one for one in await tokens.list_tokens(tx) if one.token_id == options.token_id), None)
         if token is None or not await tokens.revoke_token(tx, token.token_id, token.user_id):
             raise not_found(f"There is no token {options.token_id} that can be revoked.")
+        await audit(tx, options, "tokens revoke", "token", str(token.token_id), token.name)
     print_row({"token_id": token.token_id, "name": token.name}, options, f"Revoked the token {token.name}.")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from railtrack.auth import users
 from railtrack.auth.mlflow_users import import_access, read_access
 from railtrack.auth.passwords import check_new_password, generate_password, hash_password
-from railtrack.cli.access_database import add_command, print_row, print_rows, run
+from railtrack.cli.access_database import add_command, audit, print_row, print_rows, run
 from railtrack.config.settings import mlflow_users_uri
 from railtrack.db import Db
 from railtrack.db.open import open_database
@@ -69,7 +69,8 @@ async def import_all(db: Db, options: argparse.Namespace) -> None:
         await source.close()
     async with db.write() as tx:
         report = await import_access(tx, access)
-    text = f"Imported {report.users} users, {report.roles} roles and {report.grants} grants."
+        text = f"Imported {report.users} users, {report.roles} roles and {report.grants} grants."
+        await audit(tx, options, "users import", "", "", text)
     print_row(report._asdict(), options, "\n".join([text, *report.notes]))
 
 
@@ -84,6 +85,7 @@ async def create(db: Db, options: argparse.Namespace) -> None:
         user = await users.create_user(
             tx, options.name, password_hash, is_admin=options.admin, must_change_password=is_generated
         )
+        await audit(tx, options, "users create", "user", user.username, "is_admin: true" if options.admin else "")
     _print_user(user, password if is_generated else None, options, "Created")
 
 
@@ -96,6 +98,7 @@ async def reset(db: Db, options: argparse.Namespace) -> None:
         await users.set_disabled(tx, user, is_disabled=False)
         if options.admin:
             await users.set_admin(tx, user, is_admin=True)
+        await audit(tx, options, "users reset", "user", user.username, "is_admin: true" if options.admin else "")
         user = await users.get_user(tx, options.name)
     _print_user(user, password if is_generated else None, options, "Reset")
 
@@ -108,6 +111,9 @@ async def update(db: Db, options: argparse.Namespace) -> None:
             user = await users.get_user(tx, options.name)
         if options.disabled:
             await users.set_disabled(tx, user, is_disabled=options.disabled == "on")
+        changes = (("is_admin", options.admin), ("is_disabled", options.disabled))
+        detail = ", ".join(f"{name}: {value}" for name, value in changes if value)
+        await audit(tx, options, "users update", "user", user.username, detail)
         user = await users.get_user(tx, options.name)
     _print_user(user, None, options, "Updated")
 
@@ -116,6 +122,7 @@ async def delete(db: Db, options: argparse.Namespace) -> None:
     async with db.write() as tx:
         user = await users.get_user(tx, options.name)
         await users.delete_user(tx, user)
+        await audit(tx, options, "users delete", "user", user.username)
     _print_user(user, None, options, "Deleted")
 
 

@@ -201,6 +201,32 @@ class AuthSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """The audit log of a server with login (docs/access.md)."""
+
+    enabled: bool = setting(
+        "RAILTRACK_AUDIT_LOG",
+        parse=parsers.on_off,
+        default="on",
+        help="Whether a server with login records changes of access, deletions, logins and denied requests in its "
+        "database ([access](access.md#the-audit-log)).",
+    )
+    days: int = setting(
+        "RAILTRACK_AUDIT_DAYS",
+        parse=parsers.number("number of days", 0, 36_500),
+        default="365",
+        help="Days after which entries of the audit log are deleted; 0 for never.",
+    )
+    max_rows: int = setting(
+        "RAILTRACK_AUDIT_MAX_ROWS",
+        parse=parsers.number("number of entries", 1000, 99_999_999),
+        default="1000000",
+        help="Entries of the audit log to keep; older ones are deleted. A fifth of them is for denied requests and "
+        "failed logins.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class MetricsSettings:
     enabled: bool = setting(
         "RAILTRACK_METRICS",
@@ -316,6 +342,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     security: SecuritySettings = field(default_factory=SecuritySettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     logs: LogSettings = field(default_factory=LogSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)

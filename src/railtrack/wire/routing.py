@@ -32,6 +32,13 @@ class Route:
     """True if it changes nothing: it is cancelled as soon as its client disconnects. Others may have to commit."""
     only_with_login: bool = False
 
+    @property
+    def name(self) -> str:
+        """Return the method, and the path below the prefix of its API: "POST runs/log-metric"."""
+        return f"{self.method} {_API_PREFIX.sub('', self.path)}"
+
+
+_API_PREFIX = re.compile(r"/(?:ajax-)?api/[0-9.]+/(?:mlflow/)?")
 
 ROUTES: dict[tuple[str, str], Route] = {}
 """All declared endpoints, by method and path."""

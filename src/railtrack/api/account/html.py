@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 
+from railtrack.auth.audit_entries import AuditEntry, AuditFilter
 from railtrack.auth.sessions import Session
 from railtrack.auth.tokens import ApiToken
 from railtrack.wire.response import BytesResponse, Header
@@ -13,7 +14,7 @@ from railtrack.wire.response import BytesResponse, Header
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f272d; background: #f6f7f9; margin: 0 }
 main { max-width: 60rem; margin: 3rem auto; padding: 0 1rem }
-main.login { max-width: 22rem }
+main.login { max-width: 22rem } main.wide { max-width: 90rem }
 section { background: #fff; border: 1px solid #d8dee3; border-radius: 6px; padding: 1rem 1.5rem 1.5rem; margin: 1rem 0 }
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem }
 label { display: block; margin: .75rem 0 .25rem }
@@ -86,10 +87,51 @@ maxlength="255" required autofocus>
 <p><a href="{escape(prefix)}/">Back to the experiments</a></p></main>"""
 
 
-def account_header(prefix: str, csrf: str, username: str) -> str:
-    return f"""<header><h1>Account of {escape(username)}</h1>
+def account_header(prefix: str, csrf: str, title: str, *links: str) -> str:
+    """`links`: HTML, after the link to the experiments."""
+    experiments = f'<a href="{escape(prefix)}/">Back to the experiments</a>'
+    return f"""<header><h1>{escape(title)}</h1>
 <form method="post" action="{escape(prefix)}/logout">{hidden("csrf", csrf)}<button>Log out</button></form></header>
-<p><a href="{escape(prefix)}/">Back to the experiments</a></p>"""
+<p>{" · ".join((experiments, *links))}</p>"""
+
+
+def account_link(prefix: str) -> str:
+    return f'<a href="{escape(prefix)}/account">Account</a>'
+
+
+def audit_link(prefix: str) -> str:
+    return f'<a href="{escape(prefix)}/account/audit">Audit log</a>'
+
+
+def audit_section(
+    prefix: str, entries: Sequence[AuditEntry], wanted: AuditFilter, older: str, *, is_recorded: bool
+) -> str:
+    """`older`: the query of the link to older entries, "" without any."""
+    outcomes = "".join(
+        f'<option value="{value}"{" selected" if is_denied is wanted.is_denied else ""}>{text}</option>'
+        for value, is_denied, text in (("", None, "All"), ("denied", True, "Denied"), ("allowed", False, "Allowed"))
+    )
+    rows = "".join(
+        f"<tr><td>{time(one.timestamp)}</td><td>{escape(one.username) or '-'}</td><td>{escape(one.credential)}</td>"
+        f"<td>{escape(one.address)}</td><td>{'denied' if one.is_denied else 'allowed'}</td>"
+        f"<td>{escape(one.action)}</td><td>{escape(f'{one.resource_type} {one.resource_id}')}</td>"
+        f"<td>{escape(one.detail)}</td><td>{one.count}</td></tr>"
+        for one in entries
+    )
+    table = (
+        "<table><tr><th>Time<th>User<th>Credential<th>Address<th>Outcome<th>Action<th>Resource<th>Detail<th>Count</tr>"
+        f"{rows}</table>"
+        if rows
+        else "<p>There are no such entries.</p>"
+    )
+    link = f'<p><a href="{escape(prefix)}/account/audit?{escape(older)}">Older entries</a></p>' if older else ""
+    notice = "" if is_recorded else '<p class="notice">RAILTRACK_AUDIT_LOG is off: nothing is recorded.</p>'
+    return f"""<section id="audit">{notice}<form method="get" action="{escape(prefix)}/account/audit">
+<label for="user">User</label><input id="user" name="user" value="{escape(wanted.username)}" maxlength="255">
+<label for="action">Action, or a part of it</label>
+<input id="action" name="action" value="{escape(wanted.action)}" maxlength="255">
+<label for="outcome">Outcome</label><select id="outcome" name="outcome">{outcomes}</select>
+<button>Search</button></form>{table}{link}</section>"""
 
 
 def password_form(prefix: str, csrf: str) -> str:

@@ -6,6 +6,7 @@ import secrets
 from railtrack.api.account import html
 from railtrack.api.account.forms import checked_form, required_authenticator, session_cookie
 from railtrack.auth import ACCOUNT, PUBLIC
+from railtrack.auth.audit import session_credential
 from railtrack.auth.authenticator import Authenticator
 from railtrack.auth.sessions import (
     cookie_name,
@@ -64,6 +65,9 @@ async def log_in(ctx: Context, http: HttpRequest) -> BytesResponse:
         if old:
             await end_session(tx, session_hash(old))
         session = await create_session(tx, user.user_id, address=address, user_agent=http.header(b"user-agent"))
+        if ctx.audit_log is not None:
+            credential = session_credential(session_hash(session))
+            await ctx.audit_log.record_login(tx, user.user_id, user.username, address, credential)
     authenticator.state.expire()
     prefix = ctx.settings.server.static_prefix
     target = f"{prefix}/account" if user.must_change_password else _local_path(next_path, prefix)
@@ -75,7 +79,7 @@ async def log_out(ctx: Context, http: HttpRequest) -> BytesResponse:
     """End the session, and redirect to the login page."""
     form = await checked_form(ctx, http)
     async with ctx.db.write() as tx:
-        await end_session(tx, session_hash(form.session))
+        await form.authenticator.end_session(tx, http, form.session)
     form.authenticator.state.expire()
     no_session = session_cookie(form.authenticator, http, "", max_age_s=0)
     return redirect(ctx.settings.server.static_prefix + LOGIN_PATH, (no_session,))

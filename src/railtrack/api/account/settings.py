@@ -45,6 +45,7 @@ async def change_password(ctx: Context, http: HttpRequest) -> BytesResponse:
     address, user_agent = form.authenticator.address(http), http.header(b"user-agent")
     async with ctx.db.write() as tx:
         await set_password(tx, user, password_hash)
+        await ctx.audit(tx, "user", user.username)
         session = await create_session(tx, user.user_id, address=address, user_agent=user_agent)
     form.authenticator.state.expire()
     page = "/" if user.must_change_password else "/account"
@@ -69,6 +70,8 @@ async def create_own_token(ctx: Context, http: HttpRequest) -> BytesResponse:
             token = await create_token(
                 tx, user.user_id, fields.get("name", "").strip(), scope=scope, expires_ms=expires_ms
             )
+            created, *_ = await list_tokens(tx, user.user_id)
+            await ctx.audit(tx, "token", str(created.token_id), f"{created.name}, scope {created.scope}")
     except ApiError as error:
         return await _page(ctx, form, error=error)
     return await _page(ctx, form, token=token)
@@ -82,7 +85,8 @@ async def revoke_own_token(ctx: Context, http: HttpRequest) -> BytesResponse:
     if not token_id.isascii() or not token_id.isdigit() or len(token_id) > ID_DIGITS:
         raise invalid("Invalid token_id.")
     async with ctx.db.write() as tx:
-        await revoke_token(tx, int(token_id), form.identity.user_id)
+        if await revoke_token(tx, int(token_id), form.identity.user_id):
+            await ctx.audit(tx, "token", token_id)
     form.authenticator.state.expire()
     return redirect(f"{ctx.settings.server.static_prefix}/account")
 
@@ -92,7 +96,9 @@ async def end_own_session(ctx: Context, http: HttpRequest) -> BytesResponse:
     """End one of the user's sessions."""
     form = await checked_form(ctx, http)
     async with ctx.db.write() as tx:
-        await end_session(tx, form.fields.get("session", "")[:64], form.identity.user_id)
+        ended = form.fields.get("session", "")[:64]
+        if await end_session(tx, ended, form.identity.user_id):
+            await ctx.audit(tx, "session", ended[:8])
     form.authenticator.state.expire()
     return redirect(f"{ctx.settings.server.static_prefix}/account")
 
@@ -112,7 +118,9 @@ async def _page(ctx: Context, form: SessionForm, *, error: ApiError | None = Non
             raise error
         message = "The current password is wrong." if isinstance(error, WrongPassword) else error.message
     prefix, csrf, identity = ctx.settings.server.static_prefix, csrf_token(form.session), form.identity
-    content = [html.account_header(prefix, csrf, identity.username), html.error_line(message)]
+    links = [html.audit_link(prefix)] if identity.is_admin and not identity.must_change_password else []
+    title = f"Account of {identity.username}"
+    content = [html.account_header(prefix, csrf, title, *links), html.error_line(message)]
     if identity.must_change_password:
         content += ["<p>Choose a new password first.</p>", html.password_form(prefix, csrf)]
     else:

@@ -35,6 +35,7 @@ async def proxy_put(ctx: Context, http: HttpRequest) -> Response:
 async def proxy_delete(ctx: Context, http: HttpRequest) -> EmptyResponse:
     """Delete a file or a folder with its contents; deleting a missing one succeeds."""
     location = await ctx.check_artifact(ARTIFACT_DELETE, ctx.artifacts.proxied(key_to_change(http.params["path"])))
+    await ctx.audit(ctx.db, "artifact", location.key)
     await location.store.delete(location.key)
     return EMPTY_RESPONSE
 

@@ -191,6 +191,7 @@ async def update_experiment(ctx: Context, req: UpdateExperiment) -> EmptyRespons
                 req.new_name,
                 now_ms(),
             )
+            await ctx.audit(tx, "experiment", str(number), f"name: {req.new_name}")
     except UniqueViolation as error:
         raise _name_taken(error, req.new_name) from error
     return EMPTY_RESPONSE
@@ -239,4 +240,5 @@ async def _set_stage(ctx: Context, experiment_id: str, old: str, new: str) -> Em
             new,
             now if new == "deleted" else None,
         )
+        await ctx.audit(tx, "experiment", str(number))
     return EMPTY_RESPONSE

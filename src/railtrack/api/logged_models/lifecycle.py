@@ -175,8 +175,9 @@ async def delete_logged_model(ctx: Context, req: DeleteLoggedModel) -> EmptyResp
             req.model_id,
             now_ms(),
         )
-    if not updated:
-        raise no_such_model(req.model_id)
+        if not updated:
+            raise no_such_model(req.model_id)
+        await ctx.audit(tx, "logged_model", req.model_id)
     return EMPTY_RESPONSE
 
 

@@ -35,6 +35,7 @@ async def set_registered_model_alias(ctx: Context, req: SetRegisteredModelAlias)
             req.alias,
             version,
         )
+        await ctx.audit(tx, "registered_model", req.name, f"alias {req.alias}, version {version}")
         await events.alias_set(tx, req.name, req.alias, version)
     return EMPTY_RESPONSE
 
@@ -57,6 +58,7 @@ async def delete_registered_model_alias(ctx: Context, req: DeleteRegisteredModel
             req.name,
             req.alias,
         )
+        await ctx.audit(tx, "registered_model", req.name, f"alias {req.alias}")
         await events.alias_deleted(tx, req.name, req.alias)
     return EMPTY_RESPONSE
 

@@ -147,6 +147,7 @@ async def rename_registered_model(ctx: Context, req: RenameRegisteredModel) -> R
                 now,
             )
             await rename_grants(tx, req.name, req.new_name)
+            await ctx.audit(tx, "registered_model", req.name, f"name: {req.new_name}")
             renamed_model = await load_model(tx, req.new_name)
     except UniqueViolation as error:
         raise exists(f"Registered Model (name={req.new_name}) already exists.") from error
@@ -199,6 +200,7 @@ async def delete_registered_model(ctx: Context, req: DeleteRegisteredModel) -> E
         ):
             raise no_such_model(req.name)
         await delete_grants(tx, req.name)
+        await ctx.audit(tx, "registered_model", req.name)
     ctx.access_changed()
     return EMPTY_RESPONSE
 

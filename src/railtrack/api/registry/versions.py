@@ -151,6 +151,7 @@ async def transition_model_version_stage(ctx: Context, req: TransitionModelVersi
                 now=now,
             )
         )
+        await ctx.audit(tx, "registered_model", req.name, f"version {version}, stage {stage}")
         return ModelVersionResponse(await load_version(tx, req.name, version))
 
 
@@ -202,6 +203,7 @@ async def delete_model_version(ctx: Context, req: DeleteModelVersion) -> EmptyRe
             req.name,
             version,
         )
+        await ctx.audit(tx, "registered_model", req.name, f"version {version}")
     return EMPTY_RESPONSE
 
 

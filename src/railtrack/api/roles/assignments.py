@@ -28,6 +28,7 @@ async def assign_role(ctx: Context, req: AssignRole) -> AssignmentResponse:
     async with ctx.db.write() as tx:
         user = await get_user(tx, req.username)
         assignment = await roles.assign_role(tx, user.user_id, req.role_id)
+        await ctx.audit(tx, "role", str(req.role_id), f"to the user {req.username}")
     changed(ctx)
     return AssignmentResponse(assignment)
 
@@ -46,6 +47,7 @@ async def unassign_role(ctx: Context, req: UnassignRole) -> EmptyResponse:
     async with ctx.db.write() as tx:
         user = await get_user(tx, req.username)
         await roles.unassign_role(tx, user.user_id, req.role_id)
+        await ctx.audit(tx, "role", str(req.role_id), f"of the user {req.username}")
     changed(ctx)
     return EMPTY_RESPONSE
 

@@ -36,6 +36,7 @@ async def create_role(ctx: Context, req: CreateRole) -> RoleResponse:
         )
     async with ctx.db.write() as tx:
         role = await roles.create_role(tx, req.name, req.description)
+        await ctx.audit(tx, "role", str(role.role_id), role.name)
     changed(ctx)
     return RoleResponse(role)
 
@@ -86,6 +87,7 @@ async def update_role(ctx: Context, req: UpdateRole) -> RoleResponse:
         raise invalid("At least one of 'name' or 'description' must be provided to update a role.")
     async with ctx.db.write() as tx:
         role = await roles.update_role(tx, req.role_id, req.name, req.description)
+        await ctx.audit(tx, "role", str(role.role_id), role.name)
     changed(ctx)
     return RoleResponse(role)
 
@@ -101,6 +103,7 @@ async def delete_role(ctx: Context, req: DeleteRole) -> EmptyResponse:
     """Delete a role. Its users lose its permissions."""
     await check_administrator(ctx)
     async with ctx.db.write() as tx:
-        await roles.delete_role(tx, req.role_id)
+        role = await roles.delete_role(tx, req.role_id)
+        await ctx.audit(tx, "role", str(req.role_id), role.name)
     changed(ctx)
     return EMPTY_RESPONSE

@@ -7,6 +7,7 @@ from railtrack.api.users.queries import changed, check_administrator
 from railtrack.auth import ACCESS, roles
 from railtrack.auth.roles import RolePermission
 from railtrack.context import Context
+from railtrack.db import Tx
 from railtrack.wire.request import Int64, Request, RequiredStr
 from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
@@ -31,6 +32,7 @@ async def add_role_permission(ctx: Context, req: AddRolePermission) -> RolePermi
         permission = await roles.add_permission(
             tx, req.role_id, req.resource_type, req.resource_pattern, req.permission
         )
+        await _audit(ctx, tx, permission)
     changed(ctx)
     return RolePermissionResponse(permission)
 
@@ -63,6 +65,7 @@ async def update_role_permission(ctx: Context, req: UpdateRolePermission) -> Rol
     await check_administrator(ctx)
     async with ctx.db.write() as tx:
         permission = await roles.update_permission(tx, req.role_permission_id, req.permission)
+        await _audit(ctx, tx, permission)
     changed(ctx)
     return RolePermissionResponse(permission)
 
@@ -78,6 +81,11 @@ async def remove_role_permission(ctx: Context, req: RemoveRolePermission) -> Emp
     """Take a permission away from a role."""
     await check_administrator(ctx)
     async with ctx.db.write() as tx:
-        await roles.remove_permission(tx, req.role_permission_id)
+        await _audit(ctx, tx, await roles.remove_permission(tx, req.role_permission_id))
     changed(ctx)
     return EMPTY_RESPONSE
+
+
+async def _audit(ctx: Context, tx: Tx, permission: RolePermission) -> None:
+    resource = f"{permission.resource_type} {permission.resource_pattern}"
+    await ctx.audit(tx, "role", str(permission.role_id), f"{permission.permission} on {resource}")

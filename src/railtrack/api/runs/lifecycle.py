@@ -112,8 +112,9 @@ async def _set_stage(ctx: Context, run_id: str, stage: str, deleted_time: int | 
             stage,
             deleted_time,
         )
-    if not changed:
-        raise no_such_run(run_id)
+        if not changed:
+            raise no_such_run(run_id)
+        await ctx.audit(tx, "run", run_id)
     return EMPTY_RESPONSE
 
 

@@ -106,6 +106,7 @@ async def update_password(ctx: Context, req: UpdatePassword) -> EmptyResponse:
     password_hash = await ctx.authenticator.passwords.hash(req.password)
     async with ctx.db.write() as tx:
         await users.set_password(tx, user, password_hash)
+        await ctx.audit(tx, "user", user.username)
     changed(ctx)
     return EMPTY_RESPONSE
 
@@ -121,6 +122,7 @@ async def update_admin(ctx: Context, req: UpdateAdmin) -> EmptyResponse:
     check_server_administrator(ctx)
     async with ctx.db.write() as tx:
         await users.set_admin(tx, await get_user(tx, req.username), is_admin=req.is_admin)
+        await ctx.audit(tx, "user", req.username, f"is_admin: {str(req.is_admin).lower()}")
     changed(ctx)
     return EMPTY_RESPONSE
 
@@ -139,5 +141,6 @@ async def delete_user(ctx: Context, req: DeleteUser) -> EmptyResponse:
         raise bad_request("Users cannot delete their own account. Ask another admin to delete this user instead.")
     async with ctx.db.write() as tx:
         await users.delete_user(tx, await get_user(tx, req.username))
+        await ctx.audit(tx, "user", req.username)
     changed(ctx)
     return EMPTY_RESPONSE

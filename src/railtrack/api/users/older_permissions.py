@@ -146,6 +146,7 @@ async def _create(
             title, key = _WORDING[resource_type]
             raise exists(f"{title} permission ({key}={resource_id}, username={username}) already exists.")
         grant = await _find(tx, user, resource_type, resource_id)
+        await ctx.audit(tx, resource_type, resource_id, f"{grant.permission} for the user {username}")
     changed(ctx)
     return user, grant
 
@@ -163,6 +164,7 @@ async def _update(ctx: Context, resource_type: str, resource_id: str, username: 
         user = await get_user(tx, username)
         await _find(tx, user, resource_type, resource_id)
         await set_grant(tx, user.user_id, resource_type, resource_id, _level(permission))
+        await ctx.audit(tx, resource_type, resource_id, f"{_level(permission)} for the user {username}")
     changed(ctx)
     return EMPTY_RESPONSE
 
@@ -173,6 +175,7 @@ async def _delete(ctx: Context, resource_type: str, resource_id: str, username: 
         user = await get_user(tx, username)
         await _find(tx, user, resource_type, resource_id)
         await remove_grant(tx, user.user_id, resource_type, resource_id)
+        await ctx.audit(tx, resource_type, resource_id, f"of the user {username}")
     changed(ctx)
     return EMPTY_RESPONSE
 

@@ -64,6 +64,7 @@ async def grant_user_permission(ctx: Context, req: GrantUserPermission) -> Empty
         user = await get_user(tx, req.username)
         if not await add_grant(tx, user.user_id, req.resource_type, req.resource_id, req.permission):
             raise exists(f"{_permission_for(req)} already exists.")
+        await ctx.audit(tx, req.resource_type, req.resource_id, f"{req.permission} for the user {req.username}")
     changed(ctx)
     return EMPTY_RESPONSE
 
@@ -82,6 +83,7 @@ async def revoke_user_permission(ctx: Context, req: RevokeUserPermission) -> Emp
         user = await get_user(tx, req.username)
         if not await remove_grant(tx, user.user_id, req.resource_type, req.resource_id):
             raise not_found(f"{_permission_for(req)} not found.")
+        await ctx.audit(tx, req.resource_type, req.resource_id, f"of the user {req.username}")
     changed(ctx)
     return EMPTY_RESPONSE
 

@@ -108,5 +108,6 @@ async def new_user(ctx: Context, username: str, password: str) -> User:
     password_hash = await ctx.authenticator.passwords.hash(password)
     async with ctx.db.write() as tx:
         user = await users.create_user(tx, username, password_hash)
+        await ctx.audit(tx, "user", username)
     changed(ctx)
     return user

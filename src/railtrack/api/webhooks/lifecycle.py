@@ -90,6 +90,7 @@ async def create_webhook(ctx: Context, req: CreateWebhook) -> WebhookResponse:
         )
         await _insert_events(tx, webhook_id, events)
         tx.set_commit_check("SELECT 1 FROM webhooks WHERE webhook_id = $1", webhook_id)
+        await ctx.audit(tx, "webhook", webhook_id, req.name)
         return WebhookResponse(await load_webhook(tx, webhook_id))
 
 
@@ -193,6 +194,7 @@ async def update_webhook(ctx: Context, req: UpdateWebhook) -> WebhookResponse:
         if events:
             await tx.execute("DELETE FROM webhook_events WHERE webhook_id = $1", req.webhook_id)
             await _insert_events(tx, req.webhook_id, events)
+        await ctx.audit(tx, "webhook", req.webhook_id)
         return WebhookResponse(await load_webhook(tx, req.webhook_id))
 
 
@@ -211,4 +213,5 @@ async def delete_webhook(ctx: Context, req: DeleteWebhook) -> EmptyResponse:
             now_ms(),
         )
         await tx.execute("DELETE FROM railtrack_webhook_deliveries WHERE webhook_id = $1", req.webhook_id)
+        await ctx.audit(tx, "webhook", req.webhook_id)
     return EMPTY_RESPONSE

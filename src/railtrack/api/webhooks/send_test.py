@@ -58,6 +58,7 @@ async def test_webhook(ctx: Context, req: TestWebhook) -> TestWebhookResponse:
             event = Event(*first) if first else next(iter(EXAMPLES))
     if _slots.locked():
         raise not_processed(f"{CONCURRENT_TESTS} webhook tests are already running. Please retry.")
+    await ctx.audit(ctx.db, "webhook", req.webhook_id)
     url, encrypted_secret = webhook
     async with _slots:
         payload = encode_payload(event, EXAMPLES[event])

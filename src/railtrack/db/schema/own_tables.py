@@ -106,6 +106,26 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX IF NOT EXISTS railtrack_role_assignments_role_id ON railtrack_role_assignments (role_id)",
+    # The audit log. `count`: how many equal events an entry is for, from `time_ms` on.
+    """
+    CREATE TABLE IF NOT EXISTS railtrack_audit_log (
+        entry_id      {identity},
+        time_ms       BIGINT NOT NULL,
+        is_denied     BOOLEAN NOT NULL,
+        user_id       BIGINT,
+        username      VARCHAR(255) NOT NULL,
+        credential    VARCHAR(64) NOT NULL,
+        address       VARCHAR(64) NOT NULL,
+        action        VARCHAR(255) NOT NULL,
+        resource_type VARCHAR(64) NOT NULL,
+        resource_id   VARCHAR(512) NOT NULL,
+        detail        VARCHAR(512) NOT NULL,
+        count         BIGINT NOT NULL
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS railtrack_audit_log_time ON railtrack_audit_log (time_ms)",
+    "CREATE INDEX IF NOT EXISTS railtrack_audit_log_denied ON railtrack_audit_log (is_denied, entry_id)",
+    "CREATE INDEX IF NOT EXISTS railtrack_audit_log_username ON railtrack_audit_log (username, entry_id)",
     # One row, whose version increases with every change of who may do what. Workers drop their caches by it.
     """
     CREATE TABLE IF NOT EXISTS railtrack_auth_state (
