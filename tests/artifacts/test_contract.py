@@ -24,6 +24,8 @@ QUIRKS: dict[str, dict[str, Any]] = {
     "no checksums, no aws-chunked, region auto, HeadBucket 403": {},
     "bucket in the host name only, slow": {"style": "virtual", "delay": 0.005},
     "bucket in the path only, often busy, breaks off": {"style": "path", "busy_every": 3, "breaks_off": True},
+    "below a path, ranges with status 200": {"path": "/storage/v1/s3", "ranges": 200},
+    "no ranges, folders of a file system": {"ranges": None, "is_file_system": True},
 }
 
 

@@ -74,3 +74,9 @@ async def test_an_unreachable_store_is_a_problem_but_does_not_prevent_the_start(
 async def test_missing_credentials_are_reported_with_the_message_of_the_start(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"^Unable to locate credentials: an s3:// location needs them\."):
         await examined({"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://vision-platform-prod/x"}, tmp_path)
+
+
+async def test_a_certificate_that_is_not_checked_is_a_warning(tmp_path: Path) -> None:
+    (finding,) = await examined({"MLFLOW_S3_IGNORE_TLS": "true"}, tmp_path)
+    assert finding.status == "warning"
+    assert "Set AWS_CA_BUNDLE" in finding.finding

@@ -64,6 +64,12 @@ class QuirkyS3:
     """"path" or "virtual" if the store accepts the bucket only there; either otherwise."""
     scheme: str = "http"
     no_bulk_delete: bool = False
+    ranges: int | None = 206
+    """The status of a requested range, None if the store sends the whole object instead."""
+    path: str = ""
+    """The path of the endpoint."""
+    is_file_system: bool = False
+    """A folder that is not empty can't be deleted."""
     clock_ahead_s: int | None = None
     """By how many seconds the header Date is ahead of our clock; None: no such header."""
     replies: dict[str, Reply] = field(default_factory=dict)
@@ -79,7 +85,7 @@ class QuirkyS3:
         return {
             "AWS_ACCESS_KEY_ID": "key",
             "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_ENDPOINT_URL": f"{self.scheme}://127.0.0.1:{self.port}",
+            "AWS_ENDPOINT_URL": f"{self.scheme}://127.0.0.1:{self.port}{self.path}",
             "AWS_REGION": self.region,
         }
 
@@ -88,7 +94,7 @@ class QuirkyS3:
         """Like `environment`, with the bucket in the host name, below localhost."""
         return {
             **self.environment,
-            "AWS_ENDPOINT_URL": f"{self.scheme}://localhost:{self.port}",
+            "AWS_ENDPOINT_URL": f"{self.scheme}://localhost:{self.port}{self.path}",
             "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "virtual",
         }
 
@@ -133,8 +139,10 @@ class QuirkyS3:
             return error(404, "NoSuchKey")
         content = self.objects[call.key]
         headers = {"etag": etag(content), "last-modified": formatdate(1_700_000_000, usegmt=True)}
-        if wanted := re.fullmatch(r"bytes=(\d+)-(\d+)", call.headers.get("range", "")):
-            return Reply(206, content[int(wanted[1]) : int(wanted[2]) + 1], headers)
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", call.headers.get("range", ""))
+        if wanted and self.ranges:
+            headers["content-range"] = f"bytes {wanted[1]}-{wanted[2]}/{len(content)}"
+            return Reply(self.ranges, content[int(wanted[1]) : int(wanted[2]) + 1], headers)
         return Reply(200, content, headers)
 
     def _head(self, call: Call) -> Reply:
@@ -165,6 +173,8 @@ class QuirkyS3:
     def _delete(self, call: Call) -> Reply:
         if upload := call.query.get("uploadId"):
             return Reply(204) if self.uploads.pop(upload, None) is not None else error(404, "NoSuchUpload")
+        if self.is_file_system and any(key.startswith(f"{call.key}/") for key in self.objects):
+            return error(500, "InternalError", "Directory not empty")
         self.objects.pop(call.key, None)
         return Reply(204)
 
@@ -201,7 +211,7 @@ class QuirkyS3:
         self.connections += 1
         self.writers.add(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while (reply := self.answer(call := await _read(reader, self.style))) is not None:
+            while (reply := self.answer(call := await _read(reader, self.style, self.path))) is not None:
                 await asyncio.sleep(self.delay)
                 head = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
                 head += [f"{name}: {value}" for name, value in reply.headers.items()]
@@ -239,13 +249,14 @@ def kind_of(call: Call) -> str:
     return "upload" if "uploads" in call.query else "complete" if "uploadId" in call.query else ""
 
 
-async def _read(reader: asyncio.StreamReader, style: str) -> Call:
+async def _read(reader: asyncio.StreamReader, style: str, base: str) -> Call:
     first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
     method, target, _ = first.split(" ")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     path, _, query = target.partition("?")
-    bucket_and_key = unquote(path).removeprefix("/")
+    assert path.startswith(f"{base}/"), path
+    bucket_and_key = unquote(path.removeprefix(f"{base}/"))
     if headers["host"].startswith(f"{BUCKET}.") and style != "path":
         bucket, key = BUCKET, bucket_and_key
     else:

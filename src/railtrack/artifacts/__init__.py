@@ -27,6 +27,7 @@ PROXIED = "mlflow-artifacts:"
 PROXY = "/mlflow-artifacts/artifacts/"
 """A part of the path of http locations, which MLflow's artifact proxy uses."""
 
+S3_SCHEMES = ("s3", "s3a")
 BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 
 
@@ -201,9 +202,9 @@ class _S3Location(NamedTuple):
 
 
 def _s3_location(uri: str) -> _S3Location | None:
-    """Return the location of an s3: URI, None for any other URI."""
+    """Return the location of an s3: or s3a: URI, None for any other URI."""
     parts = _split(uri)
-    if parts.scheme != "s3":
+    if parts.scheme not in S3_SCHEMES:
         return None
     if not BUCKET_NAME.fullmatch(parts.netloc):
         raise invalid(f"The artifact location '{uri}' does not name a bucket: s3://bucket/prefix.")

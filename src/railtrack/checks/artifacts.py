@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from railtrack.artifacts import ArtifactStores
 from railtrack.checks import Check, Finding, ok, problem, run_checks, skipped, warning
-from railtrack.checks.start import check_artifact_locations, check_credentials, probe_bucket
+from railtrack.checks.start import check_artifact_locations, check_credentials, probe_bucket, store_warnings
 from railtrack.config.settings import Settings
 from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import ApiError, StartError
@@ -34,7 +34,10 @@ async def check_artifacts(settings: Settings) -> list[Finding]:
         for store in stores.buckets():
             checks.append(Check("artifact store", BUCKET_TIMEOUT_S, partial(_check_bucket, store)))
             checks.append(Check("artifact store clock", BUCKET_TIMEOUT_S, partial(_check_clock, store)))
-        return await run_checks(checks)
+        return [
+            *(warning("artifact store", line) for line in store_warnings(settings)),
+            *await run_checks(checks),
+        ]
     finally:
         stores.close()
 
@@ -43,7 +46,7 @@ async def _check_bucket(store: "S3Store") -> list[Finding]:
     uri = f"s3://{store.bucket.name}/{store.prefix}".rstrip("/")
     if failure := await probe_bucket(store):
         return [(warning if failure.is_available else problem)("artifact store", failure.message)]
-    return [ok("artifact store", f"{uri} at {store.bucket.endpoint.url}: put, get, list, multipart upload, delete")]
+    return [ok("artifact store", f"{uri} at {store.bucket.endpoint_url}: put, get, list, multipart upload, delete")]
 
 
 async def _check_clock(store: "S3Store") -> list[Finding]:

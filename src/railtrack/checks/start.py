@@ -46,6 +46,16 @@ def browser_warnings(settings: Settings) -> list[str]:
     return []
 
 
+def store_warnings(settings: Settings) -> list[str]:
+    """Warn of a store whose certificate is not checked."""
+    if not settings.s3.ignores_tls:
+        return []
+    return [
+        "MLFLOW_S3_IGNORE_TLS is on: the store's certificate is not checked, so anyone on the way can read and change "
+        "artifacts. Set AWS_CA_BUNDLE to the certificate of its CA instead."
+    ]
+
+
 def check_artifact_locations(settings: Settings, url: DatabaseUrl) -> None:
     """Raise StartError for a location without a store, and for one that contains the database: clients could download
     and overwrite it.

@@ -16,6 +16,7 @@ from railtrack.checks.start import (
     check_folders,
     login_warnings,
     probe_buckets,
+    store_warnings,
 )
 from railtrack.cli.flags import add_flags
 from railtrack.config.lookup import ResolvedSetting, warnings
@@ -49,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
             *ignored_options(vars(options)),
             *login_warnings(settings),
             *browser_warnings(settings),
+            *store_warnings(settings),
             *memory_warnings(settings),
         ):
             log.warning("%s", warning)

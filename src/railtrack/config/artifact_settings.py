@@ -11,7 +11,7 @@ class ArtifactSettings:
     default_root: str = setting(
         "MLFLOW_DEFAULT_ARTIFACT_ROOT",
         flags=("--default-artifact-root",),
-        parse=parsers.text,
+        parse=parsers.artifact_location,
         default="mlflow-artifacts:/",
         help="The URI under which new experiments store artifacts. With `mlflow-artifacts:/`, clients upload and "
         "download through the server and need no credentials.",
@@ -19,7 +19,7 @@ class ArtifactSettings:
     destination: str = setting(
         "MLFLOW_ARTIFACTS_DESTINATION",
         flags=("--artifacts-destination",),
-        parse=parsers.text,
+        parse=parsers.artifact_location,
         default="",
         help="Where the server stores `mlflow-artifacts:`: a folder or `s3://bucket/prefix`. "
         "Default: `mlartifacts` in the data folder.",
@@ -42,7 +42,7 @@ class ArtifactSettings:
     locations: tuple[str, ...] = setting(
         "RAILTRACK_ARTIFACT_LOCATIONS",
         flags=("--artifact-locations",),
-        parse=parsers.names,
+        parse=parsers.artifact_locations,
         default="",
         help="Further folders and `s3://bucket/prefix` locations that the server may read, separated by commas. "
         "Needed for experiments whose artifacts are outside of the two locations above.",
@@ -159,9 +159,9 @@ class S3Settings:
         "MLFLOW_S3_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_S3",
         "AWS_ENDPOINT_URL",
-        parse=parsers.endpoint,
+        parse=parsers.s3_endpoint,
         default="",
-        help="URL of an S3-compatible store: Cloudflare R2, Backblaze B2, Railway, MinIO. "
+        help="URL of an S3-compatible store: Cloudflare R2, Backblaze B2, Railway, MinIO, Supabase (with its path). "
         "Default: Amazon S3 in the region.",
         one_value=True,
     )
@@ -185,6 +185,19 @@ class S3Settings:
         default="",
         help="Arguments of uploads as a JSON object, in boto3's names: `ServerSideEncryption`, `SSEKMSKeyId`, "
         "`StorageClass`, `ACL`, `Tagging` and others that concern the creation of an object.",
+    )
+    ignores_tls: bool = setting(
+        "MLFLOW_S3_IGNORE_TLS",
+        parse=parsers.boolean,
+        default="false",
+        help="`true` does not check the store's certificate, so anyone on the way can read and change artifacts. "
+        "`AWS_CA_BUNDLE` is the safe way to use a private CA.",
+    )
+    bucket_owner: str = setting(
+        "MLFLOW_S3_EXPECTED_BUCKET_OWNER",
+        parse=parsers.header_text,
+        default="",
+        help="Account that must own the buckets. The store rejects the server's requests to a bucket of another one.",
     )
     presigned: str = setting(
         "RAILTRACK_S3_PRESIGNED",

@@ -104,17 +104,6 @@ UNSUPPORTED = (
         "List further ones in RAILTRACK_ARTIFACT_LOCATIONS.",
     ),
     Unsupported(
-        ("MLFLOW_S3_EXPECTED_BUCKET_OWNER",),
-        "the server does not check who owns the bucket.",
-        "Restrict its credentials to the bucket.",
-    ),
-    Unsupported(
-        ("MLFLOW_S3_IGNORE_TLS",),
-        "certificates are always checked.",
-        "Set AWS_CA_BUNDLE to the certificate of a private CA.",
-        off=BOOLEAN_OFF,
-    ),
-    Unsupported(
         (
             "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT",
             "MLFLOW_GCS_DOWNLOAD_CHUNK_SIZE",

@@ -27,6 +27,22 @@ def text(value: str) -> str:
     return value
 
 
+def header_text(value: str) -> str:
+    """Return a text that can be sent as the value of an HTTP header."""
+    if not (value.isascii() and value.isprintable()):
+        raise InvalidValue("text", "Use printable ASCII characters.")
+    return value.strip()
+
+
+def artifact_location(value: str) -> str:
+    """Return the URI or path of an artifact location. `s3a:`, Hadoop's scheme, becomes `s3:`, which clients know."""
+    return f"s3://{value[6:]}" if value[:6].lower() == "s3a://" else value
+
+
+def artifact_locations(value: str) -> tuple[str, ...]:
+    return tuple(map(artifact_location, names(value)))
+
+
 def number(kind: str, minimum: int, maximum: int) -> Callable[[str], int]:
     """Return a parser for whole numbers in a range."""
 
@@ -182,6 +198,48 @@ def host(value: str) -> str:
 
 
 def endpoint(value: str) -> str:
+    """Return the URL of a service, which has no path."""
+    url = _service_url(value)
+    origin = _origin(url)
+    if url != origin:
+        raise InvalidValue("URL", f"Set it to {origin}.")
+    return url
+
+
+PATH_OF_ENDPOINT = re.compile(r"(/[A-Za-z0-9._~%-]+)*")
+ENDPOINTS_WITHOUT_PATH = (
+    "amazonaws.com",
+    "amazonaws.com.cn",
+    "backblazeb2.com",
+    "digitaloceanspaces.com",
+    "r2.cloudflarestorage.com",
+    "storage.googleapis.com",
+    "storage.dev",
+    "storage.railway.app",
+    "storageapi.dev",
+)
+"""Stores whose consoles show URLs with the bucket as the path, which is no part of the endpoint."""
+
+
+def s3_endpoint(value: str) -> str:
+    """Return the URL of an S3-compatible store, which may have a path, without a trailing slash."""
+    url = _service_url(value)
+    if not url:
+        return url
+    origin = _origin(url)
+    host = urlsplit(url).hostname or ""
+    is_bucket = any(host == name or host.endswith(f".{name}") for name in ENDPOINTS_WITHOUT_PATH)
+    if url != origin and (is_bucket or not PATH_OF_ENDPOINT.fullmatch(url.removeprefix(origin))):
+        raise InvalidValue("URL", f"Set it to {origin}, and name the bucket in an artifact location, s3://bucket.")
+    return url
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" if url else ""
+
+
+def _service_url(value: str) -> str:
     """Return the URL of a service without a trailing slash."""
     if not value:
         return value
@@ -196,10 +254,7 @@ def endpoint(value: str) -> str:
         raise InvalidValue("URL", "Use a URL without login, such as https://s3.eu-west-1.amazonaws.com.")
     if not is_port_valid:
         raise InvalidValue("URL", "Use a port from 1 to 65535.")
-    origin = f"{parts.scheme}://{parts.netloc}"
-    if parts.path.strip("/") or parts.query or parts.fragment:
-        raise InvalidValue("URL", f"Set it to {origin}, and name the bucket in an artifact location, s3://bucket.")
-    return origin
+    return parts.geturl().rstrip("/")
 
 
 def pattern(value: str) -> re.Pattern[str] | None:

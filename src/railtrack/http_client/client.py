@@ -79,12 +79,15 @@ class HttpClient:
     """A client of one origin that keeps idle connections.
 
     `addresses`: connect to the first of these that accepts, instead of resolving the host.
-    `ca_bundle`: file of the trusted certificates, "" for the system's.
+    `ca_bundle`: file of the trusted certificates, "" for the system's. `ignores_tls`: trust any certificate.
     """
 
-    def __init__(self, origin: Origin, addresses: Sequence[str] = (), ca_bundle: str = "") -> None:
+    def __init__(
+        self, origin: Origin, addresses: Sequence[str] = (), ca_bundle: str = "", *, ignores_tls: bool = False
+    ) -> None:
         self.origin = origin
         self._ca_bundle = ca_bundle
+        self._ignores_tls = ignores_tls
         self._addresses = addresses
         self._idle: list[_IdleConnection] = []
 
@@ -141,7 +144,7 @@ class HttpClient:
         return await self._connect_to(last)
 
     async def _connect_to(self, address: str) -> ClientConnection:
-        tls = _tls(self._ca_bundle) if self.origin.secure else None
+        tls = _tls(self._ca_bundle, ignores_tls=self._ignores_tls) if self.origin.secure else None
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 _, connection = await asyncio.get_running_loop().create_connection(
@@ -162,8 +165,12 @@ class HttpClient:
 
 
 @cache
-def _tls(ca_bundle: str) -> ssl.SSLContext:
+def _tls(ca_bundle: str, *, ignores_tls: bool) -> ssl.SSLContext:
     """Return a context for all connections: each would hold 1.2 MB of certificates."""
+    if ignores_tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
     try:
         return ssl.create_default_context(cafile=ca_bundle or None)
     except OSError as error:

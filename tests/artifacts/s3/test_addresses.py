@@ -4,11 +4,15 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from tests.artifacts.conftest import stores_at
 from tests.servers.certificates import Authority
-from tests.servers.s3_quirks import BUCKET, QuirkyS3, quirky_s3
+from tests.servers.s3_quirks import BUCKET, QuirkyS3, error, quirky_s3
 
 from railtrack.artifacts import ArtifactStores
 from railtrack.artifacts.s3.probe import probe_presigned_urls
@@ -63,6 +67,53 @@ async def test_the_bucket_may_stand_in_the_host_name(quirky: QuirkyS3) -> None:
 async def test_the_bucket_may_stand_in_the_path(quirky: QuirkyS3) -> None:
     quirky.style = "path"
     await works(quirky.environment)
+
+
+@pytest.mark.parametrize("style", ["path", "virtual"])
+async def test_an_endpoint_may_have_a_path(quirky: QuirkyS3, style: str) -> None:
+    quirky.path, quirky.style = "/storage/v1/s3", style
+    await works(quirky.virtual if style == "virtual" else quirky.environment)
+    assert (quirky.objects, quirky.uploads) == ({}, {})
+    quirky.style, quirky.replies = "path", {"PUT": error(403, "AccessDenied", "no")}
+    assert f":{quirky.port}/storage/v1/s3: AccessDenied" in await error_of(quirky.environment)
+
+
+async def test_the_path_of_an_endpoint_is_signed_as_boto_does(quirky: QuirkyS3) -> None:
+    quirky.path = "/storage/v1/s3"
+    await works(quirky.environment)
+    signed = [call for call in quirky.calls if "authorization" in call.headers]
+    assert {call.method for call in signed} == {"PUT", "GET", "POST", "DELETE"}
+    for call in signed:
+        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in call.query.items())
+        path = f"{quirky.path}/{call.bucket}/{quote(call.key)}"
+        request = AWSRequest(call.method, f"http://127.0.0.1:{quirky.port}{path}?{query}".rstrip("?"))
+        request.context["timestamp"] = call.headers["x-amz-date"]
+        names = call.headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+        for name in names:
+            request.headers[name] = call.headers[name]
+        auth = S3SigV4Auth(Credentials("key", "secret"), "s3", "auto")
+        canonical = auth.canonical_request(request)
+        signature = auth.signature(auth.string_to_sign(request, canonical), request)
+        assert call.headers["authorization"].endswith(f"Signature={signature}"), canonical
+
+
+async def test_certificates_are_not_checked_if_a_setting_requires_that(authority: Authority) -> None:
+    async with quirky_s3(authority.server("other.localhost")) as store:
+        await works({**store.environment, "MLFLOW_S3_IGNORE_TLS": "true"})
+        assert "is not trusted" in await error_of({**store.environment, "MLFLOW_S3_IGNORE_TLS": "false"})
+
+
+async def test_the_store_is_asked_to_check_the_owner_of_the_bucket(quirky: QuirkyS3) -> None:
+    await works({**quirky.environment, "MLFLOW_S3_EXPECTED_BUCKET_OWNER": "123456789012"})
+    owners = {
+        call.headers.get("x-amz-expected-bucket-owner") for call in quirky.calls if "authorization" in call.headers
+    }
+    assert owners == {"123456789012"}
+    assert all(
+        "x-amz-expected-bucket-owner" in call.headers["authorization"]
+        for call in quirky.calls
+        if "authorization" in call.headers
+    )
 
 
 async def test_a_wrong_addressing_style_is_reported_with_its_variable(quirky: QuirkyS3) -> None:

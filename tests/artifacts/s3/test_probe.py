@@ -113,6 +113,46 @@ async def test_a_server_that_is_not_s3_is_reported_with_the_variables(
     )
 
 
+@pytest.mark.parametrize("ranges", [200, None])
+async def test_a_store_without_ranges_is_a_warning(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores, ranges: int | None
+) -> None:
+    quirky.ranges = ranges
+    (line,) = await quirky_stores.probe_buckets()
+    assert line.startswith(f"The artifact store has no range requests: the bucket '{BUCKET}' at http://127.0.0.1:")
+    assert (quirky.objects, quirky.uploads) == ({}, {})
+    assert not await probe_presigned_urls(quirky_stores.buckets()[0])
+
+
+async def test_a_store_without_multipart_uploads_is_reported(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+    quirky.replies = {"POST upload": Reply(400)}
+    message = await error_of(quirky_stores)
+    assert "rejects the probe's multipart upload" in message
+    assert message.endswith("HTTP 400. Artifacts of 8 MiB and more need multipart uploads: use a store that has them.")
+
+
+MALFORMED = (
+    Reply(200), Reply(200, b"<html>"),
+    Reply(200, b"<ListBucketResult><Contents><Size>x</Size></Contents></ListBucketResult>"),
+    Reply(200, b"0123456789", {"etag": "a", "last-modified": "yesterday"}), Reply(204), Reply(206, b"x" * 70),
+    Reply(302, b"", {"location": "/"}), Reply(304), Reply(400), Reply(500, b"\xff\xfe"), error(200, "Oops"), Reply(999),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["PUT", "GET", "GET list", "POST upload", "DELETE complete", "DELETE"])
+async def test_a_malformed_response_is_a_message_of_one_line(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("railtrack.artifacts.s3.client.FIRST_PAUSE_S", 0.001)
+    for reply in MALFORMED:
+        quirky.replies = {kind: reply}
+        try:
+            lines = await quirky_stores.probe_buckets()
+        except ApiError as error:
+            lines = [error.message]
+        assert all(f"'{BUCKET}'" in line and "\n" not in line for line in lines), reply
+
+
 async def test_presigned_urls_are_probed(
     s3: S3Server, bucket: str, s3_stores: ArtifactStores, quirky: QuirkyS3, quirky_stores: ArtifactStores
 ) -> None:

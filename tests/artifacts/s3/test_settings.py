@@ -51,18 +51,37 @@ def test_the_addressing_fits_the_endpoint(endpoint: str, bucket: str, virtual: b
     assert uses_virtual_host("virtual", Origin.of(endpoint), bucket) is True
 
 
-async def test_urls_have_the_bucket_in_the_host_name_or_in_the_path() -> None:
-    async def url(**environ: str) -> str:
-        store = ArtifactStores(load({}, {**KEYS, **environ})).proxied().store
-        assert isinstance(store, S3Store)
-        return (await store.presign("GET", "a b", 60)).partition("?")[0]
+async def url(**environ: str) -> str:
+    store = ArtifactStores(load({}, {**KEYS, **environ})).proxied().store
+    assert isinstance(store, S3Store)
+    return (await store.presign("GET", "a b", 60)).partition("?")[0]
 
+
+async def test_urls_have_the_bucket_in_the_host_name_or_in_the_path() -> None:
     there = "s3://bucket/pre"
     assert await url(MLFLOW_ARTIFACTS_DESTINATION=there) == "https://bucket.s3.us-east-1.amazonaws.com/pre/a%20b"
     minio = {"MLFLOW_ARTIFACTS_DESTINATION": there, "AWS_ENDPOINT_URL": "http://localhost:9000/"}
     assert await url(**minio) == "http://localhost:9000/bucket/pre/a%20b"
     virtual = {**minio, "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "virtual"}
     assert await url(**virtual) == "http://bucket.localhost:9000/pre/a%20b"
+
+
+async def test_an_endpoint_may_have_a_path_before_the_bucket() -> None:
+    environ = {
+        "MLFLOW_ARTIFACTS_DESTINATION": "s3://bucket/pre",
+        "AWS_ENDPOINT_URL": "https://abc.supabase.co/storage/v1/s3/",
+    }
+    assert await url(**environ) == "https://abc.supabase.co/storage/v1/s3/bucket/pre/a%20b"
+
+
+async def test_s3a_is_s3(tmp_path: Path) -> None:
+    environ = {"MLFLOW_ARTIFACTS_DESTINATION": "s3a://bucket/pre", "MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3a://bucket/root"}
+    assert await url(**environ) == "https://bucket.s3.us-east-1.amazonaws.com/pre/a%20b"
+    settings = load({}, {**KEYS, **environ, "RAILTRACK_ARTIFACT_LOCATIONS": f"{tmp_path}, s3a://other/x"})
+    assert settings.artifacts.experiment_location(7) == "s3://bucket/root/7"  # MLflow's clients know s3 only
+    stores = ArtifactStores(settings)
+    assert stores.locate("s3a://other/x/7", "a").uri == "s3://other/x/7/a"
+    stores.close()
 
 
 def test_two_different_endpoints_are_rejected_naming_both() -> None:
@@ -84,6 +103,9 @@ def test_two_different_endpoints_are_rejected_naming_both() -> None:
         ),
         ("https://host:port", "Check the host and the port"),
         ("https://host:0", "Use a port from 1 to 65535"),
+        ("https://s3.eu-west-1.amazonaws.com/bucket", "Set it to https://s3.eu-west-1.amazonaws.com, and name the"),
+        ("https://host/path?list-type=2", "Set it to https://host, and name the bucket"),
+        ("https://host/a b", "Set it to https://host, and name the bucket"),
     ],
 )
 def test_an_invalid_endpoint_is_rejected(endpoint: str, expected: str) -> None:

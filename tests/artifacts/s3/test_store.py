@@ -166,8 +166,33 @@ async def test_another_range_than_the_requested_one_is_an_error(
     quirky.objects["a"] = b"0123456789"
     artifact = await quirky_stores.proxied().store.open("a", whole=False)
     quirky.replies = {"GET": Reply(206, b"0123", {"etag": artifact.etag})}
-    with pytest.raises(OSError, match="does not support ranges"):
+    with pytest.raises(OSError, match="another range than bytes 2-4: 206 without Content-Range"):
         _ = [chunk async for chunk in artifact.chunks(2, 5)]
+
+
+async def test_an_object_that_was_replaced_is_an_error(quirky: QuirkyS3, quirky_stores: ArtifactStores) -> None:
+    for quirky.ranges in (206, 200, None):
+        quirky.objects["a"] = b"0123456789"
+        artifact = await quirky_stores.proxied().store.open("a", whole=False)
+        quirky.objects["a"] = b"9876543210"
+        with pytest.raises(OSError, match="the object was replaced during the download"):
+            _ = [chunk async for chunk in artifact.chunks(2, 5)]
+
+
+@pytest.mark.parametrize("ranges", [200, None])
+async def test_a_download_continues_from_a_store_without_ranges(
+    quirky: QuirkyS3, quirky_stores: ArtifactStores, ranges: int | None
+) -> None:
+    content = os.urandom(1_000_000)
+    quirky.objects["a"] = content
+    quirky.ranges, quirky.break_off = ranges, [300_000, 400_000]
+    artifact = await quirky_stores.proxied().store.open("a")
+    assert b"".join([chunk async for chunk in artifact.chunks(0, len(content))]) == content
+    assert [call.headers.get("range", "")[:8] for call in quirky.calls] == [
+        "",
+        "bytes=30",
+        "bytes=70" if ranges else "bytes=40",
+    ]
 
 
 @pytest.mark.parametrize("token", ["", "<NextContinuationToken>again</NextContinuationToken>"])

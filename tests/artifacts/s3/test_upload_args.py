@@ -12,6 +12,7 @@ from tests.client import running_app
 from tests.servers.s3 import S3Server
 
 from railtrack.artifacts.s3.upload_memory import PART_BYTES
+from railtrack.artifacts.store import CompletedPart
 from railtrack.config.settings import Settings, load
 from railtrack.errors import StartError
 
@@ -57,17 +58,29 @@ def test_the_headers_are_those_of_boto3(s3: S3Server, bucket: str) -> None:
         assert ours.items() <= theirs.items(), f"{name}: {ours} is not in {theirs}"
 
 
-async def test_small_and_large_objects_are_stored_with_the_arguments(s3: S3Server, bucket: str) -> None:
-    arguments = {name: ARGUMENTS[name] for name in ("ServerSideEncryption", "SSEKMSKeyId", "StorageClass", "Metadata")}
+async def test_objects_are_stored_with_the_arguments_also_by_clients(s3: S3Server, bucket: str) -> None:
+    """A client that gets URLs for the parts of an upload sends nothing further: the server began the upload."""
+    in_head = {name: ARGUMENTS[name] for name in ("ServerSideEncryption", "SSEKMSKeyId", "StorageClass", "Metadata")}
+    arguments = {**in_head, "Tagging": "team=vision&cost=1", "ACL": "public-read"}
     stores = stores_at(f"s3://{bucket}", {**s3.environment, VARIABLE: json.dumps(arguments)})
     try:
+        (store,) = stores.buckets()
         for key, size in (("small", 10), ("large", 2 * PART_BYTES + 1)):
-            await stores.proxied().store.put(key, source(b"x" * size))
-            stored = s3.boto().head_object(Bucket=bucket, Key=key)
-            assert stored["ContentLength"] == size
-            assert {name: stored[name] for name in arguments} == {**arguments, "Metadata": {"team": "vision"}}
+            await store.put(key, source(b"x" * size))
+        upload_id = await store.create_multipart("by a client")
+        sent = await store.bucket.fetch("PUT", await store.presign_part("by a client", upload_id, 1, 60), b"x" * 10)
+        await store.complete_multipart("by a client", upload_id, [CompletedPart(1, sent.headers["etag"])])
     finally:
         stores.close()
+    boto = s3.boto()
+    for key, size in (("small", 10), ("large", 2 * PART_BYTES + 1), ("by a client", 10)):
+        stored = boto.head_object(Bucket=bucket, Key=key)
+        assert stored["ContentLength"] == size
+        assert {name: stored[name] for name in in_head} == {**in_head, "Metadata": {"team": "vision"}}
+        tags = {tag["Key"]: tag["Value"] for tag in boto.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]}
+        assert tags == {"team": "vision", "cost": "1"}
+        grants = boto.get_object_acl(Bucket=bucket, Key=key)["Grants"]
+        assert any(one["Grantee"].get("URI", "").endswith("AllUsers") for one in grants)
 
 
 async def test_clients_are_not_offered_uploads_that_would_lack_the_arguments(

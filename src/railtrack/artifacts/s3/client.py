@@ -87,7 +87,8 @@ class S3Error(Exception):
 class Bucket:
     """The bucket `name` at an endpoint. `credentials` is called before every request, so they may change.
 
-    `upload_headers`: further headers of requests that create an object.
+    `path`: of the endpoint, before the bucket. `ignores_tls`: trust any certificate.
+    `headers`: of every request that the server sends. `upload_headers`: of those that create an object.
     `endpoint_in_region`: returns the endpoint of a region, to follow a bucket; None if a setting fixes the region.
     """
 
@@ -99,7 +100,10 @@ class Bucket:
         credentials: Callable[[], Awaitable[Credentials]],
         *,
         virtual_host: bool,
+        path: str = "",
         ca_bundle: str = "",
+        ignores_tls: bool = False,
+        headers: Mapping[str, str] = MappingProxyType({}),
         upload_headers: Mapping[str, str] = MappingProxyType({}),
         endpoint_in_region: Callable[[str], Origin] | None = None,
     ) -> None:
@@ -107,20 +111,29 @@ class Bucket:
         self._credentials = credentials
         self._virtual_host = virtual_host
         self._ca_bundle = ca_bundle
+        self._ignores_tls = ignores_tls
+        self._endpoint_path = path
+        self._headers = headers
         self.upload_headers = {"content-type": "application/octet-stream", **upload_headers}
         """Sent with each request that creates an object."""
+        self.has_ranges = True
+        """False once the store has answered a request for a range with status 200."""
         self._endpoint_in_region = endpoint_in_region
-        self._base = "" if virtual_host else f"/{quote(name, safe=UNRESERVED)}"
+        self._base = path if virtual_host else f"{path}/{quote(name, safe=UNRESERVED)}"
         self._connect_to(endpoint, region)
 
     def _connect_to(self, endpoint: Origin, region: str) -> None:
         self.endpoint = endpoint
         self._region = region
         self._origin = endpoint._replace(host=f"{self.name}.{endpoint.host}") if self._virtual_host else endpoint
-        self._http = HttpClient(self._origin, ca_bundle=self._ca_bundle)
+        self._http = HttpClient(self._origin, ca_bundle=self._ca_bundle, ignores_tls=self._ignores_tls)
 
     def __str__(self) -> str:
-        return f"the bucket '{self.name}' at {self.endpoint.url}"
+        return f"the bucket '{self.name}' at {self.endpoint_url}"
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"{self.endpoint.url}{self._endpoint_path}"
 
     @property
     def signs_bodies(self) -> bool:
@@ -144,7 +157,7 @@ class Bucket:
         digest = sha256 or hashlib.sha256(b"".join(chunks_of(body))).hexdigest()
 
         async def attempt() -> S3Response:
-            response = await self._send(method, key, query, body, digest, headers or {})
+            response = await self._send(method, key, query, body, digest, {**self._headers, **(headers or {})})
             content = await response.read(RESPONSE_BYTES)
             # The completion of an upload may begin with status 200 and end with an error.
             if response.status >= 300 or (method == "POST" and _is_error(content)):
@@ -157,7 +170,7 @@ class Bucket:
         """Return the response with the object, whose bytes are still to be read. Raise as call() does."""
 
         async def attempt() -> HttpResponse:
-            response = await self._send("GET", key, (), b"", EMPTY_SHA256, headers)
+            response = await self._send("GET", key, (), b"", EMPTY_SHA256, {**self._headers, **headers})
             if response.status >= 300:
                 raise s3_error(response, await response.read(RESPONSE_BYTES))
             return response

@@ -9,6 +9,7 @@ import time
 from functools import partial
 from ipaddress import ip_address
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from railtrack.artifacts.s3.client import Bucket
 from railtrack.artifacts.s3.credentials import Provider, aws_host, provider_of
@@ -96,7 +97,10 @@ class S3Stores:
                 endpoint,
                 region,
                 self._credentials,
+                path=urlsplit(self._settings.s3.endpoint).path,
                 ca_bundle=self._settings.aws.ca_bundle,
+                ignores_tls=self._settings.s3.ignores_tls,
+                headers={"x-amz-expected-bucket-owner": owner} if (owner := self._settings.s3.bucket_owner) else {},
                 upload_headers=dict(self._settings.s3.upload_headers),
                 virtual_host=uses_virtual_host(self._settings.s3.addressing, endpoint, name),
                 endpoint_in_region=None if self._settings.s3.region else partial(endpoint_of, self._settings),

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from railtrack.artifacts.s3.client import S3Error
-from railtrack.artifacts.s3.store import S3Store
+from railtrack.artifacts.s3.store import PARTIAL_CONTENT, S3Store
 from railtrack.artifacts.store import CompletedPart
 from railtrack.errors import ApiError
 from railtrack.http_client.client import TransferError, UntrustedError
@@ -19,7 +19,9 @@ CONTENT = b"Railtrack probes this bucket. This object may be deleted."
 TIMEOUT_S = 10.0
 CLEANUP_TIMEOUT_S = 3.0
 PRESIGNED_S = 60
-OK, PARTIAL_CONTENT = 200, 206
+OK = 200
+OBJECT_ERRORS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""Codes for an object that is missing, or a folder, although it was put."""
 
 NEXT_STEPS = {
     "InvalidAccessKeyId": "Check AWS_ACCESS_KEY_ID and the endpoint.",
@@ -38,6 +40,12 @@ NO_ABORT = (
     "The parts of interrupted uploads stay there and cost money: give the key the right s3:AbortMultipartUpload, "
     "or have the bucket remove incomplete uploads."
 )
+NO_RANGES = (
+    "Clients get ranges of artifacts through the server, which may read an artifact from its beginning for each, and "
+    "no presigned URLs."
+)
+MULTIPART = "multipart upload"
+NO_MULTIPART = "Artifacts of 8 MiB and more need multipart uploads: use a store that has them."
 UNTRUSTED = "Set AWS_CA_BUNDLE to the certificate of its CA, or correct AWS_S3_ENDPOINT_URL."
 UNREACHABLE = "Check AWS_S3_ENDPOINT_URL. If it is right, do nothing: /ready reports when the store is back."
 
@@ -53,7 +61,7 @@ class ProbeWarning(NamedTuple):
 async def probe_bucket(store: S3Store) -> ProbeWarning | None:
     """Return the warning, if any. Raise an ApiError if the store rejects something that artifacts need."""
     key = f"{FOLDER}/{secrets.token_hex(8)}"
-    steps = (("put", _put), ("get", _get), ("list", _list), ("multipart upload", _upload_parts), ("delete", _delete))
+    steps = (("put", _put), ("get", _get), ("list", _list), (MULTIPART, _upload_parts), ("delete", _delete))
     warnings = []
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -127,13 +135,21 @@ async def _with_next_step(store: S3Store, name: str, step: Awaitable[str | None]
     """Return the step's warning. Add the setting to check to its error."""
     try:
         return await step
+    except TransferError as error:
+        raise store.bucket.unreachable(error) from error
+    except OSError as error:
+        raise _invalid_store(store, f"fails at the probe's {name}", str(error)) from error
     except ApiError as error:
         cause = error.__cause__
         if isinstance(cause, UntrustedError):
             raise ApiError(error.code, f"{error.message.rstrip('.')}. {UNTRUSTED}", status=error.status) from error
+        if error.code in OBJECT_ERRORS and not isinstance(cause, S3Error):
+            raise _invalid_store(store, f"fails at the probe's {name}", error.message) from error
         if not isinstance(cause, S3Error) or cause.is_retryable:
             raise
         advice = NEXT_STEPS.get(cause.code, NOT_S3 if cause.code.startswith("HTTP ") else "")
+        if name == MULTIPART and cause.code != "AccessDenied":  # the store has put, sent and listed an object before
+            advice = NO_MULTIPART
         message = f"The artifact store rejects the probe's {name}: {store.bucket}: {cause}".rstrip(".")
         raise ApiError("PERMISSION_DENIED", f"{message}. {advice}".rstrip()) from error
 
@@ -146,12 +162,13 @@ async def _content() -> AsyncGenerator[bytes, None]:
     yield CONTENT
 
 
-async def _get(store: S3Store, key: str) -> None:
+async def _get(store: S3Store, key: str) -> str | None:
     artifact = await store.open(key)
     async with aclosing(artifact.chunks(2, 5)) as chunks:
         content = b"".join([chunk async for chunk in chunks])
     if content != CONTENT[2:5]:
         raise _invalid_store(store, "returns other bytes than it was sent")
+    return None if store.bucket.has_ranges else f"The artifact store has no range requests: {store.bucket}. {NO_RANGES}"
 
 
 async def _list(store: S3Store, key: str) -> None:
@@ -187,5 +204,5 @@ async def _delete(store: S3Store, key: str) -> None:
     await store.delete(key)
 
 
-def _invalid_store(store: S3Store, what: str) -> ApiError:
-    return ApiError("INVALID_STATE", f"The artifact store {what}: {store.bucket}")
+def _invalid_store(store: S3Store, what: str, reason: str = "") -> ApiError:
+    return ApiError("INVALID_STATE", f"The artifact store {what}: {store.bucket}{f': {reason}' if reason else ''}")

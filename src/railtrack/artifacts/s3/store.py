@@ -29,6 +29,7 @@ CONCURRENT_DELETES = 4
 MAX_RESUMES = 3
 """How often a download is resumed after the store closed the connection, without a byte in between."""
 ETAG = re.compile(r'(W/)?"[!#-~]+"')
+PARTIAL_CONTENT = 206
 MISSING = frozenset(("NoSuchKey", "HTTP 404"))
 
 
@@ -37,6 +38,12 @@ class _Listing(NamedTuple):
     """Whole keys, with their sizes in bytes."""
     folders: list[str]
     next_token: str | None
+
+
+class _RangeResponse(NamedTuple):
+    response: HttpResponse
+    position: int
+    """Where in the object its first byte is."""
 
 
 class S3Store:
@@ -93,7 +100,6 @@ class S3Store:
         if not key:
             raise invalid("Invalid path")
         with self._translate_errors(key):
-            await self._delete_one(self._full_key(key))
             previous: Sequence[Sequence[str]] = ()
             while pages := await self._pages(f"{self._full_key(key)}/"):
                 if pages == previous:
@@ -102,6 +108,8 @@ class S3Store:
                     if error is not None:
                         raise error
                 previous = pages
+            # Last, since a store on a file system rejects it for a folder that is not empty.
+            await self._delete_one(self._full_key(key))
 
     async def probe(self) -> None:
         with self._translate_errors("a probe"):
@@ -229,13 +237,18 @@ class S3Artifact:
         failures = 0
         try:
             while start < stop:
-                response = await self._response_from(start, stop)
+                response, position = await self._response_from(start, stop)
                 try:
                     async with aclosing(response.chunks()) as pieces:
                         async for piece in pieces:
-                            start += len(piece)
-                            failures = 0
-                            yield piece
+                            wanted = piece[start - position : stop - position]
+                            position += len(piece)
+                            if wanted:
+                                start += len(wanted)
+                                failures = 0
+                                yield wanted
+                            if position > stop:  # the store sends the whole object
+                                break
                 except TransferError:
                     failures += 1
                     if failures > MAX_RESUMES:
@@ -251,18 +264,36 @@ class S3Artifact:
     def __del__(self) -> None:
         self.close()
 
-    async def _response_from(self, start: int, stop: int) -> HttpResponse:
+    async def _response_from(self, start: int, stop: int) -> "_RangeResponse":
         response, self._response = self._response, None
         if response is not None:
             if (start, stop) == (0, self.size):
-                return response
+                return _RangeResponse(response, 0)
             response.close()
         response = await self._bucket.open(self._key, {"range": f"bytes={start}-{stop - 1}"})
-        is_same = response.status == 206 and response.headers.get("etag") == self._etag_sent
-        if not is_same or response.headers.get("content-length", str(stop - start)) != str(stop - start):
+        if response.headers.get("etag") != self._etag_sent:
             response.close()
-            raise OSError("the object was replaced during the download, or the store does not support ranges")
-        return response
+            raise OSError("the object was replaced during the download")
+        position = self._position(response, start, stop)
+        if position is None:
+            response.close()
+            described = response.headers.get("content-range", "without Content-Range")
+            raise OSError(f"the store sent another range than bytes {start}-{stop - 1}: {response.status} {described}")
+        return _RangeResponse(response, position)
+
+    def _position(self, response: HttpResponse, start: int, stop: int) -> int | None:
+        """Return where in the object the response begins, None if it is not the range.
+
+        A store without ranges sends the whole object. Some send the range with status 200.
+        """
+        length = response.headers.get("content-length")
+        if response.status == PARTIAL_CONTENT:
+            return start if length in (None, str(stop - start)) else None
+        self._bucket.has_ranges = False
+        is_range = response.headers.get("content-range", "").startswith(f"bytes {start}-{stop - 1}/")
+        if is_range and length == str(stop - start):
+            return start
+        return 0 if length in (None, str(self.size)) else None
 
 
 def _entity_tag(etag: str) -> str:
@@ -280,7 +311,10 @@ def _parse_listing(root: ElementTree.Element) -> _Listing:
         text = text_of(element, tag)
         return unquote_plus(text) if is_encoded else text
 
-    keys = [(name(one, "Key"), int(text_of(one, "Size") or 0)) for one in root.findall("{*}Contents")]
+    try:
+        keys = [(name(one, "Key"), int(text_of(one, "Size") or 0)) for one in root.findall("{*}Contents")]
+    except ValueError:
+        raise TransferError("a listing has an object with an invalid size") from None
     folders = [name(one, "Prefix") for one in root.findall("{*}CommonPrefixes")]
     token = text_of(root, "NextContinuationToken") or None
     if text_of(root, "IsTruncated") != "true":
