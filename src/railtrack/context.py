@@ -74,6 +74,10 @@ class Context(msgspec.Struct, frozen=True):
             await self.policy.check_source_file(access, self, source, file)
         return file
 
+    async def is_denied(self, part: str) -> bool:
+        """Return whether the caller is denied all resources of the type `part`, whose ids others must not show."""
+        return self.policy is not None and await self.policy.is_denied(self, part)
+
     async def read_filter(self, resource_type: str, part: str = "") -> ReadFilter:
         """Return which resources of a type the caller may read: none of them if it is denied every `part`."""
         return EVERYTHING if self.policy is None else await self.policy.read_filter(self, resource_type, part)

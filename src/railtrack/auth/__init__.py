@@ -98,6 +98,9 @@ class Policy(Protocol):
     async def check_new_location(self, tx: Any, context: Any, location: "Location") -> None:
         """Raise PERMISSION_DENIED if a new experiment's artifacts would mix with those of other experiments."""
 
+    async def is_denied(self, context: Any, part: str) -> bool:
+        """Return whether a DENY of the caller is on all resources of the type `part`, such as runs."""
+
     async def read_filter(self, context: Any, resource_type: str, part: str = "") -> "ReadFilter":
         """Return which resources of a type the caller may read: none of them if it is denied every `part`."""
 

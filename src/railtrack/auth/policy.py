@@ -121,6 +121,13 @@ class PermissionPolicy:
         if not await self._owners.is_free(tx, location):
             raise permission_denied()
 
+    async def is_denied(self, caller: Caller, part: str) -> bool:
+        """Return whether a DENY of the caller is on all resources of the type `part`, such as runs."""
+        identity = _identity(caller)
+        if identity.is_admin:
+            return False
+        return (await self._permissions(identity)).deny(part)
+
     async def read_filter(self, caller: Caller, resource_type: str, part: str = "") -> ReadFilter:
         """Return which resources of a type the caller may read: none of them if it is denied every `part`."""
         identity = _identity(caller)

@@ -77,6 +77,15 @@ def parse_clauses(text: str, fields: SearchFields) -> list[Clause]:
     return clauses
 
 
+def compares_attribute(text: str, fields: SearchFields, key: str) -> bool:
+    """Return whether a filter has a comparison of this attribute, such as `run_id` or `attribute.run_id`."""
+    attributes = fields.entities[""]
+    return any(
+        name.key == key and fields.entities.get(name.entity) is attributes
+        for name in (name_of(clause.left) for clause in parse_clauses(text, fields))
+    )
+
+
 def compile_clause(clause: Clause, fields: SearchFields, parameters: Parameters) -> Condition:
     """Resolve a comparison's name and value and return it as SQL. Raise MLflow's error if either is invalid."""
     name = name_of(clause.left)

@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
-import msgspec
-
-from railtrack.api.logged_models.queries import load_model, no_such_model
+from railtrack.api.logged_models.queries import load_model, model_response, no_such_model
 from railtrack.api.logged_models.schemas import (
-    LoggedModel,
     LoggedModelParam,
+    LoggedModelResponse,
     LoggedModelStatus,
     LoggedModelTag,
     status_number,
@@ -44,10 +42,6 @@ class CreateLoggedModel(Request):
     source_run_id: str = ""
     params: list[LoggedModelParam] = []
     tags: list[LoggedModelTag] = []
-
-
-class LoggedModelResponse(msgspec.Struct):
-    model: LoggedModel
 
 
 @endpoint("POST", "logged-models", access=LOGGED_MODEL_CREATE)
@@ -86,7 +80,8 @@ async def create_logged_model(ctx: Context, req: CreateLoggedModel) -> LoggedMod
         await _insert_params(tx, model_id, experiment_id, params)
         await _set_tags(tx, model_id, experiment_id, tags)
         tx.set_commit_check("SELECT 1 FROM logged_models WHERE model_id = $1", model_id)
-        return LoggedModelResponse(await load_model(tx, model_id))
+        loaded = await load_model(tx, model_id)
+    return await model_response(ctx, loaded)
 
 
 def _check_name(name: str) -> None:
@@ -139,7 +134,8 @@ class GetLoggedModel(Request):
 async def get_logged_model(ctx: Context, req: GetLoggedModel) -> LoggedModelResponse:
     """Return a model with its params, tags and metrics; a deleted one doesn't exist."""
     async with ctx.db.read() as tx:
-        return LoggedModelResponse(await load_model(tx, req.model_id))
+        loaded = await load_model(tx, req.model_id)
+    return await model_response(ctx, loaded)
 
 
 class FinalizeLoggedModel(Request):
@@ -159,7 +155,8 @@ async def finalize_logged_model(ctx: Context, req: FinalizeLoggedModel) -> Logge
         )
         if not updated:
             raise no_such_model(req.model_id)
-        return LoggedModelResponse(await load_model(tx, req.model_id, deleted=True))
+        loaded = await load_model(tx, req.model_id, deleted=True)
+    return await model_response(ctx, loaded)
 
 
 class DeleteLoggedModel(Request):

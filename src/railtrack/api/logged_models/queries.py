@@ -8,9 +8,11 @@ from railtrack.api.logged_models.schemas import (
     LoggedModelInfo,
     LoggedModelMetric,
     LoggedModelParam,
+    LoggedModelResponse,
     LoggedModelTag,
     status_name,
 )
+from railtrack.context import Context
 from railtrack.db import Row, Tx
 from railtrack.errors import ApiError, not_found
 
@@ -69,6 +71,21 @@ async def load_models(tx: Tx, rows: Sequence[Row]) -> list[LoggedModel]:
     for metric in await _metrics(tx, ids):
         models[metric.model_id].data.metrics.append(metric)
     return list(models.values())
+
+
+async def without_denied_runs(ctx: Context, models: list[LoggedModel]) -> list[LoggedModel]:
+    """Return the models, without the runs that made or measured them where the caller is denied runs."""
+    if await ctx.is_denied("run"):
+        for model in models:
+            model.info.source_run_id = None
+            for metric in model.data.metrics:
+                metric.run_id = ""
+    return models
+
+
+async def model_response(ctx: Context, model: LoggedModel) -> LoggedModelResponse:
+    await without_denied_runs(ctx, [model])
+    return LoggedModelResponse(model)
 
 
 def _info(row: Row) -> LoggedModelInfo:

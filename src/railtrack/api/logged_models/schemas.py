@@ -48,7 +48,8 @@ class LoggedModelMetric(msgspec.Struct, omit_defaults=True, gc=False):
     value: float | None
     timestamp: int
     step: int
-    run_id: str
+    run_id: str = ""
+    """"" if the caller is denied runs."""
     dataset_name: str | None = None
     dataset_digest: str | None = None
 
@@ -77,3 +78,7 @@ class LoggedModelData(msgspec.Struct, omit_defaults=True):
 class LoggedModel(msgspec.Struct):
     info: LoggedModelInfo
     data: LoggedModelData
+
+
+class LoggedModelResponse(msgspec.Struct):
+    model: LoggedModel

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from railtrack.api.logged_models.queries import INFO_COLUMNS, load_models
+from railtrack.api.logged_models.queries import INFO_COLUMNS, load_models, without_denied_runs
 from railtrack.api.logged_models.schemas import LoggedModel
 from railtrack.api.logged_models.search_fields import (
     MetricDataset,
@@ -17,10 +17,10 @@ from railtrack.api.logged_models.search_fields import (
 )
 from railtrack.auth import LOGGED_MODELS_SEARCH
 from railtrack.context import Context
-from railtrack.errors import invalid
+from railtrack.errors import invalid, permission_denied
 from railtrack.mlflow.ids import experiment_numbers
 from railtrack.search.builder import SearchBuilder
-from railtrack.search.conditions import Parameters
+from railtrack.search.conditions import Parameters, compares_attribute
 from railtrack.search.page import fetch_page
 from railtrack.search.paged_query import PagedQuery
 from railtrack.wire.list_response import list_response
@@ -61,11 +61,18 @@ async def search_logged_models(
             f"Invalid value {req.max_results} for parameter 'max_results' supplied. It must be a positive integer"
         )
     limit = min(req.max_results or DEFAULT_RESULTS, MAX_RESULTS)
-    chunks = fetch_page(ctx.db.fetch, _compile_search(req), limit, chunk_rows=CHUNK_ROWS)
+    query = _compile_search(req)
+    by_run = compares_attribute(req.filter, search_fields(""), "source_run_id") or any(
+        order.field_name == "source_run_id" for order in req.order_by
+    )
+    if by_run and await ctx.is_denied("run"):
+        raise permission_denied()
+    chunks = fetch_page(ctx.db.fetch, query, limit, chunk_rows=CHUNK_ROWS)
 
     async def load(rows: Sequence[Any]) -> Sequence[Any]:
         async with ctx.db.read() as tx:
-            return await load_models(tx, rows)
+            models = await load_models(tx, rows)
+        return await without_denied_runs(ctx, models)
 
     return await list_response(ctx.http, SearchLoggedModelsResponse, chunks, limit, load)
 

@@ -1,6 +1,6 @@
 """Aliases of a registered model: each name, such as `champion`, refers to one of its versions."""
 
-from railtrack.api.registry.queries import aliased_version, load_version, lock_model, lock_version
+from railtrack.api.registry.queries import aliased_version, load_version, lock_model, lock_version, version_response
 from railtrack.api.registry.schemas import ModelVersionResponse
 from railtrack.auth import ALIAS_DELETE, ALIAS_SET, MODEL_VERSION_READ
 from railtrack.context import Context
@@ -75,4 +75,5 @@ async def get_model_version_by_alias(ctx: Context, req: GetModelVersionByAlias) 
     check_alias(req.alias)
     async with ctx.db.read() as tx:
         version = await aliased_version(tx, req.name, req.alias)
-        return ModelVersionResponse(await load_version(tx, req.name, version))
+        loaded = await load_version(tx, req.name, version)
+    return await version_response(ctx, loaded)

@@ -15,6 +15,7 @@ from railtrack.api.registry.queries import (
     latest_versions,
     load_version,
     no_such_model,
+    version_response,
 )
 from railtrack.api.registry.schemas import ModelVersionResponse, RegistryTag
 from railtrack.auth import MODEL_VERSION_CREATE
@@ -119,7 +120,8 @@ async def create_model_version(ctx: Context, req: CreateModelVersion) -> ModelVe
         await events.version_created(
             tx, req.name, version, source=req.source, run_id=req.run_id, tags=tags, description=req.description
         )
-        return ModelVersionResponse(await load_version(tx, req.name, version))
+        created = await load_version(tx, req.name, version)
+    return await version_response(ctx, created)
 
 
 def _check_link_scheme(run_link: str) -> None:

@@ -1,8 +1,15 @@
 """Reads of registered models and versions: one, or a page of them in a few statements. Filters are in search_fields."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
-from railtrack.api.registry.schemas import Alias, ModelVersion, RegisteredModel, RegistryTag
+from railtrack.api.registry.schemas import (
+    Alias,
+    ModelVersion,
+    ModelVersionResponse,
+    RegisteredModel,
+    RegistryTag,
+)
 from railtrack.auth.grants import NOTHING
 from railtrack.context import Context
 from railtrack.db import Row, Tx
@@ -91,7 +98,25 @@ async def without_denied_versions(ctx: Context, models: list[RegisteredModel]) -
         if of_type and await ctx.read_filter(resource_type, f"{resource_type}_version") == NOTHING:
             for model in of_type:
                 model.latest_versions = []
+    for model in models:
+        await without_denied_runs(ctx, model.latest_versions)
     return models
+
+
+V = TypeVar("V", bound=Sequence[ModelVersion])
+
+
+async def without_denied_runs(ctx: Context, versions: V) -> V:
+    """Return the versions, without the runs that they come from where the caller is denied runs."""
+    if await ctx.is_denied("run"):
+        for version in versions:
+            version.run_id = version.run_link = None
+    return versions
+
+
+async def version_response(ctx: Context, version: ModelVersion) -> ModelVersionResponse:
+    await without_denied_runs(ctx, [version])
+    return ModelVersionResponse(version)
 
 
 async def latest_versions(tx: Tx, names: Sequence[str]) -> list[ModelVersion]:

@@ -1,7 +1,6 @@
 """The searches for registered models and for versions. What filters and orders may name is in search_fields.py."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -12,6 +11,7 @@ from railtrack.api.registry.queries import (
     VERSION_COLUMNS,
     load_models,
     load_versions,
+    without_denied_runs,
     without_denied_versions,
 )
 from railtrack.api.registry.schemas import ModelVersion, RegisteredModel
@@ -27,9 +27,10 @@ from railtrack.api.registry.search_fields import (
 from railtrack.auth import SIGNED_IN
 from railtrack.auth.grants import EVERYTHING
 from railtrack.context import Context
-from railtrack.errors import invalid, invalid_value
+from railtrack.errors import invalid, invalid_value, permission_denied
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.search.builder import SearchBuilder
+from railtrack.search.conditions import compares_attribute
 from railtrack.search.fields import SearchFields
 from railtrack.search.page import fetch_page
 from railtrack.wire.list_response import list_response
@@ -103,11 +104,15 @@ async def search_model_versions(
     search = SearchBuilder(VERSIONS, VERSION_COLUMNS).where(f"model_versions.workspace = '{DEFAULT_WORKSPACE}'")
     search = filter_prompts(search.where(NOT_DELETED), req.filter, VERSIONS, NOT_OF_A_PROMPT)
     search.order_by(req.order_by or DEFAULT_VERSION_ORDER)
+    if compares_attribute(req.filter, VERSIONS, "run_id") and await ctx.is_denied("run"):
+        raise permission_denied()
     await _restrict(ctx, search, req.filter, VERSIONS, part="version")
     chunks = fetch_page(ctx.db.fetch, search.build(req.page_token), req.max_results, chunk_rows=CHUNK_ROWS)
-    return await list_response(
-        ctx.http, SearchModelVersionsResponse, chunks, req.max_results, partial(load_versions, ctx.db)
-    )
+
+    async def load(rows: Sequence[Any]) -> Sequence[Any]:
+        return await without_denied_runs(ctx, await load_versions(ctx.db, rows))
+
+    return await list_response(ctx.http, SearchModelVersionsResponse, chunks, req.max_results, load)
 
 
 async def _restrict(ctx: Context, search: SearchBuilder, text: str, fields: SearchFields, *, part: str = "") -> None:

@@ -9,6 +9,8 @@ from railtrack.api.registry.queries import (
     load_version,
     lock_version,
     storage_location,
+    version_response,
+    without_denied_runs,
 )
 from railtrack.api.registry.schemas import DELETED_STAGE, ModelVersion, ModelVersionResponse
 from railtrack.auth import MODEL_VERSION_DELETE, MODEL_VERSION_EDIT, MODEL_VERSION_READ
@@ -42,7 +44,8 @@ async def get_model_version(ctx: Context, req: GetModelVersion) -> ModelVersionR
     """Return a version with its tags and aliases; a deleted one doesn't exist."""
     check_model_name(req.name)
     async with ctx.db.read() as tx:
-        return ModelVersionResponse(await load_version(tx, req.name, parse_version(req.name, req.version)))
+        loaded = await load_version(tx, req.name, parse_version(req.name, req.version))
+    return await version_response(ctx, loaded)
 
 
 class GetModelVersionDownloadUri(Request):
@@ -81,7 +84,7 @@ async def get_latest_versions(ctx: Context, req: GetLatestVersions) -> LatestVer
         latest = await latest_versions(tx, [req.name])
         versions = [version for version in latest if not stages or version.current_stage in stages]
         await add_aliases(tx, req.name, versions)
-    return LatestVersionsResponse(versions)
+    return LatestVersionsResponse(await without_denied_runs(ctx, versions))
 
 
 class UpdateModelVersion(Request):
@@ -111,7 +114,8 @@ async def update_model_version(ctx: Context, req: UpdateModelVersion) -> ModelVe
                 now=now_ms(),
             )
         )
-        return ModelVersionResponse(await load_version(tx, req.name, version))
+        loaded = await load_version(tx, req.name, version)
+    return await version_response(ctx, loaded)
 
 
 class TransitionModelVersionStage(Request):
@@ -152,7 +156,8 @@ async def transition_model_version_stage(ctx: Context, req: TransitionModelVersi
             )
         )
         await ctx.audit(tx, "registered_model", req.name, f"version {version}, stage {stage}")
-        return ModelVersionResponse(await load_version(tx, req.name, version))
+        loaded = await load_version(tx, req.name, version)
+    return await version_response(ctx, loaded)
 
 
 async def _touch_version(tx: Tx, name: str, version: int, now: int) -> None:

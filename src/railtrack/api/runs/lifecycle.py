@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import msgspec
 
-from railtrack.api.runs.queries import check_active, load_info, load_run, no_such_run
+from railtrack.api.runs.queries import check_active, load_info, load_run, no_such_run, remove_models
 from railtrack.api.runs.schemas import INFO_COLUMNS, RUN_NAME, Run, RunInfo, RunStatus
 from railtrack.auth import RUN_DELETE, RUN_EDIT, RUN_READ
 from railtrack.clock import now_ms
@@ -29,7 +29,10 @@ class GetRunResponse(msgspec.Struct):
 @endpoint("GET", "runs/get", access=RUN_READ)
 async def get_run(ctx: Context, req: GetRun) -> GetRunResponse:
     """Return a run with its params, tags, latest metrics, inputs and outputs, even if it is deleted."""
-    return GetRunResponse(await load_run(ctx.db, req.run_id))
+    run = await load_run(ctx.db, req.run_id)
+    if await ctx.is_denied("logged_model"):
+        remove_models([run])
+    return GetRunResponse(run)
 
 
 class UpdateRun(Request):

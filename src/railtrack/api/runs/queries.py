@@ -85,6 +85,15 @@ async def load_runs(tx: Tx, rows: Sequence[Row]) -> list[Run]:
     return list(runs.values())
 
 
+def remove_models(runs: list[Run]) -> list[Run]:
+    """Return the runs, without the ids of their logged models: the caller is denied those."""
+    for run in runs:
+        run.inputs.model_inputs = []
+        if run.outputs is not None:
+            run.outputs.model_outputs = []
+    return runs
+
+
 def new_run(row: Row) -> Run:
     return Run(RunInfo(*row), RunData([], [], []), RunInputs([], []), RunOutputs([]))
 

@@ -1,15 +1,17 @@
 """The search for runs. What filters and orders may name is in search_fields.py."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
 
 import msgspec
 
-from railtrack.api.runs.queries import load_runs
+from railtrack.api.runs.queries import load_runs, remove_models
 from railtrack.api.runs.schemas import INFO_COLUMNS, Run
 from railtrack.api.runs.search_fields import RUNS
 from railtrack.auth import RUNS_SEARCH
 from railtrack.context import Context
+from railtrack.db import Db, Row
 from railtrack.errors import invalid, invalid_value
 from railtrack.mlflow.ids import experiment_numbers
 from railtrack.mlflow.view_type import stages
@@ -48,7 +50,12 @@ async def search_runs(ctx: Context, req: SearchRuns) -> Annotated[Response, Sear
             f"Invalid value {req.max_results} for parameter 'max_results' supplied. It must be a positive integer"
         )
     chunks = fetch_page(ctx.db.fetch, compile_search(req), req.max_results)
-    return await list_response(ctx.http, SearchRunsResponse, chunks, req.max_results, partial(load_runs, ctx.db))
+    load = partial(_load_without_models if await ctx.is_denied("logged_model") else load_runs, ctx.db)
+    return await list_response(ctx.http, SearchRunsResponse, chunks, req.max_results, load)
+
+
+async def _load_without_models(db: Db, rows: Sequence[Row]) -> list[Run]:
+    return remove_models(await load_runs(db, rows))
 
 
 def compile_search(req: SearchRuns) -> PagedQuery:
