@@ -204,6 +204,7 @@ def railtrack(postgres: PostgresServer, s3: S3Server, folder: Path, seconds: flo
             "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{BUCKET}/railtrack",
             "GUNICORN_WORKERS": "2",
             "GUNICORN_THREADS": "4",
+            "RAILTRACK_AUTH": "off",
             **s3.environment,
         }
         server = Container(image, folder / "railtrack", variables, ContainerOptions(cgroup=group.path))

@@ -19,8 +19,9 @@ Shows the commands that create or update the service; with --apply it runs them.
   --postgres NAME           the name of the PostgreSQL service (default: Postgres)
   --apply                   run the commands
 
-The credentials of the store are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from the terminal. They are
-never shown, and are piped to Railway's CLI, so that they are in no process list.
+The credentials of the store are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from the terminal. The password
+of the administrator is the one in MLFLOW_AUTH_ADMIN_PASSWORD, or a random one. Secrets are never shown, and are piped to
+Railway's CLI, so that they are in no process list.
 END
 }
 
@@ -170,6 +171,16 @@ secret() {
     printf %s "$value"
 }
 
+# Sets the password with which the first start creates the administrator. Later starts ignore it, so it stays as it is.
+set_password() {
+    if [ -n "$apply" ] && railway variable list --service "$service" --kv | grep -q '^MLFLOW_AUTH_ADMIN_PASSWORD='; then
+        printf '# The variable MLFLOW_AUTH_ADMIN_PASSWORD exists.\n'
+    else
+        set_secret MLFLOW_AUTH_ADMIN_PASSWORD \
+            "${MLFLOW_AUTH_ADMIN_PASSWORD:-$(LC_ALL=C tr -dc 'A-Za-z0-9' </dev/urandom | head -c 24)}"
+    fi
+}
+
 set_store() {
     if [ "$store" = railway ]; then
         set_variables "AWS_ACCESS_KEY_ID=\${{$bucket.ACCESS_KEY_ID}}" \
@@ -191,11 +202,16 @@ next_steps() {
 # Next
 # 1. Check that it works:
 #      railway ssh --service $service -- railtrack verify http://localhost:5000
-# 2. Configure services of the same project with its address, which only they can reach:
+# 2. Create a user for your services, and a token for each of them:
+#      railway ssh --service $service -- railtrack users create services --no-password
+#      railway ssh --service $service -- railtrack tokens create services backend
+#    Set the token and the address, which only services of the same project can reach:
 #      MLFLOW_TRACKING_URI=http://$service.railway.internal:5000
-# 3. The login is off by default. With a public domain, everyone could read, change and delete everything. docs/deploy.md
-#    adds a login in front, which gets the domain. Without a login:
+#      MLFLOW_TRACKING_TOKEN=rtk_...
+# 3. For browsers and clients elsewhere, generate a domain:
 #      railway domain --service $service --port 5000
+#    Log in as admin, with the password in the variable MLFLOW_AUTH_ADMIN_PASSWORD:
+#      railway variable list --service $service --kv
 END
 }
 
@@ -216,7 +232,8 @@ set_up_deployment
 set_variables RAILWAY_DOCKERFILE_PATH=docker/mlflow/Dockerfile RAILWAY_HEALTHCHECK_TIMEOUT_SEC=30 \
     RAILWAY_DEPLOYMENT_DRAINING_SECONDS=35
 set_variables "MLFLOW_BACKEND_STORE_URI=\${{$postgres.DATABASE_URL}}" MLFLOW_HOST=0.0.0.0 MLFLOW_PORT=5000 \
-    GUNICORN_WORKERS=2 GUNICORN_THREADS=4 RAILTRACK_DB_WAIT_S=20
+    GUNICORN_WORKERS=2 GUNICORN_THREADS=4 RAILTRACK_DB_WAIT_S=20 MLFLOW_AUTH_DEFAULT_PERMISSION=EDIT
+set_password
 set_store
 run railway up --service "$service"
 next_steps

@@ -30,4 +30,19 @@ async def test_an_open_server_on_a_public_address_is_reported(
     assert bool(login_warnings(settings)) is warns
     [finding] = await check_login(settings)
     assert finding.status is (CheckStatus.WARNING if warns else CheckStatus.OK)
-    assert ("RAILTRACK_AUTH=on" in finding.finding) is warns
+    assert ("RAILTRACK_AUTH=off" in finding.finding) is warns
+
+
+def test_a_server_is_closed_by_default_unless_only_this_machine_reaches_it() -> None:
+    hosts = ("127.0.0.1", "127.8.9.10", "::1", "localhost")
+    assert not any(load({}, {"MLFLOW_HOST": host, "PORT": "8080"}).needs_login for host in ("", *hosts))
+    others = ("0.0.0.0", "::", "10.0.0.5", "192.168.1.2", "fd00::1", "mlflow", "localhost.example.com", "127.1", "0")
+    assert all(load({}, {"MLFLOW_HOST": host}).needs_login for host in others)
+
+
+async def test_metrics_that_prometheus_cannot_read_are_reported() -> None:
+    environ = {"MLFLOW_HOST": "0.0.0.0", "RAILTRACK_METRICS": "on"}
+    [finding] = await check_login(load({}, environ))
+    assert (finding.status, "RAILTRACK_METRICS_TOKEN" in finding.finding) == (CheckStatus.WARNING, True)
+    assert login_warnings(load({}, {**environ, "RAILTRACK_METRICS_TOKEN": "x" * 16})) == []
+    assert login_warnings(load({}, {"RAILTRACK_METRICS": "on"})) == []

@@ -102,7 +102,7 @@ def test_every_setting_is_shown_with_its_source_but_no_secret(
 
 
 def test_a_warning_fails_in_strict_mode_only(tmp_path: Path) -> None:
-    arguments = ("--host", "0.0.0.0", "--port", free())
+    arguments = ("--host", "0.0.0.0", "--auth", "off", "--port", free())
     code, report = doctor(tmp_path, *arguments)
     assert (code, report["verdict"]) == (0, "warning")
     assert "login" in statuses(report, "warning")

@@ -21,8 +21,11 @@ from tests.servers.processes import TIMEOUT_S, die_with_parent
 from tests.servers.railtrack import RailtrackServer, command, railtrack_server
 from tests.servers.s3 import S3Server, s3_server
 
+from railtrack.cli.verify import is_loopback_url
+
 ALL = [
     "health",
+    "login",
     "page",
     "browser",
     "version",
@@ -81,6 +84,7 @@ def test_a_deployed_server_passes_all_steps_and_is_left_unchanged(tmp_path: Path
     assert (code, list(steps), statuses(steps, "skipped")) == (0, ALL, ["store"])
     assert len(statuses(steps, "ok")) == len(ALL) - 1
     assert steps["health"]["finding"] == '{"status": "ok"}, the response of Railtrack'
+    assert steps["login"]["finding"] == "not required"
     assert steps["clean up"]["finding"].startswith(CLEAN)
     assert asyncio.run(left_behind(server.port)) == []
     kept = server.folder / "data" / "mlartifacts"
@@ -95,7 +99,7 @@ def test_each_step_is_printed_with_its_time(tmp_path: Path, server: RailtrackSer
     assert head.endswith(f" verifies {server.url}")
     assert [line[9:25].strip() for line in lines] == ALL
     assert all(line[25:32].strip().replace(".", "").isdigit() for line in lines)
-    assert summary.startswith("10 ok, 1 skipped, in ")
+    assert summary.startswith("11 ok, 1 skipped, in ")
 
 
 @pytest.mark.mlflow
@@ -174,6 +178,57 @@ async def test_a_url_may_have_a_path_and_a_login(tmp_path: Path, server: Railtra
         assert "--token" in steps["health"]["next_step"]
         assert "wrong" not in json.dumps(steps)
     assert await left_behind(server.port) == []
+
+
+def test_a_server_with_login_is_verified_by_every_kind_of_login(tmp_path: Path) -> None:
+    password = "chosen-by-the-operator"
+    environ = {"RAILTRACK_AUTH": "on", "MLFLOW_AUTH_ADMIN_PASSWORD": password}
+    with railtrack_server(tmp_path / "server", environment=environ, workers=1) as server:
+        assert command(server.folder, "users", "create", "ci", "--no-password", **server.environment).returncode == 0
+        token = command(server.folder, "tokens", "create", "ci", "verify", **server.environment).stdout.strip()
+        logins = [
+            ("ci", {"MLFLOW_TRACKING_TOKEN": token}),
+            ("admin", {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": password}),
+            ("admin", {"MLFLOW_AUTH_ADMIN_PASSWORD": password}),
+        ]
+        for user, login in logins:
+            code, steps = verify(tmp_path, server.url, **login)
+            assert (code, statuses(steps, "skipped"), steps["login"]["finding"]) == (0, ["store"], f"as {user}")
+            assert steps["clean up"]["finding"].startswith(CLEAN)
+            assert password not in json.dumps(steps)
+
+        for login in ({}, {"MLFLOW_TRACKING_TOKEN": "rtk_wrong"}):
+            code, steps = verify(tmp_path, server.url, **login)
+            assert (code, statuses(steps, "problem"), statuses(steps, "ok")) == (
+                1,
+                ["login"],
+                ["health", "version", "clean up"],
+            )
+            assert "users/current returned 401 " in steps["login"]["finding"]
+            assert "MLFLOW_TRACKING_TOKEN" in steps["login"]["next_step"]
+        reader = {"MLFLOW_TRACKING_TOKEN": reader_token(server)}
+        code, steps = verify(tmp_path, server.url, **reader)
+        assert (code, statuses(steps, "problem")) == (1, ["experiment"])
+        assert steps["clean up"]["finding"] == "Nothing was created."
+        assert server.logged_errors() == []
+
+
+def reader_token(server: RailtrackServer) -> str:
+    arguments = ("tokens", "create", "ci", "reader", "--scope", "read")
+    return command(server.folder, *arguments, **server.environment).stdout.strip()
+
+
+def test_the_administrators_password_is_sent_to_this_machine_only() -> None:
+    urls = ("http://localhost:5000", "http://127.0.0.1", "https://[::1]:5000/mlflow")
+    assert all(is_loopback_url(url) for url in urls)
+    others = (
+        "http://localhost.example.com",
+        "http://localhost@example.com",
+        "http://10.0.0.1",
+        "http://[",
+        "localhost",
+    )
+    assert not any(is_loopback_url(url) for url in others)
 
 
 async def test_a_token_is_taken_from_the_flag_or_the_clients_variable(tmp_path: Path, server: RailtrackServer) -> None:

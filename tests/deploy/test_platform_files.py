@@ -42,6 +42,7 @@ RENDER_SERVICE = {
     "dockerContext",
     "dockerfilePath",
     "envVars",
+    "healthCheckPath",
     "maxShutdownDelaySeconds",
     "name",
     "numInstances",
@@ -50,7 +51,7 @@ RENDER_SERVICE = {
     "runtime",
     "type",
 }
-"""What https://render.com/docs/blueprint-spec names for a private service made of a Dockerfile."""
+"""What https://render.com/docs/blueprint-spec names for a web service made of a Dockerfile."""
 
 
 def toml(name: str) -> dict[str, Any]:
@@ -88,7 +89,8 @@ def test_render_builds_the_image_and_connects_its_database() -> None:
     blueprint = yaml.safe_load((ROOT / "render.yaml").read_text())
     (service,), (database,) = blueprint["services"], blueprint["databases"]
     assert service.keys() <= RENDER_SERVICE
-    assert (service["type"], service["runtime"]) == ("pserv", "docker")
+    assert (service["type"], service["runtime"]) == ("web", "docker")
+    assert ("GET", service["healthCheckPath"]) in endpoints()
     assert (service["dockerfilePath"], service["dockerContext"]) == (f"./{DOCKERFILE}", ".")
     assert service["maxShutdownDelaySeconds"] >= GRACE_S + 5
     variables = {one["key"]: one for one in service["envVars"]}
@@ -100,6 +102,7 @@ def test_render_builds_the_image_and_connects_its_database() -> None:
     assert database["ipAllowList"] == []
     values = {name: one["value"] for name, one in variables.items() if "value" in one}
     assert load({}, values | {"PORT": "10000"}).server.port == 5000
+    assert variables["MLFLOW_AUTH_ADMIN_PASSWORD"]["generateValue"] is True
     secret = {name for setting in SETTINGS if setting.secret for name in setting.variables}
     assert not secret & values.keys()
 

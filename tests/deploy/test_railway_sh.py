@@ -1,5 +1,6 @@
 """deploy/railway.sh against a stand-in for Railway's program: what it runs, shows, and keeps to itself."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -15,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "deploy" / "railway.sh"
 S3 = ("--bucket", "vision-platform-prod", "--region", "ap-northeast-2")
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "it's $ecret"}
+PASSWORD = {"MLFLOW_AUTH_ADMIN_PASSWORD": "of th€ operator"}
 SET = "variable set --service mlflow-service --skip-deploys"
 CONFIG = "--service-config mlflow-service"
 ADDED = shlex.split("add --service mlflow-service --variables MLFLOW_PORT=5000")
@@ -30,17 +32,19 @@ DEPLOYED = [
     ),
     shlex.split(
         f"{SET} 'MLFLOW_BACKEND_STORE_URI=${{{{Postgres.DATABASE_URL}}}}' MLFLOW_HOST=0.0.0.0 MLFLOW_PORT=5000 "
-        "GUNICORN_WORKERS=2 GUNICORN_THREADS=4 RAILTRACK_DB_WAIT_S=20"
+        "GUNICORN_WORKERS=2 GUNICORN_THREADS=4 RAILTRACK_DB_WAIT_S=20 MLFLOW_AUTH_DEFAULT_PERMISSION=EDIT"
     ),
 ]
-KEYS_SET = [shlex.split(f"variable set {name} --stdin --service mlflow-service --skip-deploys") for name in KEYS]
+PASSWORD_SET, *KEYS_SET = [
+    shlex.split(f"variable set {name} --stdin --service mlflow-service --skip-deploys") for name in (*PASSWORD, *KEYS)
+]
 UP = ["up", "--service", "mlflow-service"]
 ROOT_IN_BUCKET = "MLFLOW_DEFAULT_ARTIFACT_ROOT=s3://vision-platform-prod/mlflow-artifacts"
 
 
 @pytest.fixture
 def railway(tmp_path: Path) -> Railway:
-    return Railway(tmp_path / "bin", environment=KEYS)
+    return Railway(tmp_path / "bin", environment={**PASSWORD, **KEYS})
 
 
 def script(railway: Railway, *options: str, typed: str = "", terminal: bool = True) -> str:
@@ -98,7 +102,7 @@ def commands_for(store: str) -> tuple[tuple[str, ...], list[list[str]]]:
     options, stored = STORES[store]
     made = [ADDED, shlex.split("bucket create mlflow-artifacts --region sin")] if store == "railway" else [ADDED]
     keys = [] if store == "railway" else KEYS_SET
-    return options, [*made, *DEPLOYED, *[shlex.split(command) for command in stored], *keys, UP]
+    return options, [*made, *DEPLOYED, PASSWORD_SET, *[shlex.split(command) for command in stored], *keys, UP]
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -110,21 +114,33 @@ def test_the_script_runs_exactly_the_commands_of_the_guide(railway: Railway, sto
     output = script(railway, *options, "--apply")
     assert railway.commands == shown(output) == expected
     typed_in = [call["stdin"] for call in railway.calls if "stdin" in call]
-    assert typed_in == ([] if store == "railway" else list(KEYS.values()))
+    assert typed_in == [*PASSWORD.values(), *([] if store == "railway" else KEYS.values())]
 
 
 def test_no_secret_is_printed_or_in_an_argument(railway: Railway) -> None:
     output = script(railway, *S3) + script(railway, *S3, "--apply")
     arguments = [word for call in railway.calls for word in call["argv"]]
-    for secret in KEYS.values():
+    for secret in (*PASSWORD.values(), *KEYS.values()):
         assert secret not in output
         assert not [word for word in arguments if secret in word]
 
 
+def test_without_a_password_a_random_one_is_set_once(railway: Railway) -> None:
+    railway.environment = KEYS
+    output = script(railway, *S3, "--apply") + script(railway, *S3, "--apply")
+    passwords = {call["stdin"] for call in railway.calls if call["argv"] == PASSWORD_SET}
+    assert len(passwords) == 2
+    assert all(re.fullmatch(r"[A-Za-z0-9]{24}", password) and password not in output for password in passwords)
+    railway.variables = PASSWORD
+    before = railway.commands.count(PASSWORD_SET)
+    assert "# The variable MLFLOW_AUTH_ADMIN_PASSWORD exists." in script(railway, *S3, "--apply")
+    assert railway.commands.count(PASSWORD_SET) == before
+
+
 def test_missing_credentials_are_read_from_the_terminal(railway: Railway) -> None:
-    railway.environment = {}
+    railway.environment = PASSWORD
     output = script(railway, *S3, "--apply", typed="AKIATYPED\nty ped\\n'\n")
-    assert [call["stdin"] for call in railway.calls if "stdin" in call] == ["AKIATYPED", "ty ped\\n'"]
+    assert [call["stdin"] for call in railway.calls if "stdin" in call][1:] == ["AKIATYPED", "ty ped\\n'"]
     assert "TYPED" not in output
     assert "ty ped" not in output
 
@@ -204,7 +220,7 @@ def test_a_failed_deployment_fails_the_script(railway: Railway) -> None:
 def test_the_commands_printed_at_the_end_are_valid(railway: Railway) -> None:
     output = script(railway, *S3)
     named = [line[1:].strip() for line in output.splitlines() if line.startswith("#      railway ")]
-    assert len(named) == 2
+    assert len(named) == 5
     for command in named:
         assert railway.run("sh", "-c", command, cwd=ROOT).returncode == 0, command
 

@@ -22,13 +22,16 @@ from tests.docs.pages import ENGLISH
 from tests.docs.test_guides import OURS, resolved, variables
 from tests.servers.postgres import PostgresCluster, postgres_cluster
 from tests.servers.processes import free_port
-from tests.servers.railtrack import RailtrackServer, railtrack_server
+from tests.servers.railtrack import RailtrackServer, command, railtrack_server
 from tests.servers.s3 import REGION, S3Server, s3_server
 
 pytestmark = pytest.mark.mlflow
 
 DOMAIN = "https://mlflow-service-production-xxxx.up.railway.app"
 BUCKET = "vision-platform-prod"
+PASSWORD = "chosen by the reader"
+LOGIN = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
+"""What the guide sets before a client runs."""
 S3_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six")
 
 
@@ -79,7 +82,8 @@ def environment_of(s3: S3Server) -> dict[str, str]:
     (whole,) = [one for one in blocks if "MLFLOW_BACKEND_STORE_URI" in one]
     given = {name: resolved(text) for name, text in whole.items() if name in OURS}
     del given["MLFLOW_BACKEND_STORE_URI"], given["MLFLOW_PORT"], given["AWS_REGION"]
-    return given | s3.environment
+    domain = {"RAILWAY_PUBLIC_DOMAIN": DOMAIN.removeprefix("https://")}
+    return given | s3.environment | domain | {"MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD}
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +113,9 @@ def test_curl_gets_the_documented_responses(server: RailtrackServer) -> None:
     asked = lines[::2]
     shown = [line.removeprefix("# ") for line in lines[1::2]]
     assert len(asked) == len(shown) == 2
-    for command, answer in zip(asked, shown, strict=True):
+    for curl, answer in zip(asked, shown, strict=True):
         done = subprocess.run(
-            ["bash", "-c", f"{command} --silent --show-error"], capture_output=True, text=True, timeout=60, check=True
+            ["bash", "-c", f"{curl} --silent --show-error"], capture_output=True, text=True, timeout=60, check=True
         )
         assert done.stdout == answer
 
@@ -126,7 +130,7 @@ def test_verify_and_doctor_find_no_problem_with_the_commands_of_the_guide(
     bare = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     inside = server.environment
     for arguments, environment in (
-        (["verify", server.url], bare),
+        (["verify", server.url], {**bare, **LOGIN}),
         (["verify", server.url], inside),
         (["doctor"], inside),
     ):
@@ -152,7 +156,7 @@ def test_the_example_program_works(proxied: bool, postgres: PostgresCluster, s3:
         keys = {} if proxied else client_keys(s3, tmp_path)
         done = subprocess.run(
             [str(client_interpreter("3.17.2")), "-c", block.replace(DOMAIN, server.url)],
-            env=client_environment(server.url, tmp_path) | keys,
+            env=client_environment(server.url, tmp_path) | keys | {"MLFLOW_TRACKING_TOKEN": service_token(server)},
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -165,6 +169,16 @@ def test_the_example_program_works(proxied: bool, postgres: PostgresCluster, s3:
     stored = [key for key in s3.objects(BUCKET) if key.endswith("/artifacts/note.txt")]
     assert all(key.startswith("mlflow-artifacts/") for key in stored)
     assert stored
+
+
+def service_token(server: RailtrackServer) -> str:
+    """Return a token, made with the commands of the guide."""
+    [commands] = [one.text for one in ENGLISH.blocks if "railtrack tokens create" in one.text]
+    for line in commands.splitlines()[:2]:
+        arguments = line.partition("-- railtrack ")[2].split()
+        done = command(server.folder, *arguments, **server.environment)
+        assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def client_keys(s3: S3Server, folder: Path) -> dict[str, str]:

@@ -44,6 +44,17 @@ def test_all_addresses_means_ipv6_too_where_there_is_any() -> None:
             one.close()
 
 
+def test_localhost_that_other_machines_can_reach_is_rejected_without_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine may give the name another address. 0.0.0.0 is one that every test machine has."""
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _host, port, **options: resolve("0.0.0.0", port, **options))
+    flags = {"server.host": "localhost", "server.port": str(free_port())}
+    with pytest.raises(StartError, match=r"MLFLOW_HOST: localhost is 0\.0\.0\.0 here, which is no loopback address"):
+        listeners(load(flags, {}))
+    for one in listeners(load({**flags, "auth.mode": "on"}, {})):
+        one.close()
+
+
 def test_a_port_in_use_is_reported_with_its_setting() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

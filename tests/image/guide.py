@@ -34,7 +34,7 @@ class Services:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the guide's variables without MLFLOW_PORT, which differs by container."""
+        """Return the guide's variables without MLFLOW_PORT, which differs by container, and without login."""
         return {
             "MLFLOW_BACKEND_STORE_URI": self.database,
             "MLFLOW_DEFAULT_ARTIFACT_ROOT": f"s3://{BUCKET}/mlflow-artifacts",
@@ -44,6 +44,7 @@ class Services:
             "MLFLOW_HOST": "0.0.0.0",
             "GUNICORN_WORKERS": "2",
             "GUNICORN_THREADS": "4",
+            "RAILTRACK_AUTH": "off",
         }
 
     def log(self, port: int) -> list[str]:

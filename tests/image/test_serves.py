@@ -1,12 +1,14 @@
 """The image with the guide's variables, PostgreSQL and S3, on a read-only file system as user 1000."""
 
 import asyncio
+import base64
 import json
 import os
 import re
 import signal
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +45,20 @@ def test_the_log_has_the_lines_of_the_guide_in_order(server: Container, services
     assert any(listening.fullmatch(line) for line in lines)
     assert server.logged_errors() == []
     assert not [secret for secret in services.secrets if secret in server.log()]
+
+
+def test_a_container_requires_a_login_by_default(image: Image, services: Services, tmp_path: Path) -> None:
+    environment = {name: value for name, value in services.environment.items() if name != "RAILTRACK_AUTH"}
+    with container(image, tmp_path, environment, ContainerOptions()) as server:
+        assert get(f"{server.url}/health")[0] == get(f"{server.url}/ready")[0] == 200
+        assert server.health().code == 0
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            get(f"{server.url}/api/2.0/mlflow/experiments/get?experiment_id=0")
+        [line] = [line for line in server.log().splitlines() if line.startswith("Created the administrator admin")]
+        login = base64.b64encode(f"admin:{line.split()[-1]}".encode()).decode()
+        current = get(f"{server.url}/api/2.0/mlflow/users/current", authorization=f"Basic {login}")[2]
+        assert json.loads(current)["user"]["username"] == "admin"
+        assert server.logged_errors() == []
 
 
 def test_the_server_runs_as_process_1_and_user_1000(server: Container) -> None:

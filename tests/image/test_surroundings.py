@@ -53,7 +53,7 @@ def test_any_user_may_run_the_entry_point_as_start_command_on_a_read_only_file_s
 
 
 def test_data_in_a_volume_survives_a_restart(image: Image, volume: Path, tmp_path: Path) -> None:
-    with container(image, tmp_path, {}, ContainerOptions(data=volume)) as server:
+    with container(image, tmp_path, {"RAILTRACK_AUTH": "off"}, ContainerOptions(data=volume)) as server:
         assert (
             call(server, "POST", "/api/2.0/mlflow/experiments/create", b'{"name":"kept"}', "application/json")[0] == 200
         )

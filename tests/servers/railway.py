@@ -25,6 +25,8 @@ class Railway:
     linked: bool = True
     services: Sequence[str] = ("Postgres", "backend-service")
     buckets: Sequence[str] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """The variables of each service."""
     up: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -38,7 +40,8 @@ class Railway:
     def commands(self) -> list[list[str]]:
         """The arguments of the calls that change something."""
         asking = (["whoami"], ["status"], ["service", "list", "--json"], ["bucket", "list", "--json"])
-        return [call["argv"] for call in self.calls if call["argv"] not in asking]
+        called = [call["argv"] for call in self.calls]
+        return [argv for argv in called if argv not in asking and argv[:2] != ["variable", "list"]]
 
     def run(
         self, *command: str | Path, cwd: Path, typed: str = "", terminal: bool = True
@@ -65,7 +68,7 @@ class Railway:
     def _install(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         record = self.folder / "calls"
-        names = ("logged_in", "linked", "services", "buckets", "up")
+        names = ("logged_in", "linked", "services", "buckets", "variables", "up")
         record.with_suffix(".state").write_text(json.dumps({name: getattr(self, name) for name in names}))
         program = self.folder / "railway"
         command = shlex.join([sys.executable, "-IS", str(PROGRAM), str(record)])

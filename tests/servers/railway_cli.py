@@ -107,6 +107,8 @@ def main(arguments: list[str], record: Path) -> int:
         case (("service" | "bucket"), "list"):
             found = [{"id": f"id-{name}", "name": name} for name in state[f"{options.command}s"]]
             print(json.dumps(found, indent=2))
+        case (("variable" | "variables"), "list"):
+            print("\n".join(f"{name}={value}" for name, value in state["variables"].items()))
         case "environment", "edit" if not os.isatty(0):
             return _fail("Failed to parse stdin as JSON")
         case "up", _:

@@ -13,7 +13,9 @@ PATH = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 
 
 def on_a_network(settings: Settings, **server: object) -> Settings:
-    return dataclasses.replace(settings, server=dataclasses.replace(ServerSettings(host="0.0.0.0"), **server))
+    """Return the settings of a server without login that others can reach."""
+    of_server = dataclasses.replace(ServerSettings(host="0.0.0.0"), **server)
+    return dataclasses.replace(settings, server=of_server, auth=AuthSettings(mode="off"))
 
 
 async def get(settings: Settings, host: str, peer: str = "203.0.113.9", **headers: str) -> Response:

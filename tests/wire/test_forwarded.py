@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from tests.client import Client, running_app
 
-from railtrack.config.settings import SecuritySettings, ServerSettings, Settings, load
+from railtrack.config.settings import AuthSettings, SecuritySettings, ServerSettings, Settings, load
 from railtrack.db import Db
 from railtrack.errors import ApiError, StartError
 from railtrack.wire import forwarded
@@ -118,7 +118,8 @@ async def test_behind_a_proxy_our_own_pages_pass_the_guard_and_others_do_not(
     db: Db, settings: Settings, peer: str, headers: dict[str, str], status: int
 ) -> None:
     server = ServerSettings(host="0.0.0.0", trusted_proxies=(NGINX,))
-    public = dataclasses.replace(settings, server=server, security=SecuritySettings(allowed_hosts=("*",)))
+    security = SecuritySettings(allowed_hosts=("*",))
+    public = dataclasses.replace(settings, server=server, security=security, auth=AuthSettings(mode="off"))
     async with running_app(public) as client:
         answer = await client.send("POST", "runs/create", json=CREATE, headers=headers, peer=peer)
     assert answer.status == status, answer.text

@@ -55,9 +55,15 @@ async def create_first_administrator(db: Db, settings: AuthSettings, *, is_audit
     if not is_generated:
         START.info("Created the administrator %s with the password of MLFLOW_AUTH_ADMIN_PASSWORD", username)
     elif settings.password_file:
-        START.info("Created the administrator %s; its one-time password is in %s", username, settings.password_file)
+        START.info(
+            "Created the administrator %s. Log in in a browser to change its one-time password, which is in %s",
+            username,
+            settings.password_file,
+        )
     else:
-        START.info("Created the administrator %s with the one-time password %s", username, password)
+        START.info(
+            "Created the administrator %s. Log in in a browser to change its one-time password: %s", username, password
+        )
 
 
 def write_secret(path: Path, secret: str) -> None:

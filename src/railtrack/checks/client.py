@@ -53,6 +53,10 @@ class VerifyClient:
         if authorization:
             self._headers["authorization"] = authorization
 
+    @property
+    def sends_login(self) -> bool:
+        return "authorization" in self._headers
+
     async def send(
         self,
         method: str,

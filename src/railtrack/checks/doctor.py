@@ -48,7 +48,7 @@ SETTINGS_CHECKS = (
     _SettingsCheck("artifact store", 15.0, check_artifacts, STORE_SETTINGS),
     _SettingsCheck("folders", 5.0, check_folders, frozenset(("database.uri", "data_folder", *STORE_SETTINGS))),
     _SettingsCheck("port", 10.0, check_ports, frozenset(("server.host", "server.port", "server.platform_port"))),
-    _SettingsCheck("login", 5.0, check_login, frozenset(("server.host", "auth.mode"))),
+    _SettingsCheck("login", 5.0, check_login, frozenset(("server.host", "auth.mode", "metrics.enabled"))),
     _SettingsCheck("browsers", 5.0, check_browsers, HOST_SETTINGS),
     _SettingsCheck("memory", 5.0, check_memory, frozenset(("server.workers",))),
 )

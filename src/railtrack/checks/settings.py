@@ -68,9 +68,9 @@ async def check_browsers(settings: Settings) -> list[Finding]:
 
 
 async def check_login(settings: Settings) -> list[Finding]:
-    """Check that only this machine can reach a server without login."""
-    if settings.needs_login:
-        return [ok("login", "Requests need a login.")]
+    """Check that only this machine can reach a server without login, and that Prometheus can read its metrics."""
     if lines := login_warnings(settings):
         return [warning("login", line) for line in lines]
+    if settings.needs_login:
+        return [ok("login", "Requests need a login.")]
     return [ok("login", f"No login; only this machine can reach {settings.server.host}.")]

@@ -21,13 +21,18 @@ if TYPE_CHECKING:  # S3 is loaded by servers that have an s3:// location
 
 
 def login_warnings(settings: Settings) -> list[str]:
-    """Warn of a server without login that others can reach."""
-    if settings.needs_login or settings.server.is_loopback:
-        return []
-    return [
-        f"This server has no login: everyone who can reach {settings.server.host} can read, change and delete "
-        "everything. Keep it in a private network, or set RAILTRACK_AUTH=on."
-    ]
+    """Warn of a server without login that others can reach, and of metrics that Prometheus cannot read."""
+    if not settings.needs_login and not settings.server.is_loopback:
+        return [
+            f"RAILTRACK_AUTH is off: everyone who can reach {settings.server.host} can read, change and delete "
+            "everything. Keep the server in a private network, or remove RAILTRACK_AUTH=off."
+        ]
+    if settings.needs_login and settings.metrics.is_exposed and not settings.metrics.token:
+        return [
+            "RAILTRACK_METRICS is on, and only administrators can read /metrics. Set RAILTRACK_METRICS_TOKEN to a "
+            "token that Prometheus sends."
+        ]
+    return []
 
 
 def browser_warnings(settings: Settings) -> list[str]:

@@ -5,6 +5,7 @@ Works with MLflow's server, too.
 
 import asyncio
 import hashlib
+import json
 import re
 import secrets
 import time
@@ -25,6 +26,10 @@ STEPS_OF_METRIC = 20
 CLEAN_UP_TIMEOUT_S = 20.0
 PAGE_SCRIPT = re.compile(r"""<script[^>]*\ssrc=["']?([^"'\s>]*main[^"'\s>]*\.js)""")
 
+LOGIN_ADVICE = (
+    "Set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. Where the server runs, "
+    "`railtrack tokens create admin verify --days 1` creates a token."
+)
 UNREACHABLE = (
     "Check that the service runs, the URL, and that the platform sends requests to the port that the server listens on "
     "(MLFLOW_PORT, PORT)."
@@ -89,7 +94,7 @@ async def _run_step(session: VerifySession, step: Step, findings: list[Finding])
         finding = problem(step.name, error.fault, error.advice)
     except ApiError as error:
         finding = problem(step.name, error.message)
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, ValueError) as error:
         finding = problem(step.name, f"The response lacks a field ({error!r}).", "Check that this is MLflow's API.")
     return replace(finding, seconds=time.monotonic() - started)
 
@@ -108,6 +113,16 @@ async def _health(session: VerifySession) -> Finding:
     if response.status != 200 or response.body not in HEALTH_RESPONSES:
         raise UnexpectedResponse(f"/health returned {response}", UNREACHABLE)
     return ok("health", f"{response.body.decode()}, the response of {HEALTH_RESPONSES[response.body]}")
+
+
+async def _login(session: VerifySession) -> Finding:
+    response = await session.client.send("GET", "api/2.0/mlflow/users/current")
+    if response.status in (401, 403):
+        raise UnexpectedResponse(f"users/current returned {response}", LOGIN_ADVICE)
+    if response.status == 200:
+        return ok("login", f"as {json.loads(response.body)['user']['username']}")
+    # Servers without login, and older ones, do not have it.
+    return ok("login", "sent, and not rejected" if session.client.sends_login else "not required")
 
 
 async def _page(session: VerifySession) -> Finding:
@@ -234,10 +249,11 @@ async def _read_back(session: VerifySession) -> Finding:
 
 STEPS = (
     Step("health", "", _health),
-    Step("page", "health", _page),
-    Step("browser", "health", _browser),
+    Step("login", "health", _login),
+    Step("page", "login", _page),
+    Step("browser", "login", _browser),
     Step("version", "health", _version),
-    Step("experiment", "health", _experiment),
+    Step("experiment", "login", _experiment),
     Step("run", "experiment", _run),
     Step("metric history", "run", _history),
     Step("artifact", "run", _artifact),
@@ -256,6 +272,8 @@ async def _clean_up(session: VerifySession) -> Finding:
             if session.artifact is not None:
                 left += await session.artifact.delete()
             left += await _delete_run_and_experiment(session)
+            if not session.experiment_id and not left:
+                return ok("clean up", "Nothing was created.")
     except TimeoutError:
         left.append(f"perhaps more of the experiment {session.name}: the server timed out")
     if left:

@@ -96,6 +96,18 @@ def announce(settings: Settings, url: DatabaseUrl) -> None:
     log_startup(*lines)
 
 
+def login_lines(settings: Settings) -> list[str]:
+    """Return what the operator of a server with login has to know, also after an upgrade of one without."""
+    reason = ""
+    if settings.auth.mode == "auto":
+        reason = f", because the server listens on {settings.server.host}. RAILTRACK_AUTH=off would open it to everyone"
+    return [
+        f"Requests need a login{reason}",
+        f"Browsers log in at {settings.server.url}/login. Programs set MLFLOW_TRACKING_TOKEN, or "
+        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    ]
+
+
 async def prepare_database(settings: Settings, url: DatabaseUrl) -> None:
     """Wait for the database, create or recognize MLflow's tables, and create the first administrator.
 
@@ -111,6 +123,7 @@ async def prepare_database(settings: Settings, url: DatabaseUrl) -> None:
         if settings.needs_login:
             is_audited = settings.audit.enabled
             await retry_on_conflict(create_first_administrator, db, settings.auth, is_audited=is_audited)
+            log_startup(*login_lines(settings))
     finally:
         await db.close()
 

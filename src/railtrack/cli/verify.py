@@ -7,13 +7,16 @@ import logging
 import signal
 import sys
 import time
+from contextlib import suppress
 from importlib.metadata import version
+from urllib.parse import urlsplit
 
 from railtrack.checks import Finding
 from railtrack.checks.client import VerifyClient, basic_authorization
 from railtrack.checks.report import Output, exit_code, findings_as_json, lines_of, summary, verdict
 from railtrack.checks.verify import STEPS, VerifySession, verify
-from railtrack.config.settings import client_login, client_settings
+from railtrack.config.parsers import is_loopback
+from railtrack.config.settings import AuthSettings, client_login, client_settings
 from railtrack.errors import StartError
 
 TIMEOUT_S = 120.0
@@ -35,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
     """Return the exit code: 0 for success, 1 for a problem, 130 for an interrupt, after which it has cleaned up."""
     logging.disable()
     try:
-        session = VerifySession(VerifyClient(options.url, _authorization(options.token)), client_settings())
+        settings = client_settings()
+        session = VerifySession(VerifyClient(options.url, _authorization(options, settings.auth)), settings)
     except StartError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -46,14 +50,27 @@ def run(options: argparse.Namespace) -> int:
         return INTERRUPTED
 
 
-def _authorization(token: str | None) -> str:
-    """Return the header as MLflow's clients send it: user and password override a token."""
+def _authorization(options: argparse.Namespace, auth: AuthSettings) -> str:
+    """Return the header as MLflow's clients send it: user and password override a token.
+
+    Without any, use the administrator of the server's variables, but only on the machine of the server.
+    """
     login = client_login()
-    if token:
-        return f"Bearer {token}"
+    if options.token:
+        return f"Bearer {options.token}"
     if login.user:
         return basic_authorization(login.user, login.password)
-    return f"Bearer {login.token}" if login.token else ""
+    if login.token:
+        return f"Bearer {login.token}"
+    if auth.admin_password and is_loopback_url(options.url):
+        return basic_authorization(auth.admin_username, auth.admin_password)
+    return ""
+
+
+def is_loopback_url(url: str) -> bool:
+    with suppress(ValueError):
+        return is_loopback(urlsplit(url).hostname or "")
+    return False
 
 
 async def _verify(session: VerifySession, options: argparse.Namespace) -> int:

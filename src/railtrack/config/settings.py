@@ -64,6 +64,12 @@ class ServerSettings:
         default="",
         help="Set by Railway. Where it or `PORT` is set, `MLFLOW_SERVER_ALLOWED_HOSTS` allows any host by default.",
     )
+    railway_domain: str = setting(
+        "RAILWAY_PUBLIC_DOMAIN",
+        parse=parsers.text,
+        default="",
+        help="Set by Railway for a service with a domain. The start logs it as the address of the login page.",
+    )
     workers: int = setting(
         "GUNICORN_WORKERS",
         "MLFLOW_WORKERS",
@@ -108,6 +114,14 @@ class ServerSettings:
     def is_loopback(self) -> bool:
         """True if only this machine can reach the server."""
         return parsers.is_loopback(self.host)
+
+    @property
+    def url(self) -> str:
+        """Return the URL for a browser: the public one if it is known, else one for this machine."""
+        if self.railway_domain:
+            return f"https://{self.railway_domain}{self.static_prefix}"
+        host = "localhost" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 (names for every address)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.static_prefix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +174,10 @@ class AuthSettings:
         "RAILTRACK_AUTH",
         flags=("--auth", "--app-name"),
         parse=parsers.auth_mode,
-        default="off",
-        help="Whether requests need a login: `on` (or `basic-auth`, as MLflow's `--app-name` calls it), `off`, or "
-        "`auto`: unless the server listens on a loopback address.",
+        default="auto",
+        help="Whether requests need a login: `auto`, unless the server listens on a loopback address (`127.0.0.1`, "
+        "`::1`, `localhost`); `on` (or `basic-auth`, as MLflow's `--app-name` calls it); or `off`, for everyone who "
+        "can reach the server.",
     )
     admin_username: str = setting(
         "MLFLOW_AUTH_ADMIN_USERNAME",

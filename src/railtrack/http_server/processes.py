@@ -23,6 +23,7 @@ from gunicorn.workers import gasgi
 from uvicorn.config import Config
 
 from railtrack.byte_budget import BUDGET
+from railtrack.config.parsers import is_loopback
 from railtrack.config.settings import Settings
 from railtrack.errors import StartError, describe_os_error
 from railtrack.http_server.admission import WorkerState
@@ -289,7 +290,20 @@ def allow_descriptors() -> None:
 
 def listeners(settings: Settings) -> list[socket.socket]:
     """Return the bound sockets. Raise StartError with the port and its setting if one can't be bound."""
-    return [listen(host, port, setting) for host, port, setting in addresses(settings)]
+    sockets = [listen(host, port, setting) for host, port, setting in addresses(settings)]
+    if settings.auth.mode == "auto" and not settings.needs_login:
+        _check_loopback(settings.server.host, sockets)
+    return sockets
+
+
+def _check_loopback(host: str, sockets: list[socket.socket]) -> None:
+    """Raise StartError if `localhost` is an address that other machines can reach: the server has no login."""
+    for one in sockets:
+        if not is_loopback(address := one.getsockname()[0]):
+            raise StartError(
+                f"MLFLOW_HOST: {host} is {address} here, which is no loopback address.",
+                "Set MLFLOW_HOST to 127.0.0.1, or require a login with RAILTRACK_AUTH=on.",
+            )
 
 
 def addresses(settings: Settings) -> list[tuple[str, int, str]]:
@@ -315,13 +329,13 @@ def _ipv6_works() -> bool:
 def listen(host: str, port: int, setting: str) -> socket.socket:
     """Return one bound socket. Raise StartError with the port and its setting if it can't be bound."""
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             # IPv4 has a separate socket, so that the log shows its address.
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((host, port))
+        bound.bind(address)
         bound.listen(BACKLOG)
     except OSError as error:
         raise StartError(
