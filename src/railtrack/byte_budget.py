@@ -135,6 +135,9 @@ class Share:
         """Let the client's large reservations come after those of others for PENALTY_S."""
         _set_last(self._penalties, client, time.monotonic() + PENALTY_S)
 
+    def is_penalized(self, client: str) -> bool:
+        return self._penalties.get(client, 0.0) > time.monotonic()
+
     def _next_large(self) -> int:
         now = time.monotonic()
         ranks = [

@@ -70,6 +70,22 @@ class WorkerState(ServerState):
             if not self._clients[client]:
                 del self._clients[client]
 
+    def ranked_by_unread(self) -> list["GovernedConnection"]:
+        """Return the connections that hold unread bytes, in the order in which their requests should be rejected.
+
+        The last bytes that arrived may be of a client that sends at full speed. So clients with a penalty come first,
+        then those that hold most over all of their connections. Bodies that the application reads are last.
+        """
+        holding = [one for one in cast("set[GovernedConnection]", self.connections) if one.unread_bytes]
+        held: Counter[str] = Counter()
+        for one in holding:
+            held[one.sender] += one.unread_bytes
+        holding.sort(
+            key=lambda one: (not one.is_streamed, BUDGET.bodies.is_penalized(one.sender), held[one.sender]),
+            reverse=True,
+        )
+        return holding
+
     @property
     def is_full(self) -> bool:
         return len(self.connections) > limits.CONNECTIONS_LIMIT

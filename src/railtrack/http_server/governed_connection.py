@@ -24,6 +24,7 @@ from railtrack.http_server.governed_cycle import GovernedCycle
 from railtrack.http_server.limits import HeldBytes, Rejection, limit_exceeded
 from railtrack.http_server.pace import BODY_PATIENCE_S, RESPONSE_PATIENCE_S, Pace
 
+OVERDRAWN = "The server's memory for requests is in use. Nothing was stored. Please retry."
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -193,7 +194,7 @@ class GovernedConnection(HttpToolsProtocol):
         elif body is not None and body.is_too_slow:
             self._reject(Rejection("The request body did not arrive in time.", 408))
         elif body is not None and (body.is_slow or body.is_silent) and self._occupies_contended_memory():
-            BUDGET.bodies.penalize(cast(dict[str, str], self.scope).get("body_client", ""))
+            BUDGET.bodies.penalize(self.sender)
             self._reject(Rejection("The request body arrived too slowly for a busy server.", 408))
         elif self._is_reading_head:
             if now >= self._deadline or (self._occupies_contended_memory() and self.eviction_rank(now) is not None):
@@ -281,11 +282,13 @@ class GovernedConnection(HttpToolsProtocol):
         return HeldBytes(self._head_size + len(self._pipelined), body, self.transport.get_write_buffer_size())
 
     def reserve_unread(self) -> None:
-        """Adapt the reservation to what the connection holds. Raise a 429 if the budget is far exceeded.
+        """Adapt the reservation to what the connection holds. If the budget is exceeded, the body waits in the socket.
 
-        If it is exceeded a little, the body waits in the socket.
+        If the budget is far exceeded, reject the requests of the clients that hold most. Raise a 429 if this is one.
         """
-        size = self._head_size + len(self._pipelined) + (0 if self.cycle is None else len(self.cycle.body))
+        size = self._head_size + len(self._pipelined)
+        if self.cycle is not None:
+            size += len(self.cycle.body) + self.cycle.taken_bytes
         if size <= limits.UNCOUNTED:
             if not self._unread:
                 return
@@ -296,10 +299,34 @@ class GovernedConnection(HttpToolsProtocol):
         self._unread = size
         if more > 0 and unread.used > unread.limit:
             if unread.used > limits.OVERDRAFT * unread.limit:
-                unread.rejected += 1
-                raise limit_exceeded("The server's memory for requests is in use. Nothing was stored. Please retry.")
+                self._relieve_unread()
             if self.cycle is not None:
                 self.flow.pause_reading()
+
+    def _relieve_unread(self) -> None:
+        for connection in self.worker_state.ranked_by_unread():
+            BUDGET.unread.rejected += 1
+            if connection is self:
+                raise limit_exceeded(OVERDRAWN)
+            connection._reject(limit_exceeded(OVERDRAWN))
+            if BUDGET.unread.used <= limits.RELIEVED * BUDGET.unread.limit:
+                break
+
+    @property
+    def unread_bytes(self) -> int:
+        """Return the bytes that are reserved for incomplete and pipelined heads and for the body."""
+        return self._unread
+
+    @property
+    def sender(self) -> str:
+        """Return the client that sends a request: its own address, once known, if the connection is a proxy's."""
+        peer = self.client[0] if self.client else ""
+        return peer if self.scope is None else cast(dict[str, str], self.scope).get("body_client", peer)
+
+    @property
+    def is_streamed(self) -> bool:
+        """Return True if the application takes the request's body as it arrives, so that little of it is unread."""
+        return self.cycle is not None and "body_client" not in self.cycle.scope and not self._pipelined
 
     def _release_unread(self) -> None:
         BUDGET.unread.used -= self._unread
@@ -311,6 +338,7 @@ class GovernedConnection(HttpToolsProtocol):
         self._pipelined.clear()
         if self.cycle is not None:
             self.cycle.body = bytearray()
+            self.cycle.taken_bytes = 0
         self._release_unread()
 
     # Rejections
@@ -337,12 +365,17 @@ class GovernedConnection(HttpToolsProtocol):
         self._drain()
 
     def _abandon_request(self) -> None:
-        """Report a disconnect to the application, and cancel it: a read at once, others if they don't finish."""
+        """Report a disconnect to the application, and cancel it: others than reads only if they don't finish.
+
+        A change whose JSON body is incomplete has not begun, but holds a part of it.
+        """
         if self.cycle is not None and self._task is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-            grace_s = 0 if self._is_read() else limits.DISCONNECT_GRACE_S
+            has_begun = "body_client" not in self.cycle.scope or not self._is_body_incomplete()
+            grace_s = limits.DISCONNECT_GRACE_S if has_begun and not self._is_read() else 0
             self.loop.call_later(grace_s, self._task.cancel)
+            self._task = None  # its exception refers to this connection, and to what the application held
 
     def _drain(self) -> None:
         """End our side of the connection, and discard what the client still sends."""

@@ -23,6 +23,8 @@ class GovernedCycle(RequestResponseCycle):
 
     transport: "GovernedConnection"  # type: ignore[assignment]
     is_head_sent = False
+    taken_bytes = 0
+    """Of the body, by the last receive(): the application holds them until it calls receive() again."""
     ends_with_connection = False
 
     def add_body(self, piece: bytes) -> None:
@@ -39,7 +41,11 @@ class GovernedCycle(RequestResponseCycle):
         self.message_event.set()
 
     async def receive(self) -> ASGIReceiveEvent:
+        self.taken_bytes = 0
         message = await super().receive()
+        self.taken_bytes = len(cast(bytes, message.get("body", b"")))
+        if self.taken_bytes > HELD_LIMIT and self.more_body:
+            self.flow.pause_reading()  # the application may wait for memory before it takes more
         self.transport.reserve_unread()
         return message
 

@@ -34,6 +34,8 @@ UNCOUNTED = 16 * 1024
 """Bytes that a connection may hold without a reservation in the budget."""
 OVERDRAFT = 1.5
 """Of the budget's share for unread bytes: what one read brought is kept, while the connection is not read further."""
+RELIEVED = 1.25
+"""To so much of that share it is reduced when it is overdrawn. Less would take a look at all connections too often."""
 WRITE_BUFFER = 32 * 1024
 """Bytes of a response that wait in memory after it is complete."""
 WRITE_AT_ONCE = 256 * 1024
