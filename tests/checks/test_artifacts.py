@@ -8,6 +8,7 @@ from tests.servers.s3_quirks import BUCKET, QuirkyS3, error, quirky_s3
 
 from railtrack.checks import Finding
 from railtrack.checks.artifacts import check_artifacts
+from railtrack.checks.start import root_warnings
 from railtrack.config.settings import load
 from railtrack.errors import StartError
 
@@ -80,3 +81,37 @@ async def test_a_certificate_that_is_not_checked_is_a_warning(tmp_path: Path) ->
     (finding,) = await examined({"MLFLOW_S3_IGNORE_TLS": "true"}, tmp_path)
     assert finding.status == "warning"
     assert "Set AWS_CA_BUNDLE" in finding.finding
+
+
+@pytest.mark.parametrize(
+    ("root", "host", "message"),
+    [
+        ("./mlruns", "0.0.0.0", "is the folder ./mlruns: each client writes artifacts to its own disk"),
+        ("file:///mlruns", "0.0.0.0", "is the folder file:///mlruns: each client writes artifacts to its own disk"),
+        ("./mlruns", "127.0.0.1", ""),  # clients are on this machine
+        ("mlflow-artifacts:/a", "0.0.0.0", ""),
+        ("mlflow-artifacts://me:secret@other:5000/a", "0.0.0.0", "sends clients to other:5000, and this server shows"),
+        ("https://other/api/2.0/mlflow-artifacts/artifacts", "127.0.0.1", "sends clients to other, and this server"),
+        ("gs://bucket/a", "127.0.0.1", "has the scheme gs: clients write artifacts there themselves"),
+        ("abfss://container@account.dfs.core.windows.net/a", "127.0.0.1", "has the scheme abfss: clients write"),
+    ],
+)
+def test_an_artifact_root_that_the_server_may_not_reach_is_a_warning(root: str, host: str, message: str) -> None:
+    lines = root_warnings(load({}, {"MLFLOW_DEFAULT_ARTIFACT_ROOT": root, "MLFLOW_HOST": host}))
+    assert [message in line and "secret" not in line for line in lines] == ([True] if message else [])
+
+
+@pytest.mark.parametrize(
+    ("destination", "advice"),
+    [
+        ("gs://bucket/a", "AWS_S3_ENDPOINT_URL=https://storage.googleapis.com"),
+        ("wasbs://container@account.blob.core.windows.net/a", "such as a mounted volume"),
+        ("hdfs://node/a", "Use a folder, or s3://bucket/prefix"),
+    ],
+)
+async def test_a_destination_without_a_store_is_one_line_with_what_to_use_instead(
+    tmp_path: Path, destination: str, advice: str
+) -> None:
+    with pytest.raises(StartError, match="MLFLOW_ARTIFACTS_DESTINATION: Artifact store '") as caught:
+        await examined({"MLFLOW_ARTIFACTS_DESTINATION": destination}, tmp_path)
+    assert advice in caught.value.advice

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -155,12 +156,48 @@ def test_with_the_servers_destination_and_credentials_the_store_is_read(tmp_path
         assert asyncio.run(left_behind(server.port)) == []
 
 
-def test_artifacts_in_a_folder_of_the_server_are_uploaded_as_by_its_page(tmp_path: Path) -> None:
-    environ = {"MLFLOW_DEFAULT_ARTIFACT_ROOT": str(tmp_path / "root")}
+def test_artifacts_of_a_root_that_is_a_folder_are_written_to_this_machine(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with railtrack_server(
+        tmp_path / "server", environment={"MLFLOW_DEFAULT_ARTIFACT_ROOT": str(root)}, workers=1
+    ) as server:
+        code, steps = verify(tmp_path, server.url)
+        assert (code, statuses(steps, "ok")) == (0, [name for name in ALL if name != "store"])
+        assert re.fullmatch(rf"300,000 bytes to {root}/1/\w+/artifacts on this machine", steps["artifact"]["finding"])
+        assert not root.exists()
+
+        root.write_text("a client on another machine can't write there")
+        code, steps = verify(tmp_path, server.url)
+        assert (code, statuses(steps, "problem")) == (1, ["artifact"])
+        assert steps["artifact"]["finding"].startswith(f"A client here can't write to {root}/")
+        assert "Set MLFLOW_DEFAULT_ARTIFACT_ROOT=mlflow-artifacts:/" in steps["artifact"]["next_step"]
+        assert steps["clean up"]["finding"].startswith(CLEAN)
+
+
+@pytest.mark.parametrize(
+    "root", ["mlflow-artifacts://{address}/x", "http://{address}/api/2.0/mlflow-artifacts/artifacts"]
+)
+def test_a_root_on_another_server_is_used_and_reported(tmp_path: Path, server: RailtrackServer, root: str) -> None:
+    environ = {"MLFLOW_DEFAULT_ARTIFACT_ROOT": root.format(address=f"127.0.0.1:{server.port}")}
+    with railtrack_server(tmp_path / "server", environment=environ, workers=1) as other:
+        code, steps = verify(tmp_path, other.url)
+    assert (code, statuses(steps, "problem")) == (1, ["read back"])
+    there = f"http://127.0.0.1:{server.port}/api/2.0/mlflow-artifacts/artifacts/"
+    assert steps["artifact"]["finding"].startswith(f"300,000 bytes to {there}")
+    assert f"The artifact root sends clients to {there}" in steps["read back"]["next_step"]
+    assert steps["clean up"]["status"] == "ok"
+    assert [path for path in (server.folder / "data" / "mlartifacts").rglob("*") if path.is_file()] == []
+
+
+def test_a_root_that_the_server_cannot_read_is_a_warning(tmp_path: Path) -> None:
+    environ = {"MLFLOW_DEFAULT_ARTIFACT_ROOT": "gs://bucket/prefix"}
     with railtrack_server(tmp_path / "server", environment=environ, workers=1) as server:
         code, steps = verify(tmp_path, server.url)
-    assert (code, statuses(steps, "warning")) == (0, ["clean up"])
-    assert "only the server's machine can delete" in steps["clean up"]["finding"]
+        assert (code, statuses(steps, "warning")) == (0, ["artifact"])
+        assert "clients upload artifacts to gs://bucket/prefix/1/" in steps["artifact"]["finding"]
+        assert (
+            "MLFLOW_DEFAULT_ARTIFACT_ROOT has the scheme gs: clients write artifacts there themselves" in server.log()
+        )
 
 
 # Proxies, logins, and what is no server

@@ -54,7 +54,7 @@ class ArtifactStores:
         for uri in (settings.artifacts.destination, settings.artifacts.default_root, *settings.artifacts.locations):
             if location := _s3_location(uri):
                 self._s3[uri] = self._load_s3(settings).store(location.bucket, location.prefix)
-            elif folder := _local_folder(uri):
+            elif folder := local_folder(uri):
                 self._local[folder] = LocalStore(folder, self._threads)
 
     def proxied(self, path: str = "") -> Location:
@@ -118,7 +118,7 @@ class ArtifactStores:
 
     def destination_folder(self) -> Path | None:
         """Return the artifact proxy's folder, None if it uses S3."""
-        folder = _local_folder(self._destination)
+        folder = local_folder(self._destination)
         return Path(folder) if folder else None
 
     async def direct_root(self) -> DirectStore | None:
@@ -140,7 +140,7 @@ class ArtifactStores:
                 return self._destination_store(), unquote(parts.path.partition(PROXY)[2])
         if location := _s3_location(uri):
             return self._s3_root(location, uri)
-        folder = _local_folder(uri)
+        folder = local_folder(uri)
         if folder is None:
             raise _unsupported(uri)
         return self._local_root(folder, uri)
@@ -173,7 +173,7 @@ class ArtifactStores:
     def _destination_store(self) -> Store:
         if store := self._s3.get(self._destination):
             return store
-        folder = _local_folder(self._destination)
+        folder = local_folder(self._destination)
         if folder is None:
             raise _unsupported(self._destination)
         return self._local[folder]
@@ -186,7 +186,7 @@ def _split(uri: str) -> SplitResult:
         raise invalid(f"The artifact location '{uri}' is not a valid URI.") from None
 
 
-def _local_folder(uri: str) -> str | None:
+def local_folder(uri: str) -> str | None:
     """Return the absolute folder of a path or a file: URI, None for any other URI."""
     parts = _split(uri)
     if parts.scheme == "":

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from railtrack.artifacts import ArtifactStores
 from railtrack.checks import Check, Finding, ok, problem, run_checks, skipped, warning
-from railtrack.checks.start import check_artifact_locations, check_credentials, probe_bucket, store_warnings
+from railtrack.checks.start import (
+    check_artifact_locations,
+    check_credentials,
+    probe_bucket,
+    root_warnings,
+    store_warnings,
+)
 from railtrack.config.settings import Settings
 from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import ApiError, StartError
@@ -35,6 +41,7 @@ async def check_artifacts(settings: Settings) -> list[Finding]:
             checks.append(Check("artifact store", BUCKET_TIMEOUT_S, partial(_check_bucket, store)))
             checks.append(Check("artifact store clock", BUCKET_TIMEOUT_S, partial(_check_clock, store)))
         return [
+            *(warning("artifact root", line) for line in root_warnings(settings)),
             *(warning("artifact store", line) for line in store_warnings(settings)),
             *await run_checks(checks),
         ]

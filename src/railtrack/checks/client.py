@@ -98,6 +98,14 @@ class VerifyClient:
         """Return Origin, and Sec-Fetch-Site, which browsers send over TLS only."""
         return {"origin": self._origin.url} | ({"sec-fetch-site": "same-origin"} if self._origin.secure else {})
 
+    def at(self, url: str) -> "VerifyClient":
+        """Return a client of another URL, which has the login if the origin is the same. Raise UnexpectedResponse."""
+        try:
+            is_own = Origin.of(_split(url).geturl()) == self._origin
+        except StartError:
+            raise UnexpectedResponse(f"{url} is not a valid URL") from None
+        return VerifyClient(url, self._headers.get("authorization", "") if is_own else "")
+
     def path_of(self, link: str) -> str | None:
         """Return the path for send() of a link on the server's page, None if it leads to another server."""
         base = f"{self._origin.url}{self._prefix}/"

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
-from railtrack.artifacts import PROXIED, ArtifactStores
+from railtrack.artifacts import PROXIED, ArtifactStores, local_folder
 from railtrack.config.settings import Settings
 from railtrack.db.url import DatabaseUrl
 from railtrack.errors import ApiError, StartError
@@ -51,6 +52,42 @@ def browser_warnings(settings: Settings) -> list[str]:
     return []
 
 
+STORE_ADVICE = dict.fromkeys(
+    ("gs", "gcs"),
+    "Use s3://bucket/prefix with AWS_S3_ENDPOINT_URL=https://storage.googleapis.com and the bucket's HMAC keys as "
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+) | dict.fromkeys(
+    ("wasb", "wasbs", "abfs", "abfss", "azure"),
+    "Use a folder, such as a mounted volume, or s3://bucket/prefix of an S3-compatible store.",
+)
+"""What to use instead of a store that the server has no client for, by scheme."""
+
+
+def root_warnings(settings: Settings) -> list[str]:
+    """Warn of an artifact root to which clients write without the server, where it may not find the artifacts."""
+    root = settings.artifacts.default_root
+    scheme, host = root.partition(":")[0].lower(), urlsplit(root).netloc
+    through_server = "Set MLFLOW_DEFAULT_ARTIFACT_ROOT=mlflow-artifacts:/, so that clients upload through the server"
+    if local_folder(root) is not None:
+        if settings.server.is_loopback:  # clients are on this machine
+            return []
+        return [
+            f"MLFLOW_DEFAULT_ARTIFACT_ROOT is the folder {root}: each client writes artifacts to its own disk, and "
+            f"this server finds only those on its own. {through_server}, and set MLFLOW_ARTIFACTS_DESTINATION to it."
+        ]
+    if scheme in ("http", "https") or (scheme == "mlflow-artifacts" and host):
+        return [
+            f"MLFLOW_DEFAULT_ARTIFACT_ROOT sends clients to {host.rpartition('@')[2]}, and this server shows what is "
+            f"in its own MLFLOW_ARTIFACTS_DESTINATION. {through_server}, unless it is the same server."
+        ]
+    if scheme in ("mlflow-artifacts", "s3"):
+        return []
+    return [
+        f"MLFLOW_DEFAULT_ARTIFACT_ROOT has the scheme {scheme}: clients write artifacts there themselves, and this "
+        f"server can't list, show or delete them. {through_server}, or use s3://bucket/prefix."
+    ]
+
+
 def store_warnings(settings: Settings) -> list[str]:
     """Warn of a store whose certificate is not checked."""
     if not settings.s3.ignores_tls:
@@ -73,8 +110,12 @@ def check_artifact_locations(settings: Settings, url: DatabaseUrl) -> None:
         )
     with _as_start_error():
         stores = ArtifactStores(settings)
-    with _as_start_error("MLFLOW_ARTIFACTS_DESTINATION: "):
+    destination = settings.artifacts.destination
+    try:
         stores.proxied()
+    except ApiError as error:
+        advice = STORE_ADVICE.get(destination.partition(":")[0].lower(), "Use a folder, or s3://bucket/prefix.")
+        raise StartError(f"MLFLOW_ARTIFACTS_DESTINATION: {error.message}", advice) from None
     if url.engine == "sqlite" and stores.serves(url.path):
         raise StartError(
             "MLFLOW_ARTIFACTS_DESTINATION, MLFLOW_DEFAULT_ARTIFACT_ROOT: one of them contains the database "
@@ -151,8 +192,8 @@ async def probe_bucket(store: "S3Store") -> "ProbeWarning | None":
 
 
 @contextmanager
-def _as_start_error(prefix: str = "") -> Iterator[None]:
+def _as_start_error() -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        raise StartError(f"{prefix}{error.message}") from None
+        raise StartError(error.message) from None

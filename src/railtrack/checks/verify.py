@@ -208,12 +208,10 @@ async def _history(session: VerifySession) -> Finding:
 
 async def _artifact(session: VerifySession) -> Finding:
     run = (await session.client.call("GET", "runs/get", {"run_id": session.run_id}))["run"]["info"]
-    session.artifact = artifact = ArtifactRoundTrip(
-        session.client, session.settings, session.run_id, run["artifact_uri"]
-    )
-    if reason := artifact.missing_credentials():
-        advice = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_S3_ENDPOINT_URL) as for your clients."
-        return warning("artifact", f"Not uploaded: clients upload artifacts to {run['artifact_uri']}. {reason}", advice)
+    session.artifact = artifact = ArtifactRoundTrip(session.client, session.settings, run["artifact_uri"])
+    if obstacle := artifact.obstacle():
+        finding = f"Not uploaded: clients upload artifacts to {run['artifact_uri']}. {obstacle.reason}"
+        return warning("artifact", finding, obstacle.advice)
     await artifact.upload()
     return ok("artifact", f"{len(artifact.content):,} bytes {artifact.transfer}")
 
@@ -230,12 +228,14 @@ async def _store(session: VerifySession) -> Finding:
 
 async def _read_back(session: VerifySession) -> Finding:
     assert session.artifact is not None
-    listed = await session.client.call(
-        "GET", "artifacts/list", {"run_id": session.run_id, "path": session.artifact.folder}
-    )
+    try:
+        query = {"run_id": session.run_id, "path": session.artifact.folder}
+        listed = await session.client.call("GET", "artifacts/list", query)
+    except UnexpectedResponse as error:
+        raise UnexpectedResponse(error.fault, session.artifact.advice) from None
     sizes = {one["path"]: int(one.get("file_size", 0)) for one in listed.get("files", ())}
     if sizes != {session.artifact.path: len(session.artifact.content)}:
-        raise UnexpectedResponse(f"artifacts/list returned {sizes}, not the uploaded file")
+        raise UnexpectedResponse(f"artifacts/list returned {sizes}, not the uploaded file", session.artifact.advice)
     response = await session.client.send(
         "GET", "get-artifact", {"run_uuid": session.run_id, "path": session.artifact.path}
     )

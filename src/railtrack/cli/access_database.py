@@ -17,6 +17,7 @@ from railtrack.db.open import open_database, prepare, wait_for_database
 from railtrack.db.retry import retry_on_conflict
 from railtrack.db.url import parse_database_url
 from railtrack.errors import ApiError, StartError
+from railtrack.mlflow.artifact_location import absolute_location
 
 SETTINGS_USED = ("database.uri", "data_folder")
 Work = Callable[[Db, argparse.Namespace], Awaitable[None]]
@@ -59,7 +60,7 @@ async def _run(options: argparse.Namespace) -> None:
     db = open_database(url, connections=1)
     try:
         await wait_for_database(db, url, 0)
-        await prepare(db, url, default_location=settings.artifacts.experiment_location(0))
+        await prepare(db, url, default_location=absolute_location(settings.artifacts.experiment_location(0)))
         options.is_audited = settings.audit.enabled
         await retry_on_conflict(options.work, db, options)
     finally:

@@ -16,6 +16,7 @@ from railtrack.checks.start import (
     check_folders,
     login_warnings,
     probe_buckets,
+    root_warnings,
     store_warnings,
 )
 from railtrack.cli.flags import add_flags
@@ -27,6 +28,7 @@ from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import StartError
 from railtrack.logs import format as logs
 from railtrack.logs.redaction import redact_secrets
+from railtrack.mlflow.artifact_location import absolute_location
 
 log = logging.getLogger("railtrack")
 
@@ -57,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
         url = parse_database_url(settings.database.uri)
         redact_configured_secrets(resolved, settings, url)
         check_artifact_locations(settings, url)
+        for warning in root_warnings(settings):
+            log.warning("%s", warning)
         announce(settings, url)
         check_folders(settings, url)
         if url.engine == "sqlite":
@@ -119,7 +123,7 @@ async def prepare_database(settings: Settings, url: DatabaseUrl) -> None:
             log_startup("Waiting for PostgreSQL to be ready...")
             await wait_for_database(db, url, settings.database.wait_s)
             log_startup("PostgreSQL is ready!")
-        await prepare(db, url, default_location=settings.artifacts.experiment_location(0))
+        await prepare(db, url, default_location=absolute_location(settings.artifacts.experiment_location(0)))
         if settings.needs_login:
             is_audited = settings.audit.enabled
             await retry_on_conflict(create_first_administrator, db, settings.auth, is_audited=is_audited)
