@@ -9,7 +9,7 @@ import pytest
 from tests.auth.world import World, create_world
 from tests.client import Client, running_app
 
-from railtrack.auth import passwords, tokens
+from railtrack.auth import password_login, passwords, tokens
 from railtrack.auth.roles import set_grant
 from railtrack.auth.users import User, create_user
 from railtrack.config.settings import Settings
@@ -31,8 +31,9 @@ def bearer(token: str) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def low_cost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a hash take a millisecond. tests/auth/test_passwords.py checks the real cost."""
+    """Let a hash, and a wrong password, take a millisecond. tests/auth/test_passwords.py checks the real cost."""
     monkeypatch.setattr(passwords, "N", 2**4)
+    monkeypatch.setattr(password_login, "FAILURE_S", 0)
     monkeypatch.setattr(passwords, "NO_MATCH", passwords.NO_MATCH.replace(f":{2**13}:", f":{2**4}:"))
 
 

@@ -270,3 +270,46 @@ async def test_who_deletes_a_folder_must_manage_the_experiments_inside(
     for folder in (f"{world.experiment_id}/team", world.experiment_id):
         assert await status(server, "DELETE", f"{PROXY}/{folder}", outer) == 403
         assert await status(server, "DELETE", f"{PROXY}/{folder}", both) == 200
+
+
+async def test_a_denial_on_a_name_outlasts_the_renaming_of_a_model_to_it(
+    server: Client, world: World, login: Login, ada: dict[str, str]
+) -> None:
+    denied = await login("bob", ("registered_model", "reserved", "DENY"), ("registered_model", MODEL, "MANAGE"))
+    moved = await login("eve", ("registered_model", "reserved", "READ"), ("registered_model", MODEL, "DENY"))
+    other = await login("max", ("registered_model", "reserved", "READ"))
+    rename = {"name": MODEL, "new_name": "reserved"}
+    assert await status(server, "POST", "registered-models/rename", ada, rename) == 200
+    for user, expected in ((denied, 403), (moved, 403), (other, 200)):
+        assert await status(server, "GET", "registered-models/get?name=reserved", user) == expected
+
+
+async def test_only_administrators_delete_a_folder_with_all_experiments(
+    db: Db, login_settings: Settings, login: Login, ada: dict[str, str]
+) -> None:
+    """Who may manage what no grant names is still denied some of it."""
+    auth = replace(login_settings.auth, default_permission="MANAGE")
+    artifacts = replace(login_settings.artifacts, default_root="mlflow-artifacts:/team/all")
+    async with running_app(replace(login_settings, auth=auth, artifacts=artifacts)) as server:
+        created = await server.post("experiments/create", {"name": "theirs"}, headers=ada)
+        file = f"team/all/{created.json['experiment_id']}/a.txt"
+        assert (await server.send("PUT", f"{PROXY}/{file}", body=b"a", headers=ada)).status == 200
+        user = await login("bob", ("experiment", created.json["experiment_id"], "DENY"))
+        for path in (file, "team/all", "team", "team/all/"):
+            assert await status(server, "DELETE", f"{PROXY}/{path}", user) in (400, 403)
+        assert await status(server, "DELETE", f"{PROXY}/team/other", user) == 200
+        assert (await server.get(f"{PROXY}/{file}", headers=ada)).body == b"a"
+        assert await status(server, "DELETE", f"{PROXY}/team", ada) == 200
+
+
+async def test_a_version_changes_no_logged_model_that_its_creator_may_only_read(
+    server: Client, world: World, login: Login, ada: dict[str, str]
+) -> None:
+    """MLflow lists the version in a tag of the logged model."""
+    for name, permission, is_tagged in (("rea", "READ", False), ("edi", "EDIT", True)):
+        user = await login(name, ("experiment", world.experiment_id, permission))
+        assert await status(server, "POST", "registered-models/create", user, {"name": f"of {name}"}) == 200
+        body = {"name": f"of {name}", "source": f"models:/{world.model_id}", "model_id": world.model_id}
+        assert await status(server, "POST", "model-versions/create", user, body) == 200
+        model = await server.get(f"logged-models/{world.model_id}", headers=ada)
+        assert (f"of {name}" in model.text) is is_tagged

@@ -2,8 +2,13 @@
 
 import pytest
 
-from railtrack.auth.grants import Grant, Grants, ReadFilter
+from railtrack.auth import grants as module
+from railtrack.auth.grants import Grant, Grants, GrantsCache, ReadFilter
 from railtrack.auth.levels import Level, check_grant
+from railtrack.auth.roles import set_grant
+from railtrack.auth.state import AuthState
+from railtrack.auth.users import create_user
+from railtrack.db import Db
 from railtrack.errors import ApiError
 
 DENY, NO, READ, USE, EDIT, MANAGE = Level
@@ -111,3 +116,20 @@ def test_a_grant_that_mlflow_would_store_is_accepted() -> None:
 def test_a_grant_without_effect_is_rejected(grant: tuple[str, str, str], reason: str) -> None:
     with pytest.raises(ApiError, match=reason):
         check_grant(*grant)
+
+
+async def test_the_cache_is_bounded_by_users_and_by_grants(db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CACHED_GRANTS", 10)
+    monkeypatch.setattr(module, "CACHED_USERS", 3)
+    async with db.write() as tx:
+        users = [(await create_user(tx, f"user{number}", None)).user_id for number in range(6)]
+        for user_id, count in zip(users, (4, 4, 1, 1, 12, 0), strict=True):
+            for number in range(count):
+                await set_grant(tx, user_id, "experiment", str(number), "READ")
+    cache = GrantsCache(db, AuthState(db), NO)
+    sizes = []
+    for user_id in users:
+        expected = NO if user_id == users[-1] else READ
+        assert (await cache.of(user_id)).permission("experiment", "0") is expected
+        sizes.append((len(cache._entries), cache._size))
+    assert sizes == [(1, 4), (2, 8), (3, 9), (3, 6), (1, 12), (1, 0)]

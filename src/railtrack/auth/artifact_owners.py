@@ -73,6 +73,11 @@ class ArtifactOwners:
         others = await self._current_others()
         return {one for uri, ids in others.items() if _is_below(uri, location.uri) for one in ids}
 
+    def contains_default(self, location: Location) -> bool:
+        """Return whether the default folder of all experiments is at this location, or below it."""
+        default = self._default_uri
+        return default is not None and (default == location.uri or _is_below(default, location.uri))
+
     async def _current_others(self) -> Mapping[str, tuple[str, ...]]:
         now = time.monotonic()
         if now >= self._read_at + REREAD_AFTER_S:
@@ -102,10 +107,10 @@ class ArtifactOwners:
     async def is_free(self, tx: Tx, location: Location) -> bool:
         """Return whether the location overlaps with no experiment's, nor with those that future ones get."""
         others = await self._read(tx)
-        uri, default = location.uri, self._default_uri
+        uri = location.uri
         if self._owner(others, uri) is not None or any(_is_below(other, uri) for other in others):
             return False
-        return default is None or not (_is_below(default, uri) or uri == default)
+        return not self.contains_default(location)
 
     def _default_owner(self, uri: str) -> str | None:
         parent, _, name = uri.rpartition("/")

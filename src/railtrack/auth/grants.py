@@ -12,6 +12,8 @@ from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 
 CACHED_USERS = 1000
 """Users whose grants a worker keeps."""
+CACHED_GRANTS = 50_000
+"""Grants of these together: 5 MB, or 30 with the longest names. Those of one user are kept even if they are more."""
 
 
 class Grant(NamedTuple):
@@ -42,7 +44,9 @@ class Grants:
         """Fold the grants. `default`: what everyone may do with a resource that no grant of theirs names."""
         self._levels: dict[str, dict[str, Level]] = {}
         self._default = default
+        self.size = 0
         for resource_type, pattern, level in grants:
+            self.size += 1
             levels = self._levels.setdefault(resource_type, {})
             levels[pattern] = _fold(levels.get(pattern, level), level)
         self.is_workspace_admin = self._levels.get(WORKSPACE, {}).get(ANY) == Level.MANAGE
@@ -125,6 +129,8 @@ class GrantsCache:
         self._state = state
         self._default = default
         self._entries: dict[int, _Entry] = {}
+        self._size = 0
+        """The number of grants in these."""
 
     async def of(self, user_id: int) -> Grants:
         """Return the user's grants. The request was authenticated before, so the version is recent."""
@@ -134,11 +140,16 @@ class GrantsCache:
             return entry.grants
         # The version was read before the grants: a change since then makes the new entry outdated.
         grants = await self.load(user_id)
-        self._entries.pop(user_id, None)  # moves it to the end: the first entry is removed when the cache is full
-        if len(self._entries) >= CACHED_USERS:
-            del self._entries[next(iter(self._entries))]
+        self._remove(user_id)  # moves it to the end: the first entries are removed when the cache is full
+        while self._entries and (len(self._entries) >= CACHED_USERS or self._size + grants.size > CACHED_GRANTS):
+            self._remove(next(iter(self._entries)))
         self._entries[user_id] = _Entry(version, grants)
+        self._size += grants.size
         return grants
+
+    def _remove(self, user_id: int) -> None:
+        if entry := self._entries.pop(user_id, None):
+            self._size -= entry.grants.size
 
     async def fresh(self, user_id: int) -> Grants:
         """Return the user's grants as they are now, by one more statement.

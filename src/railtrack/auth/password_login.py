@@ -1,6 +1,7 @@
 """Log in by user name and password: at most a few checks at a time, throttled, and fair to other addresses."""
 
 import asyncio
+import time
 
 import msgspec
 
@@ -19,6 +20,9 @@ SUSPECTS_AT_ONCE = 1
 SUSPECTS_WAITING_LIMIT = 8
 SUSPECT_TIMEOUT_S = 10
 """How long such an address waits for its turn. A user who mistypes a password during an attack can soon retry."""
+
+FAILURE_S = 0.5
+"""How long a wrong password takes at least: an imported hash takes another time than that of an unknown user."""
 
 
 class PasswordLogin:
@@ -42,6 +46,7 @@ class PasswordLogin:
 
         `verified_hash`: a hash that this password is known to have.
         """
+        began = time.monotonic()
         user = await find_user(self._db, username)
         try:
             if user is None or not user.password_hash or user.password_hash != verified_hash:
@@ -50,6 +55,8 @@ class PasswordLogin:
                 raise WrongPassword
         except ApiError as error:
             self._record_failure(user, address, error)
+            if isinstance(error, WrongPassword):
+                await asyncio.sleep(began + FAILURE_S - time.monotonic())
             raise
         return user
 

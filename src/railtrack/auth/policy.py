@@ -89,6 +89,8 @@ class PermissionPolicy:
             await self._check_artifact(access, identity, location)
 
     async def _check_artifact(self, access: Access, identity: Identity, location: Location) -> None:
+        if access == ARTIFACT_DELETE and self._owners.contains_default(location):
+            raise permission_denied()  # nobody else may delete the artifacts of all experiments
         owner = await self._owners.of(location)
         needs = access.needs
         if access == ARTIFACT_DELETE and (inside := await self._owners.inside(location)):

@@ -386,25 +386,41 @@ async def grant_creator(tx: Tx, identity: Identity | None, resource_type: str, r
 
 
 async def rename_grants(tx: Tx, name: str, new_name: str) -> None:
-    """Move users' own grants to the new name of a registered model or prompt. Roles keep theirs, as in MLflow."""
+    """Move users' own grants to the new name of a registered model or prompt. Roles keep theirs, as in MLflow.
+
+    Of a user who has grants on both names, the moved one remains, unless the other one is DENY.
+    """
     if name == new_name:
         return
     _check_names_one(new_name)
-    await delete_grants(tx, new_name)
+    await bump(tx)
     if name == ANY:
         return
-    await tx.execute(
-        *bind(
-            """
-            UPDATE railtrack_role_permissions SET resource_pattern = :new_name
-            WHERE resource_pattern = :name AND resource_type = ANY(:types)
-                AND role_id IN (SELECT role_id FROM railtrack_roles WHERE name LIKE '~_~_user~_%' ESCAPE '~')
-            """,
-            name=name,
-            new_name=new_name,
-            types=[REGISTERED_MODEL, PROMPT],
+    of_same_resource = """
+        other.role_id = p.role_id AND other.resource_type = p.resource_type AND p.resource_type = ANY(:types)
+        AND p.role_id IN (SELECT role_id FROM railtrack_roles WHERE name LIKE '~_~_user~_%' ESCAPE '~')
+    """
+    names = {"name": name, "new_name": new_name, "types": [REGISTERED_MODEL, PROMPT]}
+    for statement in (
+        f"""
+        DELETE FROM railtrack_role_permissions AS p WHERE p.resource_pattern = :name AND EXISTS (
+            SELECT 1 FROM railtrack_role_permissions other
+            WHERE other.resource_pattern = :new_name AND other.permission = 'DENY' AND {of_same_resource}
         )
-    )
+        """,  # noqa: S608 (constants)
+        f"""
+        DELETE FROM railtrack_role_permissions AS p WHERE p.resource_pattern = :new_name AND EXISTS (
+            SELECT 1 FROM railtrack_role_permissions other
+            WHERE other.resource_pattern = :name AND {of_same_resource}
+        )
+        """,  # noqa: S608 (constants)
+        """
+        UPDATE railtrack_role_permissions SET resource_pattern = :new_name
+        WHERE resource_pattern = :name AND resource_type = ANY(:types)
+            AND role_id IN (SELECT role_id FROM railtrack_roles WHERE name LIKE '~_~_user~_%' ESCAPE '~')
+        """,
+    ):
+        await tx.execute(*bind(statement, **names))
 
 
 async def delete_grants(tx: Tx, name: str) -> None:

@@ -18,12 +18,12 @@ from railtrack.api.registry.queries import (
     version_response,
 )
 from railtrack.api.registry.schemas import ModelVersionResponse, RegistryTag
-from railtrack.auth import MODEL_VERSION_CREATE
+from railtrack.auth import LOGGED_MODEL_EDIT, MODEL_VERSION_CREATE
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx
 from railtrack.db.sql import bind
-from railtrack.errors import invalid
+from railtrack.errors import PERMISSION_DENIED, ApiError, invalid
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.mlflow.model_source import (
     check_prompt_source,
@@ -93,6 +93,7 @@ async def create_model_version(ctx: Context, req: CreateModelVersion) -> ModelVe
     check_length("run_link", req.run_link, RUN_LINK_LIMIT)
     check_description(req.description)
     _check_link_scheme(req.run_link)
+    tags_logged_model = bool(req.model_id) and not as_prompt and await _may_edit_logged_model(ctx, req)
     async with ctx.webhooks.registry_events() as events, ctx.db.write() as tx:
         if as_prompt:
             resolved = ResolvedSource(req.source, req.source, req.run_id)
@@ -115,13 +116,25 @@ async def create_model_version(ctx: Context, req: CreateModelVersion) -> ModelVe
         )
         if tags:
             await _insert_tags(tx, req.name, version, tags)
-        if req.model_id and not as_prompt:
+        if tags_logged_model:
             await _add_to_logged_model(tx, req.model_id, req.name, version)
         await events.version_created(
             tx, req.name, version, source=req.source, run_id=req.run_id, tags=tags, description=req.description
         )
         created = await load_version(tx, req.name, version)
     return await version_response(ctx, created)
+
+
+async def _may_edit_logged_model(ctx: Context, req: CreateModelVersion) -> bool:
+    """Return whether the caller may tag the logged model with the version. To register it, reading it is enough."""
+    try:
+        if ctx.policy is not None:
+            await ctx.policy.check(LOGGED_MODEL_EDIT, ctx, req)
+    except ApiError as error:
+        if error.code != PERMISSION_DENIED:
+            raise
+        return False
+    return True
 
 
 def _check_link_scheme(run_link: str) -> None:
