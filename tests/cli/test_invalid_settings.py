@@ -44,9 +44,9 @@ WRONG = [
         {"MLFLOW_BACKEND_STORE_URI": "", "RAILWAY_PROJECT_ID": "1a2b"},
         "MLFLOW_BACKEND_STORE_URI is empty: the reference in it, such as ${{Postgres.DATABASE_URL}}, was not resolved.",
     ),
-    ({"DATABASE_URL": "mysql://me:do-not-show@host/db"}, "MLFLOW_BACKEND_STORE_URI (or DATABASE_URL): the data can be"),
+    ({"DATABASE_URL": "mysql://me:do-not-show@host/db"}, "MLFLOW_BACKEND_STORE_URI (or DATABASE_URL): MySQL is not"),
     ({"DATABASE_URL": "postgres://me:do-n@t-show@host/db"}, "the password have to be percent-encoded (@ as %40)."),
-    ({"DATABASE_URL": "postgres://me@host/db?ssl=true"}, "the option 'ssl' is not supported; leave it out."),
+    ({"DATABASE_URL": "postgres://me@host/db?ssl_mode=x"}, "the option 'ssl_mode' is not supported; leave it out."),
     (
         {"DATABASE_URL_FILE": "/no/such/file"},
         "DATABASE_URL_FILE: cannot read the file '/no/such/file'",

@@ -125,7 +125,7 @@ def test_the_start_waits_for_a_server_that_comes_later_and_logs_it(
     cluster: PostgresCluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("railtrack.db.open.LOG_INTERVAL_S", 0.3)
-    where = f" of {LONG} s for PostgreSQL at 127.0.0.1 port {urlsplit(cluster.url).port}: "
+    where = f" of {LONG} s for PostgreSQL at 127.0.0.1:{urlsplit(cluster.url).port}: "
 
     def waiting_lines() -> list[str]:
         return [line for line in caplog.messages if line.startswith("Waited ") and where in line]

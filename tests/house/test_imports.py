@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 """First-level parts of the package, and the others that each may import."""
 
 ONLY_IN = {
-    "asyncpg": "db/postgres.py",
+    "asyncpg": "db/postgres",
     "awscrt": "artifacts/s3/",
     "gunicorn": "http_server/processes.py",
     "httptools": "http_server/",

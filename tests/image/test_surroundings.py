@@ -131,7 +131,7 @@ def test_the_server_waits_for_the_database_logs_it_and_times_out(image: Image, s
     done = run(image, environment, ContainerOptions())
     output = done.stdout + done.stderr
     assert done.returncode == 1
-    assert re.search(rf"\[INFO\] Waited \d+ of 12 s for PostgreSQL at 127\.0\.0\.1 port {port}: ", output)
+    assert re.search(rf"\[INFO\] Waited \d+ of 12 s for PostgreSQL at 127\.0\.0\.1:{port}: ", output)
     [line] = [line for line in output.splitlines() if "Error: " in line]
     assert "Could not connect to backend store postgresql://postgres:***@127.0.0.1" in line
     assert "secret" not in output

@@ -12,10 +12,11 @@ from railtrack.checks.folders import in_thread
 from railtrack.checks.postgres import check_server
 from railtrack.config.settings import Settings
 from railtrack.db import Db, schema
+from railtrack.db.libpq import Host
 from railtrack.db.open import open_database, read_revision, wait_for_database
 from railtrack.db.retry import retry_on_conflict
 from railtrack.db.url import DatabaseUrl, parse_database_url
-from railtrack.errors import StartError
+from railtrack.errors import StartError, describe_os_error
 
 ADDRESS, LOGIN, SCHEMA = "database address", "database login", "database schema"
 CONNECT_TIMEOUT_S = 4.0
@@ -64,20 +65,30 @@ def _connection_failed(address: Finding, error: StartError) -> list[Finding]:
 
 
 async def _check_address(url: DatabaseUrl) -> Finding:
-    """Resolve the host, and connect to it."""
-    if not url.host or url.host.startswith("/"):
-        return ok(ADDRESS, url.host or "As set by libpq's variables (PGHOST, ...) or its defaults.")
+    """Resolve the hosts, and connect to each. One that can be reached suffices."""
+    if url.has_default_hosts:
+        return ok(ADDRESS, "libpq's defaults: a socket of this machine, or localhost.")
+    checked = await asyncio.gather(*(_check_host(host) for host in url.hosts))
+    message = "; ".join(finding.finding for finding in checked)
+    return ok(ADDRESS, message) if any(finding.status == "ok" for finding in checked) else problem(ADDRESS, message)
+
+
+async def _check_host(host: Host) -> Finding:
+    if host.is_socket:
+        return ok(ADDRESS, f"Socket {host.name}/.s.PGSQL.{host.port}")
+    name = host.address or host.name
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            infos = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=1)
+            infos = await asyncio.get_running_loop().getaddrinfo(name, host.port, type=1)
             started = time.monotonic()
-            _, writer = await asyncio.open_connection(url.host, url.port)
+            _, writer = await asyncio.open_connection(name, host.port)
             seconds = time.monotonic() - started
             writer.close()
     except (OSError, UnicodeError, TimeoutError) as error:
-        return problem(ADDRESS, str(error))
+        reason = describe_os_error(error) if isinstance(error, OSError) else str(error)
+        return problem(ADDRESS, f"{host}: {reason}")
     addresses = ", ".join(dict.fromkeys(str(info[4][0]) for info in infos))
-    return ok(ADDRESS, f"{url.host} port {url.port} ({addresses}) accepts connections in {seconds * 1000:.1f} ms")
+    return ok(ADDRESS, f"{name} port {host.port} ({addresses}) accepts connections in {seconds * 1000:.1f} ms")
 
 
 async def _schema(db: Db, url: DatabaseUrl) -> Finding:

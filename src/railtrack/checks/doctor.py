@@ -73,7 +73,8 @@ async def run_doctor(resolved: Sequence[ResolvedSetting], ignored: Sequence[str]
     findings = [*check_settings(resolved), *(warning("settings", message) for message in ignored)]
     if "database.uri" not in invalid:
         try:
-            parse_database_url(settings.database.uri)
+            url = parse_database_url(settings.database.uri)
+            findings += (warning("settings", message) for message in url.warnings)
         except StartError as error:
             invalid.add("database.uri")
             findings.append(start_problem("database address", error))

@@ -54,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
 async def _run(options: argparse.Namespace) -> None:
     settings = settings_from(_used(resolve_all({path: getattr(options, path) for path in SETTINGS_USED})))
     url = parse_database_url(settings.database.uri)
+    for warning in url.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
     if url.engine == "sqlite" and not os.path.exists(url.path):  # noqa: ASYNC240, PTH110 (nothing else runs here)
         advice = "Set the variables that the server has, or start it once."
         raise StartError(f"There is no database {url.path}.", advice)

@@ -58,6 +58,8 @@ def run(options: argparse.Namespace) -> int:
             log.warning("%s", warning)
         url = parse_database_url(settings.database.uri)
         redact_configured_secrets(resolved, settings, url)
+        for warning in url.warnings:
+            log.warning("%s", warning)
         check_artifact_locations(settings, url)
         for warning in root_warnings(settings):
             log.warning("%s", warning)
@@ -77,11 +79,11 @@ def run(options: argparse.Namespace) -> int:
 def redact_configured_secrets(resolved: Iterable[ResolvedSetting], settings: Settings, url: DatabaseUrl) -> None:
     """Keep credentials out of everything that is logged from now on.
 
-    Of the database's URL only the password is a secret: log lines show the rest.
+    Of the database's URL only the passwords are secret: log lines show the rest.
     """
     uri = settings.database.uri
     secrets = [one.text for one in resolved if one.setting.secret and one.value != uri]
-    redact_secrets([*secrets, url.password or ""])
+    redact_secrets([*secrets, *url.secrets])
 
 
 def announce(settings: Settings, url: DatabaseUrl) -> None:

@@ -59,10 +59,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 async def import_all(db: Db, options: argparse.Namespace) -> None:
     """Import in one transaction. A second run adds only what is new."""
     uri = options.mlflow_uri or mlflow_users_uri()
-    url = parse_database_url(uri)
+    url = parse_database_url(uri, setting="URI of MLflow's users")
     if url.engine == "sqlite" and not os.path.exists(url.path):  # noqa: ASYNC240, PTH110 (nothing else runs here)
         raise StartError(f"There is no database {url.path}.", "Set the `database_uri` of MLflow's basic-auth app.")
-    source = open_database(url, connections=1)
+    source = open_database(url, connections=1, read_only=True)
     try:
         access = await read_access(source)
     finally:

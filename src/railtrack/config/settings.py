@@ -27,7 +27,8 @@ class DatabaseSettings:
         parse=parsers.text,
         default="",
         help="The database: `postgresql://user:password@host:5432/name` or `sqlite:///file.db`. "
-        "Default: SQLite in the data folder.",
+        "Default: SQLite in the data folder. [databases.md](databases.md) has all forms, libpq's variables, TLS and "
+        "failover.",
         secret=True,
         warn_if_empty=True,
     )

@@ -14,7 +14,7 @@ from railtrack.clock import now_ms
 from railtrack.db import Conflict, Db, Engine, Row, Tx, UniqueViolation, schema
 from railtrack.db.schema.indexes import add_indexes, create_indexes
 from railtrack.db.schema.own_tables import create_own_tables
-from railtrack.db.url import SETTING, DatabaseUrl
+from railtrack.db.url import DatabaseUrl
 from railtrack.errors import ApiError, StartError, describe_os_error
 
 log = logging.getLogger("railtrack")
@@ -47,7 +47,7 @@ ExistingTables = Mapping[str, Mapping[str, bool]]
 def open_database(url: DatabaseUrl, *, connections: int, read_only: bool = False) -> Db:
     """Return the database at `url` without connecting. Call this before a fork if needed; use the database after it.
 
-    With `read_only` a SQLite file is neither created nor changed.
+    With `read_only` a SQLite file is neither created nor changed, and of several PostgreSQL hosts a standby will do.
     """
     if url.engine == "sqlite":
         from railtrack.db.sqlite import SqliteDb
@@ -55,7 +55,7 @@ def open_database(url: DatabaseUrl, *, connections: int, read_only: bool = False
         return SqliteDb(url.path, connections, read_only=read_only)
     from railtrack.db.postgres import PostgresDb
 
-    return PostgresDb(url.driver_arguments(), connections, pooler=url.pooler, display_url=url.masked)
+    return PostgresDb(url, connections, read_only=read_only)
 
 
 async def wait_for_database(db: Db, url: DatabaseUrl, seconds: float) -> None:
@@ -78,11 +78,10 @@ async def wait_for_database(db: Db, url: DatabaseUrl, seconds: float) -> None:
             within = f" within {seconds:g} s" if seconds else ""
             raise StartError(
                 f"Could not connect to backend store {url.masked}{within} ({_message(cause)}).",
-                f"Check {SETTING}, and that PostgreSQL runs there and can be reached from here.",
+                f"Check {url.setting}, and that PostgreSQL runs there and can be reached from here.",
             )
         if waited >= next_line_at:
-            where = f"{url.host} port {url.port}"
-            log.info("Waited %.0f of %g s for PostgreSQL at %s: %s", waited, seconds, where, _message(cause))
+            log.info("Waited %.0f of %g s for PostgreSQL at %s: %s", waited, seconds, url.addresses, _message(cause))
             next_line_at = waited + LOG_INTERVAL_S
         await asyncio.sleep(backoff_s(attempt, FIRST_PAUSE_S, PAUSE_LIMIT_S))
 
@@ -185,7 +184,7 @@ async def identify_revision(tx: Tx, url: DatabaseUrl) -> str | None:
         raise _foreign_tables_error(tables, url)
     if len(revisions) != 1 or schema.is_older(revisions[0]):
         raise StartError(
-            f"{SETTING}: the database was made by an older MLflow.",
+            f"{url.setting}: the database was made by an older MLflow.",
             f"Make a backup, then upgrade it with MLflow 3.17.2: mlflow db upgrade {url.masked}",
         )
     _check_columns(tables, revisions[0], url)
@@ -222,7 +221,7 @@ def _foreign_tables_error(tables: ExistingTables, url: DatabaseUrl) -> StartErro
         reason = "is in use by another application, which has an alembic_version table there"
     else:
         reason = f"has another application's tables with names that MLflow uses: {', '.join(sorted(tables))}"
-    return StartError(f"{SETTING}: {url.masked} {reason}.", SEPARATE_DATABASE)
+    return StartError(f"{url.setting}: {url.masked} {reason}.", SEPARATE_DATABASE)
 
 
 def _check_columns(tables: ExistingTables, revision: str, url: DatabaseUrl) -> None:
@@ -236,7 +235,8 @@ def _check_columns(tables: ExistingTables, revision: str, url: DatabaseUrl) -> N
         reasons = [f"lacks {', '.join(missing)}"] if missing else []
         reasons += [f"requires values for {', '.join(required)}"] if required else []
         raise StartError(
-            f"{SETTING}: {url.masked} was made by a newer MLflow (revision {revision}). It {' and '.join(reasons)}.",
+            f"{url.setting}: {url.masked} was made by a newer MLflow (revision {revision}). "
+            f"It {' and '.join(reasons)}.",
             "Use a newer Railtrack, or another database.",
         )
 
@@ -251,7 +251,7 @@ def _start_error(url: DatabaseUrl, cause: BaseException) -> StartError:
     fault = f'password authentication failed for user "{url.user}"' if state == "28P01" else _message(cause)
     file = "It has to be a SQLite file, in a folder that this user may write to."
     advice = PERMANENT_FAILURES.get(state, file if url.engine == "sqlite" else "Correct the URL.")
-    return StartError(f"{SETTING}: {fault} ({url.masked}).", advice)
+    return StartError(f"{url.setting}: {fault} ({url.masked}).", advice)
 
 
 def _sqlstate(error: BaseException) -> str:

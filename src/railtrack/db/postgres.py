@@ -29,8 +29,10 @@ from railtrack.db import (
     statement_log,
     value_not_storable,
 )
+from railtrack.db.postgres_connector import PostgresConnector
 from railtrack.db.recordset import recordset, rows_parameter
 from railtrack.db.recovery import HangWatch, Reconnection, Use, was_committed
+from railtrack.db.url import DatabaseUrl
 from railtrack.errors import not_processed
 
 log = logging.getLogger("railtrack")
@@ -141,17 +143,17 @@ class PostgresDb:
 
     engine: Engine = "postgresql"
 
-    def __init__(self, connect: dict[str, Any], size: int, *, pooler: bool = False, display_url: str = "") -> None:
-        """`connect` are the arguments of asyncpg.connect, `display_url` is for the log."""
-        self._connect = connect
-        self._display_url = display_url
+    def __init__(self, url: DatabaseUrl, size: int, *, read_only: bool = False) -> None:
+        """With `read_only`, any of several hosts is accepted, else only one that accepts writes."""
+        self._connector = PostgresConnector(url, read_only=read_only)
+        self._display_url = url.masked
         self._is_reachable: bool | None = None
         self._size = size
-        self.pooler = pooler
+        self.pooler = url.pooler
         self._pool: Any = None
         self._opening = asyncio.Lock()
         self._reconnection = Reconnection(self._select_1, DRIVER_ERRORS)
-        self._hang_watch = HangWatch(self._connect_separately)
+        self._hang_watch = HangWatch(self._connector.probe)
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         return await self._run_alone(lambda tx: tx.fetch(sql, *args))
@@ -276,13 +278,6 @@ class PostgresDb:
             await connection.execute("SELECT 1")
         self._log_reachable()
 
-    async def _connect_separately(self) -> None:
-        connection = await asyncpg.connect(**self._connect, statement_cache_size=0)
-        try:
-            await connection.execute("SELECT 1")
-        finally:
-            connection.terminate()
-
     def _log_reachable(self) -> None:
         if self._is_reachable is False:
             log.info("The backend store answers again: %s", self._display_url)
@@ -328,9 +323,9 @@ class PostgresDb:
         pool.terminate()
 
     async def _new_pool(self) -> Any:
-        session = {"application_name": "railtrack", **self._connect.get("server_settings", {})}
+        session = self._connector.server_settings
         return await asyncpg.create_pool(
-            **self._connect | {"server_settings": session if self.pooler else session | DIRECT_SETTINGS},
+            server_settings=session if self.pooler else session | DIRECT_SETTINGS,
             statement_cache_size=0 if self.pooler else STATEMENT_CACHE_SIZE,
             min_size=0,
             init_size=1,
@@ -338,7 +333,7 @@ class PostgresDb:
             max_inactive_connection_lifetime=IDLE_TIMEOUT_S,
             command_timeout=STATEMENT_TIMEOUT_S,
             connection_class=PostgresConnection,
-            connect=_connect,
+            connect=self._connector.connect,
             # Resetting is a round trip per release (1.88 instead of 1.12 ms), and no session state is left to reset.
             reset=_skip_reset,
             init=self._configure,
@@ -375,24 +370,6 @@ class PostgresDb:
                 await asyncio.wait_for(self._pool.close(), 5)
             except TimeoutError:
                 self._pool.terminate()
-
-
-async def _connect(*args: Any, **options: Any) -> asyncpg.Connection:
-    """Connect. If the request is cancelled meanwhile, the attempt completes, within its timeout, and is closed.
-
-    asyncpg would abandon its socket. When the server closes that, asyncio logs "Future exception was never retrieved".
-    """
-    attempt = asyncio.ensure_future(asyncpg.connect(*args, **options))
-    try:
-        return await asyncio.shield(attempt)
-    except asyncio.CancelledError:
-        attempt.add_done_callback(_close_unused)
-        raise
-
-
-def _close_unused(attempt: "asyncio.Future[asyncpg.Connection]") -> None:
-    if not attempt.cancelled() and attempt.exception() is None:
-        attempt.result().terminate()
 
 
 async def _cancel(connection: Any) -> bool:
