@@ -106,8 +106,10 @@ def _tried(request: Request) -> Request:
     return Request(request.method, request.path, request.body.replace("@n@", "0").replace("@c@", "999"))
 
 
-def wrk(url: str, connections: int, seconds: float, requests: Sequence[Request]) -> dict[str, float]:
-    """Send the requests in turn, each on a free connection, for `seconds`.
+def wrk(
+    url: str, connections: int, seconds: float, requests: Sequence[Request], authorization: str = ""
+) -> dict[str, float]:
+    """Send the requests in turn, each on a free connection, for `seconds`. `authorization`: a header of all of them.
 
     Uses one thread, which needs half of the CPU time of one thread per connection. All processes share the CPU.
     """
@@ -116,6 +118,7 @@ def wrk(url: str, connections: int, seconds: float, requests: Sequence[Request])
         file.flush()
         command = ["wrk", "--threads", "1", "--connections", str(connections)]
         command += ["--duration", f"{max(1, round(seconds))}s", "--timeout", f"{TIMEOUT_S}s", "--script", str(SCRIPT)]
+        command += ["--header", f"Authorization: {authorization}"] if authorization else []
         command += [url, "--", file.name, str(connections)]
         limit = seconds + TIMEOUT_S + 60
         output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=limit).stdout

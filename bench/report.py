@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
+from bench.access import OPEN
 from bench.servers import FASTTRACKML, GUIDE_CONFIGURATION, RAILTRACK
-from bench.targets import peak_mb, rate, verdicts
+from bench.targets import access_part, peak_mb, rate, verdicts
 
 MET = {True: "met", False: "**not met**", None: "not measured"}
 
@@ -19,6 +20,8 @@ def markdown(found: dict[str, Any]) -> str:
     if "bounded" in found:
         parts.append(_bounded(found["bounded"]))
     parts += [_growth(found[kind], kind) for kind in ("runs", "connections") if found.get(kind)]
+    if "access" in found:
+        parts.append(_access(found["access"]))
     if found["errors"]:
         parts.append("## Not measured\n\n" + "\n".join(f"- {name}: {text}" for name, text in found["errors"].items()))
     return "\n\n".join(parts) + "\n"
@@ -183,6 +186,21 @@ def _growth(grown: dict[str, Any], kind: str) -> str:
     return f"## With more {kind}\n\nResponses per second.\n\n" + table(
         [kind, *(f"{int(size):,}" for size in sizes)], rows
     )
+
+
+def _access(found: dict[str, Any]) -> str:
+    rows = []
+    for load, figures in found.items():
+        for name, rounds in figures.items():
+            values = [short(mean(one["rate"] for one in rounds)), short(mean(one["cpu_ms"] for one in rounds))]
+            parts = ["-", "-"] if name == OPEN else [f"{access_part(figures, name, kind):.0%}" for kind in rounds[0]]
+            rows.append([load, name, *values, *parts])
+    heads = ["load", "caller", "responses per second", "CPU, ms each", "rate / open", "CPU / open"]
+    explained = (
+        "The same requests to a server without login and to one with it, on one database, in turns. The trainer "
+        "(token, password) may edit 2 of 500 experiments, the reader read 1. `/ open`: median ratio of the rounds."
+    )
+    return f"## With login\n\n{explained}\n\n" + table(heads, rows)
 
 
 def short(number: float) -> str:

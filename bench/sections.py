@@ -20,13 +20,14 @@ from tests.servers.databases import scratch_database
 from tests.servers.memory_group import MemoryGroup, memory_group
 from tests.servers.postgres import PostgresCluster
 
+from bench.access import access_cost
 from bench.limit import alone, alone_grouped
 from bench.loads import LOADS, Load
 from bench.measure import Figure, measure, through
 from bench.seed import seed, seed_runs
 from bench.servers import DEFAULT_CONFIGURATION, RAILTRACK, Contender, Server, healthy
 
-SECTIONS = ("start", "loads", "transfer", "bounded", "runs", "connections")
+SECTIONS = ("start", "loads", "transfer", "bounded", "runs", "connections", "access")
 ON_THE_DATA = {"loads", "transfer", "bounded"}
 STARTS = 3
 SETTLE_S = 3
@@ -36,6 +37,8 @@ BOUND_S = 1
 BOUND_LIMIT_S = 100
 RUNS = (2_000, 20_000, 200_000)
 CONNECTIONS = (1, 4, 16, 64)
+ACCESS_ROUNDS_FACTOR = 3
+"""The cost of the login is smaller than the differences between rounds."""
 GROWING = ("log-metric", "create-run", "get-run, 20 metrics", "search, page of 100, filter and metric order")
 WITH_CONNECTIONS = ("log-metric", "get-run, 20 metrics")
 
@@ -105,6 +108,12 @@ def measure_all(bench: Bench, sections: Collection[str]) -> None:
     if "connections" in sections:
         with bench.section("connections"):
             with_connections(bench)
+    if "access" in sections:
+        with bench.section("access"):
+            bench.found["access"] = access_cost(
+                bench.postgres, bench.folder, bench.seconds, ACCESS_ROUNDS_FACTOR * bench.rounds
+            )
+            log(f"{bench.found['access']}")
 
 
 def start_times(bench: Bench) -> None:

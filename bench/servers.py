@@ -60,13 +60,14 @@ class Contender:
     schema: str = "mlflow"
 
 
-def railtrack() -> Contender:
-    """Return Railtrack in the guide's configuration: two workers of four connections."""
+def railtrack(variables: Mapping[str, str] | None = None) -> Contender:
+    """Return Railtrack in the guide's configuration: two workers of four connections, and without login on loopback."""
     program = Path(sys.executable).with_name("railtrack")
 
     def start(database: str, folder: Path, group: MemoryGroup | None = None) -> AbstractContextManager[Server]:
         port = free_port()
         environment = {"MLFLOW_BACKEND_STORE_URI": database, "RAILTRACK_DATA": str(folder / "data")}
+        environment |= variables or {}
         command = [str(program), "server", "--port", str(port)]
         return running(command, port, folder, database, environment, group)
 

@@ -1,9 +1,10 @@
 """Railtrack's performance targets, and whether a record meets them. Measures nothing."""
 
 from collections.abc import Iterator, Sequence
-from statistics import mean
+from statistics import mean, median
 from typing import Any, NamedTuple
 
+from bench.access import GET, OPEN, PASSWORD, READER, SEARCH, TOKEN, WRITE
 from bench.servers import FASTTRACKML, GUIDE_CONFIGURATION, RAILTRACK
 
 RATIOS = {
@@ -25,6 +26,14 @@ OF_THE_DATABASE = 0.6
 SHORT_HISTORY = "re-sent batch of 100, history of 10,000"
 LONG_HISTORY = "re-sent batch of 100, history of 200,000"
 SLOWER = 1.3
+WITH_LOGIN = {
+    (WRITE, TOKEN): 0.95,
+    (WRITE, PASSWORD): 0.9,
+    (GET, TOKEN): 0.95,
+    (GET, PASSWORD): 0.9,
+    (SEARCH, READER): 1 / 1.2,
+}
+"""Load and caller -> minimum part of the open server's rate."""
 
 
 class Verdict(NamedTuple):
@@ -36,7 +45,7 @@ class Verdict(NamedTuple):
 
 
 def verdicts(record: dict[str, Any]) -> list[Verdict]:
-    return [*_rates(record), *_servers(record), *_writes(record), _history(record)]
+    return [*_rates(record), *_servers(record), *_writes(record), _history(record), *_access(record)]
 
 
 def rate(rounds: Sequence[Any]) -> float:
@@ -113,3 +122,16 @@ def _history(record: dict[str, Any]) -> Verdict:
     if not short or not long:
         return Verdict(what, aim, "-", None)
     return Verdict(what, aim, f"{short / long:.2f}x", short / long <= SLOWER)
+
+
+def access_part(rounds: dict[str, Any], caller: str, kind: str = "rate") -> float:
+    """Return the caller's figure as a part of the open server's: the median of the rounds' ratios."""
+    return float(median(one[kind] / open_one[kind] for one, open_one in zip(rounds[caller], rounds[OPEN], strict=True)))
+
+
+def _access(record: dict[str, Any]) -> Iterator[Verdict]:
+    for (load, caller), aim in WITH_LOGIN.items():
+        rounds = record.get("access", {}).get(load)
+        part = access_part(rounds, caller) if rounds else None
+        what, wanted = f"{load} with login, {caller}, compared with the open server", f"at least {aim:.0%}"
+        yield Verdict(what, wanted, f"{part:.0%}" if part else "-", part >= aim if part else None)

@@ -24,7 +24,7 @@ function init(arguments)
 end
 
 function made(request, body)
-  local headers = { ["Content-Type"] = "application/json" }
+  local headers = { ["Content-Type"] = "application/json", ["Authorization"] = wrk.headers["Authorization"] }
   return wrk.format(request.method, request.path, headers, body ~= "" and body or nil)
 end
 

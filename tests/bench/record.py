@@ -49,6 +49,17 @@ def record() -> dict[str, Any]:
                 FASTTRACKML: ["not served"],
             },
         },
+        "access": {
+            "log-metric": {
+                "open": [{"rate": 100.0, "cpu_ms": 0.1}, {"rate": 50.0, "cpu_ms": 0.2}, {"rate": 10.0, "cpu_ms": 0.1}],
+                "token": [{"rate": 96.0, "cpu_ms": 0.11}, {"rate": 48.0, "cpu_ms": 0.2}, {"rate": 1.0, "cpu_ms": 0.9}],
+                "password": [
+                    {"rate": 89.0, "cpu_ms": 0.2},
+                    {"rate": 44.5, "cpu_ms": 0.4},
+                    {"rate": 10.0, "cpu_ms": 0.2},
+                ],
+            }
+        },
         "alone": {"log-metric": {"size": 4, "one": 200.0, "group": 300.0}},
         "errors": {},
         "took_s": {},

@@ -91,3 +91,9 @@ def test_an_incomplete_record_is_reported_with_its_errors() -> None:
 
 def test_numbers_have_three_digits_and_no_exponent() -> None:
     assert [short(number) for number in (0.01234, 1.2345, 99.99, 12345.6)] == ["0.0123", "1.23", "100", "12,346"]
+
+
+def test_the_cost_of_the_login_is_shown_beside_the_open_server() -> None:
+    section = next(part for part in markdown(record()).split("\n## ") if part.startswith("With login"))
+    assert "| log-metric | open | 53.3 | 0.133 | - | - |" in section
+    assert "| log-metric | token | 48.3 | 0.403 | 96% | 110% |" in section

@@ -65,3 +65,11 @@ def test_a_long_history_may_be_up_to_1_3_times_slower() -> None:
     assert verdict(found, "re-sent batches, history of 200,000 compared with 10,000")[2:] == ("1.30x", True)
     found["loads"][LONG_HISTORY] = {RAILTRACK: [figure(99)]}
     assert verdict(found, "re-sent batches, history of 200,000 compared with 10,000")[2:] == ("1.31x", False)
+
+
+def test_the_cost_of_the_login_is_the_median_of_ratios_within_a_round() -> None:
+    assert verdict(record(), "log-metric with login, token, compared with the open server")[1:] == (
+        "at least 95%", "96%", True
+    )  # fmt: skip
+    assert verdict(record(), "log-metric with login, password, compared with the open server")[2:] == ("89%", False)
+    assert verdict(record(), "get-run, 20 metrics with login, token, compared with the open server").met is None
