@@ -54,7 +54,7 @@ class App:
         routes = _served_endpoints(settings)
         prefix = settings.server.static_prefix
         self._routes = Routes.of(routes, prefix)
-        self._proxies = proxies = TrustedProxies(settings.server.trusted_proxies)
+        self._proxies = proxies = TrustedProxies(settings.server.trusted_proxies, has_tls=settings.tls.is_enabled)
         self._guard = None if settings.security.is_disabled else _browser_guard(settings, proxies)
         self._counters = Counters(list(routes.values())) if settings.metrics.is_exposed else None
         self._worker_counters: WorkerCounters | None = None

@@ -12,7 +12,7 @@ ENVIRON = {
     "MLFLOW_TRACKING_URI": "http://localhost:5000",
 }
 LINES = [
-    "--gunicorn-opts has no effect: Railtrack sets up its processes and connections itself.",
+    "--timeout of --gunicorn-opts has no effect: requests have no time limit, and a worker that hangs for 60 s is",
     "--dev has no effect: code is not reloaded.",
     "MLFLOW_SERVER_JOB_EXECUTION_ENGINE has no effect: the server runs no jobs and scorers.",
     "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE is on: any site that a user visits can read and change everything",
@@ -43,4 +43,4 @@ def test_a_server_with_the_options_of_mlflows_compose_file_starts(tmp_path: Path
 def test_an_unknown_application_is_an_error(tmp_path: Path, value: str) -> None:
     done = command(tmp_path, "server", "--app-name", value)
     assert done.returncode == 1
-    assert f"Invalid value in --auth: '{value}'." in done.stderr
+    assert f"Invalid value in --app-name: '{value}'." in done.stderr

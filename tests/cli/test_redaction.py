@@ -7,7 +7,7 @@ from tests.servers.databases import WEBHOOK_KEY
 
 from railtrack.cli.server import redact_configured_secrets
 from railtrack.config.lookup import declared_settings
-from railtrack.config.settings import Settings, resolve_all, settings_from
+from railtrack.config.settings import SERVER_OPTIONS, Settings, resolve_all, settings_from
 from railtrack.db.url import parse_database_url
 from railtrack.logs.redaction import redact_secrets, redacted
 
@@ -15,7 +15,9 @@ from railtrack.logs.redaction import redact_secrets, redacted
 @pytest.fixture
 def values() -> Iterator[dict[str, str]]:
     """A distinct value for each secret setting, by its first variable."""
-    names = [setting.variables[0] for setting in declared_settings(Settings) if setting.secret]
+    # The password in options of uvicorn is the value of RAILTRACK_TLS_KEY_PASSWORD.
+    secret = [one for one in declared_settings(Settings) if one.secret and one.path not in SERVER_OPTIONS]
+    names = [setting.name for setting in secret]
     yield {name: f"value-of-{name.lower()}-0123456789" for name in names} | {
         "MLFLOW_BACKEND_STORE_URI": "postgresql://user:the-password-0123@db.example.com:5432/tracking",
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": WEBHOOK_KEY,

@@ -64,12 +64,11 @@ def test_a_flag_takes_a_value_where_it_does_in_mlflow(version: str) -> None:
 
 
 def test_a_flag_and_a_variable_without_effect_are_reported_in_one_line_each() -> None:
-    flags = {"--gunicorn-opts": "--timeout 60", "--dev": True, "--secrets-cache-ttl": None}
+    flags = {"--workspace-store-uri": "sqlite:///w.db", "--dev": True, "--secrets-cache-ttl": None}
     environ = {"MLFLOW_SERVER_JOB_LEASE_TTL": "9", "MLFLOW_MYSQL_SSL_CA": " ", "MLFLOW_TRACKING_URI": "http://x"}
     assert list(unsupported_options(flags, environ)) == [
-        "--gunicorn-opts has no effect: Railtrack sets up its processes and connections itself. Use GUNICORN_WORKERS, "
-        "RAILTRACK_TRUSTED_PROXIES, RAILTRACK_ACCESS_LOG and RAILTRACK_LOG_LEVEL.",
         "--dev has no effect: code is not reloaded. RAILTRACK_LOG_LEVEL=debug enables debug messages.",
+        "--workspace-store-uri has no effect: there is one workspace.",
         "MLFLOW_SERVER_JOB_LEASE_TTL has no effect: the server runs no jobs and scorers.",
     ]
 

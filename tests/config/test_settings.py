@@ -58,7 +58,10 @@ def test_a_variable_can_be_read_from_a_file(tmp_path: Path) -> None:
         ({"GUNICORN_WORKERS": "0"}, "Invalid number of workers in GUNICORN_WORKERS: '0'. Use a number from 1 to 64."),
         ({"GUNICORN_THREADS": "1.5"}, "Invalid number of threads in GUNICORN_THREADS: '1.5'."),
         ({"RAILTRACK_DB_WAIT_S": "soon"}, "Invalid number of seconds in RAILTRACK_DB_WAIT_S: 'soon'."),
-        ({"RAILTRACK_AUTH": "maybe"}, "Invalid value in RAILTRACK_AUTH: 'maybe'. Use one of auto, on, off."),
+        (
+            {"RAILTRACK_AUTH": "maybe"},
+            "Invalid value in RAILTRACK_AUTH: 'maybe'. Use one of auto, on, off, basic-auth.",
+        ),
     ],
 )
 def test_the_error_for_an_invalid_value_is_one_line_with_its_variable(environ: dict[str, str], message: str) -> None:

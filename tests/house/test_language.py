@@ -78,7 +78,12 @@ AVOIDED_IN_TEXTS = {
 AVOIDED_IN_MESSAGES = {r"is none|are none": "an invalid ..."}
 """Patterns that no string literal contains."""
 
-DECLARATIONS = ("src/railtrack/config/settings.py", "src/railtrack/config/artifact_settings.py")
+DECLARATIONS = (
+    "src/railtrack/config/settings.py",
+    "src/railtrack/config/artifact_settings.py",
+    "src/railtrack/config/server_settings.py",
+    "src/railtrack/config/tls_settings.py",
+)
 MOST_REPEATED = 2
 """Members of another class that may be named as settings are, such as `host` and `port` of an address."""
 

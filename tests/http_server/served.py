@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import uvloop
@@ -14,6 +15,7 @@ from railtrack.http_server.admission import WorkerState
 from railtrack.http_server.governed_protocol import GovernedProtocol
 from railtrack.http_server.limits import HeldBytes
 from railtrack.http_server.processes import protocol_config
+from railtrack.http_server.tls_connection import TlsConnection
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -31,6 +33,13 @@ ALL = GET + POST + CHUNKS + HEAD + b"\r\n" + LAST
 def upload(length: int, *headers: str) -> bytes:
     lines = ["PUT / HTTP/1.1", "Host: x", f"Content-Length: {length}", *headers]
     return "\r\n".join([*lines, "", ""]).encode()
+
+
+class Tls(NamedTuple):
+    """The contexts of a server with TLS, and of a client that trusts it."""
+
+    server: ssl.SSLContext
+    client: ssl.SSLContext
 
 
 class Client:
@@ -70,9 +79,10 @@ class Client:
 class Served:
     """An application behind a port."""
 
-    def __init__(self, state: WorkerState, port: int) -> None:
+    def __init__(self, state: WorkerState, port: int, trust: ssl.SSLContext | None) -> None:
         self.state = state
         self.port = port
+        self._trust = trust
 
     @property
     def connections(self) -> list[GovernedProtocol]:
@@ -92,6 +102,10 @@ class Served:
             connection.check(connection.loop.time() + seconds)
 
     async def client(self) -> Client:
+        return Client(*await asyncio.open_connection("127.0.0.1", self.port, ssl=self._trust))
+
+    async def plain_client(self) -> Client:
+        """Return a client that does not speak TLS."""
         return Client(*await asyncio.open_connection("127.0.0.1", self.port))
 
     async def exchange(self, data: bytes) -> bytes:
@@ -107,11 +121,16 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def _served(app: App) -> AsyncIterator[Served]:
+async def _served(app: App, tls: Tls | None) -> AsyncIterator[Served]:
     config, state = protocol_config(app), WorkerState()
     state.default_headers.append((b"date", b"Mon, 30 Nov 2026 12:00:00 GMT"))
-    server = await asyncio.get_running_loop().create_server(lambda: GovernedProtocol(config, state), "127.0.0.1", 0)
-    served = Served(state, server.sockets[0].getsockname()[1])
+
+    def connection() -> asyncio.Protocol:
+        governed = GovernedProtocol(config, state)
+        return governed if tls is None else TlsConnection(tls.server, governed)
+
+    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
+    served = Served(state, server.sockets[0].getsockname()[1], tls.client if tls else None)
     try:
         yield served
     finally:
@@ -121,11 +140,11 @@ async def _served(app: App) -> AsyncIterator[Served]:
         await asyncio.sleep(0.01)
 
 
-def play(app: App, scene: Callable[[Served], Awaitable[None]]) -> None:
+def play(app: App, scene: Callable[[Served], Awaitable[None]], tls: Tls | None = None) -> None:
     """Run `scene` against the application, in the event loop that the server has."""
 
     async def run() -> None:
-        async with _served(app) as served:
+        async with _served(app, tls) as served:
             await scene(served)
 
     uvloop.run(run())

@@ -42,10 +42,20 @@ class Authority:
 
     def server(self, *names: str) -> ssl.SSLContext:
         """Return the TLS context of a server with these names and addresses."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.certify(*names))
+        return context
+
+    def client(self) -> ssl.SSLContext:
+        """Return the context of a client that trusts this authority."""
+        return ssl.create_default_context(cafile=self.bundle)
+
+    def certify(self, *names: str, valid_until: datetime | None = None, password: str = "") -> Path:
+        """Return a file with a certificate for these names and addresses, after its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         certificate = (
-            _unsigned(subject, key)
+            _unsigned(subject, key, valid_until)
             .issuer_name(self.certificate.subject)
             .add_extension(x509.SubjectAlternativeName([_name(name) for name in names]), critical=False)
             .sign(self.key, hashes.SHA256())
@@ -53,24 +63,27 @@ class Authority:
         file = self.folder / f"{certificate.serial_number}.pem"
         file.write_bytes(
             key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption(),
             )
             + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(file)
-        return context
+        return file
 
 
-def _unsigned(subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _unsigned(
+    subject: x509.Name, key: ec.EllipticCurvePrivateKey, valid_until: datetime | None = None
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
+    end = valid_until or now + timedelta(days=1)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(min(now, end) - timedelta(hours=1))
+        .not_valid_after(end)
     )
 
 

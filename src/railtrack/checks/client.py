@@ -6,6 +6,8 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlencode, urljoin, urlsplit
 
+from railtrack.checks.client_tls import client_context
+from railtrack.config.settings import client_tls
 from railtrack.errors import StartError
 from railtrack.http_client.client import HttpClient, Origin, TransferError
 
@@ -46,7 +48,7 @@ class VerifyClient:
         self.shown_url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
         self._origin = Origin.of(url)
         self._prefix = parts.path.rstrip("/")
-        self._http = HttpClient(self._origin)
+        self._http = HttpClient(self._origin, tls=client_context(client_tls()) if self._origin.secure else None)
         self._headers = {"host": self._origin.netloc, "user-agent": "railtrack-verify", "accept-encoding": "identity"}
         if parts.username:
             authorization = basic_authorization(unquote(parts.username), unquote(parts.password or ""))

@@ -16,6 +16,7 @@ from railtrack.checks.settings import (
     check_browsers,
     check_login,
     check_settings,
+    check_tls,
     invalid_paths,
     shown_settings,
 )
@@ -35,6 +36,7 @@ class _SettingsCheck(NamedTuple):
 
 
 STORE_SETTINGS = frozenset(one.path for one in SETTINGS if one.path.startswith(("artifacts.", "aws.", "s3.")))
+TLS_SETTINGS = frozenset(one.path for one in SETTINGS if one.path.startswith("tls."))
 HOST_SETTINGS = frozenset(
     (
         "server.host",
@@ -48,6 +50,7 @@ SETTINGS_CHECKS = (
     _SettingsCheck("artifact store", 15.0, check_artifacts, STORE_SETTINGS),
     _SettingsCheck("folders", 5.0, check_folders, frozenset(("database.uri", "data_folder", *STORE_SETTINGS))),
     _SettingsCheck("port", 10.0, check_ports, frozenset(("server.host", "server.port", "server.platform_port"))),
+    _SettingsCheck("TLS", 5.0, check_tls, TLS_SETTINGS),
     _SettingsCheck("login", 5.0, check_login, frozenset(("server.host", "auth.mode", "metrics.enabled"))),
     _SettingsCheck("browsers", 5.0, check_browsers, HOST_SETTINGS),
     _SettingsCheck("memory", 5.0, check_memory, frozenset(("server.workers",))),

@@ -20,27 +20,29 @@ LISTENING = "0A"
 
 
 async def check_ports(settings: Settings) -> list[Finding]:
-    return [await _check(host, port, setting) for host, port, setting in addresses(settings)]
+    has_tls = settings.tls.is_enabled
+    return [await _check(host, port, setting, has_tls=has_tls) for host, port, setting in addresses(settings)]
 
 
-async def _check(host: str, port: int, setting: str) -> Finding:
+async def _check(host: str, port: int, setting: str, *, has_tls: bool) -> Finding:
     check = f"port {port}"
     address = f"{f'[{host}]' if ':' in host else host}:{port} ({setting})"
     try:
         listen(host, port, setting).close()
     except StartError as error:
-        if readiness := await _railtrack_readiness(host, port):
+        if readiness := await _railtrack_readiness(host, port, has_tls=has_tls):
             return ok(check, f"{address}: used by a running Railtrack, {readiness}")
         processes = ", ".join(_listening_processes(port))
         return problem(check, f"{error.fault}{f' It is used by {processes}.' if processes else ''}", error.advice)
     return ok(check, f"{address} is free")
 
 
-async def _railtrack_readiness(host: str, port: int) -> str | None:
+async def _railtrack_readiness(host: str, port: int, *, has_tls: bool) -> str | None:
     """Return the readiness that a Railtrack on this port reports, None if another server or none responds."""
     reachable_host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (a name for every address)
-    origin = Origin(False, reachable_host, port)
-    client = HttpClient(origin)
+    origin = Origin(has_tls, reachable_host, port)
+    # Nothing is sent that another server must not see, and the certificate is for the public name.
+    client = HttpClient(origin, ignores_tls=has_tls)
     with suppress(OSError, TimeoutError, ValueError):
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             health, ready = [

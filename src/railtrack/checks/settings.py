@@ -10,6 +10,7 @@ from railtrack.config.lookup import ResolvedSetting
 from railtrack.config.settings import Settings
 from railtrack.db.url import parse_database_url
 from railtrack.errors import StartError
+from railtrack.http_server.tls import certificate_warnings, check_tls_settings
 
 
 class ShownSetting(NamedTuple):
@@ -65,6 +66,17 @@ async def check_browsers(settings: Settings) -> list[Finding]:
         return [ok("browsers", "Every Host is accepted.")]
     hosts = ", ".join(settings.allowed_hosts) or "addresses, names that nobody can register, and any name over TLS"
     return [ok("browsers", f"Accepted as Host: {hosts}")]
+
+
+async def check_tls(settings: Settings) -> list[Finding]:
+    """Check the certificate of a server with TLS and its key."""
+    try:
+        check_tls_settings(settings.tls)
+    except StartError as error:
+        return [start_problem("TLS", error)]
+    if lines := certificate_warnings(settings.tls):
+        return [warning("TLS", line) for line in lines]
+    return [ok("TLS", f"HTTPS with the certificate in {settings.tls.cert_file}")] if settings.tls.is_enabled else []
 
 
 async def check_login(settings: Settings) -> list[Finding]:

@@ -20,6 +20,7 @@ from railtrack.checks.client import UnexpectedResponse, VerifyClient
 from railtrack.clock import now_ms
 from railtrack.config.settings import Settings
 from railtrack.errors import ApiError
+from railtrack.http_client.client import UntrustedError
 
 HEALTH_RESPONSES = {b'{"status": "ok"}': "Railtrack", b"OK": "MLflow's server"}
 STEPS_OF_METRIC = 20
@@ -38,6 +39,7 @@ BLOCKED = (
     "The page can change nothing. Have the proxy forward the browser's Host with its port, or add the URL's origin to "
     "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS (--cors-allowed-origins)."
 )
+UNTRUSTED = "If its CA is a private one, set MLFLOW_TRACKING_SERVER_CERT_PATH to the file of the CA."
 
 
 class Step(NamedTuple):
@@ -103,7 +105,8 @@ async def _health(session: VerifySession) -> Finding:
     try:
         response = await session.client.send("GET", "health")
     except UnexpectedResponse as error:
-        raise UnexpectedResponse(error.fault, UNREACHABLE) from None
+        advice = UNTRUSTED if isinstance(error.__cause__, UntrustedError) else UNREACHABLE
+        raise UnexpectedResponse(error.fault, advice) from None
     if response.status in (301, 302, 307, 308):
         raise UnexpectedResponse(
             f"/health redirects to {response.headers.get('location', '')}", "Use the URL that it redirects to."

@@ -1,9 +1,11 @@
 """The command `railtrack`. Each subcommand is a module beside this one, imported only when it is called."""
 
-import argparse
 import sys
 from importlib import import_module
 from importlib.metadata import version
+
+from railtrack.cli.parser import CommandParser
+from railtrack.errors import StartError
 
 COMMANDS = {
     "server": "Run the tracking server.",
@@ -15,21 +17,34 @@ COMMANDS = {
     "audit": "List who did what on a server with login, and what was denied.",
     "verify": "Use a deployed server as a client does, step by step, and leave it unchanged.",
 }
+MODULES = {"ui": "server"}
+"""MLflow's other name of the server."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command, and exit with its status."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="railtrack", description="An experiment-tracking server: a small, fast drop-in for MLflow's."
     )
     parser.add_argument("--version", action="version", version=f"railtrack {version('railtrack')}")
+    parser.add_argument("--env-file", metavar="FILE", help="Read variables from this file; those that are set win.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     given = sys.argv[1:] if arguments is None else arguments
     for name, summary in COMMANDS.items():
+        aliases = [alias for alias, module in MODULES.items() if module == name]
         # -h is MLflow's short flag for --host, so help is --help alone.
-        command = commands.add_parser(name, help=summary, description=summary, add_help=False)
+        command = commands.add_parser(name, aliases=aliases, help=summary, description=summary, add_help=False)
         command.add_argument("--help", action="help", help="Show this and exit.")
-        if name in given:
+        if any(one in given for one in (name, *aliases)):
             import_module(f"railtrack.cli.{name}").configure(command)
-    options = parser.parse_args(given)
-    sys.exit(import_module(f"railtrack.cli.{options.command}").run(options))
+    options, unknown = parser.parse_known_args(given)
+    if unknown:
+        parser.report_unknown(unknown, options.command)
+    if env_file := vars(options).pop("env_file"):
+        from railtrack.config.settings import add_env_file
+
+        try:
+            add_env_file(env_file)
+        except StartError as error:
+            sys.exit(f"Error: {error}")
+    sys.exit(import_module(f"railtrack.cli.{MODULES.get(options.command, options.command)}").run(options))

@@ -26,6 +26,7 @@ from railtrack.db.open import open_database, prepare, wait_for_database
 from railtrack.db.retry import retry_on_conflict
 from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import StartError
+from railtrack.http_server.tls import certificate_warnings, check_tls_settings
 from railtrack.logs import format as logs
 from railtrack.logs.redaction import redact_secrets
 from railtrack.mlflow.artifact_location import absolute_location
@@ -47,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
         logging_settings = log_settings(resolved)
         logs.configure(logging_settings.format, logging_settings.level)
         settings = settings_from(resolved)
+        check_tls_settings(settings.tls)
         for warning in (
             *warnings(resolved),
             *ignored_options(vars(options)),
@@ -54,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
             *browser_warnings(settings),
             *store_warnings(settings),
             *memory_warnings(settings),
+            *certificate_warnings(settings.tls),
         ):
             log.warning("%s", warning)
         url = parse_database_url(settings.database.uri)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from railtrack.config import parsers
 from railtrack.config.sanitize import is_placeholder, is_service_link, sanitized, unresolved_reference
+from railtrack.config.server_options import ImpliedValue
 from railtrack.errors import StartError, describe_os_error
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Setting:
 
     @property
     def name(self) -> str:
-        return self.variables[0]
+        return (*self.variables, *self.flags)[0]
 
 
 def setting(
@@ -116,12 +117,20 @@ def _group_type(one: Field[Any]) -> type["DataclassInstance"]:
     return cast(type["DataclassInstance"], one.type)
 
 
-def resolve(setting: Setting, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> ResolvedSetting:
-    """Return the setting with its value or error; a flag wins, then the first variable that is not empty."""
+def resolve(
+    setting: Setting,
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    implied: Mapping[str, ImpliedValue] = MappingProxyType({}),
+) -> ResolvedSetting:
+    """Return the setting with its value or error; a flag wins, then the first variable that is not empty.
+
+    `implied`: values by path that replace defaults.
+    """
     source, text = "", ""
     warnings: list[str] = []
     try:
-        source, text = _source_and_text(setting, flags, environ, warnings)
+        source, text = _source_and_text(setting, flags, environ, implied, warnings)
         value = _parse(setting, source or setting.name, text)
     except StartError as error:
         return ResolvedSetting(setting, source, text, None, error, tuple(warnings))
@@ -144,11 +153,15 @@ def _parse(setting: Setting, source: str, text: str) -> Any:
 
 
 def _source_and_text(
-    setting: Setting, flags: Mapping[str, str | None], environ: Mapping[str, str], warnings: list[str]
+    setting: Setting,
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    implied: Mapping[str, ImpliedValue],
+    warnings: list[str],
 ) -> tuple[str, str]:
     """Return where the value is set, "" for the default, and its text. Append to `warnings`."""
     if text := sanitized(flags.get(setting.path) or ""):
-        return (*setting.flags, *setting.switches)[0], text
+        return flags.get(name_of_flag(setting.path)) or (*setting.flags, *setting.switches)[0], text
     given = []
     for source, text in _variables(setting, environ):
         if setting.parse is parsers.port and is_service_link(text):
@@ -160,7 +173,7 @@ def _source_and_text(
             given.append((source, text))
     if not given:
         _check_empty_variables(setting, environ, warnings)
-        return "", setting.default
+        return implied.get(setting.path, ImpliedValue("", setting.default))
     source, text = given[0]
     if setting.one_value:
         for other, other_text in given[1:]:
@@ -184,6 +197,11 @@ def _check_empty_variables(setting: Setting, environ: Mapping[str, str], warning
             "Check that a service of that name is in the same project and environment, or remove the variable.",
         )
     warnings.append(f"{empty[0]} is set, but empty. Using SQLite in the data folder.")
+
+
+def name_of_flag(path: str) -> str:
+    """Return the key, beside `path`, under which the name of the given flag is: `-p` or `--port`."""
+    return f"{path} flag"
 
 
 def _variables(setting: Setting, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

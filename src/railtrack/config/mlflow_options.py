@@ -52,17 +52,6 @@ UNSUPPORTED = (
         ("MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS",), "presigned URLs of downloads are valid for a fixed time."
     ),
     Unsupported(
-        ("--gunicorn-opts", "MLFLOW_GUNICORN_OPTS", "--waitress-opts"),
-        "Railtrack sets up its processes and connections itself.",
-        "Use GUNICORN_WORKERS, RAILTRACK_TRUSTED_PROXIES, RAILTRACK_ACCESS_LOG and RAILTRACK_LOG_LEVEL.",
-    ),
-    Unsupported(
-        ("--uvicorn-opts", "MLFLOW_UVICORN_OPTS"),
-        "Railtrack sets up its processes and connections itself.",
-        "Use GUNICORN_WORKERS, RAILTRACK_TRUSTED_PROXIES, RAILTRACK_ACCESS_LOG and RAILTRACK_LOG_LEVEL; for TLS, a "
-        "proxy (docs/operations.md).",
-    ),
-    Unsupported(
         ("--dev",), "code is not reloaded.", "RAILTRACK_LOG_LEVEL=debug enables debug messages.", is_switch=True
     ),
     Unsupported(

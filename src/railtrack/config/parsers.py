@@ -96,7 +96,12 @@ permission = one_of("READ", "USE", "EDIT", "MANAGE", "NO_PERMISSIONS")
 
 def auth_mode(value: str) -> str:
     """Parse `auto`, `on` and `off`, and MLflow's name of the application that has a login."""
-    return "on" if value == "basic-auth" else auto_on_off(value)
+    if value not in ("auto", "on", "off", "basic-auth"):
+        advice = (
+            "Use one of auto, on, off, basic-auth. Other applications of MLflow, such as oidc-auth, do not run here."
+        )
+        raise InvalidValue("value", advice)
+    return "on" if value == "basic-auth" else value
 
 
 def on_off(value: str) -> bool:

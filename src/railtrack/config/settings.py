@@ -5,7 +5,7 @@ The groups about artifacts: artifact_settings.py. How a setting is resolved from
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +13,13 @@ from typing import NamedTuple
 from railtrack.config import parsers
 from railtrack.config.artifact_settings import ArtifactSettings, AwsSettings, S3Settings
 from railtrack.config.auth_config import auth_config_path, users_database_uri, variables_of_auth_config
-from railtrack.config.lookup import ResolvedSetting, assemble, declared_settings, default_of, resolve, setting
+from railtrack.config.env_file import load_env_file
+from railtrack.config.lookup import ResolvedSetting, Setting, assemble, declared_settings, default_of, resolve, setting
 from railtrack.config.mlflow_options import unsupported_options
 from railtrack.config.sanitize import sanitized
+from railtrack.config.server_options import implied_values, option_reports
+from railtrack.config.server_settings import ServerSettings
+from railtrack.config.tls_settings import TlsSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,90 +43,6 @@ class DatabaseSettings:
         default="60",
         help="Seconds to wait at startup for PostgreSQL to accept connections. A rejected login ends the wait at once.",
     )
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
-    host: str = setting(
-        "MLFLOW_HOST",
-        flags=("--host", "-h"),
-        parse=parsers.host,
-        default="127.0.0.1",
-        help="The address to listen on. `0.0.0.0` also listens on `[::]` if the machine has IPv6.",
-    )
-    port: int = setting(
-        "MLFLOW_PORT", flags=("--port", "-p"), parse=parsers.port, default="5000", help="The port to listen on."
-    )
-    platform_port: int | None = setting(
-        "PORT",
-        parse=parsers.optional_port,
-        default="",
-        help="The port that a hosting platform assigns. The server listens on it in addition to `MLFLOW_PORT`.",
-    )
-    railway_service: str = setting(
-        "RAILWAY_SERVICE_ID",
-        parse=parsers.text,
-        default="",
-        help="Set by Railway. Where it or `PORT` is set, `MLFLOW_SERVER_ALLOWED_HOSTS` allows any host by default.",
-    )
-    railway_domain: str = setting(
-        "RAILWAY_PUBLIC_DOMAIN",
-        parse=parsers.text,
-        default="",
-        help="Set by Railway for a service with a domain. The start logs it as the address of the login page.",
-    )
-    workers: int = setting(
-        "GUNICORN_WORKERS",
-        "MLFLOW_WORKERS",
-        flags=("--workers", "-w"),
-        parse=parsers.workers,
-        default="2",
-        help="Worker processes.",
-    )
-    threads: int = setting(
-        "GUNICORN_THREADS",
-        flags=("--threads",),
-        parse=parsers.threads,
-        default="4",
-        help="Database connections of each worker: how many of its requests can use the database at the same time.",
-    )
-    request_memory_mb: int | None = setting(
-        "RAILTRACK_REQUEST_MEMORY_MB",
-        flags=("--request-memory",),
-        parse=parsers.optional_megabytes,
-        default="",
-        help="Memory in MB that clients can make one worker hold: bodies, responses, uploads. What exceeds it waits or "
-        "gets 429. Default: from the memory limit (docs/sizing.md).",
-    )
-    trusted_proxies: tuple[str, ...] = setting(
-        "RAILTRACK_TRUSTED_PROXIES",
-        "FORWARDED_ALLOW_IPS",
-        flags=("--trusted-proxies", "--forwarded-allow-ips"),
-        parse=parsers.proxies,
-        default="127.0.0.1,::1",
-        help="Addresses and networks of proxies whose `X-Forwarded-` headers are trusted, separated by commas; "
-        "`*` for every peer, `none` for no one.",
-    )
-    static_prefix: str = setting(
-        "MLFLOW_STATIC_PREFIX",
-        flags=("--static-prefix",),
-        parse=parsers.prefix,
-        default="",
-        help="Prefix of all paths, such as `/mlflow`, behind a proxy that forwards paths unchanged.",
-    )
-
-    @property
-    def is_loopback(self) -> bool:
-        """True if only this machine can reach the server."""
-        return parsers.is_loopback(self.host)
-
-    @property
-    def url(self) -> str:
-        """Return the URL for a browser: the public one if it is known, else one for this machine."""
-        if self.railway_domain:
-            return f"https://{self.railway_domain}{self.static_prefix}"
-        host = "localhost" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 (names for every address)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.static_prefix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +276,7 @@ class Settings:
     aws: AwsSettings = field(default_factory=AwsSettings)
     s3: S3Settings = field(default_factory=S3Settings)
     server: ServerSettings = field(default_factory=ServerSettings)
+    tls: TlsSettings = field(default_factory=TlsSettings)
     security: SecuritySettings = field(default_factory=SecuritySettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
@@ -390,6 +311,7 @@ class Settings:
 
 
 SETTINGS = tuple(declared_settings(Settings))
+SERVER_OPTIONS = ("server.uvicorn_opts", "server.gunicorn_opts", "server.waitress_opts")
 CLIENT_SETTINGS = ("aws.", "s3.", "artifacts.destination")
 """Paths of the settings that `railtrack verify` uses, too."""
 
@@ -405,7 +327,26 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.enviro
 def resolve_all(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> list[ResolvedSetting]:
     """Return every setting, valid or not."""
     environ = {**variables_of_auth_config(environ), **environ}
-    return [resolve(one, flags, environ) for one in SETTINGS]
+    options = [_server_options(one, flags, environ) for one in SETTINGS if one.path in SERVER_OPTIONS]
+    implied = dict(value for one in options for value in implied_values(one.source, one.value or ()))
+    parsed = {one.setting.path: one for one in options}
+    resolved = [parsed.get(one.path) or resolve(one, flags, environ, implied) for one in SETTINGS]
+    return list(_with_port_of_command_line(resolved))
+
+
+def _server_options(one: Setting, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> ResolvedSetting:
+    resolved = resolve(one, flags, environ)
+    return replace(resolved, warnings=(*resolved.warnings, *option_reports(resolved.source, resolved.value or ())))
+
+
+def _with_port_of_command_line(resolved: Sequence[ResolvedSetting]) -> Iterator[ResolvedSetting]:
+    """Yield the settings. `--port` sets PORT, too: in a container with a proxy, PORT is the proxy's."""
+    port = next(one for one in resolved if one.setting.path == "server.port")
+    for one in resolved:
+        if one.setting.path == "server.platform_port" and one.source and port.source.startswith("-"):
+            yield ResolvedSetting(one.setting, port.source, port.text, port.value)
+        else:
+            yield one
 
 
 def mlflow_users_uri(environ: Mapping[str, str] = os.environ) -> str:
@@ -445,6 +386,29 @@ def client_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         default_of(one) if one.error and not one.setting.path.startswith(CLIENT_SETTINGS) else one
         for one in resolve_all({}, environ)
     )
+
+
+def add_env_file(path: str) -> None:
+    """Add the variables of a file to those of this process, which win. Raise StartError if it cannot be read."""
+    load_env_file(path, os.environ)
+
+
+class ClientTls(NamedTuple):
+    """How MLflow's clients trust a server. `ca_file`: of the CAs, "" for the system's; `cert_file`: of the client's own
+    certificate and key.
+    """
+
+    ca_file: str = ""
+    cert_file: str = ""
+    is_insecure: bool = False
+
+
+def client_tls(environ: Mapping[str, str] = os.environ) -> ClientTls:
+    """Return what MLflow's clients are configured to. REQUESTS_CA_BUNDLE is for all programs that use requests."""
+    names = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    ca_file = next((text for name in names if (text := sanitized(environ.get(name, "")))), "")
+    is_insecure = sanitized(environ.get("MLFLOW_TRACKING_INSECURE_TLS", "")).lower() in ("true", "1")
+    return ClientTls(ca_file, sanitized(environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH", "")), is_insecure)
 
 
 class ClientLogin(NamedTuple):

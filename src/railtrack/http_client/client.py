@@ -80,11 +80,19 @@ class HttpClient:
 
     `addresses`: connect to the first of these that accepts, instead of resolving the host.
     `ca_bundle`: file of the trusted certificates, "" for the system's. `ignores_tls`: trust any certificate.
+    `tls`: the context to use instead.
     """
 
     def __init__(
-        self, origin: Origin, addresses: Sequence[str] = (), ca_bundle: str = "", *, ignores_tls: bool = False
+        self,
+        origin: Origin,
+        addresses: Sequence[str] = (),
+        ca_bundle: str = "",
+        *,
+        ignores_tls: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._tls = tls
         self.origin = origin
         self._ca_bundle = ca_bundle
         self._ignores_tls = ignores_tls
@@ -144,7 +152,9 @@ class HttpClient:
         return await self._connect_to(last)
 
     async def _connect_to(self, address: str) -> ClientConnection:
-        tls = _tls(self._ca_bundle, ignores_tls=self._ignores_tls) if self.origin.secure else None
+        tls = self._tls
+        if tls is None and self.origin.secure:
+            tls = _tls(self._ca_bundle, ignores_tls=self._ignores_tls)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 _, connection = await asyncio.get_running_loop().create_connection(

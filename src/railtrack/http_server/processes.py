@@ -29,6 +29,8 @@ from railtrack.errors import StartError, describe_os_error
 from railtrack.http_server.admission import WorkerState
 from railtrack.http_server.governed_protocol import GovernedProtocol
 from railtrack.http_server.limits import CONNECTIONS_LIMIT, PROBES_RESERVE, REJECTED_RESERVE
+from railtrack.http_server.tls import ServerTls
+from railtrack.http_server.tls_connection import TlsConnection
 from railtrack.logs.format import current_formatter
 from railtrack.prometheus.shared_memory import SLOTS
 
@@ -43,6 +45,8 @@ STUCK_LIMIT_S = 60
 RELIEVE_EVERY_S = 0.25
 TRIM_EVERY_S = 10
 """Interval of returning free memory to the system, which takes about a millisecond."""
+RENEW_EVERY_S = 10
+"""Interval of looking for a renewed certificate."""
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
@@ -73,6 +77,7 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hi
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
         self.server_state.client_of = getattr(self.asgi, "client_of", self.server_state.client_of)
         self.config = protocol_config(self.asgi)
+        self._renew_certificate()
         for listener in self.sockets:
             server = await self.loop.create_server(self._new_connection, sock=listener.sock, backlog=BACKLOG)
             self.servers.append(server)
@@ -105,8 +110,18 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no type hi
         for connection in self._connections():
             connection.check(now)
 
-    def _new_connection(self) -> GovernedProtocol:
-        return GovernedProtocol(self.config, self.server_state)
+    def _renew_certificate(self) -> None:
+        if self._server_tls is not None:
+            self._server_tls.reload_if_changed()
+            self.loop.call_later(RENEW_EVERY_S, self._renew_certificate)
+
+    @property
+    def _server_tls(self) -> ServerTls | None:
+        return cast(Server, self.app).tls
+
+    def _new_connection(self) -> GovernedProtocol | TlsConnection:
+        connection = GovernedProtocol(self.config, self.server_state)
+        return connection if self._server_tls is None else TlsConnection(self._server_tls.context, connection)
 
     def _connections(self) -> list[GovernedProtocol]:
         return cast(list[GovernedProtocol], list(self.server_state.connections))
@@ -161,6 +176,8 @@ LISTENING = "Listening at: %s (%s)"
 class Log(glogging.Logger):  # type: ignore[misc]  # gunicorn has no type hints
     """gunicorn's log in Railtrack's format."""
 
+    scheme = "http"
+
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
         for handler in self.error_log.handlers:
@@ -170,9 +187,13 @@ class Log(glogging.Logger):  # type: ignore[misc]  # gunicorn has no type hints
         """Log one line for each address, so that each can be found by its text."""
         if msg == LISTENING:
             for address in args[0].split(","):
-                super().info(msg, address, *args[1:], **kwargs)
+                super().info(msg, address.replace("http:", f"{self.scheme}:"), *args[1:], **kwargs)
         else:
             super().info(msg, *args, **kwargs)
+
+
+class TlsLog(Log):
+    scheme = "https"
 
 
 def before_fork(master: Any, worker: Any) -> None:
@@ -208,6 +229,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
         self._addresses = [f"fd://{listener.detach()}" for listener in listeners]
         self._load = load
         self._heartbeats = heartbeat_folder()
+        self.tls = ServerTls(settings.tls) if settings.tls.is_enabled else None
         super().__init__()
         os.register_at_fork(after_in_parent=unblock_signals)
 
@@ -225,8 +247,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
             "control_socket_disable": True,
             "proc_name": "railtrack",
             "pre_fork": before_fork,
+            "on_reload": self._renew_certificate,
             "worker_tmp_dir": self._heartbeats,
-            "logger_class": Log,
+            "logger_class": Log if self.tls is None else TlsLog,
             "loglevel": self._settings.logs.level,
         }
         for name, value in options.items():
@@ -234,6 +257,11 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no type hin
 
     def load(self) -> Any:
         return self._load()
+
+    def _renew_certificate(self, master: Any) -> None:
+        """Load a renewed certificate before SIGHUP replaces the workers, which inherit it."""
+        if self.tls is not None:
+            self.tls.reload_if_changed()
 
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 (gunicorn creates its files there safely)

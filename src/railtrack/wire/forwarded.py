@@ -18,9 +18,10 @@ REQUESTS_LIMIT = 500
 
 
 class TrustedProxies:
-    """Proxies by address or network, or `*` for every peer."""
+    """Proxies by address or network, or `*` for every peer. `has_tls`: the server itself speaks HTTPS."""
 
-    def __init__(self, proxies: Iterable[str]) -> None:
+    def __init__(self, proxies: Iterable[str], *, has_tls: bool = False) -> None:
+        self._has_tls = has_tls
         names = tuple(proxies)
         self._trusts_any_peer = ANY_PEER in names
         self._networks = [ip_network(name, strict=False) for name in names if name != ANY_PEER]
@@ -47,10 +48,9 @@ class TrustedProxies:
         return self.trusts(http.peer) or any(http.header(name) for name in PROXY_HEADERS)
 
     def is_tls(self, http: HttpRequest) -> bool:
-        """Return whether the client uses HTTPS, by the nearest proxy's header. The server itself has no TLS."""
-        if not self.trusts(http.peer):
-            return False
-        return http.header(b"x-forwarded-proto").rpartition(",")[2].strip().lower() == "https"
+        """Return whether the client uses HTTPS, by the nearest proxy's header, else by the server's own TLS."""
+        scheme = http.header(b"x-forwarded-proto").rpartition(",")[2].strip().lower()
+        return scheme == "https" if scheme and self.trusts(http.peer) else self._has_tls
 
     def client(self, http: HttpRequest) -> str:
         """Return the client's address: the first, from the peer backwards, that is not a trusted proxy's."""
