@@ -6,10 +6,11 @@ from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
-from tests.auth.conftest import Grant, Login, status
+from tests.auth.conftest import Grant, Login, bearer, status
 from tests.auth.world import MODEL, PROMPT, World
 from tests.client import Client, running_app
 
+from railtrack.auth import tokens
 from railtrack.auth.roles import set_grant
 from railtrack.config.settings import Settings
 from railtrack.db import Db
@@ -61,11 +62,12 @@ async def test_a_grant_on_all_runs_decides_before_that_on_their_experiment(
     assert await status(server, "GET", f"runs/get?run_id={world.run_id}", only_runs) == 403
 
 
+@pytest.mark.parametrize("of_run", [True, False])
 async def test_a_change_of_grants_is_effective_within_seconds(
-    server: Client, world: World, login: Login, db: Db
+    server: Client, world: World, login: Login, db: Db, of_run: bool
 ) -> None:
     user = await login("bob", experiment(world, "READ"))
-    path = f"experiments/get?experiment_id={world.experiment_id}"
+    path = f"runs/get?run_id={world.run_id}" if of_run else f"experiments/get?experiment_id={world.experiment_id}"
     assert await status(server, "GET", path, user) == 200
     async with db.write() as tx:
         [user_id] = (await tx.fetch("SELECT user_id FROM railtrack_users WHERE username = 'bob'"))[0]
@@ -75,6 +77,29 @@ async def test_a_change_of_grants_is_effective_within_seconds(
             break
         await asyncio.sleep(0.1)
     assert await status(server, "GET", path, user) == 403
+
+
+async def test_a_remembered_decision_allows_nothing_else(
+    server: Client, world: World, login: Login, db: Db, ada: dict[str, str]
+) -> None:
+    body = {"run_id": world.run_id}
+    point = {"key": "k", "value": 1, "timestamp": 1}
+    bob = await login("bob", experiment(world, "EDIT"))
+    reader = await login("rita", experiment(world, "READ"))
+    for _ in range(2):
+        assert await status(server, "POST", "runs/log-metric", bob, body | point) == 200
+        assert await status(server, "GET", f"runs/get?run_id={world.run_id}", reader) == 200
+    assert await status(server, "POST", "runs/log-metric", reader, body | point) == 403
+    assert await status(server, "POST", "runs/delete", bob, body) == 403
+    other = {"experiment_id": world.other_experiment_id, "name": "other"}
+    model = await server.post("logged-models", other, headers=ada)
+    point["model_id"] = model.json["model"]["info"]["model_id"]
+    assert await status(server, "POST", "runs/log-metric", bob, body | point) == 403
+    async with db.write() as tx:
+        user_id = await tx.fetch_value("SELECT user_id FROM railtrack_users WHERE username = 'bob'")
+        limited = bearer(await tokens.create_token(tx, user_id, "reads", scope="read"))
+    del point["model_id"]
+    assert await status(server, "POST", "runs/log-metric", limited, body | point) == 403
 
 
 # Creators

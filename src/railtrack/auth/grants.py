@@ -132,6 +132,11 @@ class GrantsCache:
         self._size = 0
         """The number of grants in these."""
 
+    @property
+    def version(self) -> int:
+        """The version of all access data that grants are read for."""
+        return self._state.version
+
     async def of(self, user_id: int) -> Grants:
         """Return the user's grants. The request was authenticated before, so the version is recent."""
         version = self._state.version

@@ -13,13 +13,16 @@ from railtrack.auth.grants import EVERYTHING, Grants, GrantsCache, ReadFilter
 from railtrack.auth.identity import Identity, TokenScope
 from railtrack.auth.levels import ANY, Level
 from railtrack.auth.state import bump
-from railtrack.auth.targets import Requirement, Targets, on_each, permission_denied
+from railtrack.auth.targets import Requirement, Targets, on_each, only_run, permission_denied
 from railtrack.db import Db, Tx
 from railtrack.errors import ApiError
 from railtrack.mlflow.ids import experiment_numbers
 
 WITHOUT_CHECK = (AccessTarget.NONE, AccessTarget.ACCOUNT, AccessTarget.ACCESS, AccessTarget.ARTIFACT)
 """What every signed-in user may request. Handlers check artifacts by their keys, and users, roles and grants."""
+
+REMEMBERED_DECISIONS = 10_000
+"""A training sends thousands of requests about one run, each with the same decision."""
 
 NO_RESOURCE = ("artifact", ANY)
 """No grant is on it, so that the default permission decides."""
@@ -47,6 +50,8 @@ class PermissionPolicy:
         self._grants = grants
         self._owners = ArtifactOwners(db, stores, default_root)
         self._targets = Targets(db, stores, self._owners)
+        self._allowed: dict[tuple[int, TokenScope | None, Access, str], int] = {}
+        """Requests about a run that were allowed, and the version of all access data that the decision is based on."""
 
     async def check(self, access: Access, caller: Caller, request: Any) -> None:
         """Raise PERMISSION_DENIED unless the caller has this access to what the request names.
@@ -65,7 +70,18 @@ class PermissionPolicy:
         if access.target is AccessTarget.LISTED_EXPERIMENTS:
             request.experiment_ids = await self._readable(access, identity, request.experiment_ids)
             return
+        run_id = only_run(access, request)
+        if not run_id:
+            await self._require(identity, await self._targets.of(access, request))
+            return
+        version = self._grants.version
+        decision = (identity.user_id, identity.scope, access, run_id)
+        if self._allowed.get(decision) == version:
+            return
         await self._require(identity, await self._targets.of(access, request))
+        if len(self._allowed) >= REMEMBERED_DECISIONS:
+            del self._allowed[next(iter(self._allowed))]
+        self._allowed[decision] = version
 
     async def _readable(self, access: Access, identity: Identity, experiment_ids: Sequence[str]) -> list[str]:
         ids = [str(number) for number in experiment_numbers(experiment_ids)]

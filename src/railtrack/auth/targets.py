@@ -200,6 +200,15 @@ def _experiment_ids(request: Any) -> Sequence[str]:
     return [request.experiment_id] if request.experiment_id else []
 
 
+def only_run(access: Access, request: Any) -> str:
+    """Return the run that the request names if its access depends on that run alone, else ""."""
+    if access.target is AccessTarget.RUN:
+        return _run_id(request)
+    if access.target is AccessTarget.LOGGED_METRICS and not _model_ids(request):
+        return str(request.run_id)
+    return ""
+
+
 def _run_id(request: Any) -> str:
     """Return the run of the request, "" if it names none, which the handler rejects. An upload has it in its query."""
     run_id: str = request.run_id if hasattr(request, "run_id") else request.query.get("run_uuid", [""])[-1]
