@@ -24,8 +24,13 @@ _INTEGER = re.compile(r"-?[0-9]+")
 
 
 def check_model_name(name: str) -> None:
+    """Validate the name of an existing model. It may be longer than a new one: MLflow on SQLite has no limit."""
     if "/" in name or ":" in name:
         raise invalid(f"Invalid model name '{name[:1000]}'. Names cannot contain '/' or ':'.")
+
+
+def check_new_model_name(name: str) -> None:
+    check_model_name(name)
     check_length("name", name, MODEL_NAME_LIMIT)
 
 

@@ -170,15 +170,21 @@ def _membership_test(column: str, comparator: str, values: list[Any], parameters
 
 
 def _pattern_test(column: str, comparator: str, pattern: str, parameters: Parameters) -> str:
-    """Return a LIKE with the backslash as escape on both engines, as MLflow has it on PostgreSQL."""
+    """Return a LIKE as MLflow has it: the backslash escapes on PostgreSQL, and stands for itself on SQLite.
+
+    PostgreSQL rejects a pattern that ends within an escape. There, too, the last backslash stands for itself.
+    """
     if len(pattern) > PATTERN_LIMIT:
         raise invalid(f"Invalid filter: a pattern has {len(pattern)} characters, more than {PATTERN_LIMIT}.")
     backslashes = len(pattern) - len(pattern.rstrip("\\"))
-    # PostgreSQL rejects a pattern that ends within an escape; there the backslash stands for itself.
-    placeholder = parameters.add(pattern + "\\" if backslashes % 2 else pattern)
+    ends_in_backslash = ""
+    if backslashes % 2:
+        pattern = pattern[:-1] + "_"
+        ends_in_backslash = f" AND substr({column}, length({column}), 1) = '\\'"
+    placeholder = parameters.add(pattern)
     if comparator == "ILIKE":
-        return f"lower({column}) LIKE lower({placeholder}) ESCAPE '\\'"
-    return f"{column} LIKE {placeholder} ESCAPE '\\'"
+        return f"lower({column}) LIKE lower({placeholder}){ends_in_backslash}"
+    return f"{column} LIKE {placeholder}{ends_in_backslash}"
 
 
 def _number_test(comparison: _Comparison, parameters: Parameters) -> str:

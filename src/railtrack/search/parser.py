@@ -25,13 +25,15 @@ DOUBLE_QUOTED = r"""(?>"(?:""|\\"|[^"])*")"""
 BACKTICKED = r"(?>`[^`]*`)"
 BARE = r"""[^\s=<>!~'"`(),;]+"""
 
-# A quoted part belongs to a name when a dot stands before it: metrics."a b", tags.`mlflow.note`.
+# A quoted part belongs to a name when a dot stands before it: metrics."a b", tags.`mlflow.note`. So does a word after
+# blanks, with the blanks: the key of `metrics. loss` is ` loss`.
 _LEXEME = re.compile(
     rf"""
       (?P<space>    \s+ )
     | (?P<operator> [=<>!~]+ )
     | (?P<string>   {QUOTED} )
     | (?P<word>     (?:{BARE}|{DOUBLE_QUOTED}|{BACKTICKED})
+                    (?: (?<=[A-Za-z_]\.) \s+ (?=\w) {BARE} )?
                     (?: (?<=\.) (?:{QUOTED}|{DOUBLE_QUOTED}|{BACKTICKED}) | (?<=["'`]) \. (?:{BARE})? )* )
     | (?P<stray>    . )
     """,
@@ -39,7 +41,10 @@ _LEXEME = re.compile(
 )
 _BRACKETS_AND_STRINGS = re.compile(rf"[()]|{QUOTED}|{DOUBLE_QUOTED}|{BACKTICKED}")
 _ONE_DOUBLE_QUOTED = re.compile(DOUBLE_QUOTED)
-_NAME = re.compile(rf"(?:\w|{DOUBLE_QUOTED}|{BACKTICKED})(?:[\w.]|{QUOTED}|{DOUBLE_QUOTED}|{BACKTICKED})*")
+_NAME = re.compile(
+    rf"(?:\w|{DOUBLE_QUOTED}|{BACKTICKED})(?:[\w.]|(?<=\.)\s+(?=\w)|{QUOTED}|{DOUBLE_QUOTED}|{BACKTICKED})*"
+)
+_BLANK_IN_NAME = re.compile(r"[\w.]*\.\s+\w")
 _TEXTS = re.compile(r"\s*'[^'\\]*'\s*(?:,\s*'[^'\\]*'\s*)*")
 _NUMBER = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
@@ -157,11 +162,14 @@ def parse_order(text: str) -> tuple[Name, bool]:
     """Return the name in an order_by clause and whether it is descending. Raise MLflow's error for any other text."""
     tokens = list(islice(_tokens(text, {}), 3)) if len(text) <= TEXT_LIMIT else []
     direction = tokens[1].text.upper() if len(tokens) == 2 else "ASC"
-    if direction not in DIRECTIONS and tokens[0].is_name and tokens[1].kind is Kind.NAME:
+    has_blank = bool(tokens) and _BLANK_IN_NAME.match(tokens[0].text) is not None
+    if (has_blank and len(tokens) == 1) or (
+        direction not in DIRECTIONS and tokens[0].is_name and tokens[1].kind is Kind.NAME
+    ):
         raise invalid(f"Invalid ordering key in order_by clause '{text[:1000]}'.")
     # MLflow accepts spaces within a clause, not around it.
     is_valid = len(tokens) in (1, 2) and tokens[0].is_name and direction in DIRECTIONS and text == text.strip()
-    if not is_valid or tokens[0].text.upper() in DIRECTIONS:
+    if not is_valid or has_blank or tokens[0].text.upper() in DIRECTIONS:
         raise invalid(f"Invalid order_by clause '{text[:1000]}'. Could not be parsed.")
     return name_of(tokens[0]), direction == "DESC"
 

@@ -65,8 +65,13 @@ async def test_an_invalid_model_is_rejected(client: Client, run_id: str, text: s
     assert actual.startswith(message)
 
 
-async def test_a_list_of_models_that_is_too_long_or_malformed_is_rejected(client: Client, run_id: str) -> None:
-    answer = await log_model(client, run_id, model(run_id, "p" * 8000))
+async def test_a_list_of_models_that_is_too_long_or_malformed_is_rejected(
+    client: Client, run_id: str, engine: str
+) -> None:
+    """PostgreSQL's column limits the list. On SQLite, where MLflow has no limit, there is a high one."""
+    fits, too_long = (6000, 3000) if engine == "postgresql" else (60_000, 60_000)
+    assert (await log_model(client, run_id, model(run_id, "p" * fits))).status == 200
+    answer = await log_model(client, run_id, model(run_id, "p" * too_long))
     assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
     tag = {"run_id": run_id, "key": "mlflow.log-model.history", "value": "junk"}
     await client.ok("POST", "runs/set-tag", tag)

@@ -20,6 +20,8 @@ from tests.api.registry.models import (
 )
 from tests.client import Client
 
+from railtrack.db import Db
+
 
 async def test_create_returns_the_model_that_get_returns(client: Client) -> None:
     created = await create(client, "detector é", description="Finds cats.", tags=pairs(team="vision", **{"a b": ""}))
@@ -215,3 +217,32 @@ async def test_deleting_a_model_deletes_versions_tags_and_aliases(client: Client
     await create(client, "model")
     assert set(await get(client, "model")) == {"name", "creation_timestamp", "last_updated_timestamp"}
     assert (await add_version(client, "model"))["version"] == "1"
+
+
+async def test_a_model_whose_name_is_longer_than_a_new_one_may_be_can_be_read_changed_and_deleted(
+    client: Client, db: Db, engine: str
+) -> None:
+    """MLflow on SQLite stores such names. On PostgreSQL there can be none."""
+    name = "n" * 260
+    new = await client.post("registered-models/create", {"name": name})
+    assert new.json["message"] == "'name' exceeds the maximum length of 256 characters"
+    if engine == "sqlite":
+        async with db.write() as tx:
+            await tx.execute("INSERT INTO registered_models (workspace, name) VALUES ('default', $1)", name)
+    expected = 200 if engine == "sqlite" else 404
+    source = {"name": name, "source": "s3://bucket/model"}
+    version = {"name": name, "version": "1"}
+    for method, path, fields in (
+        ("GET", "registered-models/get", {"name": name}),
+        ("PATCH", "registered-models/update", {"name": name, "description": "d"}),
+        ("POST", "registered-models/set-tag", {"name": name, "key": "k", "value": "v"}),
+        ("POST", "model-versions/create", source),
+        ("GET", "model-versions/get", version),
+        ("POST", "registered-models/alias", {**version, "alias": "best"}),
+        ("DELETE", "model-versions/delete", version),
+        ("POST", "registered-models/rename", {"name": name, "new_name": "short"}),
+        ("DELETE", "registered-models/delete", {"name": "short"}),
+    ):
+        query = fields if method == "GET" else None
+        response = await client.send(method, path, query=query, json=None if method == "GET" else fields)
+        assert response.status == expected, (method, path, response.text)

@@ -275,13 +275,21 @@ because(
 )
 
 because(
-    "A backslash escapes in LIKE on PostgreSQL, and in Railtrack on both engines; not in MLflow on SQLite.",
-    {"search_runs_filters": {"filter \"tags.note LIKE '50\\\\% %'\"": accepted({"runs": ["100%"]})}},
+    "PostgreSQL rejects a pattern that ends in a backslash, and MLflow shows the statement.",
+    {
+        "search_runs_texts": {
+            (
+                r'''filter "tags.path LIKE 'en%\\'"''',
+                r'''filter "tags.path ILIKE 'EN%\\'"''',
+            ): accepted({"runs": ["run6"]}),
+        },
+    },
 )
 
 because(
     "The same error with another message, because the parser splits the filter into other tokens.",
     {
+        "search_runs_texts": {"filter 'metrics .lead > 1'": stray("metrics")},
         "search_experiments_filters": {
             "filter 'nonsense nonsense'": rejected("Invalid clause(s) in filter string: nonsense, nonsense"),
         },

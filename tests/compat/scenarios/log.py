@@ -256,7 +256,19 @@ def log_model(prefix: str) -> Script:
     yield get("its artifacts", "artifacts/list", {"run_id": run_id})
 
 
+def many_models(prefix: str) -> Script:
+    """Log models until their list is longer than the column of a tag on PostgreSQL."""
+    experiment_id = yield from experiment(prefix, "many-models")
+    run_id = yield from run(experiment_id, "many models")
+    for number in range(36):
+        path = f"model-{number}-" + "p" * 120
+        model = f'{{"artifact_path": "{path}", "flavors": {{}}, "utc_time_created": "2024", "run_id": "r"}}'
+        yield post(f"model {number}", "runs/log-model", {"run_id": run_id, "model_json": model})
+    yield from shows(run_id, "with many models")
+
+
 SCENARIOS = {
+    "log_model_many": many_models,
     "log_metric": log_metric,
     "log_metric_rejected": rejected_metrics,
     "log_metric_keys": metric_keys,

@@ -163,4 +163,31 @@ def aliases(prefix: str) -> Script:
     yield post("an alias for the deleted version", path, {**one, "version": "2"})
 
 
-SCENARIOS = {"registry_models": models, "registry_aliases": aliases}
+def long_names(prefix: str) -> Script:
+    """Look for a model whose name is longer than PostgreSQL's column. MLflow on SQLite stores such names."""
+    name = {"name": prefix + "n" * 260}
+    version = {**name, "version": "1"}
+    tag = {"key": "k", "value": "v"}
+    alias = {"alias": "best"}
+    yield get("get", "registered-models/get", name)
+    yield patch("update", "registered-models/update", {**name, "description": "d"})
+    yield post("rename", "registered-models/rename", {**name, "new_name": prefix + "short"})
+    yield post("set a tag", "registered-models/set-tag", {**name, **tag})
+    yield delete("delete a tag", "registered-models/delete-tag", {**name, "key": "k"})
+    yield get("latest versions", "registered-models/get-latest-versions", name)
+    yield post("set an alias", "registered-models/alias", {**version, **alias})
+    yield get("get an alias", "registered-models/alias", {**name, **alias})
+    yield delete("delete an alias", "registered-models/alias", {**name, **alias})
+    yield get("get a version", "model-versions/get", version)
+    yield get("get the uri of a version", "model-versions/get-download-uri", version)
+    yield patch("update a version", "model-versions/update", {**version, "description": "d"})
+    yield post("move a version", "model-versions/transition-stage", {**version, "stage": "Staging"})
+    yield post("set a tag of a version", "model-versions/set-tag", {**version, **tag})
+    yield delete("delete a tag of a version", "model-versions/delete-tag", {**version, "key": "k"})
+    yield delete("delete a version", "model-versions/delete", version)
+    yield get("search", "registered-models/search", {"filter": f"name = '{name['name']}'"})
+    yield get("search versions", "model-versions/search", {"filter": f"name = '{name['name']}'"})
+    yield delete("delete", "registered-models/delete", name)
+
+
+SCENARIOS = {"registry_long_names": long_names, "registry_models": models, "registry_aliases": aliases}

@@ -397,7 +397,47 @@ def pages(prefix: str) -> Script:
         yield post(f"a deleted experiment, {view}", PATH, body, only=NAMES)
 
 
+def texts(prefix: str) -> Script:
+    """Search with backslashes in patterns, and with blanks after the dot of a name."""
+    experiment_id = yield from experiment(prefix, "search-texts")
+    for number, path in enumerate(("C:\\x", r"C:\\x", "C:x", "C:\\xyz", "a_b", "axb", "end\\", "50%")):
+        run_id = yield from run(experiment_id, f"run{number}", start_time=STARTED + number)
+        tag, param = {"key": "path", "value": path}, {"key": " folder", "value": path}
+        metrics = [{"key": key, "value": number, "timestamp": STARTED} for key in ("lead", " lead")]
+        body = {"run_id": run_id, "tags": [tag], "params": [param], "metrics": metrics}
+        yield post(f"given the values of run{number}", "runs/log-batch", body)
+    for text in (
+        r"tags.path LIKE 'C:\x%'",
+        r"tags.path LIKE 'C:\\x%'",
+        r"params. folder LIKE 'C:\x%'",
+        r"tags.path ILIKE 'c:\X%'",
+        r"tags.path LIKE 'a\_b'",
+        r"tags.path LIKE '50\%'",
+        r"tags.path LIKE 'en%\'",
+        r"tags.path ILIKE 'EN%\'",
+        r"tags.path = 'C:\x'",
+        "metrics. lead > 1",
+        "metrics.  lead > 1",
+        "metrics.\tlead > 1",
+        "metric. lead <= 3 AND metrics. lead > 0.5",
+        "metrics.`lead` > 1",
+        "metrics.` lead` > 1",
+        "metrics. loss > 0",
+        "params. folder = '50%'",
+        "attributes. status = 'RUNNING'",
+        "metrics. two words > 1",
+        "metrics .lead > 1",
+        "metrics.lead > 1. AND metrics.lead < 3.",
+    ):
+        asked = {"experiment_ids": [experiment_id], "filter": text, "order_by": ["attributes.start_time"]}
+        yield post(f"filter {text!r}", PATH, asked, only=NAMES)
+    for order in ("metrics. lead", "metrics. lead DESC", "attributes. start_time", "metrics.lead  DESC"):
+        asked = {"experiment_ids": [experiment_id], "order_by": [order]}
+        yield post(f"order by {order!r}", PATH, asked, only=NAMES)
+
+
 SCENARIOS = {
+    "search_runs_texts": texts,
     "search_runs_filters": filters,
     "search_runs_bad_filters": bad_filters,
     "search_runs_order": order,

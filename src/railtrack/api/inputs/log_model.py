@@ -15,6 +15,8 @@ from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
 from railtrack.wire.routing import endpoint
 
 LOG_MODEL_HISTORY = "mlflow.log-model.history"
+HISTORY_LIMIT = {"postgresql": TAG_VALUE_LIMIT, "sqlite": 100_000}
+"""Characters. PostgreSQL's column has no room for more; MLflow on SQLite has no limit."""
 MODEL_FIELDS = ("artifact_path", "flavors", "run_id", "utc_time_created")
 
 
@@ -35,7 +37,7 @@ async def log_model(ctx: Context, req: LogModel) -> EmptyResponse:
             "SELECT value FROM tags WHERE run_uuid = $1 AND key = $2", req.run_id, LOG_MODEL_HISTORY
         )
         value = json.dumps([*_history(history), entry])
-        check_length(LOG_MODEL_HISTORY, value, TAG_VALUE_LIMIT)
+        check_length(LOG_MODEL_HISTORY, value, HISTORY_LIMIT[tx.engine])
         await tx.execute(
             """
             INSERT INTO tags (run_uuid, key, value) VALUES ($1, $2, $3)

@@ -21,6 +21,7 @@ from railtrack.mlflow.registry_validation import (
     MODEL_TAG_VALUE_LIMIT,
     check_description,
     check_model_name,
+    check_new_model_name,
     check_tag,
     check_tags,
 )
@@ -42,7 +43,7 @@ class RegisteredModelResponse(msgspec.Struct):
 @endpoint("POST", "registered-models/create", access=REGISTERED_MODEL_CREATE)
 async def create_registered_model(ctx: Context, req: CreateRegisteredModel) -> RegisteredModelResponse:
     """Create a model without versions, or a prompt if its tags mark one. Models and prompts share their names."""
-    check_model_name(req.name)
+    check_new_model_name(req.name)
     tags = check_tags(((tag.key, tag.value) for tag in req.tags), MODEL_TAG_VALUE_LIMIT)
     check_description(req.description)
     now = now_ms()
@@ -123,7 +124,7 @@ class RenameRegisteredModel(Request):
 async def rename_registered_model(ctx: Context, req: RenameRegisteredModel) -> RegisteredModelResponse:
     """Rename a model. As in MLflow, this updates `last_updated_timestamp` of all its versions."""
     check_model_name(req.name)
-    check_model_name(req.new_name)
+    check_new_model_name(req.new_name)
     now = now_ms()
     try:
         async with ctx.db.write() as tx:
