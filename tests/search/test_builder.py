@@ -41,7 +41,7 @@ def test_a_search_starts_after_the_row_of_its_token() -> None:
     search = SearchBuilder(BOOKS, "b.id").filter("title = 'a'")
     token = search.build("").token_after([1999, 7])
     assert search.build(token).start == [1999, 7]
-    with pytest.raises(ApiError, match="other parameters"):
+    with pytest.raises(ApiError, match="another filter"):
         SearchBuilder(BOOKS, "b.id").filter("title = 'b'").build(token)
 
 

@@ -10,7 +10,7 @@ from railtrack.errors import ApiError
 from railtrack.search.fields import SortKey, ValueType
 from railtrack.search.page_token import SortValue, decode_token, encode_token
 
-QUERY = b"8 bytes."
+QUERY = b"filtorde8 bytes."
 KEYS = (
     SortKey("t.name", ValueType.TEXT, nullable=True),
     SortKey("t.weight", ValueType.DOUBLE, descending=True),
@@ -41,7 +41,15 @@ def error_message(token: str, keys: tuple[SortKey, ...] = KEYS) -> str:
 
 
 def test_a_token_of_another_query_is_rejected() -> None:
-    assert "other parameters" in error_message(encode_token(b"8 others", ["a", 1.0, 1]))
+    for other, difference in (
+        (b"filtorde8 others", "other parameters"),
+        (b"FILTorde8 bytes.", "another filter"),
+        (b"filtORDE8 others", "another order_by"),
+        (b"FILTORDE8 others", "another filter and another order_by"),
+        (b"8 bytes.", "another filter and another order_by"),
+    ):
+        message = error_message(encode_token(other, ["a", 1.0, 1]))
+        assert message == f"Invalid page token, it was made for a search with {difference}"
 
 
 @pytest.mark.parametrize("token", ["x", "!!!", "é", "a b", "====", "\ud800"])

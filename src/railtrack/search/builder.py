@@ -39,6 +39,8 @@ class SearchBuilder:
         self._conditions: list[Condition] = []
         self._order = Order((), fields.default_order)
         self._joined: dict[Name, str] = {}
+        self._clauses: list[Clause] = []
+        self._order_by: Sequence[str] = ()
 
     def where(self, condition: str) -> Self:
         """Add a condition without values of the request. The first one bounds the search and should have an index."""
@@ -61,13 +63,16 @@ class SearchBuilder:
 
     def compare(self, clauses: Iterable[Clause]) -> Self:
         """Add comparisons that are parsed already."""
-        self._conditions += [compile_clause(clause, self._fields, self._parameters) for clause in clauses]
+        for clause in clauses:
+            self._conditions.append(compile_clause(clause, self._fields, self._parameters))
+            self._clauses.append(clause)
         return self
 
     def order_by(self, clauses: Sequence[str]) -> Self:
         """Order by the names in `clauses`, each with an optional direction."""
         if len(clauses) > ORDER_KEYS_LIMIT:
             raise invalid(f"Invalid order_by: it has {len(clauses)} clauses, more than {ORDER_KEYS_LIMIT}.")
+        self._order_by = tuple(clauses)
         joins: list[str] = []
         keys: list[SortKey] = []
         top_values = None
@@ -108,6 +113,7 @@ class SearchBuilder:
         for key in keys:
             unique.setdefault(key.expression, key)
         self._order = Order((), self._with_default_order(list(unique.values())))
+        self._order_by = tuple(unique)
         return self
 
     def _with_default_order(self, keys: list[SortKey]) -> tuple[SortKey, ...]:
@@ -142,4 +148,13 @@ class SearchBuilder:
             joined_tests.append(JoinedTest(alias, f"{alias}.key = {condition.key} AND {test}"))
         order = replace(self._order, joined_tests=tuple(joined_tests))
         values = self._parameters.values
-        return PagedQuery(self._columns, self._fields.table, where, order, values).starting_at(page_token)
+        query = PagedQuery(
+            self._columns,
+            self._fields.table,
+            where,
+            order,
+            values,
+            filter=self._clauses,
+            order_by=self._order_by,
+        )
+        return query.starting_at(page_token)

@@ -16,6 +16,9 @@ from railtrack.search.fields import SortKey, ValueType
 TOKEN_LIMIT = 1_000_000
 """Characters; twenty sort values of 8,000 characters each fit in."""
 
+PART_BYTES = 4
+"""A fingerprint begins with digests of the filter and of order_by, to name what differs, and then has one of it all."""
+
 SortValue = str | int | float | None
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -40,10 +43,20 @@ def decode_token(token: str, fingerprint: bytes, keys: Sequence[SortKey]) -> lis
     except (msgspec.DecodeError, ValueError):
         raise _forged(token) from None
     if made_for != fingerprint:
-        raise invalid("Invalid page token, it was made for a search with other parameters")
+        raise invalid(f"Invalid page token, it was made for a search with {_difference(made_for, fingerprint)}")
     if len(values) != len(keys) or not all(map(_is_of_type, values, keys)):
         raise _forged(token)
     return values
+
+
+def _difference(made_for: bytes, fingerprint: bytes) -> str:
+    """Name the parameters whose digests differ."""
+    differ = [
+        name
+        for at, name in enumerate(("filter", "order_by"))
+        if made_for[at * PART_BYTES : (at + 1) * PART_BYTES] != fingerprint[at * PART_BYTES : (at + 1) * PART_BYTES]
+    ]
+    return f"another {' and another '.join(differ)}" if differ else "other parameters"
 
 
 def _forged(token: str) -> ApiError:

@@ -12,7 +12,7 @@ import msgspec
 
 from railtrack.search.conditions import Parameters
 from railtrack.search.fields import SortKey, ValueType
-from railtrack.search.page_token import SortValue, decode_token, encode_token
+from railtrack.search.page_token import PART_BYTES, SortValue, decode_token, encode_token
 
 FINGERPRINT_BYTES = 8
 STEP = 6
@@ -79,13 +79,18 @@ class PagedQuery:
     values: Sequence[Any]
     start: Sequence[SortValue] | None = None
     """The sort values after which the first page starts."""
+    filter: Sequence[object] = ()
+    order_by: Sequence[object] = ()
+    """The filter and the order of the request, by which an error about a page token names what differs."""
 
     @property
     def fingerprint(self) -> bytes:
         """A short digest of everything that decides which rows there are, and in which order."""
         tests = [test.sql for test in self.order.joined_tests]
         query = (self.table, self.where, self.order.joins, tests, self.order.sql, self.values)
-        return blake2b(_encode(query), digest_size=FINGERPRINT_BYTES).digest()
+        parts = [blake2b(repr(part).encode(), digest_size=PART_BYTES) for part in (self.filter, self.order_by)]
+        whole = blake2b(_encode(query), digest_size=FINGERPRINT_BYTES)
+        return b"".join(part.digest() for part in (*parts, whole))
 
     def starting_at(self, page_token: str) -> Self:
         """Return the query from the page that the token leads to; from the first one for "".

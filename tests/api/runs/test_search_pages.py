@@ -115,20 +115,21 @@ async def test_runs_added_and_deleted_between_pages_shift_no_other(runs: Client,
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "difference"),
     [
-        {"filter": "metrics.m > 0"},
-        {"order_by": ["start_time"]},
-        {"experiment_ids": ["0", "1"]},
-        {"run_view_type": "ALL"},
+        ({"filter": "metrics.m > 0"}, "another filter"),
+        ({"order_by": ["start_time"]}, "another order_by"),
+        ({"order_by": ["start_time"], "filter": "metrics.m > 0"}, "another filter and another order_by"),
+        ({"experiment_ids": ["0", "1"]}, "other parameters"),
+        ({"run_view_type": "ALL"}, "other parameters"),
     ],
 )
-async def test_a_token_of_another_search_is_rejected(runs: Client, change: dict[str, Any]) -> None:
+async def test_a_token_of_another_search_is_rejected(runs: Client, change: dict[str, Any], difference: str) -> None:
     page = await runs.ok("POST", "runs/search", {"experiment_ids": ["0"], "max_results": 2})
     body = {"experiment_ids": ["0"], "max_results": 2, "page_token": page["next_page_token"], **change}
     answer = await runs.post("runs/search", body)
     assert (answer.status, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
-    assert answer.json["message"].startswith("Invalid page token, it was made for a search with other parameters")
+    assert answer.json["message"] == f"Invalid page token, it was made for a search with {difference}"
 
 
 async def test_pages_may_differ_in_size(runs: Client) -> None:
