@@ -35,8 +35,6 @@ UNORDERED = {
     "tags",
     "params",
     "metrics",
-    "dataset_inputs",
-    "datasetInputs",
     "dataset_summaries",
 }
 """Lists in no defined order. A metric history is `metrics` at the top level of a response, and is ordered."""

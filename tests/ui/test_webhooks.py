@@ -72,7 +72,7 @@ def test_a_failed_test_delivery_is_reported(page: Page) -> None:
     page.receiver.replies = [Reply(500, b"ill")]
     create(page, "deploy", page.receiver.url, "Prompt created")
     page.tab.page.get_by_role("button", name="Test").click()
-    page.tab.see("The receiver returned status 500.")
+    page.tab.see("Test failed")
     assert page.tab.errors == []
 
 

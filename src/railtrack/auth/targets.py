@@ -21,7 +21,7 @@ from railtrack.auth.artifact_owners import ArtifactOwners
 from railtrack.db import Db
 from railtrack.errors import ApiError, not_found
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE, experiment_number
-from railtrack.mlflow.model_source import model_reference, split_source
+from railtrack.mlflow.model_source import model_reference, split_source, without_dots
 from railtrack.mlflow.prompts import IS_PROMPT_TAG, is_prompt
 
 Key = tuple[str, str]
@@ -171,7 +171,7 @@ class Targets:
                     await self._registered_model(reference.name, needs),
                 )
         elif source.scheme != "runs":
-            found += await self._files(request.source)
+            found += await self._files(without_dots(request.source))
         return found
 
     async def _files(self, source: str) -> list[Requirement]:

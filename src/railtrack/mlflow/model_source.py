@@ -4,6 +4,7 @@ The server reads a version's files for everyone who may see the version (get-art
 file of the server or to the artifacts of another run or model. Looking locations up is up to the endpoint.
 """
 
+from posixpath import normpath
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -22,7 +23,7 @@ def check_source(source: str, run_id: str, model_id: str) -> None:
     parts = split_source(source)
     reject_other_host(parts, "source")
     if parts.scheme in ("", "file"):
-        if has_traversal(source) or parts.netloc not in ("", "localhost") or not (run_id or model_id):
+        if has_traversal(without_dots(source)) or parts.netloc not in ("", "localhost") or not (run_id or model_id):
             raise _local_path(source)
     elif not _is_absolute(source, parts):
         raise invalid(
@@ -37,6 +38,14 @@ def split_source(source: str) -> SplitResult:
         return urlsplit(source)
     except ValueError:
         raise invalid(f"Invalid model version source: '{source}'. It is not a valid URI.") from None
+
+
+def without_dots(source: str) -> str:
+    """Return a local path or file: URI without the `..` segments that stay inside it; any other source as it is."""
+    parts = split_source(source)
+    if parts.scheme not in ("", "file") or ".." not in parts.path.split("/"):
+        return source
+    return parts._replace(path=normpath(parts.path)).geturl() if parts.scheme else normpath(source)
 
 
 def _is_absolute(source: str, parts: SplitResult) -> bool:
@@ -79,12 +88,13 @@ def check_within(source: str, location: str, parameter: str) -> None:
     """
     if not location:
         raise not_owned(source, parameter)
-    source_parts, root_parts = split_source(source), split_source(location)
+    plain = without_dots(source)
+    source_parts, root_parts = split_source(plain), split_source(location)
     is_local = source_parts.scheme in ("", "file")
     is_same_store = root_parts.scheme in ("", "file") if is_local else root_parts.scheme == source_parts.scheme
-    path, root = _path(source, source_parts), _path(location, root_parts)
+    path, root = _path(plain, source_parts), _path(location, root_parts)
     if not is_same_store or not (path == root or path.startswith(f"{root}/")):
-        raise _local_path(source) if is_local else not_owned(source, parameter)
+        raise _local_path(plain) if is_local else not_owned(source, parameter)
 
 
 def _path(location: str, parts: SplitResult) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from railtrack.errors import ApiError, invalid, not_found
 from railtrack.mlflow.ids import INT32
+from railtrack.mlflow.prompts import PROMPT_TEXT_TAG
 from railtrack.mlflow.validation import check_length, check_tag_key
 
 MODEL_NAME_LIMIT = 256
@@ -90,4 +91,6 @@ def check_tags(keys_and_values: Iterable[tuple[str, str]], value_limit: int) -> 
 
 def check_tag(key: str, value: str, value_limit: int) -> None:
     check_tag_key(key, "key")
+    if key == PROMPT_TEXT_TAG and len(value) > value_limit:
+        raise invalid(f"Prompt text exceeds max length of {value_limit} characters.")
     check_length("value", value, value_limit)

@@ -92,6 +92,9 @@ class WebhookSender:
 
     def _parse(self, url: str) -> Target:
         shown = url[:URL_LIMIT]
+        if not url.strip():
+            raise invalid(f"Webhook URL cannot be empty or just whitespace: {shown!r}")
+        url = url.strip()
         try:
             parts = urlsplit(url)
             port = parts.port

@@ -55,7 +55,17 @@ async def test_experiments_do_not_share_datasets(client: Client, db: Db, run_id:
 
 async def test_datasets_with_different_digests_are_different(client: Client, run_id: str) -> None:
     await log_inputs(client, run_id, used(digest="d2"), used(digest="d1"))
-    assert await inputs_of(client, run_id) == {"dataset_inputs": [used(digest="d1"), used(digest="d2")]}
+    assert await inputs_of(client, run_id) == {"dataset_inputs": [used(digest="d2"), used(digest="d1")]}
+
+
+async def test_datasets_are_returned_in_the_order_in_which_they_were_logged(client: Client, run_id: str) -> None:
+    """Training frameworks log the training set first, and scripts read `dataset_inputs[0]`."""
+    await log_inputs(client, run_id, used("z"), used("a"), used("m"))
+    await log_inputs(client, run_id, used("b"), used("a"), used("y"))
+    names = [one["dataset"]["name"] for one in (await inputs_of(client, run_id))["dataset_inputs"]]
+    assert names == ["z", "a", "m", "b", "y"]
+    found = await client.ok("POST", "runs/search", {"experiment_ids": ["0"]})
+    assert [one["dataset"]["name"] for one in found["runs"][0]["inputs"]["dataset_inputs"]] == names
 
 
 async def test_concurrent_requests_may_log_the_same_datasets(client: Client, db: Db) -> None:

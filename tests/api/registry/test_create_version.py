@@ -299,6 +299,32 @@ async def test_a_local_source_must_be_in_the_folder_of_its_run_or_model(
     await assert_rejected(client, owned.run_uri, "The run_id request parameter must identify", run_id=local.run_id)
 
 
+async def test_a_local_source_may_have_dots_that_stay_in_the_folder_of_its_run(
+    client: Client, owned: Owned, tmp_path: Path
+) -> None:
+    """The source is stored as it was sent, and its files are read from the path without them."""
+    local = await create_owned(client, "local", str(tmp_path))
+    uri = local.run_uri
+    for source, storage in (
+        (f"{uri}/a/../m", f"{uri}/m"),
+        (f"{uri}/../artifacts/m", f"{uri}/m"),
+        (f"{uri}/a/..", uri),
+        (f"file://{uri}/a/b/../../m", f"file://{uri}/m"),
+    ):
+        created = await add_version(client, "model", source, run_id=local.run_id)
+        assert created["source"] == source
+        assert await download_uri(client, created["version"]) == storage
+    for source in (
+        f"{uri}/a/../../x",
+        f"{uri}/..",
+        f"{uri}/a/../..",
+        f"file:{uri}/../x",
+        f"{uri}/a/../%2e%2e/x",
+        f"{uri}/a/../b\\..\\x",
+    ):
+        await assert_rejected(client, source, "the local path has to be contained", run_id=local.run_id)
+
+
 async def test_the_source_is_validated_before_the_name(client: Client, owned: Owned) -> None:
     for body, message in (
         ({"name": "a/b", "source": "http://x/y"}, "'source' cannot use the 'http' scheme"),

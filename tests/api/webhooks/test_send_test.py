@@ -86,7 +86,6 @@ async def test_an_error_of_the_receiver_is_returned_and_not_retried(sender: Clie
         "success": False,
         "response_status": 500,
         "response_body": "broken",
-        "error_message": "The receiver returned status 500.",
     }
     receiver.next()
     assert receiver.received.empty()

@@ -16,6 +16,11 @@ from tests.compat.overrides import (
 )
 
 MADE_ELSEWHERE = rejected("Invalid page token, it was made for a search with other parameters")
+OTHER_FILTER = rejected("Invalid page token, it was made for a search with another filter")
+OTHER_FILTER_AND_ORDER = rejected(
+    "Invalid page token, it was made for a search with another filter and another order_by"
+)
+OTHER_ORDER = rejected("Invalid page token, it was made for a search with another order_by")
 NESTED = rejected("The JSON is nested 100 levels deep or deeper.")
 NUL = rejected("A value of the request contains a NUL character (\\u0000), which cannot be stored.")
 OF_LIST = rejected(f"The request body must be a JSON object, not a list. {SEE}")
@@ -177,8 +182,9 @@ because(
 
 def cross_origin(origin: str) -> Override:
     return rejected(
-        f"Cross-origin request blocked. If the page is yours, add {origin} to MLFLOW_SERVER_CORS_ALLOWED_ORIGINS "
-        "(--cors-allowed-origins).",
+        f"Cross-origin request blocked. If {origin} is the address of this server, which got the Host 'localhost', "
+        "have the proxy forward the browser's Host with its port (nginx: proxy_set_header Host $http_host). If the "
+        f"page is yours, add {origin} to MLFLOW_SERVER_CORS_ALLOWED_ORIGINS (--cors-allowed-origins).",
         "PERMISSION_DENIED",
         403,
     )
@@ -243,17 +249,14 @@ because(
             "a bad token": foreign_token("nonsense"),
         },
         "search_experiments_pages": {
-            "its token with another order": MADE_ELSEWHERE,
+            "its token with another order": OTHER_ORDER,
             ("a token: nonsense", "by GET with a bad token"): foreign_token("nonsense"),
             "a token: a number as text": foreign_token("12"),
         },
         "search_runs_pages": {
-            (
-                "its token with another order",
-                "its token with another filter",
-                "its token with another experiment",
-            ): MADE_ELSEWHERE,
-            "its token, altered": foreign_token("x<token>"),
+            "its token with another filter": OTHER_FILTER,
+            ("its token with another order", "its token with another experiment"): OTHER_FILTER_AND_ORDER,
+            "its token, altered": rejected("Invalid page token, could not base64-decode"),
             "a token: nonsense": foreign_token("nonsense"),
             "a token: a number as text": foreign_token("12"),
             "a token: base64 of nothing": foreign_token("e30="),

@@ -35,6 +35,9 @@ def inputs(prefix: str) -> Script:
     changed = {**DATASET, "source": "s3://b/changed", "profile": "new"}
     yield post("the same name and digest, another source", PATH, {**whole, "datasets": [{"dataset": changed}]})
     yield from shows(run_id, "with its datasets")
+    several = [{"dataset": {**DATASET, "name": name}} for name in ("z", "a", "m")]
+    yield post("several datasets", PATH, {**whole, "datasets": several})
+    yield from shows(run_id, "with several datasets")
     yield post("nothing but the run", PATH, {"run_id": run_id})
     yield post("empty lists", PATH, {"run_id": run_id, "datasets": [], "models": []})
     for label, body in without_each(whole, "run_id"):

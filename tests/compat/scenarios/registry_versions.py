@@ -3,7 +3,16 @@
 from typing import Any
 
 from tests.compat.play import Script, get, post, raw
-from tests.compat.scenarios.given import NOT_A_LIST, NOT_A_STRING, NOWHERE, experiment, run, with_each, without_each
+from tests.compat.scenarios.given import (
+    NOT_A_LIST,
+    NOT_A_STRING,
+    NOWHERE,
+    STARTED,
+    experiment,
+    run,
+    with_each,
+    without_each,
+)
 from tests.compat.scenarios.given_models import (
     SOURCE,
     delete,
@@ -284,9 +293,42 @@ def sources(prefix: str) -> Script:
         "a bad name and a host": {"name": "a/b", "source": "http://x/y"},
         "an unknown model and a local path": {"name": "no", "source": "/etc"},
     }
+    location = {"name": prefix + "local", "artifact_location": "/srv/compat-of-railtrack"}
+    local_id = (yield post("given a local experiment", "experiments/create", location)).at("experiment_id")
+    local = yield post("given a local run", "runs/create", {"experiment_id": local_id, "start_time": STARTED})
+    local_run, local_uri = (local.at("run", "info", field) for field in ("run_id", "artifact_uri"))
+    for inside in ("/model", "/a/../model", "/../artifacts/model", "/a/..", "/a/b/../../model", "/./model"):
+        for scheme in ("", "file://"):
+            asked[f"the local run's {scheme}{inside}"] = {"source": f"{scheme}{local_uri}{inside}", "run_id": local_run}
+        asked[f"the local run's {inside} without the run"] = {"source": f"{local_uri}{inside}"}
+    for outside in ("/..", "/../x", "/a/../../x", "/a/%2e%2e/%2e%2e/x"):
+        asked[f"beside the local run's {outside}"] = {"source": f"{local_uri}{outside}", "run_id": local_run}
     for label, body in asked.items():
         yield post(label, path, {"name": name, **body})
     yield get("the model that was registered", f"logged-models/{model_id}")
+
+
+def prompt_texts(prefix: str) -> Script:
+    """Create versions of prompts with long texts."""
+    as_prompt = pairs(**{"mlflow.prompt.is_prompt": "true"})
+    name = prefix + "prompt"
+    yield post("given the prompt", f"{MODELS}/create", {"name": name, "tags": as_prompt})
+    for label, body in {
+        "a text of 100000": {"tags": [*as_prompt, *pairs(**{"mlflow.prompt.text": "x" * 100_000})]},
+        "a text of 100001": {"tags": [*as_prompt, *pairs(**{"mlflow.prompt.text": "x" * 100_001})]},
+        "a tag of 100001": {"tags": [*as_prompt, *pairs(k="x" * 100_001)]},
+        "a text of 100001 and a bad source": {
+            "source": "x",
+            "tags": [*as_prompt, *pairs(**{"mlflow.prompt.text": "x" * 100_001})],
+        },
+        "a text of 100001 without the mark": {
+            "source": SOURCE,
+            "tags": pairs(**{"mlflow.prompt.text": "x" * 100_001}),
+        },
+    }.items():
+        yield post(label, f"{VERSIONS}/create", {"name": name, "source": "dummy-source", **body})
+    tag = {"name": name, "version": "1", "key": "mlflow.prompt.text", "value": "x" * 100_001}
+    yield post("set a text of 100001", f"{VERSIONS}/set-tag", tag)
 
 
 def copies(prefix: str) -> Script:
@@ -345,6 +387,7 @@ def artifacts(prefix: str) -> Script:
 
 
 SCENARIOS = {
+    "registry_prompt_texts": prompt_texts,
     "registry_versions": versions,
     "registry_stages": stages,
     "registry_sources": sources,

@@ -65,6 +65,7 @@ def life(prefix: str) -> Script:
         "a user in the URL": {"url": "https://user:pass@8.8.8.8/"},
         "a port in the URL": {"url": "https://8.8.8.8:8443/"},
         "an address of six": {"url": "https://[2606:4700:4700::1111]/"},
+        "blanks around the URL": {"url": f" {PUBLIC}\n"},
         "a field too many": {"nope": 1},
     }.items():
         ids.append(made((yield post(label, HOOKS, ONE | more))))
@@ -119,6 +120,7 @@ def changes(one: str) -> Script:
         "to null": {"name": None, "url": None, "events": None, "description": None, "status": None, "secret": None},
         "to a bad name": {"name": "-"},
         "to a bad URL": {"url": "nope"},
+        "to a blank URL": {"url": "  "},
         "to a private URL": {"url": "https://10.0.0.1/"},
         "to a bad event": {"events": [event("PROMPT", "SET")]},
         "to a bad name and URL": {"name": "-", "url": "nope"},
@@ -174,6 +176,8 @@ def rejected(prefix: str) -> Script:
 def urls() -> Script:
     for number, url in enumerate(
         (
+            "   ",
+            "\n",
             "nope",
             "http://8.8.8.8/",
             "ftp://8.8.8.8/",

@@ -73,6 +73,9 @@ async def log_inputs(ctx: Context, req: LogInputs) -> EmptyResponse:
     for model in req.models:
         check_length("model_id", model.model_id, MODEL_ID_LIMIT)
     async with ctx.db.write() as tx:
+        if req.datasets:
+            # Without the lock, requests for one run that list the same datasets in another order could deadlock.
+            await tx.execute("SELECT 1 FROM runs WHERE run_uuid = $1 FOR NO KEY UPDATE", req.run_id)
         info = await load_info(tx, req.run_id)
         check_active(info)
         if req.datasets:
@@ -113,23 +116,22 @@ class DatasetKey(NamedTuple):
 
 
 async def _insert_datasets(tx: Tx, run_id: str, experiment: int, dataset_inputs: Sequence[NewDatasetInput]) -> None:
-    """Store datasets, their inputs to the run, and the tags of new inputs. Of repeated datasets the first counts."""
+    """Store datasets, their inputs to the run in this order, and the tags of new inputs. Callers lock the run.
+
+    Of repeated datasets the first counts.
+    """
     by_key = {DatasetKey(each.dataset.name, each.dataset.digest): each for each in reversed(dataset_inputs)}
     keys = sorted(by_key)
     dataset_ids = await _insert_or_load_datasets(tx, experiment, [by_key[key].dataset for key in keys])
     input_ids = {dataset_ids[key]: uuid4().hex for key in keys}
-    await _insert_inputs(
-        tx,
-        [
-            InputRow(input_ids[dataset_id], "DATASET", dataset_id, "RUN", run_id, 0)
-            for dataset_id in sorted(dataset_ids[key] for key in keys)
-        ],
-    )
+    in_order = dict.fromkeys(dataset_ids[DatasetKey(each.dataset.name, each.dataset.digest)] for each in dataset_inputs)
+    rows = [InputRow(input_ids[dataset_id], "DATASET", dataset_id, "RUN", run_id, 0) for dataset_id in in_order]
+    await _insert_inputs(tx, rows)
     tags = [(input_ids[dataset_ids[key]], tag.key, tag.value) for key in keys for tag in by_key[key].tags]
     if tags:
         # An input that existed before has kept its id and its tags.
-        rows = await tx.fetch("SELECT input_uuid FROM inputs WHERE input_uuid = ANY($1)", list(input_ids.values()))
-        inserted = {input_id for [input_id] in rows}
+        stored = await tx.fetch("SELECT input_uuid FROM inputs WHERE input_uuid = ANY($1)", list(input_ids.values()))
+        inserted = {input_id for [input_id] in stored}
         await tx.execute_rows(
             "INSERT INTO input_tags (input_uuid, name, value) SELECT input_uuid, name, value FROM {rows} WHERE true",
             {"input_uuid": "text", "name": "text", "value": "text"},
@@ -179,7 +181,7 @@ class InputRow(NamedTuple):
 
 
 async def _insert_inputs(tx: Tx, inputs: Sequence[InputRow]) -> None:
-    """Store rows that do not exist yet. Callers sort them by key, so that two writers do not run into a deadlock."""
+    """Store rows that do not exist yet."""
     if not inputs:
         return
     await tx.execute_rows(

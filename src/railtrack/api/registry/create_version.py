@@ -32,6 +32,7 @@ from railtrack.mlflow.model_source import (
     model_reference,
     not_owned,
     split_source,
+    without_dots,
 )
 from railtrack.mlflow.prompts import IS_PROMPT_TAG, is_prompt
 from railtrack.mlflow.registry_validation import (
@@ -160,13 +161,13 @@ async def _resolve(tx: Tx, source: str, run_id: str, model_id: str) -> ResolvedS
         case "" | "file" | "mlflow-artifacts" if not model_id:
             location = await tx.fetch_value("SELECT artifact_uri FROM runs WHERE run_uuid = $1", run_id)
             check_within(source, location or "", "run_id")
-            return ResolvedSource(source, source, run_id)
+            return ResolvedSource(source, without_dots(source), run_id)
         case "" | "file" | "mlflow-artifacts":
             model = await _logged_model(tx, model_id)
             if model is None:
                 raise not_owned(source, "model_id")
             check_within(source, model.location, "model_id")
-            return ResolvedSource(source, source, run_id or model.run_id)
+            return ResolvedSource(source, without_dots(source), run_id or model.run_id)
     if model_id:
         existing = await _existing_logged_model(tx, model_id)
         run_id = run_id or existing.run_id

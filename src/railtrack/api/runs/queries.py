@@ -144,7 +144,7 @@ def _add_models(runs: Mapping[str, Run], links: Sequence[InputLink]) -> dict[str
 
 
 async def _add_datasets(tx: Tx, runs: Mapping[str, Run]) -> None:
-    """Add dataset inputs to the runs, by name and digest of the dataset, with the tags of the input."""
+    """Add dataset inputs to the runs, in the order in which they were logged, with the tags of the input."""
     run_ids = sorted(runs)
     tags: dict[str, list[InputTag]] = {}
     for input_uuid, name, value in await tx.fetch(
@@ -156,14 +156,16 @@ async def _add_datasets(tx: Tx, runs: Mapping[str, Run]) -> None:
         run_ids,
     ):
         tags.setdefault(input_uuid, []).append(InputTag(name, value))
+    # No column has the order, but rows of `inputs` are only ever added.
+    oldest_first = tx.per_dialect(postgresql="i.ctid", sqlite="i.rowid")
     for run_id, input_uuid, *dataset in await tx.fetch(
-        """
+        f"""
         SELECT i.destination_id, i.input_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source,
             NULLIF(d.dataset_schema, ''), NULLIF(d.dataset_profile, '')
         FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id
         WHERE i.destination_id = ANY($1) AND i.destination_type = 'RUN' AND i.source_type = 'DATASET'
-        ORDER BY d.name, d.digest
-        """,
+        ORDER BY {oldest_first}
+        """,  # noqa: S608 (our own text)
         run_ids,
     ):
         runs[run_id].inputs.dataset_inputs.append(DatasetInput(Dataset(*dataset), tags.get(input_uuid, [])))

@@ -65,6 +65,4 @@ async def test_webhook(ctx: Context, req: TestWebhook) -> TestWebhookResponse:
         result = await ctx.webhooks.send(url, encrypted_secret, payload, str(uuid.uuid4()))
     if result.status is None:
         return TestWebhookResponse(WebhookTestResult(False, error_message=f"Failed to test webhook: {result.error}"))
-    # MLflow sends no message here, and its page then shows "no error message".
-    error = None if result.is_delivered else f"The receiver returned status {result.status}."
-    return TestWebhookResponse(WebhookTestResult(result.is_delivered, result.status, result.body, error))
+    return TestWebhookResponse(WebhookTestResult(result.is_delivered, result.status, result.body))
