@@ -165,6 +165,7 @@ def examples(world: World) -> dict[str, Example]:
         "POST traces/search": Example({"locations": [{"mlflow_experiment": {"experiment_id": world.experiment_id}}]}),
         "POST traces/metrics": of(on_experiments, metric_name="trace_count"),
         "GET scorers/list": on_experiment,
+        "GET workspaces": Example(),
         "POST datasets/search": on_experiments,
     }
     proxy = {

@@ -15,3 +15,7 @@ async def test_the_version_is_the_supported_mlflow(client: Client) -> None:
     answer = await client.get("/version")
     assert (answer.status, answer.body) == (200, b"3.17.2")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
+
+
+async def test_there_are_no_workspaces(client: Client) -> None:
+    assert await client.ok("GET", "/ajax-api/3.0/mlflow/workspaces") == {"workspaces": []}

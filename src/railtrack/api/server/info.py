@@ -3,9 +3,9 @@
 import msgspec
 
 from railtrack import MLFLOW_VERSION
-from railtrack.auth import PUBLIC
+from railtrack.auth import PUBLIC, SIGNED_IN
 from railtrack.context import Context
-from railtrack.wire.request import HttpRequest
+from railtrack.wire.request import HttpRequest, Request
 from railtrack.wire.response import BytesResponse, Response
 from railtrack.wire.routing import endpoint
 
@@ -44,3 +44,17 @@ async def server_info(ctx: Context, http: HttpRequest) -> ServerInfo:
 async def version(ctx: Context, http: HttpRequest) -> Response:
     """Return the version of MLflow whose API this server implements, as text."""
     return BytesResponse(MLFLOW_VERSION.encode(), "text/html; charset=utf-8")
+
+
+class ListWorkspaces(Request):
+    pass
+
+
+class Workspaces(msgspec.Struct):
+    workspaces: list[dict[str, str]] = msgspec.field(default_factory=list)
+
+
+@endpoint("GET", "workspaces", access=SIGNED_IN, api="3.0")
+async def list_workspaces(ctx: Context, req: ListWorkspaces) -> Workspaces:
+    """Return no workspaces: this version does not serve them. The UI's dialogs for users and roles request the list."""
+    return Workspaces()
