@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections import defaultdict
 from pathlib import Path
 
@@ -11,19 +12,35 @@ from railtrack.config.mlflow_options import CLIENTS_ONLY, SATISFIED, UNSUPPORTED
 from railtrack.config.settings import SETTINGS
 from railtrack.prometheus.exposition import FAMILIES
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 HEAD = "<!-- Written by `make docs` from the code: change it there. -->\n"
 
 
 def pages() -> dict[Path, str]:
     """Return the path and text of each page."""
     return {
+        ROOT / "README.md": readme(),
         DOCS / "configuration.md": configuration(),
         DOCS / "endpoints.md": endpoint_list(),
         DOCS / "metrics.md": metrics(),
         DOCS / "mlflow-options.md": mlflow_options(),
         DOCS / "openapi.json": openapi(),
     }
+
+
+def readme() -> str:
+    """Return the README with the paragraph about MLflow's options, as the table of options and the tests have it."""
+    reported = sum(len(option.names) for option in UNSUPPORTED)
+    starts = tomllib.loads((ROOT / "tests" / "deploy" / "starts.toml").read_text())["start"]
+    lines = (
+        "The server takes MLflow's flags and variables ([all settings](docs/configuration.md)); its image has the",
+        f"command under MLflow's name, too. {reported} options have no counterpart: the start reports in one line each",
+        f"what happens instead ([all options](docs/mlflow-options.md)). {len(starts)} published starts, from compose",
+        "files, charts and bug reports, are [tests](tests/deploy/starts.toml).",
+    )
+    pattern = re.compile(r"(<!-- options: .*? -->\n).*?(<!-- /options -->)", re.DOTALL)
+    return pattern.sub(lambda found: f"{found[1]}{chr(10).join(lines)}\n{found[2]}", (ROOT / "README.md").read_text())
 
 
 def configuration() -> str:

@@ -20,6 +20,7 @@ def values() -> Iterator[dict[str, str]]:
     names = [setting.name for setting in secret]
     yield {name: f"value-of-{name.lower()}-0123456789" for name in names} | {
         "MLFLOW_BACKEND_STORE_URI": "postgresql://user:the-password-0123@db.example.com:5432/tracking",
+        "MLFLOW_REGISTRY_STORE_URI": "postgresql://user:another-password-0123@db.example.com:5432/tracking",
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": WEBHOOK_KEY,
     }
     redact_secrets(())
@@ -31,7 +32,8 @@ def test_the_value_of_every_secret_setting_is_redacted(values: dict[str, str]) -
     settings = settings_from(resolved)
     redact_configured_secrets(resolved, settings, parse_database_url(settings.database.uri))
     for name, value in values.items():
-        if name != "MLFLOW_BACKEND_STORE_URI":
+        if not name.endswith("_STORE_URI"):
             assert value not in redacted(f"an exception that shows {value} to everybody"), name
-    assert "the-password-0123" not in redacted("could not log in with the-password-0123")
+    for password in ("the-password-0123", "another-password-0123"):
+        assert password not in redacted(f"could not log in with {password}")
     assert "db.example.com:5432/tracking" in redacted("lost postgresql://user:***@db.example.com:5432/tracking")

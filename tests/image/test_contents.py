@@ -36,6 +36,10 @@ def test_the_image_configures_how_it_runs(image: Image) -> None:
     }
 
 
+def test_the_command_also_has_mlflows_name(image: Image) -> None:
+    assert str((image.root / "opt/railtrack/bin/mlflow").readlink()) == "railtrack"
+
+
 def test_the_labels_match_the_project(image: Image) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     labels = {name.rpartition(".")[2]: text for name, text in image.config["Labels"].items()}

@@ -20,6 +20,7 @@ from railtrack.checks.settings import (
     invalid_paths,
     shown_settings,
 )
+from railtrack.checks.start import check_registry_store
 from railtrack.config.lookup import ResolvedSetting, default_of
 from railtrack.config.settings import SETTINGS, Settings, settings_from
 from railtrack.db.url import parse_database_url
@@ -78,6 +79,7 @@ async def run_doctor(resolved: Sequence[ResolvedSetting], ignored: Sequence[str]
         try:
             url = parse_database_url(settings.database.uri)
             findings += (warning("settings", message) for message in url.warnings)
+            check_registry_store(settings, url)
         except StartError as error:
             invalid.add("database.uri")
             findings.append(start_problem("database address", error))

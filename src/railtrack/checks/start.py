@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from railtrack.artifacts import PROXIED, ArtifactStores, local_folder
 from railtrack.config.settings import Settings
-from railtrack.db.url import DatabaseUrl
+from railtrack.db.url import DatabaseUrl, parse_database_url
 from railtrack.errors import ApiError, StartError
 
 if TYPE_CHECKING:  # S3 is loaded by servers that have an s3:// location
@@ -96,6 +96,23 @@ def store_warnings(settings: Settings) -> list[str]:
         "MLFLOW_S3_IGNORE_TLS is on: the store's certificate is not checked, so anyone on the way can read and change "
         "artifacts. Set AWS_CA_BUNDLE to the certificate of its CA instead."
     ]
+
+
+def check_registry_store(settings: Settings, url: DatabaseUrl) -> None:
+    """Raise StartError for a separate database of registered models."""
+    uri = settings.database.registry_uri
+    if not uri or uri == settings.database.uri:
+        return
+    registry = parse_database_url(uri, setting="MLFLOW_REGISTRY_STORE_URI (--registry-store-uri)")
+    if registry.engine == "sqlite" == url.engine and Path(registry.path).absolute() == Path(url.path).absolute():
+        return
+    if (registry.engine, registry.hosts, registry.database) != (url.engine, url.hosts, url.database) or registry.path:
+        raise StartError(
+            f"MLFLOW_REGISTRY_STORE_URI (--registry-store-uri): {registry.masked} is not the backend store, "
+            f"{url.masked}, which has the registered models, too.",
+            "Leave it out. If MLflow kept yours in another database, copy its tables to the backend store first "
+            "(docs/databases.md).",
+        )
 
 
 def check_artifact_locations(settings: Settings, url: DatabaseUrl) -> None:

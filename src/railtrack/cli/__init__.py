@@ -1,5 +1,6 @@
 """The command `railtrack`. Each subcommand is a module beside this one, imported only when it is called."""
 
+import argparse
 import sys
 from importlib import import_module
 from importlib.metadata import version
@@ -23,23 +24,7 @@ MODULES = {"ui": "server"}
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command, and exit with its status."""
-    parser = CommandParser(
-        prog="railtrack", description="An experiment-tracking server: a small, fast drop-in for MLflow's."
-    )
-    parser.add_argument("--version", action="version", version=f"railtrack {version('railtrack')}")
-    parser.add_argument("--env-file", metavar="FILE", help="Read variables from this file; those that are set win.")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    given = sys.argv[1:] if arguments is None else arguments
-    for name, summary in COMMANDS.items():
-        aliases = [alias for alias, module in MODULES.items() if module == name]
-        # -h is MLflow's short flag for --host, so help is --help alone.
-        command = commands.add_parser(name, aliases=aliases, help=summary, description=summary, add_help=False)
-        command.add_argument("--help", action="help", help="Show this and exit.")
-        if any(one in given for one in (name, *aliases)):
-            import_module(f"railtrack.cli.{name}").configure(command)
-    options, unknown = parser.parse_known_args(given)
-    if unknown:
-        parser.report_unknown(unknown, options.command)
+    options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
     if env_file := vars(options).pop("env_file"):
         from railtrack.config.settings import add_env_file
 
@@ -48,3 +33,25 @@ def main(arguments: list[str] | None = None) -> None:
         except StartError as error:
             sys.exit(f"Error: {error}")
     sys.exit(import_module(f"railtrack.cli.{MODULES.get(options.command, options.command)}").run(options))
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Return the command and its flags. Exit with 2, after one line, for those that do not exist."""
+    parser = CommandParser(
+        prog="railtrack", description="An experiment-tracking server: a small, fast drop-in for MLflow's."
+    )
+    parser.add_argument("--version", action="version", version=f"railtrack {version('railtrack')}")
+    parser.add_argument("--env-file", metavar="FILE", help="Read variables from this file; those that are set win.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        aliases = [alias for alias, module in MODULES.items() if module == name]
+        # -h is MLflow's short flag for --host, so help is --help alone.
+        command = commands.add_parser(name, aliases=aliases, help=summary, description=summary, add_help=False)
+        command.add_argument("--help", action="help", help="Show this and exit.")
+        if any(one in arguments for one in (name, *aliases)):
+            import_module(f"railtrack.cli.{name}").configure(command)
+    options: argparse.Namespace
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.report_unknown(unknown, options.command)
+    return options

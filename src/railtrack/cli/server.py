@@ -3,7 +3,8 @@
 import argparse
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from railtrack.artifacts import ArtifactStores
@@ -14,6 +15,7 @@ from railtrack.checks.start import (
     check_artifact_locations,
     check_credentials,
     check_folders,
+    check_registry_store,
     login_warnings,
     probe_buckets,
     root_warnings,
@@ -47,25 +49,7 @@ def run(options: argparse.Namespace) -> int:
         resolved = resolve_all(vars(options))
         logging_settings = log_settings(resolved)
         logs.configure(logging_settings.format, logging_settings.level)
-        settings = settings_from(resolved)
-        check_tls_settings(settings.tls)
-        for warning in (
-            *warnings(resolved),
-            *ignored_options(vars(options)),
-            *login_warnings(settings),
-            *browser_warnings(settings),
-            *store_warnings(settings),
-            *memory_warnings(settings),
-            *certificate_warnings(settings.tls),
-        ):
-            log.warning("%s", warning)
-        url = parse_database_url(settings.database.uri)
-        redact_configured_secrets(resolved, settings, url)
-        for warning in url.warnings:
-            log.warning("%s", warning)
-        check_artifact_locations(settings, url)
-        for warning in root_warnings(settings):
-            log.warning("%s", warning)
+        settings, url = check_options(resolved, ignored_options(vars(options)))
         announce(settings, url)
         check_folders(settings, url)
         if url.engine == "sqlite":
@@ -79,13 +63,44 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def check_options(resolved: Sequence[ResolvedSetting], ignored: Iterable[str]) -> tuple[Settings, DatabaseUrl]:
+    """Return the settings and the address of the database, and log warnings. Raise StartError. Nothing is opened.
+
+    `ignored`: messages about options that have no effect.
+    """
+    settings = settings_from(resolved)
+    check_tls_settings(settings.tls)
+    for warning in (
+        *warnings(resolved),
+        *ignored,
+        *login_warnings(settings),
+        *browser_warnings(settings),
+        *store_warnings(settings),
+        *memory_warnings(settings),
+        *certificate_warnings(settings.tls),
+    ):
+        log.warning("%s", warning)
+    url = parse_database_url(settings.database.uri)
+    redact_configured_secrets(resolved, settings, url)
+    for warning in url.warnings:
+        log.warning("%s", warning)
+    check_registry_store(settings, url)
+    check_artifact_locations(settings, url)
+    for warning in root_warnings(settings):
+        log.warning("%s", warning)
+    return settings, url
+
+
 def redact_configured_secrets(resolved: Iterable[ResolvedSetting], settings: Settings, url: DatabaseUrl) -> None:
     """Keep credentials out of everything that is logged from now on.
 
     Of the database's URL only the passwords are secret: log lines show the rest.
     """
-    uri = settings.database.uri
-    secrets = [one.text for one in resolved if one.setting.secret and one.value != uri]
+    database = settings.database
+    uris = (database.uri, database.registry_uri)
+    secrets = [one.text for one in resolved if one.setting.secret and one.value not in uris]
+    with suppress(StartError):  # it is reported later
+        secrets += parse_database_url(database.registry_uri).secrets if database.registry_uri else ()
     redact_secrets([*secrets, *url.secrets])
 
 

@@ -37,11 +37,6 @@ UNSUPPORTED = (
         "reads go to the backend store, too.",
     ),
     Unsupported(
-        ("--registry-store-uri", "MLFLOW_REGISTRY_STORE_URI"),
-        "registered models are in the backend store.",
-        "If MLflow kept yours in another database, copy its tables there first.",
-    ),
-    Unsupported(
         ("--artifacts-presigned-only", "MLFLOW_ARTIFACTS_PRESIGNED_ONLY"),
         "clients may also transfer artifacts through the server.",
         "RAILTRACK_S3_PRESIGNED=on makes them transfer large files directly.",

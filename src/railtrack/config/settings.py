@@ -36,6 +36,15 @@ class DatabaseSettings:
         secret=True,
         warn_if_empty=True,
     )
+    registry_uri: str = setting(
+        "MLFLOW_REGISTRY_STORE_URI",
+        flags=("--registry-store-uri",),
+        parse=parsers.text,
+        default="",
+        help="The database of registered models, as MLflow can have a separate one. It has to be that of "
+        "`MLFLOW_BACKEND_STORE_URI` ([record 16](adr/0016-one-database-for-tracking-and-registry.md)).",
+        secret=True,
+    )
     wait_s: int = setting(
         "RAILTRACK_DB_WAIT_S",
         flags=("--db-wait",),
