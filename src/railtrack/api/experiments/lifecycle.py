@@ -241,4 +241,5 @@ async def _set_stage(ctx: Context, experiment_id: str, old: str, new: str) -> Em
             now if new == "deleted" else None,
         )
         await ctx.audit(tx, "experiment", str(number))
+        tx.set_commit_check("SELECT 1 FROM experiments WHERE experiment_id = $1 AND lifecycle_stage = $2", number, new)
     return EMPTY_RESPONSE

@@ -4,6 +4,7 @@ from railtrack.api.experiments.queries import lock_active
 from railtrack.api.experiments.schemas import check_tag
 from railtrack.auth import EXPERIMENT_EDIT
 from railtrack.context import Context
+from railtrack.db.retry import idempotent
 from railtrack.errors import not_found
 from railtrack.mlflow.ids import experiment_number
 from railtrack.wire.request import Request, RequiredStr
@@ -18,6 +19,7 @@ class SetExperimentTag(Request):
 
 
 @endpoint("POST", "experiments/set-experiment-tag", access=EXPERIMENT_EDIT)
+@idempotent
 async def set_experiment_tag(ctx: Context, req: SetExperimentTag) -> EmptyResponse:
     """Set a tag of an active experiment."""
     check_tag(req.key, req.value)
@@ -49,4 +51,9 @@ async def delete_experiment_tag(ctx: Context, req: DeleteExperimentTag) -> Empty
         await lock_active(tx, number)
         if not await tx.execute("DELETE FROM experiment_tags WHERE experiment_id = $1 AND key = $2", number, req.key):
             raise not_found(f"No tag with name: {req.key} in experiment with id {number}")
+        tx.set_commit_check(
+            "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM experiment_tags WHERE experiment_id = $1 AND key = $2)",
+            number,
+            req.key,
+        )
     return EMPTY_RESPONSE

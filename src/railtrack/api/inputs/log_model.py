@@ -47,6 +47,12 @@ async def log_model(ctx: Context, req: LogModel) -> EmptyResponse:
             LOG_MODEL_HISTORY,
             value,
         )
+        tx.set_commit_check(
+            "SELECT 1 FROM tags WHERE run_uuid = $1 AND key = $2 AND strpos(value, $3) > 0",
+            req.run_id,
+            LOG_MODEL_HISTORY,
+            json.dumps(entry),
+        )
     return EMPTY_RESPONSE
 
 

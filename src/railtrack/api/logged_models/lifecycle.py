@@ -15,6 +15,7 @@ from railtrack.auth import LOGGED_MODEL_CREATE, LOGGED_MODEL_DELETE, LOGGED_MODE
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx
+from railtrack.db.retry import idempotent
 from railtrack.db.sql import bind
 from railtrack.errors import invalid, not_found
 from railtrack.mlflow.ids import experiment_number
@@ -144,6 +145,7 @@ class FinalizeLoggedModel(Request):
 
 
 @endpoint("PATCH", "logged-models/{model_id}", access=LOGGED_MODEL_EDIT)
+@idempotent
 async def finalize_logged_model(ctx: Context, req: FinalizeLoggedModel) -> LoggedModelResponse:
     """Set a model's status, READY once its files are uploaded. This may be repeated, and works on a deleted model."""
     async with ctx.db.write() as tx:
@@ -164,6 +166,7 @@ class DeleteLoggedModel(Request):
 
 
 @endpoint("DELETE", "logged-models/{model_id}", access=LOGGED_MODEL_DELETE)
+@idempotent
 async def delete_logged_model(ctx: Context, req: DeleteLoggedModel) -> EmptyResponse:
     """Mark a model as deleted. Its rows and files remain; deleting it again succeeds."""
     async with ctx.db.write() as tx:
@@ -184,6 +187,7 @@ class LogLoggedModelParams(Request):
 
 
 @endpoint("POST", "logged-models/{model_id}/params", access=LOGGED_MODEL_EDIT)
+@idempotent
 async def log_logged_model_params(ctx: Context, req: LogLoggedModelParams) -> EmptyResponse:
     """Log params, all or none. Repeating a stored value succeeds; another value for its key is rejected."""
     params = _unique_pairs(req.params, "params")
@@ -234,6 +238,7 @@ class SetLoggedModelTags(Request):
 
 
 @endpoint("PATCH", "logged-models/{model_id}/tags", access=LOGGED_MODEL_EDIT)
+@idempotent
 async def set_logged_model_tags(ctx: Context, req: SetLoggedModelTags) -> EmptyResponse:
     """Set tags of a model, deleted or not, without updating its `last_updated_timestamp_ms`."""
     tags = _pairs(req.tags, "tags")
@@ -266,6 +271,11 @@ async def delete_logged_model_tag(ctx: Context, req: DeleteLoggedModelTag) -> Em
         await _experiment_of(tx, req.model_id)
         deleted = await tx.execute(
             "DELETE FROM logged_model_tags WHERE model_id = $1 AND tag_key = $2", req.model_id, req.tag_key
+        )
+        tx.set_commit_check(
+            "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM logged_model_tags WHERE model_id = $1 AND tag_key = $2)",
+            req.model_id,
+            req.tag_key,
         )
     if not deleted:
         raise not_found(f"No tag with key '{req.tag_key[:250]}' found for model with ID '{req.model_id}'.")

@@ -4,6 +4,7 @@ from railtrack.api.registry.queries import aliased_version, load_version, lock_m
 from railtrack.api.registry.schemas import ModelVersionResponse
 from railtrack.auth import ALIAS_DELETE, ALIAS_SET, MODEL_VERSION_READ
 from railtrack.context import Context
+from railtrack.db.retry import idempotent
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.mlflow.registry_validation import check_alias, check_model_name, check_new_alias, parse_version
 from railtrack.wire.request import Request, RequiredStr
@@ -18,6 +19,7 @@ class SetRegisteredModelAlias(Request):
 
 
 @endpoint("POST", "registered-models/alias", access=ALIAS_SET)
+@idempotent
 async def set_registered_model_alias(ctx: Context, req: SetRegisteredModelAlias) -> EmptyResponse:
     """Set an alias to a version, replacing the version it referred to."""
     check_model_name(req.name)
@@ -46,6 +48,7 @@ class DeleteRegisteredModelAlias(Request):
 
 
 @endpoint("DELETE", "registered-models/alias", access=ALIAS_DELETE)
+@idempotent
 async def delete_registered_model_alias(ctx: Context, req: DeleteRegisteredModelAlias) -> EmptyResponse:
     """Delete an alias; deleting a missing one succeeds."""
     check_model_name(req.name)

@@ -14,6 +14,7 @@ from railtrack.auth.roles import delete_grants, grant_creator, rename_grants
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx, UniqueViolation
+from railtrack.db.retry import idempotent
 from railtrack.errors import exists
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
 from railtrack.mlflow.prompts import IS_PROMPT_TAG, is_prompt
@@ -149,6 +150,12 @@ async def rename_registered_model(ctx: Context, req: RenameRegisteredModel) -> R
             )
             await rename_grants(tx, req.name, req.new_name)
             await ctx.audit(tx, "registered_model", req.name, f"name: {req.new_name}")
+            tx.set_commit_check(
+                "SELECT 1 FROM registered_models WHERE workspace = $1 AND name = $2 AND last_updated_time = $3",
+                DEFAULT_WORKSPACE,
+                req.new_name,
+                now,
+            )
             renamed_model = await load_model(tx, req.new_name)
     except UniqueViolation as error:
         raise exists(f"Registered Model (name={req.new_name}) already exists.") from error
@@ -162,6 +169,7 @@ class UpdateRegisteredModel(Request):
 
 
 @endpoint("PATCH", "registered-models/update", access=REGISTERED_MODEL_EDIT)
+@idempotent
 async def update_registered_model(ctx: Context, req: UpdateRegisteredModel) -> RegisteredModelResponse:
     """Replace a model's description. As in MLflow, a request without one stores an empty one."""
     check_model_name(req.name)
@@ -200,6 +208,11 @@ async def delete_registered_model(ctx: Context, req: DeleteRegisteredModel) -> E
             "DELETE FROM registered_models WHERE workspace = $1 AND name = $2", DEFAULT_WORKSPACE, req.name
         ):
             raise no_such_model(req.name)
+        tx.set_commit_check(
+            "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM registered_models WHERE workspace = $1 AND name = $2)",
+            DEFAULT_WORKSPACE,
+            req.name,
+        )
         await delete_grants(tx, req.name)
         await ctx.audit(tx, "registered_model", req.name)
     ctx.access_changed()
@@ -213,6 +226,7 @@ class SetRegisteredModelTag(Request):
 
 
 @endpoint("POST", "registered-models/set-tag", access=REGISTERED_MODEL_EDIT)
+@idempotent
 async def set_registered_model_tag(ctx: Context, req: SetRegisteredModelTag) -> EmptyResponse:
     """Set a tag of a model, without updating its `last_updated_timestamp`."""
     check_model_name(req.name)
@@ -243,6 +257,7 @@ class DeleteRegisteredModelTag(Request):
 
 
 @endpoint("DELETE", "registered-models/delete-tag", access=REGISTERED_MODEL_EDIT)
+@idempotent
 async def delete_registered_model_tag(ctx: Context, req: DeleteRegisteredModelTag) -> EmptyResponse:
     """Delete a tag of a model; deleting a missing one succeeds."""
     check_model_name(req.name)

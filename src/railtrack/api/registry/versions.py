@@ -17,6 +17,7 @@ from railtrack.auth import MODEL_VERSION_DELETE, MODEL_VERSION_EDIT, MODEL_VERSI
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx
+from railtrack.db.retry import idempotent
 from railtrack.db.sql import bind
 from railtrack.errors import invalid
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
@@ -94,6 +95,7 @@ class UpdateModelVersion(Request):
 
 
 @endpoint("PATCH", "model-versions/update", access=MODEL_VERSION_EDIT)
+@idempotent
 async def update_model_version(ctx: Context, req: UpdateModelVersion) -> ModelVersionResponse:
     """Replace a version's description, without updating the model. As in MLflow, a request without one clears it."""
     check_model_name(req.name)
@@ -126,6 +128,7 @@ class TransitionModelVersionStage(Request):
 
 
 @endpoint("POST", "model-versions/transition-stage", access=MODEL_VERSION_EDIT)
+@idempotent
 async def transition_model_version_stage(ctx: Context, req: TransitionModelVersionStage) -> ModelVersionResponse:
     """Move a version to a stage. `archive_existing_versions` archives the other versions in that stage."""
     check_model_name(req.name)
@@ -208,6 +211,15 @@ async def delete_model_version(ctx: Context, req: DeleteModelVersion) -> EmptyRe
             req.name,
             version,
         )
+        tx.set_commit_check(
+            """
+            SELECT 1 FROM model_versions WHERE workspace = $1 AND name = $2 AND version = $3 AND current_stage = $4
+            """,
+            DEFAULT_WORKSPACE,
+            req.name,
+            version,
+            DELETED_STAGE,
+        )
         await ctx.audit(tx, "registered_model", req.name, f"version {version}")
     return EMPTY_RESPONSE
 
@@ -220,6 +232,7 @@ class SetModelVersionTag(Request):
 
 
 @endpoint("POST", "model-versions/set-tag", access=MODEL_VERSION_EDIT)
+@idempotent
 async def set_model_version_tag(ctx: Context, req: SetModelVersionTag) -> EmptyResponse:
     """Set a tag of a version, without updating its `last_updated_timestamp`."""
     check_model_name(req.name)
@@ -252,6 +265,7 @@ class DeleteModelVersionTag(Request):
 
 
 @endpoint("DELETE", "model-versions/delete-tag", access=MODEL_VERSION_DELETE)
+@idempotent
 async def delete_model_version_tag(ctx: Context, req: DeleteModelVersionTag) -> EmptyResponse:
     """Delete a tag of a version; deleting a missing one succeeds."""
     check_model_name(req.name)

@@ -9,6 +9,7 @@ from railtrack.api.runs.schemas import INFO_COLUMNS, RUN_NAME, Run, RunInfo, Run
 from railtrack.auth import RUN_DELETE, RUN_EDIT, RUN_READ
 from railtrack.clock import now_ms
 from railtrack.context import Context
+from railtrack.db.retry import idempotent
 from railtrack.errors import not_found
 from railtrack.mlflow.validation import check_run_name
 from railtrack.wire.request import Int64, Request, RequiredStr
@@ -49,6 +50,7 @@ class UpdateRunResponse(msgspec.Struct):
 
 
 @endpoint("POST", "runs/update", access=RUN_EDIT)
+@idempotent
 async def update_run(ctx: Context, req: UpdateRun) -> UpdateRunResponse:
     """Change a run's status, end time or name; fields that are absent stay as they are."""
     check_run_name(req.run_name)
@@ -107,6 +109,7 @@ async def restore_run(ctx: Context, req: RestoreRun) -> EmptyResponse:
     return await _set_stage(ctx, req.run_id, "active", None)
 
 
+@idempotent
 async def _set_stage(ctx: Context, run_id: str, stage: str, deleted_time: int | None) -> EmptyResponse:
     async with ctx.db.write() as tx:
         changed = await tx.execute(
@@ -135,4 +138,7 @@ async def delete_tag(ctx: Context, req: DeleteTag) -> EmptyResponse:
         check_active(await load_info(tx, req.run_id))
         if not await tx.execute("DELETE FROM tags WHERE run_uuid = $1 AND key = $2", req.run_id, req.key):
             raise not_found(f"No tag with name: {req.key} in run with id {req.run_id}")
+        tx.set_commit_check(
+            "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM tags WHERE run_uuid = $1 AND key = $2)", req.run_id, req.key
+        )
     return EMPTY_RESPONSE

@@ -20,6 +20,7 @@ from railtrack.auth import ADMINISTRATION
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.db import Tx
+from railtrack.db.retry import idempotent
 from railtrack.db.sql import bind
 from railtrack.errors import invalid
 from railtrack.mlflow.ids import DEFAULT_WORKSPACE
@@ -157,6 +158,7 @@ class UpdateWebhook(Request):
 
 
 @endpoint("PATCH", "webhooks/{webhook_id}", access=ADMINISTRATION)
+@idempotent
 async def update_webhook(ctx: Context, req: UpdateWebhook) -> WebhookResponse:
     """Replace the fields that the request has. Empty names, URLs and event lists count as absent.
 
@@ -213,5 +215,8 @@ async def delete_webhook(ctx: Context, req: DeleteWebhook) -> EmptyResponse:
             now_ms(),
         )
         await tx.execute("DELETE FROM railtrack_webhook_deliveries WHERE webhook_id = $1", req.webhook_id)
+        tx.set_commit_check(
+            "SELECT 1 FROM webhooks WHERE webhook_id = $1 AND deleted_timestamp IS NOT NULL", req.webhook_id
+        )
         await ctx.audit(tx, "webhook", req.webhook_id)
     return EMPTY_RESPONSE
