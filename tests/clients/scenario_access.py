@@ -1,11 +1,17 @@
-"""All calls of AuthServiceClient, by a user with the variables of a login. Runs with MLflow's interpreter."""
+"""All calls of AuthServiceClient, by a user with the variables of a login. Runs with MLflow, or `client` alone."""
 
 import sys
 
 from mlflow import MlflowException
-from mlflow.server import get_app_client
 
-client = get_app_client("basic-auth", sys.argv[1])
+if sys.argv[2:] == ["client"]:
+    from auth_client import auth_service_client
+
+    client = auth_service_client(sys.argv[1])
+else:
+    from mlflow.server import get_app_client
+
+    client = get_app_client("basic-auth", sys.argv[1])
 PASSWORD = "a password of bob's"
 
 
