@@ -158,6 +158,30 @@ async def test_the_body_of_a_get_has_the_limits_of_other_bodies(client: Client) 
         assert (await client.get("registered-models/get", body=body)).status == status
 
 
+async def test_only_a_post_needs_a_content_type(client: Client) -> None:
+    """Browsers ask before they send any PATCH or DELETE to another site, but not before a POST as a form."""
+    await client.ok("POST", "registered-models/create", {"name": "m"})
+    for headers in ({}, {"content-type": "application/x-www-form-urlencoded"}):
+        for method, path, status in (
+            ("PATCH", "registered-models/update", 200),
+            ("DELETE", "registered-models/delete-tag", 200),
+            ("POST", "registered-models/set-tag", 400),
+        ):
+            answer = await client.send(method, path, body=b'{"name": "m", "key": "k"}', headers=headers)
+            assert answer.status == status
+
+
+async def test_names_in_camel_case_are_never_ignored(client: Client) -> None:
+    """Clients that encode protobuf messages as JSON send them by default."""
+    for name in ("a", "b"):
+        await client.ok("POST", "runs/create", {"experimentId": "0", "runName": name})
+    body = {"experimentIds": ["0"], "maxResults": "1", "orderBy": ["attributes.run_name"], "runViewType": "ALL"}
+    found = await client.ok("POST", "runs/search", body)
+    assert [run["info"]["run_name"] for run in found["runs"]] == ["a"]
+    quoted = {"experiment_ids": ["0"], "filter": "tags.`\"maxResults\":` = 'x'"}
+    assert await client.ok("POST", "runs/search", quoted) == {}
+
+
 async def test_a_charset_beside_the_content_type_is_fine(client: Client) -> None:
     headers = {"Content-Type": "application/json; charset=utf-8"}
     answer = await client.send("POST", "runs/create", body=b'{"experiment_id": "0"}', headers=headers)

@@ -1,8 +1,8 @@
 """Lenient decoding by protobuf's JSON rules, for requests that strict decoding rejects, and MLflow's error messages.
 
 null means absent, an int64 may be a string with any notation of a whole number, a double a numeric string, "NaN" or
-"Infinity", an enum its number, and unknown fields are ignored. The rules are compiled from a struct's annotations on
-first use.
+"Infinity", an enum its number. A name may be in camel case, and unknown fields are ignored. The rules are compiled from
+a struct's annotations on first use.
 """
 
 import json
@@ -109,12 +109,22 @@ def convert_query(query: Mapping[str, list[str]], struct: type[T]) -> T:
     return convert({name: _from_text(query[name], kind) for name, kind in kinds.items() if name in query}, struct)
 
 
+def snake_to_camel(name: str) -> str:
+    """Return the name that protobuf's JSON has for a field by default."""
+    return re.sub("_([a-z])", lambda letter: letter[1].upper(), name)
+
+
 class _Field(NamedTuple):
     name: str
     wire_names: list[str]
     """Error messages use the first one."""
     is_required: bool
     kind: inspect.Type
+
+    @property
+    def json_names(self) -> list[str]:
+        """Return the names in a JSON body, in which protobuf also accepts camel case."""
+        return list(dict.fromkeys([*self.wire_names, *map(snake_to_camel, self.wire_names)]))
 
 
 @cache
@@ -135,16 +145,28 @@ def _fields(struct: type[msgspec.Struct]) -> list[_Field]:
     ]
 
 
+def camel_case_pattern(struct: type[msgspec.Struct]) -> re.Pattern[bytes] | None:
+    """Return a pattern that finds fields in camel case in a body which strict decoding would accept without them.
+
+    None if the struct has a required field: without it, strict decoding fails.
+    """
+    fields = _fields(struct)
+    names = {name for field in fields for name in field.json_names if name not in field.wire_names}
+    if not names or any(field.is_required for field in fields):
+        return None
+    return re.compile(rf'"(?:{"|".join(sorted(names))})"\s*:'.encode())
+
+
 @cache
 def _struct_rule(struct: type[msgspec.Struct]) -> Rule:
-    fields = [(field, _rule(field.kind)) for field in _fields(struct)]
+    fields = [(field, field.json_names, _rule(field.kind)) for field in _fields(struct)]
 
     def build(data: Any) -> msgspec.Struct:
         if not isinstance(data, dict):
             raise _Mismatch
         values: dict[str, Any] = {}
-        for (name, wire_names, is_required, _), rule in fields:
-            for wire_name in wire_names:
+        for (name, wire_names, is_required, _), json_names, rule in fields:
+            for wire_name in json_names:
                 value = data.get(wire_name)
                 if value is not None:
                     break

@@ -13,7 +13,7 @@ import msgspec
 from railtrack.byte_budget import BUDGET, Share
 from railtrack.errors import ApiError, invalid
 from railtrack.wire.json_limits import JsonLimitError, check_json_limits
-from railtrack.wire.protobuf_json import convert, convert_query, json_object, reject_nul
+from railtrack.wire.protobuf_json import camel_case_pattern, convert, convert_query, json_object, reject_nul
 from railtrack.wire.turns import in_turn
 
 BODY_LIMIT = 20 * 1024 * 1024
@@ -270,11 +270,12 @@ class Decoder(Generic[T]):
     def __init__(self, struct: type[T]) -> None:
         self._struct = struct
         self._fast = msgspec.json.Decoder(struct)
+        self._camel_case = camel_case_pattern(struct)
 
     async def decode(self, http: HttpRequest) -> T:
         """Return the struct from the query (GET) or the JSON body (other methods). Path parameters override both.
 
-        As in MLflow, a GET without a query may have a body, and the body may have any content type.
+        As in MLflow, a GET without a query may have a body, and only a POST must have a content type.
         """
         is_get = http.method in ("GET", "HEAD")
         if is_get and http.raw_query:
@@ -282,7 +283,7 @@ class Decoder(Generic[T]):
         body = await http.body()
         if not body and (is_get or (self._struct.QUERY_WITHOUT_BODY and http.method == "DELETE")):
             return self._from_query(http)
-        if body and not is_get:
+        if body and http.method == "POST":
             _check_content_type(http)
         is_short = len(body) < IN_TURN_BYTES
         request = self._strictly(http, body) if is_short else await in_turn(self._strictly, http, body)
@@ -292,7 +293,9 @@ class Decoder(Generic[T]):
         """Return the struct, or None if the body needs lenient decoding."""
         try:
             check_json_limits(body)
-            return None if http.params or ESCAPED_NUL in body else self._fast.decode(body)
+            if http.params or ESCAPED_NUL in body or (self._camel_case and self._camel_case.search(body)):
+                return None
+            return self._fast.decode(body)
         except JsonLimitError as error:
             raise invalid(str(error)) from None
         except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -317,7 +320,9 @@ class Decoder(Generic[T]):
 
 
 def _check_content_type(http: HttpRequest) -> None:
-    """Raise unless it is JSON. This also protects from other sites: browsers send other types without a preflight."""
+    """Raise unless it is JSON. This also protects from other sites: browsers send a POST of another type without a
+    preflight, but no PATCH and no DELETE.
+    """
     content_type = http.header(b"content-type")
     if not content_type:
         raise invalid("Bad Request. Content-Type header is missing.")

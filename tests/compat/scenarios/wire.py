@@ -77,6 +77,13 @@ def content_types(prefix: str) -> Script:
     body = f'{{"new_name": "{prefix}queried"}}'.encode()
     yield raw("post with a query and a body", f"experiments/update?experiment_id={experiment_id}", body)
     yield raw("an empty post without a type", "experiments/create", b"", None)
+    model = {"name": prefix + "typed"}
+    yield post("given a model", "registered-models/create", model)
+    for label, content_type in types.items():
+        body = json.dumps({**model, "description": label}).encode()
+        yield raw(f"patch as {label}", "registered-models/update", body, content_type, method="PATCH")
+        body = json.dumps({**model, "key": label}).encode()
+        yield raw(f"delete as {label}", "registered-models/delete-tag", body, content_type, method="DELETE")
 
 
 def methods(prefix: str) -> Script:
