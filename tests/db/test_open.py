@@ -268,6 +268,20 @@ def test_a_role_that_may_not_create_tables_is_reported(postgres: PostgresServer,
         assert "grant this role USAGE and CREATE" in line
 
 
+def test_a_missing_schema_is_named(postgres: PostgresServer, tmp_path: Path) -> None:
+    with scratch_database("postgresql", tmp_path, postgres) as url:
+        line = start_error(f"{url}?options=-csearch_path%3Dmlflow")
+        assert "no schema of the search_path (mlflow) exists" in line
+        assert "CREATE SCHEMA" in line
+
+
+def test_a_closed_schema_is_named_with_the_grant(postgres: PostgresServer, tmp_path: Path) -> None:
+    with scratch_database("postgresql", tmp_path, postgres) as url:
+        run_sql(url, "DROP ROLE IF EXISTS kept_out", "CREATE ROLE kept_out LOGIN", "CREATE SCHEMA mlflow")
+        line = start_error(f"postgresql://kept_out@{url.rpartition('@')[2]}?options=-csearch_path%3Dmlflow")
+        assert 'GRANT USAGE, CREATE ON SCHEMA "mlflow" TO "kept_out"' in line
+
+
 # Several starters
 
 

