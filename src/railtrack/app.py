@@ -23,6 +23,7 @@ from railtrack.context import Context
 from railtrack.db import Db
 from railtrack.db.group_commit import GroupCommits
 from railtrack.db.open import add_missing_indexes, open_database
+from railtrack.db.read_replica import ReadReplica, RecentWrites
 from railtrack.db.retry import retry_counters
 from railtrack.db.url import parse_database_url
 from railtrack.prometheus.counters import Counters, Sample, WorkerCounters
@@ -64,6 +65,9 @@ class App:
         self._webhooks: Webhooks | None = None
         self._authenticator: Authenticator | None = None
         self._audit_log: AuditLog | None = None
+        self._replicated = frozenset(route.handler for route in routes.values() if _may_read_replica(route))
+        self._recent_writes = RecentWrites() if settings.database.replica_uri else None
+        self._replica: ReadReplica | None = None
 
     def client_of(self, peer: str) -> str:
         """Return what the addresses of the peer have in common, or "" if it is a trusted proxy."""
@@ -115,9 +119,11 @@ class App:
         if policy is None and authenticator is not None and grants is not None:
             policy = PermissionPolicy(db, artifacts, grants, default_root=settings.artifacts.default_root)
 
+        replica = self._replica = self._open_replica(db)
+
         def make_context(http: HttpRequest, identity: Identity | None) -> Context:
             return Context(
-                db,
+                db if replica is None else self._choose_db(db, replica, http, identity),
                 group_commits,
                 artifacts,
                 webhooks,
@@ -133,6 +139,8 @@ class App:
 
         counters = self._open_counters(db, group_commits, slot)
         observers: list[RequestObserver] = [counters] if counters else []
+        if replica is not None:
+            observers.append(_EndedWrites(replica, self._proxies))
         if self._settings.logs.access_log:
             observers.append(AccessLog(self._proxies, as_json=self._settings.logs.format == "json"))
         self._dispatch = Dispatcher(
@@ -145,6 +153,27 @@ class App:
             frame_options=self._settings.security.frame_options_header,
             metrics_token=self._settings.metrics.token,
         )
+
+    def _choose_db(self, db: Db, replica: ReadReplica, http: HttpRequest, identity: Identity | None) -> Db:
+        """Return the database for this request of a server with a read replica."""
+        route = http.route
+        assert isinstance(route, Route)
+        clients = [client_network(self._proxies.client(http))]
+        if identity is not None:
+            clients.append(f"user {identity.user_id}")
+        if not route.is_read:
+            replica.wrote(clients)
+        return replica.db_for(clients) if route.handler in self._replicated else db
+
+    def _open_replica(self, db: Db) -> ReadReplica | None:
+        if self._recent_writes is None:
+            return None
+        settings = self._settings.database
+        url = parse_database_url(settings.replica_uri)
+        connection = open_database(url, connections=self._settings.server.threads, read_only=True)
+        replica = ReadReplica(db, connection, self._recent_writes, settings.replica_max_lag_s)
+        replica.start()
+        return replica
 
     def _open_counters(self, db: Db, group_commits: GroupCommits, slot: int) -> WorkerCounters | None:
         if self._counters is None:
@@ -185,8 +214,33 @@ class App:
             await self._authenticator.close()
         if self._audit_log is not None:
             await self._audit_log.stop()
+        if self._replica is not None:
+            await self._replica.close()
         if self._db is not None:
             await self._db.close()
+
+
+class _EndedWrites:
+    """Records the end of changes that took longer than others, such as those with a slow body."""
+
+    def __init__(self, replica: ReadReplica, proxies: TrustedProxies) -> None:
+        self._replica = replica
+        self._proxies = proxies
+
+    def began(self) -> None:
+        """Do nothing: the choice of the database records the beginning."""
+
+    def ended(self, http: HttpRequest, request_id: str, seconds: float) -> None:
+        if isinstance(http.route, Route) and not http.route.is_read:
+            self._replica.wrote([client_network(self._proxies.client(http))])
+
+
+REPLICATED = ("experiments", "runs", "metrics", "inputs", "logged_models", "registry", "graphql", "evaluation_datasets")
+"""Folders of api/ whose reads a read replica may serve."""
+
+
+def _may_read_replica(route: Route) -> bool:
+    return route.is_read and route.handler.__module__.removeprefix("railtrack.api.").partition(".")[0] in REPLICATED
 
 
 def _served_endpoints(settings: Settings) -> dict[tuple[str, str], Route]:

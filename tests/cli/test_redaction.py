@@ -21,6 +21,7 @@ def values() -> Iterator[dict[str, str]]:
     yield {name: f"value-of-{name.lower()}-0123456789" for name in names} | {
         "MLFLOW_BACKEND_STORE_URI": "postgresql://user:the-password-0123@db.example.com:5432/tracking",
         "MLFLOW_REGISTRY_STORE_URI": "postgresql://user:another-password-0123@db.example.com:5432/tracking",
+        "MLFLOW_READ_REPLICA_BACKEND_STORE_URI": "postgresql://user:a-third-password-0123@db.example.com:5432/tracking",
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": WEBHOOK_KEY,
     }
     redact_secrets(())
@@ -34,6 +35,6 @@ def test_the_value_of_every_secret_setting_is_redacted(values: dict[str, str]) -
     for name, value in values.items():
         if not name.endswith("_STORE_URI"):
             assert value not in redacted(f"an exception that shows {value} to everybody"), name
-    for password in ("the-password-0123", "another-password-0123"):
+    for password in ("the-password-0123", "another-password-0123", "a-third-password-0123"):
         assert password not in redacted(f"could not log in with {password}")
     assert "db.example.com:5432/tracking" in redacted("lost postgresql://user:***@db.example.com:5432/tracking")

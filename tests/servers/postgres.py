@@ -116,6 +116,17 @@ class PostgresCluster(PostgresServer):
         """Let it go on after freeze()."""
         self._signal_all(signal.SIGCONT)
 
+    def standby(self, folder: Path) -> "PostgresCluster":
+        """Return a standby of this cluster in an empty folder, to be started. It follows by streaming replication."""
+        copy = PostgresCluster.__new__(PostgresCluster)
+        copy.__dict__.update(self.__dict__, _folder=folder, _data=folder / "data", _port=free_port(), _process=None)
+        copy.url = self.url.replace(f":{self._port}/", f":{copy._port}/")
+        folder.chmod(0o777)
+        program = [str(self._binaries / "pg_basebackup"), "-D", str(copy._data), "-d", self.url, "-R", "-X", "stream"]
+        environ = {**os.environ, "HOME": str(folder)}
+        subprocess.run([*program, "-c", "fast"], check=True, user=self._user, cwd="/", env=environ, timeout=TIMEOUT_S)
+        return copy
+
     def _signal_all(self, number: signal.Signals) -> None:
         # The postmaster first: it starts no process between.
         os.kill(self.pid, number)

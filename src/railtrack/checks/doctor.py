@@ -11,6 +11,7 @@ from railtrack.checks.database import check_database
 from railtrack.checks.folders import check_folders
 from railtrack.checks.machine import check_descriptors, check_memory, check_python
 from railtrack.checks.ports import check_ports
+from railtrack.checks.replica import check_replica
 from railtrack.checks.settings import (
     ShownSetting,
     check_browsers,
@@ -20,7 +21,7 @@ from railtrack.checks.settings import (
     invalid_paths,
     shown_settings,
 )
-from railtrack.checks.start import check_registry_store
+from railtrack.checks.start import check_registry_store, replica_url
 from railtrack.config.lookup import ResolvedSetting, default_of
 from railtrack.config.settings import SETTINGS, Settings, settings_from
 from railtrack.db.url import parse_database_url
@@ -48,6 +49,7 @@ HOST_SETTINGS = frozenset(
 )
 SETTINGS_CHECKS = (
     _SettingsCheck("database", 20.0, check_database, frozenset(("database.uri", "server.workers", "server.threads"))),
+    _SettingsCheck("read replica", 15.0, check_replica, frozenset(("database.uri", "database.replica_uri"))),
     _SettingsCheck("artifact store", 15.0, check_artifacts, STORE_SETTINGS),
     _SettingsCheck("folders", 5.0, check_folders, frozenset(("database.uri", "data_folder", *STORE_SETTINGS))),
     _SettingsCheck("port", 10.0, check_ports, frozenset(("server.host", "server.port", "server.platform_port"))),
@@ -80,6 +82,7 @@ async def run_doctor(resolved: Sequence[ResolvedSetting], ignored: Sequence[str]
             url = parse_database_url(settings.database.uri)
             findings += (warning("settings", message) for message in url.warnings)
             check_registry_store(settings, url)
+            replica_url(settings, url)
         except StartError as error:
             invalid.add("database.uri")
             findings.append(start_problem("database address", error))

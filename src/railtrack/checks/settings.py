@@ -36,7 +36,7 @@ def _shown_value(one: ResolvedSetting, settings: Settings) -> str:
                 return parse_database_url(settings.database.uri).masked
             except StartError:
                 return "***"
-        case "database.registry_uri" if one.value:
+        case "database.registry_uri" | "database.replica_uri" if one.value:
             try:
                 return parse_database_url(one.value).masked
             except StartError:

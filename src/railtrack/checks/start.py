@@ -115,6 +115,17 @@ def check_registry_store(settings: Settings, url: DatabaseUrl) -> None:
         )
 
 
+def replica_url(settings: Settings, url: DatabaseUrl) -> DatabaseUrl | None:
+    """Return the address of the read replica, None if there is none. Raise StartError unless it can be one."""
+    if not settings.database.replica_uri:
+        return None
+    name = "MLFLOW_READ_REPLICA_BACKEND_STORE_URI (--read-replica-backend-store-uri)"
+    replica = parse_database_url(settings.database.replica_uri, setting=name)
+    if (replica.engine, url.engine) != ("postgresql", "postgresql"):
+        raise StartError(f"{name}: only PostgreSQL can have a read replica.", "Leave it out.")
+    return replica
+
+
 def check_artifact_locations(settings: Settings, url: DatabaseUrl) -> None:
     """Raise StartError for a location without a store, and for one that contains the database: clients could download
     and overwrite it.

@@ -18,6 +18,7 @@ from railtrack.checks.start import (
     check_registry_store,
     login_warnings,
     probe_buckets,
+    replica_url,
     root_warnings,
     store_warnings,
 )
@@ -85,6 +86,7 @@ def check_options(resolved: Sequence[ResolvedSetting], ignored: Iterable[str]) -
     for warning in url.warnings:
         log.warning("%s", warning)
     check_registry_store(settings, url)
+    replica_url(settings, url)
     check_artifact_locations(settings, url)
     for warning in root_warnings(settings):
         log.warning("%s", warning)
@@ -97,10 +99,11 @@ def redact_configured_secrets(resolved: Iterable[ResolvedSetting], settings: Set
     Of the database's URL only the passwords are secret: log lines show the rest.
     """
     database = settings.database
-    uris = (database.uri, database.registry_uri)
-    secrets = [one.text for one in resolved if one.setting.secret and one.value not in uris]
-    with suppress(StartError):  # it is reported later
-        secrets += parse_database_url(database.registry_uri).secrets if database.registry_uri else ()
+    others = [uri for uri in (database.registry_uri, database.replica_uri) if uri]
+    secrets = [one.text for one in resolved if one.setting.secret and one.value not in (database.uri, *others)]
+    for uri in others:
+        with suppress(StartError):  # it is reported later
+            secrets += parse_database_url(uri).secrets
     redact_secrets([*secrets, *url.secrets])
 
 

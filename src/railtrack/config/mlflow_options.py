@@ -33,10 +33,6 @@ BOOLEAN_OFF = ("false", "0")
 
 UNSUPPORTED = (
     Unsupported(
-        ("--read-replica-backend-store-uri", "MLFLOW_READ_REPLICA_BACKEND_STORE_URI"),
-        "reads go to the backend store, too.",
-    ),
-    Unsupported(
         ("--artifacts-presigned-only", "MLFLOW_ARTIFACTS_PRESIGNED_ONLY"),
         "clients may also transfer artifacts through the server.",
         "RAILTRACK_S3_PRESIGNED=on makes them transfer large files directly.",

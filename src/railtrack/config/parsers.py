@@ -60,6 +60,7 @@ workers = number("number of workers", 1, 64)
 threads = number("number of threads", 1, 64)
 retries = number("number of retries", 0, 100)
 wait = number("number of seconds", 0, 3600)
+replica_lag = number("number of seconds", 1, 60)
 request_timeout = number("number of seconds", 1, 300)
 
 

@@ -36,6 +36,23 @@ class DatabaseSettings:
         secret=True,
         warn_if_empty=True,
     )
+    replica_uri: str = setting(
+        "MLFLOW_READ_REPLICA_BACKEND_STORE_URI",
+        flags=("--read-replica-backend-store-uri",),
+        parse=parsers.text,
+        default="",
+        help="A read replica of the PostgreSQL backend store, for get, search and history requests of clients that "
+        "have changed nothing in the last half minute. If it is away or behind, reads go to the backend store "
+        "([databases](databases.md#read-replica)).",
+        secret=True,
+    )
+    replica_max_lag_s: int = setting(
+        "RAILTRACK_REPLICA_MAX_LAG_S",
+        flags=("--replica-max-lag",),
+        parse=parsers.replica_lag,
+        default="10",
+        help="Seconds that the read replica may be behind.",
+    )
     registry_uri: str = setting(
         "MLFLOW_REGISTRY_STORE_URI",
         flags=("--registry-store-uri",),
