@@ -9,6 +9,8 @@ from tests.auth.conftest import basic, bearer
 from tests.client import Client
 
 from railtrack.auth import password_login, passwords, throttle, tokens
+from railtrack.auth.audit import BURST
+from railtrack.auth.audit_entries import AuditFilter, search_entries
 from railtrack.auth.throttle import FailureCounters, throttle_key
 from railtrack.auth.users import User
 from railtrack.db import Db
@@ -142,9 +144,12 @@ async def test_addresses_with_failures_wait_a_bounded_time_in_a_bounded_queue(
 
 @pytest.mark.slow
 async def test_ten_thousand_wrong_logins_are_bounded(
-    server: Client, admin: User, checked: list[str], monkeypatch: pytest.MonkeyPatch
+    server: Client, db: Db, admin: User, checked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From 50 addresses, and a user among them. No more than two passwords are checked at a time."""
+    """From 50 addresses behind a proxy, and a user among them. No more than two passwords are checked at a time.
+
+    Nothing is kept of them but counters, and few entries of the audit log.
+    """
     running, most = 0, 0
     verify = passwords.verify_password
 
@@ -160,15 +165,29 @@ async def test_ten_thousand_wrong_logins_are_bounded(
     monkeypatch.setattr(passwords, "verify_password", counted)
 
     async def attack(number: int) -> set[int]:
-        return set(await statuses(server, f"user{number % 7}", 200, f"198.51.100.{number}"))
+        statuses = set()
+        for attempt in range(200):
+            headers = basic(f"user{number % 7}", f"wrong {number} {attempt} {'x' * 1000}")
+            response = await server.get(SEARCH, headers={**headers, "X-Forwarded-For": f"198.51.100.{number}"})
+            statuses.add(response.status)
+        return statuses
 
     attacks = asyncio.gather(*map(attack, range(50)))
     for number in range(20):
         right = basic("ada", "the right one")
-        assert (await server.get(SEARCH, headers=right, peer=f"203.0.113.{number}")).status == 200
+        headers = {**right, "X-Forwarded-For": f"203.0.113.{number}"}
+        assert (await server.get(SEARCH, headers=headers)).status == 200
     assert {status for one in await attacks for status in one} == {401, 429}
     assert most <= passwords.CHECKS_AT_ONCE
     assert len(checked) <= 50 * throttle.ADDRESS_FAILURES + 1
+    authenticator = server._app._authenticator
+    assert authenticator is not None
+    assert not authenticator.passwords._lanes
+    assert len(authenticator._rejected) <= 50 * throttle.ADDRESS_FAILURES
+    await server._app.close()
+    entries = await search_entries(db, AuditFilter(is_denied=True), 10_000)
+    assert len(entries) <= BURST + 2 * 50
+    assert sum(one.count for one in entries) == 50 * 200
 
 
 def test_counters_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
