@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from railtrack.checks import CheckStatus, Finding
+from railtrack.logs.redaction import redacted
 
 COLORS = {CheckStatus.OK: "32", CheckStatus.WARNING: "33", CheckStatus.PROBLEM: "31", CheckStatus.SKIPPED: "2"}
 MIN_WIDTH = 60
@@ -38,11 +39,11 @@ def lines_of(finding: Finding, check_width: int, output: Output, *, timed: bool 
     """Return the lines of a finding: status, check, time if `timed`, text, and the next step after an arrow."""
     duration = f"{finding.seconds:6.2f} s  " if timed else ""
     indent = 8 + 1 + check_width + 2 + len(duration)
-    first, *more = output.lines(finding.finding, indent)
+    first, *more = output.lines(redacted(finding.finding), indent)
     lines = [f"{output.status(finding.status)} {finding.check:<{check_width}}  {duration}{first}"]
     lines += [" " * indent + line for line in more]
     if finding.next_step:
-        first, *more = output.lines(finding.next_step, indent + 3)
+        first, *more = output.lines(redacted(finding.next_step), indent + 3)
         lines.append(" " * indent + f"-> {first}")
         lines += [" " * (indent + 3) + line for line in more]
     return lines
@@ -59,8 +60,8 @@ def findings_as_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
         {
             "check": finding.check,
             "status": finding.status.value,
-            "finding": finding.finding,
-            "next_step": finding.next_step or None,
+            "finding": redacted(finding.finding),
+            "next_step": redacted(finding.next_step) or None,
             "seconds": round(finding.seconds, 3),
         }
         for finding in findings

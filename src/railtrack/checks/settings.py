@@ -11,6 +11,7 @@ from railtrack.config.settings import Settings
 from railtrack.db.url import parse_database_url
 from railtrack.errors import StartError
 from railtrack.http_server.tls import certificate_warnings, check_tls_settings
+from railtrack.logs.redaction import redacted
 
 
 class ShownSetting(NamedTuple):
@@ -24,7 +25,10 @@ class ShownSetting(NamedTuple):
 
 def shown_settings(resolved: Sequence[ResolvedSetting], settings: Settings) -> list[ShownSetting]:
     """Return the settings to print. `settings`: built from `resolved`."""
-    return [ShownSetting(one.setting.name, _shown_value(one, settings), one.source or "default") for one in resolved]
+    return [
+        ShownSetting(one.setting.name, redacted(_shown_value(one, settings)), one.source or "default")
+        for one in resolved
+    ]
 
 
 def _shown_value(one: ResolvedSetting, settings: Settings) -> str:

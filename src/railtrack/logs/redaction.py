@@ -11,11 +11,13 @@ MIN_SECRET_LENGTH = 4
 
 _PATTERNS = (
     (re.compile(r"(://[^\s/@:]{0,64}:)[^\s@]{1,256}@"), r"\1***@"),
+    (re.compile(r"(?i)([?&](?:ssl)?(?:password|passwd|pwd)=)[^\s&\"']{1,256}"), r"\1***"),
     (re.compile(r"(?i)\b((?:basic|bearer)\s+)[\w+/=.~-]{6,}"), r"\1***"),
     (re.compile(r"\b(rtk_)[0-9A-Za-z]{6,64}"), r"\1***"),
     (re.compile(r"(?i)([?&](?:x-amz-(?:signature|credential|security-token)|signature|token)=)[^\s&\"']+"), r"\1***"),
 )
-"""The password in a URL, the value of an Authorization header, an API token, and the signature of a presigned URL.
+"""The password in a URL or its query, the value of an Authorization header, an API token, and the signature of a
+presigned URL.
 
 The quantifiers are bounded: otherwise a text that repeats the start of a match takes quadratic time."""
 _secrets: re.Pattern[str] | None = None
