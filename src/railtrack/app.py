@@ -56,7 +56,7 @@ class App:
         prefix = settings.server.static_prefix
         self._routes = Routes.of(routes, prefix)
         self._proxies = proxies = TrustedProxies(settings.server.trusted_proxies, has_tls=settings.tls.is_enabled)
-        self._guard = None if settings.security.is_disabled else _browser_guard(settings, proxies)
+        self._browser_guard = _browser_guard(settings, proxies)
         self._counters = Counters(list(routes.values())) if settings.metrics.is_exposed else None
         self._worker_counters: WorkerCounters | None = None
         self._dispatch: Dispatcher | None = None
@@ -145,11 +145,12 @@ class App:
             observers.append(AccessLog(self._proxies, as_json=self._settings.logs.format == "json"))
         self._dispatch = Dispatcher(
             self._routes,
-            self._guard,
+            None if settings.security.is_disabled else self._browser_guard,
             make_context,
             observers,
             authenticator,
             ProxiedClients(self._proxies),
+            self._browser_guard,
             frame_options=self._settings.security.frame_options_header,
             metrics_token=self._settings.metrics.token,
         )

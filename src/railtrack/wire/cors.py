@@ -30,13 +30,16 @@ class AllowedOrigins:
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
         self.allows_any = ANY in patterns
-        matchers = [_matcher(pattern) for pattern in patterns]
+        matchers = [_matcher(pattern) for pattern in patterns if pattern != ANY]
 
         @lru_cache(CACHE_SIZE)
-        def allow(origin: str) -> bool:
-            return self.allows_any or bool(_LOCALHOST.fullmatch(origin)) or any(match(origin) for match in matchers)
+        def allow_with_credentials(origin: str) -> bool:
+            return bool(_LOCALHOST.fullmatch(origin)) or any(match(origin) for match in matchers)
 
-        self.allow = allow
+        self.allow_with_credentials = allow_with_credentials
+
+    def allow(self, origin: str) -> bool:
+        return self.allows_any or self.allow_with_credentials(origin)
 
     def headers(self, origin: str) -> tuple[Header, ...]:
         """Return the response headers by which a page of this origin may read the response."""

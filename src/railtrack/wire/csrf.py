@@ -5,6 +5,7 @@ API clients send neither Origin nor Sec-Fetch-Site and pass. The UI has the serv
 """
 
 import re
+from collections.abc import Callable
 
 from railtrack.errors import ApiError
 from railtrack.logs.throttle import ThrottledLog
@@ -43,35 +44,45 @@ class BrowserGuard:
                 "Invalid Host header - possible DNS rebinding attack detected. "
                 f"If {host!r} is a name of this server, add it to MLFLOW_SERVER_ALLOWED_HOSTS (--allowed-hosts).",
             )
-        if http.method not in SAFE_METHODS and self._is_cross_site(http):
-            origin, host = http.header(b"origin")[:200], http.header(b"host")[:200]
-            self._log.warning(
-                "Rejected a %s that a page of the origin %r requested; its Host header is %r, and it came from %s",
-                http.method,
-                origin,
-                host,
-                http.peer,
-            )
-            advice = allow_origin_advice(origin)
-            if not http.header(b"sec-fetch-site"):  # else the browser itself reports that the page is another site's
-                advice = f"{self._proxy_advice(http, origin, host)} {advice}"
-            raise ApiError("PERMISSION_DENIED", f"Cross-origin request blocked. {advice}")
+        if http.method not in SAFE_METHODS:
+            self._check_site(http, self.origins.allow)
 
-    def check_origin(self, http: HttpRequest) -> None:
-        """Raise PERMISSION_DENIED for an unsafe method without a header by which check() can judge it.
+    def check_session(self, http: HttpRequest) -> None:
+        """Raise PERMISSION_DENIED for an unsafe method unless a page of this server, or of an allowed origin, requests
+        it. Call this for a login that the browser sends by itself, as a cookie.
 
-        Browsers send one. For other clients, which have no cookies, this is not called.
+        Browsers name the page's origin. `*` allows no origin here: MLflow promises that it is without credentials.
         """
-        if http.method not in SAFE_METHODS and not (http.header(b"sec-fetch-site") or http.header(b"origin")):
+        if http.method in SAFE_METHODS:
+            return
+        if not (http.header(b"sec-fetch-site") or http.header(b"origin")):
             raise ApiError(
-                "PERMISSION_DENIED", "A request with a session's cookie needs the header Origin. Use a token instead."
+                "PERMISSION_DENIED",
+                "A request with the login of a browser needs the header Origin. Use a token instead.",
             )
+        self._check_site(http, self.origins.allow_with_credentials)
 
-    def _is_cross_site(self, http: HttpRequest) -> bool:
+    def _check_site(self, http: HttpRequest, allows: Callable[[str], bool]) -> None:
+        if not self._is_cross_site(http, allows):
+            return
+        origin, host = http.header(b"origin")[:200], http.header(b"host")[:200]
+        self._log.warning(
+            "Rejected a %s that a page of the origin %r requested; its Host header is %r, and it came from %s",
+            http.method,
+            origin,
+            host,
+            http.peer,
+        )
+        advice = allow_origin_advice(origin)
+        if not http.header(b"sec-fetch-site"):  # else the browser itself reports that the page is another site's
+            advice = f"{self._proxy_advice(http, origin, host)} {advice}"
+        raise ApiError("PERMISSION_DENIED", f"Cross-origin request blocked. {advice}")
+
+    def _is_cross_site(self, http: HttpRequest, allows: Callable[[str], bool]) -> bool:
         """Return True if another site sent the request. On plain HTTP, browsers send Origin but no Sec-Fetch-Site."""
         origin = http.header(b"origin")
         site = http.header(b"sec-fetch-site")
-        if not (origin or site) or (origin and self.origins.allow(origin)):
+        if not (origin or site) or (origin and allows(origin)):
             return False
         if site:
             return site in ("cross-site", "same-site")

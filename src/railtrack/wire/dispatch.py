@@ -73,13 +73,17 @@ class Dispatcher:
         observers: Sequence[RequestObserver] = (),
         authenticator: Authenticator | None = None,
         proxied_clients: ProxiedClients | None = None,
+        session_guard: BrowserGuard | None = None,
         *,
         frame_options: str = "",
         metrics_token: str = "",
     ) -> None:
-        """`frame_options`: the X-Frame-Options header of every response, "" for none; `metrics_token`: for /metrics."""
+        """`session_guard`: for logins that browsers send by themselves, also without `guard`; `frame_options`: the
+        X-Frame-Options header of every response, "" for none; `metrics_token`: for /metrics.
+        """
         self._routes = routes
         self._guard = guard
+        self._session_guard = session_guard
         self._headers: tuple[Header, ...] = (NO_SNIFFING,)
         if guard and not guard.origins.allows_any:
             self._headers += (VARY,)  # a response has another Access-Control-Allow-Origin for each origin
@@ -182,8 +186,8 @@ class Dispatcher:
         if route.access == METRICS_READ and has_metrics_token(http, self._metrics_token):
             return replace(route, access=PUBLIC), None
         identity = await authenticator.identify(http)
-        if self._guard and identity.via == "session":
-            self._guard.check_origin(http)
+        if self._session_guard and identity.via in ("session", "proxy"):
+            self._session_guard.check_session(http)
         if identity.must_change_password and route.access != ACCOUNT:
             raise PasswordChangeRequired(identity.username, self._routes.prefix)
         return route, identity
