@@ -16,6 +16,7 @@ from railtrack.auth.authenticator import Authenticator
 from railtrack.auth.grants import GrantsCache
 from railtrack.auth.identity import Identity
 from railtrack.auth.levels import Level
+from railtrack.auth.oidc.provider import Provider
 from railtrack.auth.policy import PermissionPolicy
 from railtrack.byte_budget import BUDGET
 from railtrack.config.settings import Settings
@@ -40,6 +41,7 @@ from railtrack.wire.forwarded import ProxiedClients, TrustedProxies, client_netw
 from railtrack.wire.request import HttpRequest, Receive, Scope
 from railtrack.wire.response import Send
 from railtrack.wire.routing import Route, Routes
+from railtrack.wire.trusted_header import TrustedHeader
 
 log = logging.getLogger("railtrack")
 
@@ -105,14 +107,21 @@ class App:
         self._webhooks = webhooks = _webhooks(db, self._settings)
         webhooks.start()
 
-        authenticator = grants = None
+        authenticator = grants = provider = None
         if self._settings.needs_login:
             if self._settings.audit.enabled:
                 self._audit_log = AuditLog(db, self._proxies, self._settings.audit, cleans_up=slot == 0)
                 self._audit_log.start()
-            prefix = self._settings.server.static_prefix
-            authenticator = Authenticator(db, self._proxies, prefix=prefix, audit_log=self._audit_log)
+            authenticator = Authenticator(
+                db,
+                self._proxies,
+                header=_trusted_header(self._settings),
+                prefix=self._settings.server.static_prefix,
+                audit_log=self._audit_log,
+            )
             grants = GrantsCache(db, authenticator.state, Level[self._settings.auth.default_permission])
+            if self._settings.oidc.is_enabled:
+                provider = Provider(self._settings.oidc)
         self._authenticator, audit_log = authenticator, self._audit_log
         artifacts, settings = self._artifacts, self._settings
         policy = self._policy
@@ -135,6 +144,7 @@ class App:
                 identity,
                 grants,
                 audit_log,
+                provider,
             )
 
         counters = self._open_counters(db, group_commits, slot)
@@ -260,6 +270,13 @@ def _browser_guard(settings: Settings, proxies: TrustedProxies) -> BrowserGuard:
         proxies=proxies,
         prefix=settings.server.static_prefix,
     )
+
+
+def _trusted_header(settings: Settings) -> TrustedHeader | None:
+    header = settings.auth_header
+    if not header.is_enabled:
+        return None
+    return TrustedHeader(header.name, header.proxies, creates_users=header.creates_users)
 
 
 def _webhooks(db: Db, settings: Settings) -> Webhooks:

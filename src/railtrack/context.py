@@ -8,6 +8,7 @@ from railtrack.auth.audit import AuditLog
 from railtrack.auth.authenticator import Authenticator
 from railtrack.auth.grants import EVERYTHING, GrantsCache, ReadFilter
 from railtrack.auth.identity import Identity
+from railtrack.auth.oidc.provider import Provider
 from railtrack.config.settings import Settings
 from railtrack.db import Db, Tx
 from railtrack.db.group_commit import E, GroupCommit, GroupCommits, WriteGroup
@@ -22,7 +23,8 @@ class Context(msgspec.Struct, frozen=True):
     """Created for every request.
 
     `counters` is None unless a setting enables metrics. `policy` and `authenticator` are None on a server that is open
-    to everyone, and so are `identity` and `grants`; `identity` is None for public endpoints, too.
+    to everyone, and so are `identity` and `grants`; `identity` is None for public endpoints, too. `provider` is None
+    without single sign-on.
     """
 
     db: Db
@@ -37,6 +39,7 @@ class Context(msgspec.Struct, frozen=True):
     identity: Identity | None = None
     grants: GrantsCache | None = None
     audit_log: AuditLog | None = None
+    provider: Provider | None = None
 
     def grouped(self, write: WriteGroup[E]) -> GroupCommit[E]:
         """Return the group commit that writes with `write`: `await ctx.grouped(write_entries).submit(entry)`."""

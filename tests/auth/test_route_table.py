@@ -31,6 +31,8 @@ PUBLIC = {
     "GET /login",
     "POST /login",
     "GET /login/files/{name}",
+    "GET /login/oidc",
+    "GET /login/oidc/callback",
 }
 """All that a caller without login may request."""
 

@@ -89,6 +89,18 @@ def test_an_administrator_who_is_locked_out_gets_in_again(server: RailtrackServe
     assert [line.split()[1:5] for line in table[1:]] == [["admin", "yes", "no", "yes"]]
 
 
+def test_a_user_is_linked_to_a_subject_of_the_provider(server: RailtrackServer) -> None:
+    result(server, "users", "create", "sue")
+    done = run(server, "users", "link", "sue", "subject-7")
+    assert done.stderr.startswith("Error: The provider is unknown.")
+    linked = result(server, "users", "link", "sue", "subject-7", "--issuer", "https://id.example.com/")
+    assert (linked["password"], linked["must_change_password"]) == (False, False)
+    text = run(server, "users", "link", "sue", "subject-7", "--issuer", "https://id.example.com").stdout
+    assert text == "Linked the user sue.\n"
+    assert "Invalid subject" in run(server, "users", "link", "sue", "", "--issuer", "https://id.example.com").stderr
+    result(server, "users", "delete", "sue")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors"},
     "mlflow": {"artifacts", "errors"},
     "artifacts": EDGE | {"backoff", "byte_budget", "config"},
-    "auth": {"artifacts", "clock", "config", "db", "errors", "logs", "mlflow"},
+    "auth": EDGE | {"artifacts", "clock", "config", "db", "mlflow"},
     "db": {"backoff", "clock", "errors"},
     "search": {"errors"},
     "webhooks": EDGE | {"backoff", "clock", "db", "mlflow"},
@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": KERNEL | {"clock", "context", "errors", "logs"},
     "app": KERNEL | {"api", "byte_budget", "config", "context", "errors"},
     "http_server": {"byte_budget", "config", "errors", "logs", "prometheus"},
-    "checks": EDGE | {"artifacts", "clock", "config", "db", "http_server"},
+    "checks": EDGE | {"artifacts", "auth", "clock", "config", "db", "http_server"},
     "cli": KERNEL | EDGE | {"app", "clock", "byte_budget", "checks", "config", "http_server"},
 }
 """First-level parts of the package, and the others that each may import."""

@@ -83,6 +83,7 @@ DECLARATIONS = (
     "src/railtrack/config/artifact_settings.py",
     "src/railtrack/config/server_settings.py",
     "src/railtrack/config/tls_settings.py",
+    "src/railtrack/config/login_settings.py",
 )
 MOST_REPEATED = 2
 """Members of another class that may be named as settings are, such as `host` and `port` of an address."""

@@ -126,9 +126,11 @@ class AuditLog:
         )
         await add_entries(tx, [entry])
 
-    async def record_login(self, tx: Tx, user_id: int, username: str, address: str, credential: str) -> None:
-        """Record a login in the transaction that creates its session."""
-        await add_entries(tx, [_login(user_id, username, address, credential)])
+    async def record_login(
+        self, tx: Tx, user_id: int, username: str, address: str, credential: str, *, detail: str = ""
+    ) -> None:
+        """Record a login, and what it has changed, in the transaction that creates its session."""
+        await add_entries(tx, [_login(user_id, username, address, credential, detail=detail)])
 
     async def record_logout(self, tx: Tx, user_id: int, username: str, address: str, credential: str) -> None:
         """Record a logout in the transaction that ends the session."""

@@ -16,11 +16,14 @@ from railtrack.auth.audit import PASSWORD, AuditLog, session_credential
 from railtrack.auth.identity import Identity
 from railtrack.auth.password_login import PasswordLogin
 from railtrack.auth.sessions import IDLE_MS, cookie_name, cookie_value, end_session, session_hash, set_cookie
-from railtrack.auth.state import AuthState
+from railtrack.auth.state import AuthState, bump
 from railtrack.auth.tokens import is_token, parse_scope, token_hash
 from railtrack.auth.unauthenticated import Unauthenticated, WrongPassword
+from railtrack.auth.users import User, create_user, find_user
 from railtrack.clock import now_ms
 from railtrack.db import Db, Tx
+from railtrack.db.retry import retry_on_conflict
+from railtrack.errors import permission_denied
 
 T = TypeVar("T")
 
@@ -34,7 +37,8 @@ CREDENTIAL_LIMIT = 4096
 """Characters of a credential. No client of this server has a longer one."""
 
 SESSION = "\0session"
-"""The scheme of a session's cookie, which no Authorization header can have."""
+PROXY = "\0proxy"
+"""The schemes of a session's cookie and of a proxy's header, which no Authorization header can have."""
 
 LOGGED_OUT = "mlflow-logged-out-"
 """The beginning of the user name that MLflow's web interface sends to log out."""
@@ -55,6 +59,18 @@ class Connection(Protocol):
     def is_tls(self, http: Any, /) -> bool:
         """Return whether the client uses HTTPS."""
 
+    def host(self, http: Any, /) -> str:
+        """Return the Host that the client requested, by a trusted proxy's header, "" without one."""
+
+
+class HeaderLogin(Protocol):
+    """The login by a proxy. TrustedHeader of wire/ implements it."""
+
+    creates_users: bool
+
+    def username(self, http: Any, /) -> str:
+        """Return the user that a named proxy has logged in, "" if the request is not from one."""
+
 
 class _Login(NamedTuple):
     identity: Identity
@@ -62,7 +78,7 @@ class _Login(NamedTuple):
     expires: float
     """In seconds of time.monotonic()."""
     password_hash: str
-    """The hash that the password matched, "" for tokens and sessions. While the user has it, scrypt need not run."""
+    """The hash that the password matched. While the user has it, scrypt need not run. "" for tokens and sessions."""
 
 
 class _Rejection(NamedTuple):
@@ -73,12 +89,21 @@ class _Rejection(NamedTuple):
 class Authenticator:
     """Identifies the users of requests. Each worker has one. All paths of the server begin with `prefix`."""
 
-    def __init__(self, db: Db, connection: Connection, *, prefix: str = "", audit_log: AuditLog | None = None) -> None:
+    def __init__(
+        self,
+        db: Db,
+        connection: Connection,
+        *,
+        header: HeaderLogin | None = None,
+        prefix: str = "",
+        audit_log: AuditLog | None = None,
+    ) -> None:
         self.state = AuthState(db)
         self.passwords = PasswordLogin(db, audit_log)
         self._audit_log = audit_log
         self._db = db
         self._connection = connection
+        self._header = header
         self._prefix = prefix
         self._key = secrets.token_bytes(32)
         self._logins: dict[bytes, _Login] = {}
@@ -88,7 +113,8 @@ class Authenticator:
 
     async def identify(self, http: RequestHeaders) -> Identity:
         """Return the identity. Raise Unauthenticated for a request without a valid credential."""
-        credential = http.header(b"authorization") or self._session_credential(http)
+        credential = self._proxy_credential(http) if self._header else ""
+        credential = credential or http.header(b"authorization") or self._session_credential(http)
         if not credential:
             raise Unauthenticated
         key = hashlib.blake2b(credential.encode(), key=self._key, digest_size=16).digest()
@@ -143,12 +169,21 @@ class Authenticator:
         session = self.session(http)
         return f"{SESSION} {session}" if session else ""
 
+    def _proxy_credential(self, http: RequestHeaders) -> str:
+        username = self._header.username(http) if self._header else ""
+        return f"{PROXY} {username}" if username else ""
+
     def address(self, http: RequestHeaders) -> str:
         """Return the client's address."""
         return self._connection.client(http)
 
     def is_tls(self, http: RequestHeaders) -> bool:
         return self._connection.is_tls(http)
+
+    def public_url(self, http: RequestHeaders) -> str:
+        """Return scheme and host by which the browser reaches this server."""
+        host = self._connection.host(http) or http.header(b"host")
+        return f"{'https' if self.is_tls(http) else 'http'}://{host}"
 
     async def _look_up(self, http: RequestHeaders, credential: str, version: int, verified_hash: str) -> _Login:
         scheme, _, value = credential.partition(" ")
@@ -167,6 +202,8 @@ class Authenticator:
                 return await self._by_password(username, password, version, verified_hash, self.address(http))
             case _ if scheme == SESSION:
                 return await self._by_session(value, version)
+            case _ if scheme == PROXY:
+                return await self._by_proxy(http, value, version, is_new=not verified_hash)
         raise Unauthenticated("The Authorization header has an unknown scheme.")
 
     async def _by_token(self, token: str, version: int, address: str) -> _Login:
@@ -216,6 +253,37 @@ class Authenticator:
             credential=PASSWORD,
         )
         return _Login(identity, version, time.monotonic() + CACHE_S, user.password_hash or "")
+
+    async def _by_proxy(self, http: RequestHeaders, username: str, version: int, *, is_new: bool) -> _Login:
+        address = self.address(http)
+        user = await find_user(self._db, username)
+        if user is None and self._header is not None and self._header.creates_users:
+            user = await retry_on_conflict(self._create_user, http, username)
+            version = -1  # of this login only: the next request reads the version with the new user
+        if user is None:
+            self._login_failed(None, "", address, "proxy", "unknown user")
+            raise permission_denied(
+                f"The proxy has logged in {username[:255]!r}, who is no user of this server. An administrator creates "
+                "the user by: railtrack users create NAME --no-password"
+            )
+        if user.is_disabled:
+            self._login_failed(user.user_id, user.username, address, "proxy", "disabled user")
+            raise permission_denied(f"The user {user.username} is disabled.")
+        if is_new and self._audit_log is not None:
+            self._audit_log.logged_in(user.user_id, user.username, address, "proxy")
+        identity = Identity(user.user_id, user.username, user.is_admin, "proxy")
+        return _Login(identity, version, time.monotonic() + CACHE_S, PROXY)
+
+    async def _create_user(self, http: RequestHeaders, username: str) -> User:
+        async with self._db.write() as tx:
+            await bump(tx)  # locks out other workers that create the same user
+            user = await find_user(tx, username)
+            if user is None:
+                user = await create_user(tx, username, None)
+                if self._audit_log is not None:
+                    identity = Identity(user.user_id, username, False, "proxy")
+                    await self._audit_log.record(tx, identity, http, "login", "user", username, "created the user")
+            return user
 
     async def _log_out(self, http: RequestHeaders) -> tuple[tuple[bytes, bytes], ...]:
         """End the session of the request's cookie, and return the header that deletes the cookie."""

@@ -106,6 +106,17 @@ async def list_sessions(tx: Tx, user_id: int) -> list[Session]:
     return [Session(*row) for row in rows]
 
 
+async def find_session(tx: Tx, session_hash: str) -> Session | None:
+    row = await tx.fetch_row(
+        """
+        SELECT session_hash, created_ms, last_seen_ms, expires_ms, address, user_agent FROM railtrack_sessions
+        WHERE session_hash = $1
+        """,
+        session_hash,
+    )
+    return None if row is None else Session(*row)
+
+
 async def end_session(tx: Tx, session_hash: str, user_id: int | None = None) -> bool:
     """End a session, only of `user_id` if given. Return whether there was one."""
     ended = await tx.execute(

@@ -63,6 +63,10 @@ class LoginThrottle:
                 f"Too many failed logins. Please wait {FORGET_S * (failures - limit + 1):.0f} s, or use a token."
             )
 
+    def check_address(self, address: str) -> None:
+        """Raise the 429 if the address had too many failures, for a login that names no account."""
+        self.check(address, "")
+
     def is_suspect(self, address: str) -> bool:
         """Return whether the address has a recent failure."""
         return self.addresses.count(address) > 0

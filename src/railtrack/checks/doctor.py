@@ -9,6 +9,7 @@ from railtrack.checks import Check, Finding, run_checks, skipped, start_problem,
 from railtrack.checks.artifacts import check_artifacts
 from railtrack.checks.database import check_database
 from railtrack.checks.folders import check_folders
+from railtrack.checks.logins import check_provider
 from railtrack.checks.machine import check_descriptors, check_memory, check_python
 from railtrack.checks.ports import check_ports
 from railtrack.checks.replica import check_replica
@@ -47,6 +48,9 @@ HOST_SETTINGS = frozenset(
         *(one.path for one in SETTINGS if one.path.startswith("security.")),
     )
 )
+LOGIN_SETTINGS = frozenset(
+    ("server.host", *(one.path for one in SETTINGS if one.path.startswith(("auth.", "auth_header.", "oidc."))))
+)
 SETTINGS_CHECKS = (
     _SettingsCheck("database", 20.0, check_database, frozenset(("database.uri", "server.workers", "server.threads"))),
     _SettingsCheck("read replica", 15.0, check_replica, frozenset(("database.uri", "database.replica_uri"))),
@@ -55,6 +59,7 @@ SETTINGS_CHECKS = (
     _SettingsCheck("port", 10.0, check_ports, frozenset(("server.host", "server.port", "server.platform_port"))),
     _SettingsCheck("TLS", 5.0, check_tls, TLS_SETTINGS),
     _SettingsCheck("login", 5.0, check_login, frozenset(("server.host", "auth.mode", "metrics.enabled"))),
+    _SettingsCheck("single sign-on", 12.0, check_provider, LOGIN_SETTINGS),
     _SettingsCheck("browsers", 5.0, check_browsers, HOST_SETTINGS),
     _SettingsCheck("memory", 5.0, check_memory, frozenset(("server.workers",))),
 )

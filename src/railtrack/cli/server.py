@@ -9,6 +9,7 @@ from pathlib import Path
 
 from railtrack.artifacts import ArtifactStores
 from railtrack.auth.first_admin import create_first_administrator
+from railtrack.checks.logins import check_login_settings
 from railtrack.checks.memory import memory_warnings, request_memory
 from railtrack.checks.start import (
     browser_warnings,
@@ -85,6 +86,7 @@ def check_options(resolved: Sequence[ResolvedSetting], ignored: Iterable[str]) -
     redact_configured_secrets(resolved, settings, url)
     for warning in url.warnings:
         log.warning("%s", warning)
+    check_login_settings(settings)
     check_registry_store(settings, url)
     replica_url(settings, url)
     check_artifact_locations(settings, url)

@@ -8,9 +8,10 @@ from typing import Any
 
 from railtrack.auth import users
 from railtrack.auth.mlflow_users import import_access, read_access
+from railtrack.auth.oidc.accounts import link_user
 from railtrack.auth.passwords import check_new_password, generate_password, hash_password
 from railtrack.cli.access_database import add_command, audit, print_row, print_rows, run
-from railtrack.config.settings import mlflow_users_uri
+from railtrack.config.settings import mlflow_users_uri, resolve_all
 from railtrack.db import Db
 from railtrack.db.open import open_database
 from railtrack.db.url import parse_database_url
@@ -43,6 +44,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     update_command.add_argument("name", metavar="NAME")
     update_command.add_argument("--admin", choices=("on", "off"), help="Whether it is an administrator.")
     update_command.add_argument("--disabled", choices=("on", "off"), help="Whether it is kept from logging in.")
+    link_command = add_command(
+        commands, "link", "Let a subject of the provider of single sign-on log in as a user.", link
+    )
+    link_command.add_argument("name", metavar="NAME")
+    link_command.add_argument(
+        "subject", metavar="SUBJECT", help="The provider's id of the user, which the login page shows who has no user."
+    )
+    link_command.add_argument("--issuer", metavar="URL", help="The provider. Default: RAILTRACK_OIDC_ISSUER.")
     delete_command = add_command(commands, "delete", "Delete a user, with its tokens and sessions.", delete)
     delete_command.add_argument("name", metavar="NAME")
     import_command = add_command(
@@ -116,6 +125,18 @@ async def update(db: Db, options: argparse.Namespace) -> None:
         await audit(tx, options, "users update", "user", user.username, detail)
         user = await users.get_user(tx, options.name)
     _print_user(user, None, options, "Updated")
+
+
+async def link(db: Db, options: argparse.Namespace) -> None:
+    issuer = options.issuer or next(one.value for one in resolve_all({}) if one.setting.path == "oidc.issuer")
+    if not issuer:
+        raise StartError("The provider is unknown.", "Set RAILTRACK_OIDC_ISSUER as for the server, or use --issuer.")
+    async with db.write() as tx:
+        user = await users.get_user(tx, options.name)
+        await link_user(tx, user, issuer, options.subject)
+        await audit(tx, options, "users link", "user", user.username, f"{options.subject} at {issuer}")
+        user = await users.get_user(tx, options.name)
+    _print_user(user, None, options, "Linked")
 
 
 async def delete(db: Db, options: argparse.Namespace) -> None:

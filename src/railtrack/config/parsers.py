@@ -12,6 +12,25 @@ from urllib.parse import urlsplit
 
 FERNET_KEY_BYTES = 32
 TOKEN_LENGTH = 16
+LABEL_LIMIT = 60
+RESERVED_HEADERS = frozenset(
+    (
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "forwarded",
+        "host",
+        "origin",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+    )
+)
+"""Headers that clients or proxies send for another purpose than to name the user."""
+WIDEST_NETWORK = 8
+"""Bits that the addresses of proxies have in common at least, if their header logs users in."""
 
 
 class InvalidValue(ValueError):
@@ -188,6 +207,25 @@ def proxies(value: str) -> tuple[str, ...]:
     return tuple(name for name in proxies if name != "none")
 
 
+def named_proxies(value: str) -> tuple[str, ...]:
+    """Parse addresses and networks, but not all of them: everyone could send the header."""
+    named = proxies(value)
+    for name in named:
+        if name == "*" or ip_network(name, strict=False).prefixlen < WIDEST_NETWORK:
+            raise InvalidValue("proxy", f"Replace {name!r} by the address of the proxy: others could log in as anyone.")
+    return named
+
+
+def user_header(value: str) -> str:
+    """Parse the name of a header, and return it in lower case."""
+    name = value.lower()
+    if value and not re.fullmatch(r"[a-z0-9-]+", name, re.ASCII):
+        raise InvalidValue("header name", "Use letters, digits and hyphens, as in X-Forwarded-User.")
+    if name in RESERVED_HEADERS:
+        raise InvalidValue("header name", "It has another purpose. Use a header such as X-Forwarded-User.")
+    return name
+
+
 def prefix(value: str) -> str:
     if value and not re.fullmatch(r"(/[\w.~-]+)+", value, re.ASCII):
         raise InvalidValue("path prefix", "Start it with a slash and end it without one, as in /mlflow.")
@@ -261,6 +299,68 @@ def _service_url(value: str) -> str:
     if not is_port_valid:
         raise InvalidValue("URL", "Use a port from 1 to 65535.")
     return parts.geturl().rstrip("/")
+
+
+def issuer(value: str) -> str:
+    """Parse the URL of an identity provider. Its responses decide who logs in, so only TLS protects them."""
+    return _url_of_path(value, "https://accounts.example.com") if value else ""
+
+
+def redirect_uri(value: str) -> str:
+    return _url_of_path(value, "https://mlflow.example.com/login/oidc/callback") if value else ""
+
+
+def _url_of_path(value: str, example: str) -> str:
+    try:
+        parts = urlsplit(value)
+        is_valid = parts.port != 0 and bool(parts.hostname)
+    except ValueError:
+        is_valid = False
+    if not is_valid or parts.query or parts.fragment or re.search(r"[@<>\s\\]", value) or not value.isascii():
+        raise InvalidValue("URL", f"Use a URL without login and query, such as {example}.")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+        raise InvalidValue("URL", "Use https://. Without TLS, others on the way could log in as any user.")
+    return value
+
+
+def scopes(value: str) -> str:
+    """Parse scopes in OAuth's form, with `openid` among them."""
+    names = value.split()
+    if "openid" not in names or not re.fullmatch(r"[!#-\[\]-~ ]+", " ".join(names), re.ASCII):
+        raise InvalidValue("list of scopes", "Separate them by blanks, and include openid.")
+    return " ".join(names)
+
+
+def claim(value: str) -> str:
+    if not re.fullmatch(r"[!-~]{1,200}", value, re.ASCII):
+        raise InvalidValue("claim", "Use the name of a claim, such as preferred_username.")
+    return value
+
+
+def label(value: str) -> str:
+    if len(value) > LABEL_LIMIT or not value.isprintable():
+        raise InvalidValue("label", f"Use up to {LABEL_LIMIT} printable characters.")
+    return value
+
+
+def domains(value: str) -> tuple[str, ...]:
+    """Parse domains of e-mail addresses, in lower case."""
+    domains = tuple(name.lower().removeprefix("@") for name in names(value))
+    for domain in domains:
+        if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", domain, re.ASCII):
+            raise InvalidValue("domain", f"Replace {domain!r} by a domain such as example.com.")
+    return domains
+
+
+def group_roles(value: str) -> tuple[tuple[str, str], ...]:
+    """Parse `group=role` pairs. A group may contain `=`, a role may not; several groups may have the same role."""
+    roles: dict[str, str] = {}
+    for pair in names(value):
+        group, separator, role = (part.strip() for part in pair.rpartition("="))
+        if not separator or not group or not role or roles.get(group, role) != role:
+            raise InvalidValue("role of a group", "Use pairs of group and role, one for each group: ml-team=trainer.")
+        roles[group] = role
+    return tuple(roles.items())
 
 
 def pattern(value: str) -> re.Pattern[str] | None:

@@ -14,6 +14,7 @@ from railtrack.config import parsers
 from railtrack.config.artifact_settings import ArtifactSettings, AwsSettings, S3Settings
 from railtrack.config.auth_config import auth_config_path, users_database_uri, variables_of_auth_config
 from railtrack.config.env_file import load_env_file
+from railtrack.config.login_settings import OidcSettings, TrustedHeaderSettings
 from railtrack.config.lookup import ResolvedSetting, Setting, assemble, declared_settings, default_of, resolve, setting
 from railtrack.config.mlflow_options import unsupported_options
 from railtrack.config.sanitize import sanitized
@@ -159,6 +160,12 @@ class AuthSettings:
         parse=parsers.text,
         default="",
         help="File to write the random password to, readable by this user only, instead of logging it.",
+    )
+    password_form: bool = setting(
+        "RAILTRACK_AUTH_PASSWORD_FORM",
+        parse=parsers.on_off,
+        default="on",
+        help="Whether the login page shows the form for a password. With `off`, only `/login?form=password` shows it.",
     )
 
 
@@ -306,6 +313,8 @@ class Settings:
     security: SecuritySettings = field(default_factory=SecuritySettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
+    oidc: OidcSettings = field(default_factory=OidcSettings)
+    auth_header: TrustedHeaderSettings = field(default_factory=TrustedHeaderSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     logs: LogSettings = field(default_factory=LogSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)

@@ -44,7 +44,8 @@ class FormBrowser:
         cookies = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
         sent = {**self.headers, **(cookies if self.cookies else {}), **headers}
         response = await self.client.send(method, path, body=body, headers=sent)
-        if cookie := response.headers.get("set-cookie"):
+        # The client joins repeated headers.
+        for cookie in filter(None, response.headers.get("set-cookie", "").split(", ")):
             pair, *attributes = cookie.split("; ")
             name, _, value = pair.partition("=")
             self.attributes[name] = set(attributes)

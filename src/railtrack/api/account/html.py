@@ -5,8 +5,10 @@ from base64 import b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
+from urllib.parse import urlencode
 
 from railtrack.auth.audit_entries import AuditEntry, AuditFilter
+from railtrack.auth.oidc.provider import LOGIN_PATH as PROVIDER_PATH
 from railtrack.auth.sessions import Session
 from railtrack.auth.tokens import ApiToken
 from railtrack.wire.response import BytesResponse, Header
@@ -22,6 +24,8 @@ input, select { font: inherit; padding: .4rem .5rem; border: 1px solid #8a959e; 
   box-sizing: border-box; width: 100%; max-width: 22rem }
 button { font: inherit; padding: .4rem 1rem; border: 0; border-radius: 4px; background: #0e538b; color: #fff;
   cursor: pointer; margin-top: 1rem; display: block }
+a.button { display: block; text-align: center; padding: .4rem 1rem; border-radius: 4px; border: 1px solid #0e538b;
+  color: #0e538b; text-decoration: none; margin-top: 1rem; overflow-wrap: anywhere }
 td button { margin: 0; background: #fff; color: #c82d4c; border: 1px solid #c82d4c; padding: .1rem .6rem }
 table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .4rem .6rem .4rem 0;
   border-bottom: 1px solid #e4e9ed; overflow-wrap: anywhere }
@@ -31,9 +35,15 @@ header { display: flex; justify-content: space-between; align-items: center } he
 """
 
 FRAGMENT_SCRIPT = """
-if (location.hash) document.forms[0].action += location.hash
+if (location.hash) {
+  for (const form of document.forms) form.action += location.hash
+  const provider = document.getElementById("provider")
+  if (provider) provider.href += "&fragment=" + encodeURIComponent(location.hash)
+}
 """
-"""The web interface keeps its route in the fragment. The redirect after the login inherits that of the form's URL."""
+"""The web interface keeps its route in the fragment. The redirect after the login inherits that of the form's URL; a
+provider does not keep it.
+"""
 
 
 def _hash(text: str) -> str:
@@ -63,18 +73,40 @@ def page(title: str, content: str, *, status: int = 200, headers: tuple[Header, 
     return BytesResponse(html.encode(errors="replace"), "text/html; charset=utf-8", status, (*HEADERS, *headers))
 
 
-def login_form(prefix: str, csrf: str, next_path: str, *, username: str = "", error: str = "") -> str:
-    return f"""<main class="login"><h1>Log in</h1><section>{error_line(error)}
-<form method="post" action="{escape(prefix)}/login">{hidden("csrf", csrf)}{hidden("next", next_path)}
+def login_page(form: str, button: str, error: str) -> str:
+    """Return the page with the form for a password, the button of the provider, or both."""
+    content = error_line(error) + form + button
+    return f"""<main class="login"><h1>Log in</h1><section>{content}</section></main>
+<script>{FRAGMENT_SCRIPT}</script>"""
+
+
+def login_form(prefix: str, csrf: str, next_path: str, *, username: str = "") -> str:
+    return f"""<form method="post" action="{escape(prefix)}/login">{hidden("csrf", csrf)}{hidden("next", next_path)}
 <label for="username">User name</label>
 <input id="username" name="username" value="{escape(username)}" autocomplete="username" autocapitalize="none"
 required autofocus>
 <label for="password">Password</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required>
-<button>Log in</button></form></section></main><script>{FRAGMENT_SCRIPT}</script>"""
+<button>Log in</button></form>"""
 
 
-def signup_form(prefix: str, csrf: str, *, username: str, error: str, notice: str) -> str:
+def provider_button(prefix: str, next_path: str, label: str) -> str:
+    """Return a link: the policy of this page keeps a form from being redirected to another server."""
+    url = f"{prefix}{PROVIDER_PATH}?{urlencode({'next': next_path})}"
+    return f'<p><a class="button" id="provider" href="{escape(url)}">{escape(label)}</a></p>'
+
+
+def provider_logout(url: str) -> str:
+    return f"""<main class="login"><h1>Log out</h1><section><p>You are logged out of this server.</p>
+<p><a class="button" href="{escape(url)}">Log out of the provider of single sign-on, too</a></p></section></main>"""
+
+
+def refresh(url: str) -> Header:
+    """Return the header by which the browser goes on to another server: it would not follow the redirect of a form."""
+    return b"refresh", f"0;url={url}".encode()
+
+
+def signup_form(prefix: str, csrf: str, *, username: str, error: str, notice: str, reauthentication: str) -> str:
     notice_line = f'<p class="notice" role="status">{escape(notice)}</p>' if notice else ""
     return f"""<main class="login"><h1>Create a user</h1><section>{error_line(error)}{notice_line}
 <form method="post" action="{escape(prefix)}/api/2.0/mlflow/users/create-ui">{hidden("csrf", csrf)}
@@ -82,7 +114,7 @@ def signup_form(prefix: str, csrf: str, *, username: str, error: str, notice: st
 <input id="username" name="username" value="{escape(username)}" autocomplete="off" autocapitalize="none"
 maxlength="255" required autofocus>
 {password_input("password", "Password of the user, of at least 12 characters", "new-password", element="password")}
-{password_input("current", "Your own password", "current-password")}
+{reauthentication}
 <button>Create the user</button></form></section>
 <p><a href="{escape(prefix)}/">Back to the experiments</a></p></main>"""
 
@@ -143,7 +175,17 @@ def password_form(prefix: str, csrf: str) -> str:
 <button>Change the password</button></form></section>"""
 
 
-def tokens_section(prefix: str, csrf: str, tokens: Sequence[ApiToken], now: int) -> str:
+def reauthentication(prefix: str, element: str, *, has_password: bool, is_fresh: bool) -> str:
+    """Return the input for the user's password, or for a user of the provider the link to log in there again."""
+    if has_password:
+        return password_input("current", "Your password", "current-password", element=element)
+    if is_fresh:
+        return ""
+    url = f"{prefix}{PROVIDER_PATH}?{urlencode({'next': f'{prefix}/account', 'fresh': '1'})}"
+    return f'<p>For this, <a href="{escape(url)}">log in again</a>: your last login was more than 10 minutes ago.</p>'
+
+
+def tokens_section(prefix: str, csrf: str, tokens: Sequence[ApiToken], now: int, reauthentication: str) -> str:
     rows = "".join(
         f"<tr><td>{escape(one.name)}</td><td>{escape(one.hint)}…</td><td>{escape(one.scope)}</td>"
         f"<td>{time(one.created_ms)}</td><td>{time(one.last_used_ms)}</td><td>{time(one.expires_ms)}</td>"
@@ -169,7 +211,7 @@ def tokens_section(prefix: str, csrf: str, tokens: Sequence[ApiToken], now: int)
 <label for="days">Expires after</label><select id="days" name="days"><option value="30">30 days</option>
 <option value="90" selected>90 days</option><option value="365">a year</option>
 <option value="0">never</option></select>
-{password_input("current", "Your password", "current-password", element="token-password")}
+{reauthentication}
 <button>Create the token</button></form></section>"""
 
 

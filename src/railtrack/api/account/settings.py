@@ -1,13 +1,20 @@
 """The page where users change their password, and create and end tokens and sessions."""
 
 from railtrack.api.account import html
-from railtrack.api.account.forms import SessionForm, checked_form, session_cookie, session_of
+from railtrack.api.account.forms import (
+    SessionForm,
+    checked_form,
+    reauthenticate,
+    reauthentication,
+    session_cookie,
+    session_of,
+)
 from railtrack.auth import ACCOUNT, SIGNED_IN
 from railtrack.auth.passwords import check_new_password
 from railtrack.auth.sessions import create_session, csrf_token, end_session, list_sessions, session_hash
 from railtrack.auth.tokens import create_token, list_tokens, revoke_token
 from railtrack.auth.unauthenticated import WrongPassword
-from railtrack.auth.users import User, set_password
+from railtrack.auth.users import set_password
 from railtrack.clock import now_ms
 from railtrack.context import Context
 from railtrack.errors import ApiError, invalid
@@ -33,10 +40,10 @@ async def change_password(ctx: Context, http: HttpRequest) -> BytesResponse:
     form = await checked_form(ctx, http)
     new = form.fields.get("new", "")
     try:
-        user = await _reauthenticated(form, http)
+        user = await reauthenticate(ctx, form)
         if new != form.fields.get("again", ""):
             raise invalid("The two new passwords are different.")
-        if new == form.fields["current"]:
+        if new == form.fields.get("current"):
             raise invalid("The new password is the current one.")
         check_new_password(user.username, new)
     except ApiError as error:
@@ -64,7 +71,7 @@ async def create_own_token(ctx: Context, http: HttpRequest) -> BytesResponse:
         if fields.get("days", "") not in LIFETIMES_DAYS:
             raise invalid("Invalid lifetime of the token.")
         days = LIFETIMES_DAYS[fields["days"]]
-        user = await _reauthenticated(form, http)
+        user = await reauthenticate(ctx, form)
         expires_ms = None if days is None else now_ms() + days * DAY_MS
         async with ctx.db.write() as tx:
             token = await create_token(
@@ -103,13 +110,6 @@ async def end_own_session(ctx: Context, http: HttpRequest) -> BytesResponse:
     return redirect(f"{ctx.settings.server.static_prefix}/account")
 
 
-async def _reauthenticated(form: SessionForm, http: HttpRequest) -> User:
-    """Return the user if the form has the current password: an unlocked screen is not enough for lasting changes."""
-    current = form.fields.setdefault("current", "")
-    address = form.authenticator.address(http)
-    return await form.authenticator.passwords.check(form.identity.username, current, address=address)
-
-
 async def _page(ctx: Context, form: SessionForm, *, error: ApiError | None = None, token: str = "") -> BytesResponse:
     """Return the page, with an error or a new token. Raise errors that are not the user's."""
     message = ""
@@ -124,14 +124,15 @@ async def _page(ctx: Context, form: SessionForm, *, error: ApiError | None = Non
     if identity.must_change_password:
         content += ["<p>Choose a new password first.</p>", html.password_form(prefix, csrf)]
     else:
+        again = await reauthentication(ctx, form)
         async with ctx.db.read() as tx:
             tokens = await list_tokens(tx, identity.user_id)
             sessions = await list_sessions(tx, identity.user_id)
         content += [
             html.new_token_notice(token) if token else "",
-            html.tokens_section(prefix, csrf, tokens, now_ms()),
+            html.tokens_section(prefix, csrf, tokens, now_ms(), again.fields(prefix, "token-password")),
             html.sessions_section(prefix, csrf, sessions, session_hash(form.session)),
-            html.password_form(prefix, csrf),
+            html.password_form(prefix, csrf) if again.user.password_hash else "",
         ]
     # 403 instead of 401: the browser is logged in.
     status = 200 if error is None else (403 if error.status == 401 else error.status)

@@ -1,7 +1,7 @@
 """The page on which an administrator creates a user. MLflow has it at the same paths."""
 
 from railtrack.api.account import html
-from railtrack.api.account.forms import SessionForm, checked_form, session_of
+from railtrack.api.account.forms import SessionForm, checked_form, reauthenticate, reauthentication, session_of
 from railtrack.api.users.queries import check_administrator, new_user
 from railtrack.auth import ACCESS
 from railtrack.auth.sessions import csrf_token
@@ -17,7 +17,7 @@ from railtrack.wire.routing import endpoint
 async def signup_page(ctx: Context, http: HttpRequest) -> BytesResponse:
     """Return the form for a new user."""
     await check_administrator(ctx)
-    return _page(ctx, session_of(ctx, http))
+    return await _page(ctx, session_of(ctx, http))
 
 
 @endpoint("POST", "users/create-ui", access=ACCESS, only_with_login=True)
@@ -27,23 +27,27 @@ async def create_user_by_form(ctx: Context, http: HttpRequest) -> BytesResponse:
     form = await checked_form(ctx, http)
     username = form.fields.get("username", "")
     try:
-        address = form.authenticator.address(http)
-        await form.authenticator.passwords.check(
-            form.identity.username, form.fields.get("current", ""), address=address
-        )
+        await reauthenticate(ctx, form)
         await new_user(ctx, username, form.fields.get("password", ""))
     except WrongPassword:
-        return _page(ctx, form, username=username, error="Your own password is wrong.", status=400)
+        return await _page(ctx, form, username=username, error="Your own password is wrong.", status=400)
     except ApiError as error:
         if error.status >= 500:
             raise
-        return _page(ctx, form, username=username, error=error.message, status=error.status)
-    return _page(ctx, form, notice=f"Created the user {username}.")
+        return await _page(ctx, form, username=username, error=error.message, status=error.status)
+    return await _page(ctx, form, notice=f"Created the user {username}.")
 
 
-def _page(
+async def _page(
     ctx: Context, form: SessionForm, *, username: str = "", error: str = "", notice: str = "", status: int = 200
 ) -> BytesResponse:
     prefix = ctx.settings.server.static_prefix
-    content = html.signup_form(prefix, csrf_token(form.session), username=username[:255], error=error, notice=notice)
+    content = html.signup_form(
+        prefix,
+        csrf_token(form.session),
+        username=username[:255],
+        error=error,
+        notice=notice,
+        reauthentication=(await reauthentication(ctx, form)).fields(prefix),
+    )
     return html.page("Create a user", content, status=status)

@@ -36,8 +36,9 @@ async def current_user(ctx: Context, req: CurrentUser) -> Annotated[Response, Cu
         if "/ajax-api/" not in ctx.http.path:
             raise no_such_endpoint(ctx.http.path)
         return EMPTY_RESPONSE
-    # The interface offers to change the password, and to log out, only for basic auth.
-    return CurrentUserResponse(UserInfo(identity.user_id, identity.username, identity.is_admin), is_basic_auth=True)
+    # The interface offers to change the password, and to log out, only for basic auth. A proxy does that itself.
+    user = UserInfo(identity.user_id, identity.username, identity.is_admin)
+    return CurrentUserResponse(user, is_basic_auth=identity.via != "proxy")
 
 
 class CurrentUserPermissions(Request):

@@ -66,6 +66,29 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX IF NOT EXISTS railtrack_sessions_user_id ON railtrack_sessions (user_id)",
+    # Users by their subject at an OpenID Connect provider, which names them for ever; e-mail addresses change hands.
+    """
+    CREATE TABLE IF NOT EXISTS railtrack_oidc_users (
+        issuer     VARCHAR(500) NOT NULL,
+        subject    VARCHAR(255) NOT NULL,
+        user_id    BIGINT NOT NULL,
+        created_ms BIGINT NOT NULL,
+        CONSTRAINT railtrack_oidc_users_pk PRIMARY KEY (issuer, subject),
+        CONSTRAINT railtrack_oidc_users_user FOREIGN KEY (user_id) REFERENCES railtrack_users (user_id)
+            ON DELETE CASCADE
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS railtrack_oidc_users_user_id ON railtrack_oidc_users (user_id)",
+    # Sessions that began at the provider, with the ID token by which the logout ends the one there, too.
+    """
+    CREATE TABLE IF NOT EXISTS railtrack_oidc_sessions (
+        session_hash VARCHAR(64) NOT NULL,
+        id_token     TEXT NOT NULL,
+        CONSTRAINT railtrack_oidc_sessions_pk PRIMARY KEY (session_hash),
+        CONSTRAINT railtrack_oidc_sessions_session FOREIGN KEY (session_hash)
+            REFERENCES railtrack_sessions (session_hash) ON DELETE CASCADE
+    )
+    """,
     # Roles. One named `__user_<id>__` holds the grants of a single user.
     """
     CREATE TABLE IF NOT EXISTS railtrack_roles (
