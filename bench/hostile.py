@@ -188,6 +188,7 @@ def measure(contender: Contender, postgres: PostgresServer, folder: Path, option
     """Return the record of all wanted attacks on one server."""
     memory_mb = LIMIT_MB if options.server == "railtrack" else MLFLOW_LIMIT_MB
     found: dict[str, Any] = {"machine": machine(), "seconds": options.seconds, "memory_mb": memory_mb}
+    found |= {"note": options.note} if options.note else {}
     found |= {"version": contender.version, "attacks": {}}
     wanted = [(one.name, one, memory_mb) for one in ATTACKS if re.search(options.only, one.name)]
     if memory_mb != LIMIT_MB and wanted[0][0] == NONE:
@@ -229,6 +230,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="REGEX", help="matching attacks; prints the tables only")
     parser.add_argument("--part", type=int, help="index of the only part of a mixture to use")
     parser.add_argument("--seconds", type=float, default=60, help="duration of each attack")
+    parser.add_argument("--note", default="", help="what else the reader of the record must know")
     parser.add_argument("--record", type=Path, metavar="JSON", help=f"instead of {RECORD.relative_to(ROOT)}; no page")
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="where to keep the servers' logs")
     return parser.parse_args()

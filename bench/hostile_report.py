@@ -66,6 +66,7 @@ def _machine(one: dict[str, Any]) -> str:
         f"{machine['date'][:10]}, commit {machine['commit']}: {machine['processors']} processors ({machine['model']}), "
         f"{machine['memory_gb']} GB, Linux {machine['kernel']}, Python {machine['python']}, one-minute load before "
         f"{machine['load_before']:.2f}. {one['seconds']:.0f} s for each attack, cgroup of {one['memory_mb']:,} MB."
+        f"{' ' + one['note'] if 'note' in one else ''}"
     )
 
 
