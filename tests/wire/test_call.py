@@ -46,6 +46,9 @@ class Recorder:
     async def read_filter(self, context: Any, resource_type: str, part: str = "") -> ReadFilter:
         return EVERYTHING
 
+    async def is_denied(self, context: Any, part: str) -> bool:
+        return False
+
 
 @pytest.fixture
 def policy() -> Recorder:
