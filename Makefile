@@ -6,7 +6,7 @@ UV := .cache/uv-0.13.9/uv
 UI := src/railtrack/_ui/files.json
 
 CLIENTS := 3.18.0 3.17.2 3.1.0 2.22.0 2.9.2
-VENVS := $(CLIENTS:%=.cache/client-%/.ready) .cache/mlflow/.ready
+VENVS := $(CLIENTS:%=.cache/client-%/.ready) .cache/mlflow/.ready .cache/frameworks/.ready
 
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
