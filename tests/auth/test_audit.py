@@ -212,6 +212,21 @@ async def test_a_denied_request_is_recorded_once_with_its_count(
     assert (denied.action, denied.resource_id) == ("DELETE mlflow-artifacts/artifacts/{path...}", world.file)
 
 
+async def test_a_denied_request_that_names_much_takes_little_memory(
+    server: Client, world: World, login: Login, db: Db
+) -> None:
+    bob = await login("bob", ("experiment", "*", "DENY"))
+    name = "x" * 1_000_000
+    assert (await server.post("registered-models/set-tag", {"name": name, "key": "k"}, headers=bob)).status != 200
+    grant = {"username": "ada", "resource_type": "registered_model", "resource_id": name, "permission": "READ"}
+    response = await server.post("/api/3.0/mlflow/users/permissions/grant", grant, headers=bob)
+    assert response.status == 403
+    audit_log = server._app._audit_log
+    assert audit_log is not None
+    assert all(len(event.first.resource_id) <= 512 for event in audit_log._denials._events.values())
+    assert (await entry(db, is_denied=True, action="permissions/grant")).resource_id == "x" * 512
+
+
 async def test_a_query_for_something_denied_is_recorded(server: Client, world: World, login: Login, db: Db) -> None:
     bob = await login("bob", ("experiment", "*", "DENY"))
     query = f'{{ mlflowGetRun(input: {{runId: "{world.run_id}"}}) {{ run {{ info {{ runId }} }} }} }}'

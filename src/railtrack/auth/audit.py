@@ -18,6 +18,7 @@ import msgspec
 from railtrack.auth.audit_entries import (
     DENIED_SHARE,
     NAME_LIMIT,
+    TEXT_LIMIT,
     AuditEntry,
     add_entries,
     delete_older,
@@ -148,8 +149,9 @@ class AuditLog:
                 credential=credential_of(identity),
                 address=self._connection.client(http),
                 action=action,
-                resource_type=resource_type,
-                resource_id=resource_id,
+                # What waits in memory must be small, whatever the request names.
+                resource_type=resource_type[:NAME_LIMIT],
+                resource_id=resource_id[:TEXT_LIMIT],
             )
         )
         self._wake_up.set()

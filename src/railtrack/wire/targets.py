@@ -19,6 +19,8 @@ FIELDS = {
     "path": "artifact",
 }
 """The type of resource, by the field of a request. The first field that a request has counts."""
+IDS = 10
+"""Of a list, so many are named."""
 MODEL_PATHS = ("registered-models/", "model-versions/")
 """What `name` is a model's name in."""
 
@@ -41,5 +43,5 @@ def named_resource(route: Route, request: Request | HttpRequest) -> NamedResourc
         return NamedResource(request.resource_type, request.resource_id)
     for field, resource_type in FIELDS.items():
         if value := getattr(request, field, None):
-            return NamedResource(resource_type, ", ".join(value) if isinstance(value, list) else str(value))
+            return NamedResource(resource_type, ", ".join(value[:IDS]) if isinstance(value, list) else str(value))
     return NamedResource("", "")
