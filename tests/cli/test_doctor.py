@@ -119,7 +119,7 @@ def test_every_invalid_setting_is_reported_and_the_rest_is_checked(tmp_path: Pat
         "Invalid port in PORT: 'http'.",
         "Invalid number of workers in GUNICORN_WORKERS: 'many'.",
     ]
-    assert statuses(report, "skipped") == ["database", "port", "login", "browsers", "memory"]
+    assert statuses(report, "skipped") == ["database", "port", "login", "single sign-on", "browsers", "memory"]
     assert "artifact folder" in [check["check"] for check in report["checks"]]
 
 
