@@ -113,6 +113,7 @@ compat-record: .venv/.installed-dev .cache/mlflow/.ready .cache/client-3.18.0/.r
 	.venv/bin/python -m tests.compat.security.record --python .cache/mlflow/bin/python \
 	    3.17.2=.cache/mlflow 3.18.0=.cache/client-3.18.0
 	.venv/bin/python -m tests.db.record_catalogue
+	.venv/bin/python -m tests.db.record_urls
 
 lock: $(UV) ## Update all pinned dependencies, including those of MLflow and its clients
 	$(UV) lock --upgrade

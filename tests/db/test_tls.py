@@ -14,6 +14,8 @@ from tests.servers.postgres import PostgresCluster, PostgresServer, tls_cluster
 from railtrack.db.open import open_database
 from railtrack.db.url import parse_database_url
 
+pytestmark = pytest.mark.postgresql
+
 LONG = 120
 """Seconds that a start may wait; a failure that waiting cannot cure ends it at once."""
 ANY = "host all all all trust"

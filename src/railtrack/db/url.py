@@ -135,7 +135,7 @@ def _other_store(text: str, setting: str) -> StartError:
     if store := OTHER_STORES.get(scheme):
         return StartError(
             f"{setting}: {store} is not supported; Railtrack keeps its data in PostgreSQL or SQLite.",
-            "Use postgresql:// or sqlite:///; docs/databases.md has their forms.",
+            "Use postgresql:// or sqlite:///. docs/databases.md describes how to move the data.",
         )
     if scheme.startswith(("postgres", "sqlite")) and ":" in text:
         return StartError(f"{setting}: not a URL of the form {FORM} or sqlite:///file.db.")
