@@ -67,7 +67,9 @@ class App:
         self._webhooks: Webhooks | None = None
         self._authenticator: Authenticator | None = None
         self._audit_log: AuditLog | None = None
-        self._replicated = frozenset(route.handler for route in routes.values() if _may_read_replica(route))
+        self._replicated = frozenset(
+            route.path for route in routes.values() if route.is_read and route.name in REPLICATED
+        )
         self._recent_writes = RecentWrites() if settings.database.replica_uri else None
         self._replica: ReadReplica | None = None
 
@@ -174,7 +176,8 @@ class App:
             clients.append(f"user {identity.user_id}")
         if not route.is_read:
             replica.wrote(clients)
-        return replica.db_for(clients) if route.handler in self._replicated else db
+            return db
+        return replica.db_for(clients) if route.path in self._replicated else db
 
     def _open_replica(self, db: Db) -> ReadReplica | None:
         if self._recent_writes is None:
@@ -246,12 +249,32 @@ class _EndedWrites:
             self._replica.wrote([client_network(self._proxies.client(http))])
 
 
-REPLICATED = ("experiments", "runs", "metrics", "inputs", "logged_models", "registry", "graphql", "evaluation_datasets")
-"""Folders of api/ whose reads a read replica may serve."""
-
-
-def _may_read_replica(route: Route) -> bool:
-    return route.is_read and route.handler.__module__.removeprefix("railtrack.api.").partition(".")[0] in REPLICATED
+REPLICATED = frozenset(
+    (
+        "GET experiments/get",
+        "GET experiments/get-by-name",
+        "GET experiments/search",
+        "GET logged-models/{model_id}",
+        "GET metrics/get-history",
+        "GET metrics/get-history-bulk",
+        "GET metrics/get-history-bulk-interval",
+        "GET model-versions/get",
+        "GET model-versions/search",
+        "GET registered-models/alias",
+        "GET registered-models/get",
+        "GET registered-models/get-latest-versions",
+        "GET registered-models/search",
+        "GET runs/get",
+        "POST /graphql",
+        "POST datasets/search",
+        "POST experiments/search",
+        "POST experiments/search-datasets",
+        "POST logged-models/search",
+        "POST registered-models/get-latest-versions",
+        "POST runs/search",
+    )
+)
+"""Requests that a read replica may serve, by Route.name."""
 
 
 def _served_endpoints(settings: Settings) -> dict[tuple[str, str], Route]:

@@ -15,6 +15,9 @@ from tests.servers.postgres import PostgresCluster, postgres_cluster
 from tests.servers.processes import wait_until
 from tests.servers.railtrack import RailtrackServer, command
 
+from railtrack.api import endpoints
+from railtrack.app import REPLICATED
+
 OTHER = "127.0.0.2"
 """The address of a client that changes nothing."""
 
@@ -72,6 +75,10 @@ def setup(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def newest(setup: Setup, source: str) -> str:
     found = setup.call("POST", "experiments/search", {"max_results": 1}, source)["experiments"]
     return str(found[0]["name"])
+
+
+def test_only_requests_that_change_nothing_may_read_the_replica() -> None:
+    assert REPLICATED - {route.name for route in endpoints().values() if route.is_read} == set()
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ LOGIN_SETTINGS = frozenset(
 )
 SETTINGS_CHECKS = (
     _SettingsCheck("database", 20.0, check_database, frozenset(("database.uri", "server.workers", "server.threads"))),
-    _SettingsCheck("read replica", 15.0, check_replica, frozenset(("database.uri", "database.replica_uri"))),
+    _SettingsCheck("read replica", 15.0, check_replica, frozenset(("database.replica_uri",))),
     _SettingsCheck("artifact store", 15.0, check_artifacts, STORE_SETTINGS),
     _SettingsCheck("folders", 5.0, check_folders, frozenset(("database.uri", "data_folder", *STORE_SETTINGS))),
     _SettingsCheck("port", 10.0, check_ports, frozenset(("server.host", "server.port", "server.platform_port"))),

@@ -6,13 +6,16 @@ from railtrack.config.settings import Settings
 from railtrack.db.open import open_database
 from railtrack.db.read_replica import UNRELATED, read_positions
 from railtrack.db.url import parse_database_url
-from railtrack.errors import ApiError
+from railtrack.errors import ApiError, StartError
 
 
 async def check_replica(settings: Settings) -> list[Finding]:
     """Check that the read replica can be reached and follows the backend store. The server works without it, too."""
-    url = parse_database_url(settings.database.uri)
-    replica = replica_url(settings, url)
+    try:
+        url = parse_database_url(settings.database.uri)
+        replica = replica_url(settings, url)
+    except StartError:  # it is reported with the settings
+        return []
     if replica is None:
         return []
     databases = open_database(url, connections=1), open_database(replica, connections=1, read_only=True)
