@@ -56,13 +56,15 @@ async def create_first_administrator(db: Db, settings: AuthSettings, *, is_audit
         START.info("Created the administrator %s with the password of MLFLOW_AUTH_ADMIN_PASSWORD", username)
     elif settings.password_file:
         START.info(
-            "Created the administrator %s. Log in in a browser to change its one-time password, which is in %s",
+            "Created the administrator %s. Its one-time password, to be changed at the first login, is in %s",
             username,
             settings.password_file,
         )
     else:
         START.info(
-            "Created the administrator %s. Log in in a browser to change its one-time password: %s", username, password
+            "Created the administrator %s. Its one-time password, to be changed at the first login: %s",
+            username,
+            password,
         )
 
 
