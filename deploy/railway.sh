@@ -204,7 +204,7 @@ next_steps() {
 #      railway ssh --service $service -- railtrack verify http://localhost:5000
 # 2. Create a user for your services, and a token for each of them:
 #      railway ssh --service $service -- railtrack users create services --no-password
-#      railway ssh --service $service -- railtrack tokens create services backend
+#      railway ssh --service $service -- railtrack tokens create services backend --days 365
 #    Set the token and the address, which only services of the same project can reach:
 #      MLFLOW_TRACKING_URI=http://$service.railway.internal:5000
 #      MLFLOW_TRACKING_TOKEN=rtk_...

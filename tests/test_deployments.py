@@ -180,6 +180,8 @@ def test_the_settings_from_the_environment_of_a_platform_are_right(deployment: D
     settings = load({}, environ)
     assert sorted({port for _, port, _ in addresses(settings)}) == deployment.ports
     assert settings.server.host == deployment.host
+    assert settings.needs_login
+    assert ("100.64.0.0/10" in settings.server.trusted_proxies) is ("RAILWAY_SERVICE_ID" in environ)
     assert parse_database_url(settings.database.uri).masked == deployment.database
     assert (settings.artifacts.default_root, settings.artifacts.destination) == (
         deployment.root,

@@ -161,7 +161,7 @@ class App:
             make_context,
             observers,
             authenticator,
-            ProxiedClients(self._proxies),
+            ProxiedClients(self._proxies, warns_of_proxies=settings.auth.mode == "auto" and not settings.needs_login),
             self._browser_guard,
             frame_options=self._settings.security.frame_options_header,
             metrics_token=self._settings.metrics.token,

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sqlite3
 import subprocess
 import urllib.error
@@ -69,6 +70,9 @@ def test_a_service_account_gets_a_token_that_is_revoked(server: RailtrackServer)
     [revoked] = result(server, "tokens", "list", "--all")
     assert revoked["revoked"] is not None
     assert run(server, "tokens", "revoke", str(listed["token_id"])).returncode == 1
+    printed = run(server, "tokens", "create", "ci", "pipeline", "--days", "7")
+    assert re.fullmatch(r"rtk_\w+\n", printed.stdout)
+    assert re.fullmatch(r"The token expires on \S+Z\.\n", printed.stderr)
 
 
 def test_an_administrator_who_is_locked_out_gets_in_again(server: RailtrackServer) -> None:

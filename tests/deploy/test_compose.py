@@ -58,6 +58,13 @@ def test_changed_passwords_reach_the_server_and_the_services() -> None:
     assert environment("minio", **others) == environment("bucket", **others)
 
 
+def test_there_is_no_login_on_this_machine_unless_it_is_turned_on() -> None:
+    assert not load({}, environment("mlflow")).needs_login
+    settings = load({}, environment("mlflow", RAILTRACK_AUTH="on"))
+    assert settings.needs_login
+    assert len(settings.auth.admin_password) >= 12
+
+
 def test_the_created_bucket_is_the_one_in_use() -> None:
     stores = ArtifactStores(load({}, environment("mlflow")))
     assert {store.bucket.name for store in stores.buckets()} == {"mlflow-artifacts"}

@@ -42,6 +42,8 @@ def test_the_settings_of_the_deployment_are_valid() -> None:
     assert settings.artifacts.default_root == settings.artifacts.destination
     assert settings.artifacts.default_root.startswith("s3://")
     assert (settings.server.host, settings.server.port) == ("0.0.0.0", CONTAINER["ports"][0]["containerPort"])
+    assert settings.needs_login
+    assert settings.auth.admin_password
     assert CONTAINER["envFrom"] == [{"secretRef": {"name": SECRET["metadata"]["name"]}}]
 
 

@@ -103,6 +103,7 @@ def test_render_builds_the_image_and_connects_its_database() -> None:
     values = {name: one["value"] for name, one in variables.items() if "value" in one}
     assert load({}, values | {"PORT": "10000"}).server.port == 5000
     assert variables["MLFLOW_AUTH_ADMIN_PASSWORD"]["generateValue"] is True
+    assert "RAILTRACK_AUTH" not in variables
     secret = {name for setting in SETTINGS if setting.secret for name in setting.variables}
     assert not secret & values.keys()
 
@@ -112,6 +113,7 @@ def test_fly_connects_to_the_port_of_the_server() -> None:
     assert config["env"].keys() <= OURS
     settings = load({}, config["env"])
     assert (settings.server.host, settings.server.port) == ("0.0.0.0", config["http_service"]["internal_port"])
+    assert settings.needs_login
     (check,) = config["http_service"]["checks"]
     assert (check["method"], check["path"]) in endpoints()
     assert config["kill_signal"] == "SIGTERM"

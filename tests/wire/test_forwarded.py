@@ -186,3 +186,19 @@ def test_a_client_behind_a_proxy_has_a_limit_of_requests_in_progress(monkeypatch
     assert [http.counted_client for http in entered] == ["2001:db8::/64", "2001:db8::/64", "", "", ""]
     clients.leave(entered[0])
     clients.enter(request(NGINX, "2001:db8::3"))
+
+
+async def test_a_proxy_in_front_of_an_open_server_is_logged_once(
+    db: Db, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = "/api/2.0/mlflow/experiments/get?experiment_id=0"
+    assert not settings.needs_login
+    for auth, warnings in ((AuthSettings(), 1), (AuthSettings(mode="off"), 0)):
+        caplog.clear()
+        async with running_app(dataclasses.replace(settings, auth=auth)) as client:
+            for client_address in ("127.0.0.1", CLIENT, CLIENT):
+                headers = {"X-Forwarded-For": client_address, "Host": "127.0.0.1"}
+                assert (await client.get(path, headers=headers, peer="127.0.0.1")).status == 200
+        found = [line for line in caplog.messages if "Set RAILTRACK_AUTH=on" in line]
+        assert len(found) == warnings
+        assert all(f"such as {CLIENT}, to this server" in line for line in found)

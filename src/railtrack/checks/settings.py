@@ -49,6 +49,8 @@ def _shown_value(one: ResolvedSetting, settings: Settings) -> str:
             return settings.artifacts.destination
         case "data_folder":
             return str(settings.data_folder)
+        case "server.trusted_proxies":
+            return ",".join(settings.server.trusted_proxies) or "none"
         case "s3.region":
             return region_of(settings)
         case _:

@@ -132,7 +132,7 @@ def login_lines(settings: Settings) -> list[str]:
         reason = f", because the server listens on {settings.server.host}. RAILTRACK_AUTH=off would open it to everyone"
     return [
         f"Requests need a login{reason}",
-        f"Browsers log in at {settings.server.url}/login. Programs set MLFLOW_TRACKING_TOKEN, or "
+        f"Browsers log in at {settings.url}/login. Programs set MLFLOW_TRACKING_TOKEN, or "
         "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
     ]
 

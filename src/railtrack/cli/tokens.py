@@ -1,6 +1,7 @@
 """`railtrack tokens`: list, create and revoke API tokens."""
 
 import argparse
+import sys
 from typing import Any
 
 from railtrack.auth import tokens, users
@@ -57,6 +58,8 @@ async def create(db: Db, options: argparse.Namespace) -> None:
         detail = f"{stored.name}, scope {stored.scope}, of the user {user.username}"
         await audit(tx, options, "tokens create", "token", str(stored.token_id), detail)
     print_row({**_row(stored, user.username), "token": token}, options, token)
+    if stored.expires_ms is not None and not options.json:  # not on stdout, which scripts capture
+        print(f"The token expires on {_time(stored.expires_ms)}.", file=sys.stderr)
 
 
 async def revoke(db: Db, options: argparse.Namespace) -> None:

@@ -68,7 +68,7 @@ class ServerSettings:
         parse=parsers.proxies,
         default="127.0.0.1,::1",
         help="Addresses and networks of proxies whose `X-Forwarded-` headers are trusted, separated by commas; "
-        "`*` for every peer, `none` for no one.",
+        "`*` for every peer, `none` for no one. On Railway, the default includes its edge, `100.64.0.0/10`.",
     )
     static_prefix: str = setting(
         "MLFLOW_STATIC_PREFIX",
@@ -109,11 +109,3 @@ class ServerSettings:
     def is_loopback(self) -> bool:
         """True if only this machine can reach the server."""
         return parsers.is_loopback(self.host)
-
-    @property
-    def url(self) -> str:
-        """Return the URL for a browser: the public one if it is known, else one for this machine."""
-        if self.railway_domain:
-            return f"https://{self.railway_domain}{self.static_prefix}"
-        host = "localhost" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 (names for every address)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.static_prefix}"

@@ -333,6 +333,16 @@ class Settings:
         return self.auth.mode == "on" or (self.auth.mode == "auto" and not self.server.is_loopback)
 
     @property
+    def url(self) -> str:
+        """Return the URL for a browser: the public one if it is known, else one for this machine."""
+        server = self.server
+        if server.railway_domain:
+            return f"https://{server.railway_domain}{server.static_prefix}"
+        host = "localhost" if server.host in ("0.0.0.0", "::") else server.host  # noqa: S104 (names for every address)
+        scheme = "https" if self.tls.is_enabled else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{server.port}{server.static_prefix}"
+
+    @property
     def allowed_hosts(self) -> tuple[str, ...]:
         """Return the patterns of allowed hosts. By default, any is allowed on a network where rebinding is useless.
 
@@ -347,6 +357,8 @@ class Settings:
 
 SETTINGS = tuple(declared_settings(Settings))
 SERVER_OPTIONS = ("server.uvicorn_opts", "server.gunicorn_opts", "server.waitress_opts")
+RAILWAY_EDGE = "100.64.0.0/10"
+"""The addresses from which Railway forwards the requests to a domain."""
 CLIENT_SETTINGS = ("aws.", "s3.", "artifacts.destination")
 """Paths of the settings that `railtrack verify` uses, too."""
 
@@ -396,10 +408,16 @@ def ignored_options(flags: Mapping[str, object], environ: Mapping[str, str] = os
 
 def settings_from(resolved: Iterable[ResolvedSetting]) -> Settings:
     """Build Settings. Raise StartError for the first invalid one."""
+    resolved = list(resolved)
     settings = assemble(Settings, resolved)
     folder = settings.data_folder.absolute()
+    server = settings.server
+    has_default_proxies = any(one.setting.path == "server.trusted_proxies" and not one.source for one in resolved)
+    if server.railway_service and has_default_proxies:
+        server = replace(server, trusted_proxies=(*server.trusted_proxies, RAILWAY_EDGE))
     return replace(
         settings,
+        server=server,
         data_folder=folder,
         database=replace(settings.database, uri=settings.database.uri or f"sqlite:///{folder / 'mlflow.db'}"),
         artifacts=replace(

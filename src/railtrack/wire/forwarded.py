@@ -3,6 +3,7 @@
 Any client can send these headers. A proxy that the settings name is known to write them itself.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
@@ -10,6 +11,8 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from railtrack.errors import not_processed
 from railtrack.wire.request import HttpRequest
+
+log = logging.getLogger("railtrack")
 
 ANY_PEER = "*"
 PROXY_HEADERS = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip", b"forwarded", b"via")
@@ -84,15 +87,25 @@ def _address(hop: str) -> str:
 class ProxiedClients:
     """The requests in progress of each client behind a trusted proxy. http_server/ limits those that come directly."""
 
-    def __init__(self, proxies: TrustedProxies) -> None:
+    def __init__(self, proxies: TrustedProxies, *, warns_of_proxies: bool = False) -> None:
+        """`warns_of_proxies`: log a warning, once, if a proxy makes a server public that only this machine reaches."""
         self._proxies = proxies
+        self._warns_of_proxies = warns_of_proxies
         self._requests: Counter[str] = Counter()
 
     def enter(self, http: HttpRequest) -> None:
         """Count the request. Raise a 429 if the client has REQUESTS_LIMIT of them already."""
         if not http.header(b"x-forwarded-for") or not self._proxies.trusts(http.peer):
             return
-        client = client_network(self._proxies.client(http))
+        address = self._proxies.client(http)
+        if self._warns_of_proxies and not self._proxies.trusts(address):
+            self._warns_of_proxies = False
+            log.warning(
+                "A proxy forwards requests of other machines, such as %s, to this server, which requires no login "
+                "because it listens on a loopback address. Set RAILTRACK_AUTH=on, or off to keep it open.",
+                address,
+            )
+        client = client_network(address)
         if self._requests[client] >= REQUESTS_LIMIT:
             raise not_processed("This client has too many requests in progress. Nothing was stored. Please retry.")
         self._requests[client] += 1
