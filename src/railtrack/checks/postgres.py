@@ -162,7 +162,7 @@ async def _connection_limits(db: Db) -> Sequence[_ConnectionLimit]:
             SELECT usesysid, datname FROM pg_stat_activity
             WHERE usesysid IS NOT NULL AND datid IS NOT NULL AND pid <> pg_backend_pid()
               AND coalesce(backend_type, 'client backend') = 'client backend'
-              AND NOT (application_name = 'railtrack' AND datname = current_database())
+              AND NOT (application_name = current_setting('application_name') AND datname = current_database())
         )
         SELECT CAST(current_setting('max_connections') AS int)
                  - CAST(current_setting('superuser_reserved_connections') AS int)
