@@ -115,10 +115,6 @@ UNSUPPORTED = (
     ),
     Unsupported(("MLFLOW_TRACKING_DIR", "MLFLOW_REGISTRY_DIR"), "data is in a database, not in files."),
     Unsupported(
-        ("MLFLOW_SERVER_GRAPHQL_MAX_ALIASES", "MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS"),
-        "the built-in limits of GraphQL requests apply.",
-    ),
-    Unsupported(
         ("MLFLOW_WEBHOOK_CACHE_TTL", "MLFLOW_WEBHOOK_DELIVERY_MAX_WORKERS"),
         "webhooks are not cached, and a bounded number of deliveries runs at once.",
     ),

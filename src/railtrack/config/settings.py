@@ -262,6 +262,25 @@ class RegistrySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GraphQLSettings:
+    """Limits of a GraphQL request. Those of its depth, selections and cost are fixed (wire/graphql_limits.py)."""
+
+    max_root_fields: int = setting(
+        "MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS",
+        parse=parsers.fields,
+        default="10",
+        help="Fields at the root of a GraphQL request. Whatever it is, a request has at most 500 selections, and its "
+        "cost is limited.",
+    )
+    max_aliases: int = setting(
+        "MLFLOW_SERVER_GRAPHQL_MAX_ALIASES",
+        parse=parsers.fields,
+        default="10",
+        help="Aliases of one selection set of a GraphQL request, including those of its fragments.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookSettings:
     secret_key: str = setting(
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY",
@@ -318,6 +337,7 @@ class Settings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     logs: LogSettings = field(default_factory=LogSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
+    graphql: GraphQLSettings = field(default_factory=GraphQLSettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     data_folder: Path = setting(  # noqa: RUF009 (it returns a dataclass field)
         "RAILTRACK_DATA",

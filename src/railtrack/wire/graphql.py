@@ -30,7 +30,7 @@ from graphql import (
 )
 
 from railtrack.errors import ApiError, not_processed
-from railtrack.wire.graphql_limits import QueryLimits
+from railtrack.wire.graphql_limits import DEFAULT_LIMITS, ConfiguredLimits, QueryLimits
 from railtrack.wire.protobuf_json import camel_to_snake
 from railtrack.wire.turns import in_turn
 
@@ -107,11 +107,15 @@ class GraphQLExecutor:
     """
 
     def __init__(
-        self, sdl: str, resolvers: Mapping[str, Resolver], list_lengths: Mapping[str, int] = MappingProxyType({})
+        self,
+        sdl: str,
+        resolvers: Mapping[str, Resolver],
+        list_lengths: Mapping[str, int] = MappingProxyType({}),
+        limits: ConfiguredLimits = DEFAULT_LIMITS,
     ) -> None:
         """`list_lengths`: how long the lists of a response can become, by "Type.field"."""
         self._schema = build_schema(sdl, no_location=True)
-        self._limits = QueryLimits(self._schema, resolvers, list_lengths)
+        self._limits = QueryLimits(self._schema, resolvers, list_lengths, limits)
         self._parsed = lru_cache(CACHED_QUERIES)(self._parse)
         self._heavy = asyncio.Lock()
         for type_name, type_ in self._schema.type_map.items():

@@ -173,13 +173,16 @@ class GraphQLRequest(Request):
 @endpoint("POST", "/graphql", access=SIGNED_IN, is_read=True)
 async def graphql(ctx: Context, req: GraphQLRequest) -> Response:
     """Execute one operation. An invalid query is answered with status 200 and `errors`."""
-    return await _executor().execute(ctx, req.query, req.variables, req.operation)
+    limits = ctx.settings.graphql
+    executor = _executor(limits.max_root_fields, limits.max_aliases)
+    return await executor.execute(ctx, req.query, req.variables, req.operation)
 
 
 @cache
-def _executor() -> "GraphQLExecutor":
+def _executor(max_root_fields: int, max_aliases: int) -> "GraphQLExecutor":
     """Create the executor with a process's first query: a process that only serves REST never imports the library."""
     from railtrack.wire.graphql import GraphQLExecutor
+    from railtrack.wire.graphql_limits import ConfiguredLimits
 
     return GraphQLExecutor(
         SCHEMA,
@@ -201,6 +204,7 @@ def _executor() -> "GraphQLExecutor":
             "MlflowSearchModelVersionsResponse.modelVersions": PAGE_LIMIT,
             "MlflowGetMetricHistoryBulkIntervalResponse.metrics": COUNTED_POINTS,
         },
+        ConfiguredLimits(max_root_fields, max_aliases),
     )
 
 
