@@ -17,9 +17,13 @@ def load(path: Path) -> Any:
 
 def test_hosted_ci_runs_what_ci_runs_with_the_time_that_it_may_take() -> None:
     workflow = load(HOST / "workflows" / "ci.yml")
-    (job,) = workflow["jobs"].values()
-    assert [step["run"] for step in job["steps"] if "run" in step][-1].endswith(" .ci/run")
-    assert job["timeout-minutes"] == 90
+    last_commands = {
+        name: [step["run"] for step in job["steps"] if "run" in step][-1] for name, job in workflow["jobs"].items()
+    }
+    assert last_commands.keys() == {"test", "fuzz"}
+    assert last_commands["test"].endswith(" .ci/run")
+    assert last_commands["fuzz"] == "make fuzz"
+    assert {name: job["timeout-minutes"] for name, job in workflow["jobs"].items()} == {"test": 90, "fuzz": 15}
     assert workflow["permissions"] == {"contents": "read"}
 
 
