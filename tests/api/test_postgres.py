@@ -27,7 +27,9 @@ from railtrack.api.runs.schemas import INFO_COLUMNS, Run
 from railtrack.db import Db
 from railtrack.db.open import open_database, prepare
 from railtrack.db.url import parse_database_url
+from railtrack.wire.list_response import RowsTooLarge
 
+MB = 1 << 20
 LARGEST_DOUBLE = 1.7976931348623157e308
 INT64 = (-(2**63), 2**63 - 1)
 
@@ -148,10 +150,15 @@ async def compare_load_parts(db: Db) -> None:
         loaded = []
         for load in (runs_postgres.load_parts, load_parts_by_row):
             runs = {run.info.run_id: run for run in map(new_run, some_rows)}
-            links = await load(db, runs)
+            links = await load(db, runs, MB)
             loaded.append((sorted(map(tuple, links), key=str), [sorted_run(run) for run in runs.values()]))
         assert loaded[0] == loaded[1]
         assert len(loaded[0][0]) == (8 if some_rows is rows else 0)
+    for load in (runs_postgres.load_parts, load_parts_by_row):
+        runs = {run.info.run_id: run for run in map(new_run, rows)}
+        with pytest.raises(RowsTooLarge):
+            await load(db, runs, 500)
+        assert not any(run.data.params for run in runs.values())
 
 
 @compares(runs_postgres.load_stored_params)

@@ -15,6 +15,10 @@ BUFFERED_BYTES = 4 * 1024 * 1024
 PIECE_BYTES = 512 * 1024
 """Approximate size of a piece of a list: of so many rows as had this size in the lists before. Reserved for each list
 while it is streamed, however slowly the client reads."""
+LOADED_BYTES = 2 * PIECE_BYTES
+"""What is loaded for a piece. More would keep the event loop, too: decoding 1 MB takes about 10 ms."""
+LOADED_FACTOR = 4
+"""Memory of a row for each of its bytes: as the driver receives it, as texts, encoded, and as a part of a piece."""
 
 SHORT_PAGE = 100
 """Pages of so many rows never wait for longer ones. The web interface asks for them."""
@@ -33,8 +37,18 @@ class Chunk(Protocol):
     def next_page_token(self) -> str: ...
 
 
+class RowsTooLarge(Exception):
+    """What belongs to the rows has `size` bytes, more than were allowed, and was not loaded."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
 Load = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
-"""From the rows of a chunk to the structs to encode."""
+"""From some rows of a chunk to the structs to encode."""
+LimitedLoad = Callable[[Sequence[Any], int], Awaitable[Sequence[Any]]]
+"""The same, but instead of loading more than so many bytes it raises RowsTooLarge."""
 
 
 class RowSize:
@@ -67,33 +81,50 @@ async def list_response(
     chunks: AsyncGenerator[Chunk, None],
     limit: int,
     load: Load | None = None,
+    load_limited: LimitedLoad | None = None,
 ) -> Response:
-    """Return the rows, or what `load` makes of them, as the first field of `response`, and the next page's token.
+    """Return the rows, or what is loaded for them, as the first field of `response`, and the next page's token.
 
     Both are absent if empty. `limit`: of the rows, to estimate the memory that they need.
 
     An error of the first BUFFERED_BYTES becomes an error response, a later one breaks the response off.
     """
+    if load is not None:
+        load_limited = _without_limit(load)
     row_size = _row_sizes[response]
-    pieces = _encoded(response.__struct_encode_fields__[0], chunks, load, row_size)
+    pieces = _encoded(http, response.__struct_encode_fields__[0], chunks, load_limited, row_size)
     estimate = row_size.estimate(limit)
     return await buffered_or_streamed(http, pieces, min(estimate, SMALL) if limit <= SHORT_PAGE else estimate)
 
 
+def _without_limit(load: Load) -> LimitedLoad:
+    return lambda rows, _max_bytes: load(rows)
+
+
 async def _encoded(
-    field: str, chunks: AsyncGenerator[Chunk, None], load: Load | None, row_size: RowSize
+    http: HttpRequest, field: str, chunks: AsyncGenerator[Chunk, None], load: LimitedLoad | None, row_size: RowSize
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the response's JSON. No database connection is held meanwhile: a slow client can take long."""
+    """Yield the response's JSON. No database connection is held meanwhile: a slow client can take long.
+
+    A row that is larger than a piece waits for the memory that it needs, or is rejected.
+    """
     separator = opening = f'{{"{field}":['.encode()
     async for chunk in chunks:
         if not chunk.rows:  # of the first chunk, or because the rows that had been seen were deleted meanwhile
             yield b"{}" if separator is opening else b"]}"
             return
-        start = 0
+        start, loaded_bytes = 0, LOADED_BYTES
         while start < len(chunk.rows):
             rows = chunk.rows[start : start + row_size.rows_at_once] if load else chunk.rows
-            start += len(rows)
-            encoded = memoryview(_encode(await load(rows) if load else rows))[1:-1]
+            try:
+                encoded = memoryview(_encode(await load(rows, loaded_bytes) if load else rows))[1:-1]
+            except RowsTooLarge as error:
+                row_size.observe(len(rows), error.size)  # so the next attempt is with at most half as many
+                if len(rows) == 1:
+                    await http.hold_more(BUDGET.responses, LOADED_FACTOR * error.size)
+                    loaded_bytes = error.size
+                continue
+            start, loaded_bytes = start + len(rows), LOADED_BYTES
             row_size.observe(len(rows), len(encoded))
             end = b""
             if chunk.is_last and start == len(chunk.rows):
@@ -140,4 +171,8 @@ async def _chained(
         yield buffer.pop(0)
     http.shrink(BUDGET.responses, PIECE_BYTES)
     async for piece in rest:
+        if len(piece) > PIECE_BYTES and not http.try_hold(BUDGET.responses, len(piece), BUDGET.responses.limit):
+            raise BUDGET.responses.rejection()
         yield piece
+        del piece
+        http.shrink(BUDGET.responses, PIECE_BYTES)

@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from tests.api.runs.stored import store_run
 from tests.client import Client
 
+from railtrack.api.runs.queries import load_runs
+from railtrack.api.runs.schemas import Run
 from railtrack.api.runs.search import SearchRuns, compile_search
-from railtrack.db import Db
+from railtrack.byte_budget import BUDGET
+from railtrack.db import Db, Row, Tx
 from railtrack.search.page import CHUNK_ROWS, ROWS_AT_ONCE
 from railtrack.search.top_values import top_values_page
-from railtrack.wire.list_response import BUFFERED_BYTES
+from railtrack.wire.list_response import BUFFERED_BYTES, LOADED_BYTES, LOADED_FACTOR
 
 LARGEST_DOUBLE = 1.7976931348623157e308
 
@@ -230,3 +233,77 @@ async def test_a_long_page_is_complete_and_in_order(client: Client, db: Db) -> N
     page = await client.ok("POST", "runs/search", rest)
     assert [run["info"]["run_id"] for run in page["runs"]] == expected[-1:]
     assert "next_page_token" not in page
+
+
+HUGE = {f"t{key}": "x" * 8000 for key in range(3 * LOADED_BYTES // 8000 + 1)}
+"""Tags of a run that alone is more than a list loads at once."""
+
+
+async def test_heavy_runs_are_loaded_few_at_a_time_however_light_those_before_were(
+    client: Client, db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No load has more than LOADED_BYTES, so none occupies the event loop or the memory for longer."""
+    for number in range(20):
+        await store_run(db, f"light{number}", experiment_id=0, start_time=2)
+    for _ in range(8):
+        await client.ok("POST", "runs/search", {"experiment_ids": ["0"]})
+    for number in range(CHUNK_ROWS // 5):
+        await store_run(db, f"heavy{number}", start_time=1, tags={f"t{key}": "x" * 8000 for key in range(10)})
+    sizes = _observed_loads(monkeypatch)
+    response = await client.post("runs/search", {"experiment_ids": ["0"]})
+    runs = json.loads(response.body)["runs"]
+    assert len(runs) == 20 + CHUNK_ROWS // 5
+    assert len({run["info"]["run_id"] for run in runs}) == len(runs)
+    assert sum(len(run["data"].get("tags", ())) for run in runs) == 10 * (CHUNK_ROWS // 5)
+    assert sum(sizes) == 10 * 8000 * (CHUNK_ROWS // 5)
+    assert max(sizes) < 1.1 * LOADED_BYTES
+
+
+async def test_a_run_that_is_larger_than_a_piece_waits_for_its_memory(client: Client, db: Db) -> None:
+    """It is in the budget while it is loaded and sent. The lists of other clients keep their share."""
+    await store_run(db, "huge", tags=HUGE)
+    share = BUDGET.responses
+    reserved: list[int] = []
+    reserve = share.reserve
+
+    async def observed(size: int, client: str = "") -> None:
+        await reserve(size, client)
+        reserved.append(share.used)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(share, "reserve", observed)
+        (run,) = (await client.ok("POST", "runs/search", {"experiment_ids": ["0"]}))["runs"]
+    assert len(run["data"]["tags"]) == len(HUGE)
+    assert max(reserved) >= LOADED_FACTOR * 3 * LOADED_BYTES
+    assert share.used == 0
+
+
+async def test_a_run_for_which_there_is_no_memory_is_rejected(
+    client: Client, db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store_run(db, "huge", tags=HUGE)
+    monkeypatch.setattr("railtrack.byte_budget.WAIT_TIMEOUT_S", 0.1)
+    share = BUDGET.responses
+    others = share.largest - 2 * LOADED_BYTES
+    assert share.try_reserve(others)
+    try:
+        sizes = _observed_loads(monkeypatch)
+        response = await client.post("runs/search", {"experiment_ids": ["0"]})
+        assert (response.status, response.json["error_code"]) == (429, "REQUEST_LIMIT_EXCEEDED")
+        assert sizes == []
+        assert share.used == others
+    finally:
+        share.release(others)
+
+
+def _observed_loads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list to which each load of runs adds the bytes of their texts."""
+    sizes: list[int] = []
+
+    async def observed(tx: Tx, rows: Sequence[Row], max_bytes: int) -> list[Run]:
+        runs = await load_runs(tx, rows, max_bytes)
+        sizes.append(sum(len(tag.value) for run in runs for tag in run.data.tags))
+        return runs
+
+    monkeypatch.setattr("railtrack.api.runs.search.load_runs", observed)
+    return sizes

@@ -27,6 +27,7 @@ from railtrack.api.runs.schemas import (
 )
 from railtrack.db import Db, Row, Tx
 from railtrack.errors import ApiError, invalid, not_found
+from railtrack.wire.list_response import RowsTooLarge
 
 
 async def load_info(tx: Tx, run_id: str) -> RunInfo:
@@ -68,18 +69,20 @@ async def load_run_by_parts(db: Db, run_id: str) -> LoadedRun | None:
     if row is None:
         return None
     run = new_run(row)
-    with_datasets = _add_models({run_id: run}, await load_parts_by_row(db, {run_id: run}))
+    with_datasets = _add_models({run_id: run}, await load_parts_by_row(db, {run_id: run}, None))
     return LoadedRun(run, bool(with_datasets))
 
 
-async def load_runs(tx: Tx, rows: Sequence[Row]) -> list[Run]:
+async def load_runs(tx: Tx, rows: Sequence[Row], max_bytes: int) -> list[Run]:
     """Return the runs of rows of INFO_COLUMNS, complete, in their order. The caller limits the page.
+
+    Raise RowsTooLarge if their metrics, params and tags have more than `max_bytes`.
 
     Metrics, params and tags are not sorted, as in MLflow: sorting would take a third of the time.
     """
     runs = {run.info.run_id: run for run in map(new_run, rows)}
     load_parts = postgres.load_parts if tx.engine == "postgresql" else load_parts_by_row
-    with_datasets = _add_models(runs, await load_parts(tx, runs))
+    with_datasets = _add_models(runs, await load_parts(tx, runs, max_bytes))
     if with_datasets:
         await _add_datasets(tx, with_datasets)
     return list(runs.values())
@@ -112,8 +115,18 @@ PARTS = f"""
 """(part, run_id, key or id, text, number or NULL for NaN, timestamp or kind of link, step) of the runs $1."""
 
 
-async def load_parts_by_row(tx: Tx, runs: Mapping[str, Run]) -> list[InputLink]:
+PARTS_SIZE = """
+    SELECT (SELECT COUNT(*) * 100 FROM latest_metrics WHERE run_uuid = ANY($1))
+        + (SELECT COALESCE(SUM(100 + COALESCE(LENGTH(value), 0)), 0) FROM params WHERE run_uuid = ANY($1))
+        + (SELECT COALESCE(SUM(100 + COALESCE(LENGTH(value), 0)), 0) FROM tags WHERE run_uuid = ANY($1))
+"""
+"""About the bytes of PARTS, without those of the links."""
+
+
+async def load_parts_by_row(tx: Tx, runs: Mapping[str, Run], max_bytes: int | None) -> list[InputLink]:
     """The portable twin of postgres.load_parts. SQLite's JSON does not preserve the last bit of numbers."""
+    if max_bytes is not None and (size := int(await tx.fetch_value(PARTS_SIZE, list(runs)))) > max_bytes:
+        raise RowsTooLarge(size)
     links: list[InputLink] = []
     for part, run_id, key, text, number, timestamp, step in await tx.fetch(PARTS, list(runs)):
         data = runs[run_id].data

@@ -51,11 +51,11 @@ async def search_runs(ctx: Context, req: SearchRuns) -> Annotated[Response, Sear
         )
     chunks = fetch_page(ctx.db.fetch, compile_search(req), req.max_results)
     load = partial(_load_without_models if await ctx.is_denied("logged_model") else load_runs, ctx.db)
-    return await list_response(ctx.http, SearchRunsResponse, chunks, req.max_results, load)
+    return await list_response(ctx.http, SearchRunsResponse, chunks, req.max_results, load_limited=load)
 
 
-async def _load_without_models(db: Db, rows: Sequence[Row]) -> list[Run]:
-    return remove_models(await load_runs(db, rows))
+async def _load_without_models(db: Db, rows: Sequence[Row], max_bytes: int) -> list[Run]:
+    return remove_models(await load_runs(db, rows, max_bytes))
 
 
 def compile_search(req: SearchRuns) -> PagedQuery:
