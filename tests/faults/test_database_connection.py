@@ -16,9 +16,11 @@ from railtrack.db.open import open_database
 from railtrack.db.url import parse_database_url
 from railtrack.errors import ApiError
 
-_FIELDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
-SHUTDOWN_NOTICE = b"E" + (4 + len(_FIELDS)).to_bytes(4, "big") + _FIELDS
-"""The ErrorResponse message that PostgreSQL sends on an idle connection before closing it."""
+
+def shutdown_notice(sqlstate: str) -> bytes:
+    """Return the ErrorResponse message that PostgreSQL sends on an idle connection before closing it."""
+    fields = f"SFATAL\0VFATAL\0C{sqlstate}\0Mterminating connection due to administrator command\0\0".encode()
+    return b"E" + (4 + len(fields)).to_bytes(4, "big") + fields
 
 
 @pytest.fixture
@@ -50,10 +52,14 @@ async def assert_rejected(db: Db) -> None:
     assert (caught.value.code, caught.value.status) == ("REQUEST_LIMIT_EXCEEDED", 429)
 
 
+@pytest.mark.parametrize(
+    "sqlstate", ["57P01", "57P02", "57P03", "57P04", "57P05", "08000", "08001", "08003", "08004", "08006", "08P01"]
+)
 async def test_a_statement_between_the_shutdown_notice_and_the_disconnect_gets_a_retryable_error(
-    db: Db, between: Proxy
+    db: Db, between: Proxy, sqlstate: str
 ) -> None:
-    await between.send_to_clients(SHUTDOWN_NOTICE)
+    """Whatever reason PostgreSQL or a pooler has to end the connection."""
+    await between.send_to_clients(shutdown_notice(sqlstate))
     await assert_rejected(db)
     await between.cut()
     assert await db.fetch_value("SELECT 1") == 1
