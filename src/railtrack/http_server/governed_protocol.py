@@ -5,6 +5,7 @@ The rest of a connection is in governed_connection.py; sockets and processes are
 
 import asyncio
 import math
+import re
 from typing import cast
 from urllib.parse import unquote
 
@@ -19,6 +20,8 @@ from railtrack.http_server.head import check_request_line, is_valid_host, parse_
 from railtrack.http_server.limits import Rejection, check_head_size, limit_exceeded, unique_headers
 
 END = b"\r\n\r\n"
+METHOD = re.compile(rb"[A-Z]{1,32} ")
+"""What can be a method, known or not. All standard ones are in capitals."""
 
 
 class GovernedProtocol(GovernedConnection):
@@ -52,6 +55,8 @@ class GovernedProtocol(GovernedConnection):
                 self._reject(error.__context__)
             elif str(error) == "Invalid HTTP version":
                 self._reject(Rejection("This server speaks HTTP/1.1.", 505))
+            elif isinstance(error, httptools.HttpParserInvalidMethodError) and METHOD.match(self._request_line):
+                self._reject(Rejection("This server does not implement the method of the request.", 501))
             else:
                 self._reject(Rejection("The request is not valid HTTP/1.1."))
 
