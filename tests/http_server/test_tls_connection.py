@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tests.servers.certificates import Authority
 from tests.servers.processes import TIMEOUT_S
 
 from railtrack.config.settings import load
-from railtrack.http_server import limits
+from railtrack.http_server import limits, tls_connection
 from railtrack.http_server.limits import WRITE_AT_ONCE, WRITE_BUFFER
 from railtrack.http_server.pace import BODY_PATIENCE_S, RESPONSE_PATIENCE_S
 from railtrack.http_server.tls import server_context
@@ -192,6 +193,31 @@ def test_a_handshake_that_does_not_end_is_closed_after_the_time_for_a_head(tls: 
         served.check(limits.HEAD_TIMEOUT_S + 1)
         assert await client.rest() == b""
         await served.until(lambda: not served.connections)
+
+    play(mirror, scene, tls)
+
+
+def test_a_client_that_updates_its_keys_without_end_is_disconnected(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has to send a message for each, which would wait in memory for a client that does not read."""
+    monkeypatch.setattr(tls_connection, "REPLIES_LIMIT", 270)  # ten of them
+
+    async def scene(served: Served) -> None:
+        client = await asyncio.create_subprocess_exec(
+            "openssl", "s_client", "-connect", f"127.0.0.1:{served.port}", "-tls1_3",
+            stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL,
+        )  # fmt: skip
+        assert client.stdin is not None
+        await served.until(lambda: bool(served.connections))
+        updates = 0
+        async with asyncio.timeout(TIMEOUT_S):
+            while served.connections:
+                client.stdin.write(b"K\n")
+                updates += 1
+                await asyncio.sleep(0.01)
+        assert updates > 10
+        with contextlib.suppress(ProcessLookupError):
+            client.kill()
+        await client.wait()
 
     play(mirror, scene, tls)
 

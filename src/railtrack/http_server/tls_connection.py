@@ -18,6 +18,10 @@ log = logging.getLogger("railtrack")
 
 PIECE_BYTES = 16 * 1024
 """What passes a memory BIO at once, the plain text of one record. A BIO keeps the memory of its largest content."""
+REPLIES_LIMIT = 16 * 1024
+"""Bytes that TLS itself may send on a connection after the handshake. A client can request updates of keys without end:
+each is 27 bytes in a buffer that the byte budget does not count.
+"""
 USE_HTTPS = "This port speaks HTTPS. Use https:// in the URL."
 """For a client that speaks plain HTTP. docker-healthcheck.sh knows it."""
 
@@ -40,6 +44,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         self._is_eof_written = False
         self._is_eof_received = False
         self._is_eof_reported = False
+        self._replied = 0  # bytes that TLS itself has sent since the handshake
 
     # The protocol of the socket
 
@@ -63,6 +68,12 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         except ssl.SSLError as error:
             self._fail(error)
             return
+        if self._is_established:
+            self._replied += self._encrypted_bytes.pending
+            if self._replied > REPLIES_LIMIT:
+                log.debug("TLS with %s failed: too many updates of keys", self.get_extra_info("peername"))
+                self.abort()
+                return
         self._flush_encrypted()  # a part of the handshake, or the response to a message such as an update of keys
         if pieces:
             self._inner.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
