@@ -1,9 +1,11 @@
 """Login at an OpenID Connect provider: who gets in, as whom, with which roles. Attacks: test_oidc_attacks.py."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import msgspec
 import pytest
 from tests.api.account.conftest import FormBrowser, csrf_of
 from tests.api.account.oidc_world import (
@@ -31,7 +33,7 @@ from tests.servers.oidc_provider import (
 )
 
 from railtrack.auth import roles, users
-from railtrack.auth.oidc.accounts import link_user
+from railtrack.auth.oidc.accounts import ProviderUser, link_user, log_in_provider_user
 from railtrack.auth.sessions import list_sessions
 from railtrack.auth.users import User, find_user
 from railtrack.config.settings import Settings
@@ -291,6 +293,28 @@ async def test_groups_give_and_take_roles_at_each_login(
     del provider.user["groups"]
     await log_in(browser, provider)
     assert await role_names(db, "eve@example.com") == {"own"}
+
+
+async def test_two_logins_at_the_same_time_change_the_roles_once(
+    db: Db, oidc_settings: Settings, provider: OidcProvider
+) -> None:
+    settings = replace(oidc_settings.oidc, group_roles=(("ml", "trainer"),))
+    login = ProviderUser(provider.url, "subject-1", "eve@example.com", frozenset())
+    async with db.write() as tx:
+        await roles.create_role(tx, "trainer", None)
+        await log_in_provider_user(tx, login, settings)
+
+    async def log_in_again(groups: frozenset[str]) -> list[str]:
+        async with db.write() as tx:
+            return (await log_in_provider_user(tx, msgspec.structs.replace(login, groups=groups), settings)).changes
+
+    for groups, change in ((frozenset({"ml"}), "got"), (frozenset[str](), "lost")):
+        async with db.write() as tx:
+            await log_in_provider_user(tx, msgspec.structs.replace(login, groups=groups), settings)
+            other = asyncio.create_task(log_in_again(groups))
+            await asyncio.wait([other], timeout=0.2)  # it reads the roles, and waits for this transaction
+        assert await other == [], change
+    assert await role_names(db, "eve@example.com") == set()
 
 
 async def test_groups_make_administrators_and_end_that(

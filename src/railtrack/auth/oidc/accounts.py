@@ -183,21 +183,34 @@ async def _update_roles(tx: Tx, user: User, groups: frozenset[str], group_roles:
 
     Roles that no group gives stay as they are.
     """
-    changes = []
     wanted = {role for group, role in group_roles.items() if group in groups}
-    held = {role.name: role.role_id for role in (await roles_of_users(tx, [user.user_id]))[user.user_id]}
-    for name in sorted(set(group_roles.values())):
-        if name in held and name not in wanted:
-            await unassign_role(tx, user.user_id, held[name])
-            changes.append(f"lost the role {name}")
-        elif name in wanted and name not in held:
-            role = await find_role(tx, name)
-            if role is None:
-                log.warning("RAILTRACK_OIDC_GROUP_ROLES: there is no role %r. Create it: railtrack roles create", name)
-            else:
-                await assign_role(tx, user.user_id, role.role_id)
-                changes.append(f"got the role {name}")
+    held = await _held_roles(tx, user)
+    lost = held.keys() & set(group_roles.values()) - wanted
+    gained = []
+    for name in sorted(wanted - held.keys()):
+        role = await find_role(tx, name)
+        if role is None:
+            log.warning("RAILTRACK_OIDC_GROUP_ROLES: there is no role %r. Create it: railtrack roles create", name)
+        else:
+            gained.append(role)
+    if not lost and not gained:
+        return []
+    await bump(tx)  # locks out another login of the user, which may just have changed the same roles
+    held = await _held_roles(tx, user)
+    changes = []
+    for name in sorted(lost & held.keys()):
+        await unassign_role(tx, user.user_id, held[name])
+        changes.append(f"lost the role {name}")
+    for role in gained:
+        if role.name not in held:
+            await assign_role(tx, user.user_id, role.role_id)
+            changes.append(f"got the role {role.name}")
     return changes
+
+
+async def _held_roles(tx: Tx, user: User) -> dict[str, int]:
+    """Return the ids of the user's roles, by name."""
+    return {role.name: role.role_id for role in (await roles_of_users(tx, [user.user_id]))[user.user_id]}
 
 
 def _check_domain(claims: Claims, settings: OidcSettings) -> None:
