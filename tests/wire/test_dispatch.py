@@ -180,6 +180,11 @@ async def test_names_in_camel_case_are_never_ignored(client: Client) -> None:
     assert [run["info"]["run_name"] for run in found["runs"]] == ["a"]
     quoted = {"experiment_ids": ["0"], "filter": "tags.`\"maxResults\":` = 'x'"}
     assert await client.ok("POST", "runs/search", quoted) == {}
+    created = await client.ok("POST", "experiments/create", {"name": "x", "artifactLocation": "s3://bucket/x"})
+    experiment = await client.ok("GET", "experiments/get", query={"experiment_id": created["experiment_id"]})
+    assert experiment["experiment"]["artifact_location"] == "s3://bucket/x"
+    both = await client.ok("POST", "runs/update", {"run_id": found["runs"][0]["info"]["run_id"], "runName": "c"})
+    assert both["run_info"]["run_name"] == "c"
 
 
 async def test_a_charset_beside_the_content_type_is_fine(client: Client) -> None:

@@ -146,13 +146,13 @@ def _fields(struct: type[msgspec.Struct]) -> list[_Field]:
 
 
 def camel_case_pattern(struct: type[msgspec.Struct]) -> re.Pattern[bytes] | None:
-    """Return a pattern that finds fields in camel case in a body which strict decoding would accept without them.
+    """Return a pattern that finds optional fields in camel case in a body, which strict decoding would ignore.
 
-    None if the struct has a required field: without it, strict decoding fails.
+    None if there are none. Without a required field, strict decoding fails.
     """
-    fields = _fields(struct)
-    names = {name for field in fields for name in field.json_names if name not in field.wire_names}
-    if not names or any(field.is_required for field in fields):
+    optional = [field for field in _fields(struct) if not field.is_required]
+    names = {name for field in optional for name in field.json_names if name not in field.wire_names}
+    if not names:
         return None
     return re.compile(rf'"(?:{"|".join(sorted(names))})"\s*:'.encode())
 
