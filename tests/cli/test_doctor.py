@@ -127,7 +127,7 @@ def test_an_invalid_database_address_is_reported_once_and_the_store_is_still_che
     environ = {"DATABASE_URL": "mysql://me@host/db", "MLFLOW_ARTIFACTS_DESTINATION": "s3://bucket"}
     code, report = doctor(tmp_path, **environ)
     assert (code, statuses(report, "problem")) == (1, ["database address", "artifact store"])
-    assert statuses(report, "skipped") == ["database", "read replica", "folders"]
+    assert statuses(report, "skipped") == ["database", "folders"]
 
 
 # The four errors of the guide, with the messages of the server

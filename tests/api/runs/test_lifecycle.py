@@ -33,7 +33,7 @@ async def test_get_returns_the_same_run_as_a_search(client: Client, db: Db) -> N
     assert [metric["value"] for metric in run["data"]["metrics"]] == shown
     assert [model["model_id"] for model in run["inputs"]["model_inputs"]] == sorted(models)
     assert [model["step"] for model in run["outputs"]["model_outputs"]] == [1, 2, 0]
-    assert [used["dataset"]["name"] for used in run["inputs"]["dataset_inputs"]] == ["a", "b"]
+    assert [used["dataset"]["name"] for used in run["inputs"]["dataset_inputs"]] == ["b", "a"]
 
 
 def _in_order(run: Any) -> Any:
