@@ -6,7 +6,7 @@ UV := .cache/uv-0.13.9/uv
 UI := src/railtrack/_ui/files.json
 
 CLIENTS := 3.18.0 3.17.2 3.1.0 2.22.0 2.9.2
-VENVS := $(CLIENTS:%=.cache/client-%/.ready) .cache/mlflow/.ready .cache/frameworks/.ready
+VENVS := $(CLIENTS:%=.cache/client-%/.ready) .cache/mlflow/.ready .cache/frameworks/.ready .cache/helm/.ready
 
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
@@ -145,7 +145,7 @@ $(UI): .venv/.installed
 	@test -f $@ || $(SYNC) --no-dev --reinstall-package railtrack
 	@touch $@
 
-# MLflow itself and its clients, each in an environment of its own: what the tests compare and drive us with.
+# MLflow itself, its clients, and Helm, each in its own environment: what the tests compare and drive us with.
 .cache/%/.ready: tools/venvs/%.txt $(UV)
 	$(UV) venv --quiet --clear $(@D)
 	$(UV) pip install --quiet --python $(@D)/bin/python --requirement $<

@@ -1,11 +1,14 @@
 """compose.yaml: what it hands to the server is what was meant, and its services fit each other."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.servers.processes import TIMEOUT_S
 
 from railtrack.artifacts import ArtifactStores
 from railtrack.config.settings import SETTINGS, load
@@ -47,6 +50,25 @@ def test_the_server_uses_the_database_and_the_store_of_compose() -> None:
     assert settings.aws.access_key_id == keys["MINIO_ROOT_USER"]
     assert settings.aws.secret_access_key == keys["MINIO_ROOT_PASSWORD"]
     assert len(keys["MINIO_ROOT_PASSWORD"]) >= 8  # MinIO wants that
+
+
+def test_podman_compose_reads_it_as_meant(tmp_path: Path) -> None:
+    program = ROOT / ".cache" / "helm" / "bin" / "podman-compose"
+    if not program.exists():
+        pytest.fail("podman-compose is not installed. Run `make .cache/helm/.ready`.", pytrace=False)
+    podman = tmp_path / "podman"  # of which only the version is asked
+    podman.write_text("#!/bin/sh\necho podman version 5.4.0\n")
+    podman.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "POSTGRES_PASSWORD": "one", "HOME": str(tmp_path)}
+    command = [str(program), "-f", str(ROOT / "compose.yaml"), "config"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load(done.stdout)["services"]
+    assert services.keys() == SERVICES.keys()
+    for name in ("mlflow", "postgres", "minio", "bucket"):
+        assert services[name]["environment"] == environment(name, POSTGRES_PASSWORD="one")
+    assert services["mlflow"]["depends_on"]["bucket"] == {"condition": "service_completed_successfully"}
+    assert (ROOT / services["mlflow"]["build"]["context"] / services["mlflow"]["build"]["dockerfile"]).exists()
 
 
 def test_changed_passwords_reach_the_server_and_the_services() -> None:

@@ -43,6 +43,7 @@ PROGRAMS = {
     "fly": "",
     "heroku": "",
     "kubectl": "",
+    "helm": "installs deploy/helm, see tests/deploy/test_helm.py",
 }
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "c2VjcmV0"}
 MUST_BE_THERE = [
@@ -87,7 +88,7 @@ def test_the_guide_has_all_parts_of_the_one_it_follows(page: Page) -> None:
 
 @all_three
 def test_every_code_block_has_a_language(page: Page) -> None:
-    assert {block.language for block in page.blocks} <= {"bash", "env", "json", "python", "text"}
+    assert {block.language for block in page.blocks} <= {"bash", "env", "json", "python", "text", "yaml"}
 
 
 @all_three
