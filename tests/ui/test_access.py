@@ -139,3 +139,17 @@ def test_the_password_is_changed_on_the_interfaces_account_page(
         tab.see("The user name or the password is wrong.")
         log_in(tab.page, "uma", new)
         tab.see("uma", "Recent Experiments")
+
+
+def test_an_administrator_reads_the_audit_log(admin: Tab, server: RailtrackServer) -> None:
+    admin.page.evaluate(
+        """() => fetch("/ajax-api/2.0/mlflow/users/create", {
+            method: "POST", headers: {"Content-Type": "application/json"},
+            body: JSON.stringify({username: "zoe", password: "a long password of zoe"})
+        })"""
+    )
+    admin.page.goto(f"{server.url}/account")
+    admin.page.get_by_role("link", name="audit log").click()
+    admin.see("POST users/create", "zoe", "login")
+    admin.keep_screenshot("audit-log")
+    assert admin.errors == []
