@@ -13,7 +13,7 @@ ADDRESS_FAILURES = 10
 """Failed logins of one address before it has to wait: one in FORGET_S is forgotten."""
 ACCOUNT_FAILURES = 20
 """Failed logins of one account, from any address. Beyond it, addresses with a recent failure have to wait."""
-FORGET_S = 15.0
+FORGET_S = 60.0
 KEYS_LIMIT = 10_000
 """Addresses, and accounts, with failures that are remembered. The oldest are forgotten first."""
 IPV6_PREFIX = 64
