@@ -76,6 +76,27 @@ def test_an_idle_connection_gives_way_without_a_response_after_those_that_had_no
     play(mirror, scene)
 
 
+def test_an_idle_connection_gives_way_after_all_that_waited_before_are_in_use() -> None:
+    async def scene(served: Served) -> None:
+        evicted = BUDGET.evicted_connections
+        silent = await connect(served, LIMIT)
+        idle = await served.client()
+        await idle.send(HEALTH)
+        assert (await idle.response())[0] == 200
+        for client in silent[1:]:
+            await client.send(GET)
+        await served.until(lambda: sum(one.cycle is not None for one in served.connections) == LIMIT - 1)
+        for connection in served.connections:
+            connection._deadline -= 10
+        newcomer = await served.client()
+        assert await idle.rest() == b""
+        assert BUDGET.evicted_connections == evicted + 2
+        await newcomer.send(GET)
+        await served.until(lambda: sum(one.cycle is not None for one in served.connections) == LIMIT)
+
+    play(busy, scene)
+
+
 def test_probes_are_answered_while_all_connections_are_busy_and_the_rest_gets_429_or_503() -> None:
     async def scene(served: Served) -> None:
         await stay_busy(served, LIMIT)
@@ -93,6 +114,23 @@ def test_probes_are_answered_while_all_connections_are_busy_and_the_rest_gets_42
         assert error_of(await served.exchange(b"")) == (503, "TEMPORARILY_UNAVAILABLE")
         for client in reserve:
             client.close()
+
+    play(busy, scene)
+
+
+def test_a_connection_of_the_reserve_is_served_if_another_gives_way_before_its_request_comes() -> None:
+    async def scene(served: Served) -> None:
+        await stay_busy(served, LIMIT - 1)
+        idle = await served.client()
+        await idle.send(HEALTH)
+        assert (await idle.response())[0] == 200  # it is not old enough to give way yet
+        newcomer = await served.client()
+        await served.until(lambda: len(served.connections) == LIMIT + 1)
+        for connection in served.connections:
+            connection._deadline -= 10
+        await newcomer.send(GET)
+        assert await idle.rest() == b""
+        await served.until(lambda: sum(one.cycle is not None for one in served.connections) == LIMIT)
 
     play(busy, scene)
 

@@ -56,7 +56,7 @@ class WorkerState(ServerState):
             self._clients[client] += 1
             if self._clients[client] > limits.CLIENT_CONNECTIONS_LIMIT and not self._evict_of(client, connection):
                 return self._rejected()
-        if len(self.connections) <= limits.CONNECTIONS_LIMIT or self._evict(connection):
+        if len(self.connections) <= limits.CONNECTIONS_LIMIT or self.make_room(connection):
             return Admission.ADMITTED
         if len(self.connections) <= limits.CONNECTIONS_LIMIT + limits.PROBES_RESERVE:
             return Admission.FOR_PROBES
@@ -98,16 +98,19 @@ class WorkerState(ServerState):
     def _client(self, connection: "GovernedConnection") -> str:
         return self.client_of(connection.client[0]) if connection.client else ""
 
-    def _evict(self, newcomer: "GovernedConnection") -> bool:
+    def make_room(self, newcomer: "GovernedConnection") -> bool:
         """Close the connection that waited longest. Return False if all are in use."""
         now = newcomer.loop.time()
-        if not self._candidates:
-            self._candidates = self._ranked(newcomer, CANDIDATES, lambda _: True)[::-1]
-        while self._candidates:
-            candidate = self._candidates.pop()
-            if candidate in self.connections and candidate.eviction_rank(now):
-                self._close(candidate)
-                return True
+        for are_new in (False, True):  # those that were found for an earlier newcomer may all be in use by now
+            if are_new:
+                self._candidates = self._ranked(newcomer, CANDIDATES, lambda _: True)[::-1]
+            while self._candidates:
+                candidate = self._candidates.pop()
+                if candidate is newcomer or candidate not in self.connections:
+                    continue
+                if candidate.eviction_rank(now):
+                    self._close(candidate)
+                    return True
         return False
 
     def _evict_of(self, client: str, newcomer: "GovernedConnection") -> bool:

@@ -170,9 +170,12 @@ class GovernedProtocol(GovernedConnection):
             decoded = unquote(decoded, errors="strict") if "%" in decoded else decoded
         except UnicodeDecodeError:
             raise Rejection("The path is not valid UTF-8.") from None
-        if self._is_for_probes and self.worker_state.is_full and decoded not in limits.PROBE_PATHS:
-            BUDGET.rejected_connections += 1
-            raise limit_exceeded("The server has too many connections. Nothing was stored. Please retry.")
+        if self._is_for_probes and decoded not in limits.PROBE_PATHS:
+            # What was in use when this connection was made may wait by now.
+            if self.worker_state.is_full and not self.worker_state.make_room(self):
+                BUDGET.rejected_connections += 1
+                raise limit_exceeded("The server has too many connections. Nothing was stored. Please retry.")
+            self._is_for_probes = False
         self._body_left = int(length)
         self._chunked_body = ChunkedBody() if coding is not None else None
         self.scope = {  # type: ignore[typeddict-item]  # what wire/ reads
