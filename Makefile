@@ -63,7 +63,7 @@ coverage: .venv/.installed-dev $(UI) $(VENVS) .cache/.programs ## Measure which 
 	@echo "Every line: .cache/coverage/html/index.html"
 
 fuzz: export RAILTRACK_FUZZ_SECONDS ?= 240
-fuzz: export RAILTRACK_FUZZ_SEED ?= $(shell date +%s)
+fuzz: export RAILTRACK_FUZZ_SEED := $(or $(RAILTRACK_FUZZ_SEED),$(shell date +%s))
 fuzz: .venv/.installed-dev ## Compare for four minutes how the server, llhttp and h11 read mutated requests
 	@echo "RAILTRACK_FUZZ_SEED=$(RAILTRACK_FUZZ_SEED)"
 	.venv/bin/pytest tests/fuzz/test_http_parsing.py
