@@ -17,7 +17,7 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
-.PHONY: help serve install test test-fast coverage fuzz image-test test-outages bench bench-artifacts soak hostile dist lint format docs compat-record lock clean
+.PHONY: help serve install test test-fast coverage fuzz image-test test-outages bench bench-artifacts bench-calls soak hostile dist lint format docs compat-record lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -90,6 +90,9 @@ hostile: .venv/.installed-dev $(UI) $(if $(filter mlflow,$(SERVER)),.cache/mlflo
 
 bench-artifacts: .venv/.installed-dev $(UI) .cache/mlflow/.ready .cache/client-3.17.2/.ready ## Measure artifacts in S3
 	.venv/bin/python -m bench.artifacts --mlflow .cache/mlflow/bin/python --client .cache/client-3.17.2/bin/python
+
+bench-calls: .venv/.installed-dev $(UI) .cache/mlflow/.ready .cache/client-3.17.2/.ready ## Measure what calls of the client take
+	.venv/bin/python -m bench.calls --mlflow .cache/mlflow/bin/python --client .cache/client-3.17.2/bin/python
 
 dist: .venv/.installed-dev $(UI) ## Build the sdist and the wheel into dist/, both with the web interface
 	rm -rf dist
