@@ -187,6 +187,25 @@ async def test_names_in_camel_case_are_never_ignored(client: Client) -> None:
     assert both["run_info"]["run_name"] == "c"
 
 
+async def test_names_in_camel_case_are_read_in_nested_objects(client: Client) -> None:
+    created = [
+        await client.ok("POST", "logged-models", {"experiment_id": "0", "name": name, "modelType": "t"})
+        for name in "ab"
+    ]
+    ids = [one["model"]["info"]["model_id"] for one in created]
+    run_id = (await client.ok("POST", "runs/create", {"experiment_id": "0"}))["run"]["info"]["run_id"]
+    metric = {"key": "acc", "value": 0.5, "timestamp": 1, "modelId": ids[0], "datasetName": "d", "datasetDigest": "1"}
+    await client.ok("POST", "runs/log-batch", {"run_id": run_id, "metrics": [metric]})
+    for clauses, expected in (
+        ({"order_by": [{"fieldName": "name", "ascending": True}]}, ids),
+        ({"order_by": [{"field_name": "metrics.acc", "datasetName": "d", "datasetDigest": "1"}]}, ids),
+        ({"datasets": [{"datasetName": "d", "datasetDigest": "1"}], "filter": "metrics.acc > 0"}, ids[:1]),
+        ({"datasets": [{"dataset_name": "d", "datasetDigest": "2"}], "filter": "metrics.acc > 0"}, []),
+    ):
+        found = await client.ok("POST", "logged-models/search", {"experiment_ids": ["0"], **clauses})
+        assert [model["info"]["model_id"] for model in found.get("models", [])] == expected, clauses
+
+
 async def test_a_charset_beside_the_content_type_is_fine(client: Client) -> None:
     headers = {"Content-Type": "application/json; charset=utf-8"}
     answer = await client.send("POST", "runs/create", body=b'{"experiment_id": "0"}', headers=headers)

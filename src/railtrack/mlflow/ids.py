@@ -30,7 +30,8 @@ def known_numbers(experiment_ids: Iterable[str]) -> list[int]:
 
 
 def _number(experiment_id: str) -> int:
-    digits = experiment_id.removeprefix("-")
+    text = experiment_id.strip()  # what a script reads from a file or a table may have blanks around it
+    digits = text[1:] if text[:1] in ("-", "+") else text
     if not digits.isascii() or not digits.isdigit():
         raise invalid(f"Invalid experiment ID '{experiment_id[:250]}'. Experiment ID must be a valid integer.")
-    return int(experiment_id[:20])
+    return int(text[:20])

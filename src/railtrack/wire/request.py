@@ -13,7 +13,7 @@ import msgspec
 from railtrack.byte_budget import BUDGET, Share
 from railtrack.errors import ApiError, invalid
 from railtrack.wire.json_limits import JsonLimitError, check_json_limits
-from railtrack.wire.protobuf_json import camel_case_pattern, convert, convert_query, json_object, reject_nul
+from railtrack.wire.protobuf_json import CamelCase, convert, convert_query, json_object, reject_nul
 from railtrack.wire.turns import in_turn
 
 BODY_LIMIT = 20 * 1024 * 1024
@@ -280,7 +280,7 @@ class Decoder(Generic[T]):
     def __init__(self, struct: type[T]) -> None:
         self._struct = struct
         self._fast = msgspec.json.Decoder(struct)
-        self._camel_case = camel_case_pattern(struct)
+        self._camel_case = CamelCase(struct)
 
     async def decode(self, http: HttpRequest) -> T:
         """Return the struct from the query (GET) or the JSON body (other methods). Path parameters override both.
@@ -303,7 +303,7 @@ class Decoder(Generic[T]):
         """Return the struct, or None if the body needs lenient decoding."""
         try:
             check_json_limits(body)
-            if http.params or ESCAPED_NUL in body or (self._camel_case and self._camel_case.search(body)):
+            if http.params or ESCAPED_NUL in body or self._camel_case.is_in(body):
                 return None
             return self._fast.decode(body)
         except JsonLimitError as error:

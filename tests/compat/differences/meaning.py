@@ -194,12 +194,13 @@ because(
 )
 
 because(
-    "An id consists of digits.",
+    "The response has the id of the experiment, where MLflow repeats the blank of the request.",
     {
-        "experiments_read": {
-            "an id with spaces": rejected(
-                "Invalid experiment ID ' <experiment: given the experiment read> '. "
-                "Experiment ID must be a valid integer."
+        "runs_create": {
+            "an experiment id with a blank": edited(
+                lambda response: response["json"]["run"]["info"].update(
+                    experiment_id="<experiment: given the experiment runs>"
+                )
             ),
         },
     },

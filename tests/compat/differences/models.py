@@ -174,6 +174,7 @@ because(
         "logged_models_orders_and_pages": {
             "order by ['name']": wrong_type("order_by"),
             "order by [3]": wrong_type("order_by"),
+            "ascending *": wrong_type("order_by[0].ascending"),
             "max_results -1": rejected(
                 "Invalid value -1 for parameter 'max_results' supplied. It must be a positive integer"
             ),

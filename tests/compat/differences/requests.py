@@ -236,6 +236,11 @@ because(
 )
 
 because(
+    "Of a field in both spellings, the one in snake case counts. No client sends both.",
+    {"wire_scalars": {"a field in both spellings": accepted({})}},
+)
+
+because(
     "Railtrack's page tokens hold the sort key of the last row instead of an offset, and belong to one search.",
     {
         "metrics_history": {

@@ -122,6 +122,8 @@ def read(prefix: str) -> Script:
     yield get("an id over 32 bits", path, {"experiment_id": "4294967297"})
     yield get("an id over 64 bits", path, {"experiment_id": "9" * 30})
     yield get("an id with spaces", path, {"experiment_id": f" {experiment_id} "})
+    yield get("an id with a plus sign", path, {"experiment_id": f"+{experiment_id}"})
+    yield get("an id with a line break", path, {"experiment_id": f"{experiment_id}\n"})
     yield get("an id given twice", path, {"experiment_id": [experiment_id, "999999999"]})
     yield get("an id given twice, the other order", path, {"experiment_id": ["999999999", experiment_id]})
     yield get("an unknown parameter beside it", path, {"experiment_id": experiment_id, "x": "y"})

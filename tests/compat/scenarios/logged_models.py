@@ -323,6 +323,14 @@ def orders_and_pages(prefix: str) -> Script:
     asked: dict[str, Any] = {"experiment_ids": [experiment_id]}
     for order_by in ORDERS:
         yield post(f"order by {order_by}", SEARCH, {**asked, "order_by": order_by}, only=NAMES)
+    camel = [{"fieldName": "metrics.acc", "datasetName": "test", "datasetDigest": "e1", "ascending": False}]
+    yield post("order by names in camel case", SEARCH, {**asked, "order_by": camel}, only=NAMES)
+    datasets = [{"datasetName": "test", "datasetDigest": "e1"}]
+    body = {**asked, "datasets": datasets, "filter": "metrics.acc > 0"}
+    yield post("datasets by names in camel case", SEARCH, body, only=NAMES)
+    for ascending in ("true", "false", 1):
+        body = {**asked, "order_by": [{"field_name": "name", "ascending": ascending}]}
+        yield post(f"ascending {ascending!r}", SEARCH, body, only=NAMES)
     for size in (0, 1, 2, 1001, "2", 2.0, None):
         yield post(f"max_results {size!r}", SEARCH, {**asked, "max_results": size}, only=NAMES)
     for size in (-1, "x", "", 1.5, True, [1], 2**31):

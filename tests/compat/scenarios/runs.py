@@ -39,6 +39,7 @@ def create(prefix: str) -> Script:
         yield post(label, path, body)
     yield post("an experiment that is not there", path, {**bare, "experiment_id": "999999999"})
     yield post("an experiment whose id is no number", path, {**bare, "experiment_id": "abc"})
+    yield post("an experiment id with a blank", path, {**bare, "experiment_id": f" {experiment_id}"})
     yield post("an experiment id over 64 bits", path, {**bare, "experiment_id": "9" * 30})
     for field in ("user_id", "run_name"):
         for label, body in with_each(bare, field, NOT_A_STRING):

@@ -259,6 +259,8 @@ def scalars(prefix: str) -> Script:
     camel = {"experiment_ids": [experiment_id], "maxResults": 1, "orderBy": ["run_name"]}
     yield post("a search in camel case", "runs/search", camel, only=("runs", "info", "run_name"))
     yield get("a parameter in camel case", "runs/get", {"runId": run_id})
+    both = {"run_id": run_id, "runId": run_id, "key": "k", "value": "v"}
+    yield post("a field in both spellings", "runs/set-tag", both)
 
 
 def numbers_as_text(prefix: str) -> Script:
