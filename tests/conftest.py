@@ -130,6 +130,8 @@ async def _empty(db: Db) -> None:
 
 
 USED_TABLES = (
+    "assessments",
+    "trace_info",
     "railtrack_audit_log",
     "railtrack_role_assignments",
     "railtrack_role_permissions",

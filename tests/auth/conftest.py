@@ -73,8 +73,8 @@ async def ada(db: Db, admin: User) -> dict[str, str]:
 
 
 @pytest.fixture
-async def world(server: Client, ada: dict[str, str]) -> World:
-    return await create_world(server, ada)
+async def world(server: Client, db: Db, ada: dict[str, str]) -> World:
+    return await create_world(server, db, ada)
 
 
 @pytest.fixture

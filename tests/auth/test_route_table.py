@@ -62,8 +62,8 @@ async def server(db: Db, login_settings: Settings) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def world(server: Client, admin: User) -> World:
-    return await create_world(server, basic("ada"))
+async def world(server: Client, db: Db, admin: User) -> World:
+    return await create_world(server, db, basic("ada"))
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def needs_a_target(route: Route) -> bool:
 
 
 def test_every_route_that_needs_a_permission_has_an_example() -> None:
-    world = World("1", "2", "r", "m", "w", "1/f")
+    world = World("1", "2", "r", "m", "w", "1/f", "t", "a")
     known = examples(world)
     missing = {documented(route) for route in all_routes() if needs_a_target(route)} - known.keys()
     assert missing <= {"GET /metrics"}

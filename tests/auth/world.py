@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from tests.client import Client
 
+from railtrack.db import Db
+
 
 class World(NamedTuple):
     """Ids of things that an administrator created."""
@@ -19,6 +21,8 @@ class World(NamedTuple):
     webhook_id: str
     file: str
     """The path of an artifact of the run, below the artifact proxy."""
+    trace_id: str
+    assessment_id: str
 
 
 MODEL = "detector"
@@ -26,7 +30,7 @@ PROMPT = "greeting"
 JSON = {"content-type": "application/json"}
 
 
-async def create_world(server: Client, headers: Mapping[str, str]) -> World:
+async def create_world(server: Client, db: Db, headers: Mapping[str, str]) -> World:
     async def post(path: str, json: Any) -> Any:
         response = await server.post(path, json, headers=headers)
         assert response.status == 200, response.text
@@ -49,8 +53,22 @@ async def create_world(server: Client, headers: Mapping[str, str]) -> World:
     file = f"{experiment_id}/{run_id}/artifacts/model/weights.bin"
     response = await server.send("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{file}", body=b"w", headers=headers)
     assert response.status == 200, response.text
+    await db.execute(
+        "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status, db_payload_generation) "
+        "VALUES ('tr-1', $1, 1, 'OK', 0)",
+        int(experiment_id),
+    )
+    feedback = {"assessment": {"assessment_name": "good", "feedback": {"value": True}}}
+    assessment = await post("/api/3.0/mlflow/traces/tr-1/assessments", feedback)
     return World(
-        experiment_id, other, run_id, model["model"]["info"]["model_id"], webhook["webhook"]["webhook_id"], file
+        experiment_id,
+        other,
+        run_id,
+        model["model"]["info"]["model_id"],
+        webhook["webhook"]["webhook_id"],
+        file,
+        "tr-1",
+        assessment["assessment"]["assessment_id"],
     )
 
 
@@ -75,6 +93,9 @@ def examples(world: World) -> dict[str, Example]:
     folder, _, name = world.file.rpartition("/")
     upload = Example({"path": name, "num_parts": 1, "parts": [{"part_number": 1, "etag": "e"}], "upload_id": "u"})
     on_upload = upload._replace(path={"folder": folder})
+    on_trace = Example(path={"trace_id": world.trace_id})
+    on_assessment = Example(path={"trace_id": world.trace_id, "assessment_id": world.assessment_id})
+    feedback = {"assessment_name": "good", "feedback": {"value": True}}
     point = {"key": "loss", "value": 1.0, "timestamp": 2}
 
     def of(example: Example, **fields: Any) -> Example:
@@ -164,6 +185,12 @@ def examples(world: World) -> dict[str, Example]:
         "GET audit-log/search": Example(),
         "POST traces/search": Example({"locations": [{"mlflow_experiment": {"experiment_id": world.experiment_id}}]}),
         "POST traces/metrics": of(on_experiments, metric_name="trace_count"),
+        "POST traces/{trace_id}/assessments": of(on_trace, assessment=feedback),
+        "GET traces/{trace_id}/assessments/{assessment_id}": on_assessment,
+        "PATCH traces/{trace_id}/assessments/{assessment_id}": of(
+            on_assessment, assessment={"rationale": "r"}, update_mask="rationale"
+        ),
+        "DELETE traces/{trace_id}/assessments/{assessment_id}": on_assessment,
         "GET scorers/list": on_experiment,
         "GET workspaces": Example(),
         "POST datasets/search": on_experiments,

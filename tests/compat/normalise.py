@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import time
+from datetime import datetime
 from functools import reduce
 from operator import getitem
 from typing import Any
@@ -23,6 +24,7 @@ OWN_ROLE = re.compile(r"(?<=__user_)\d{10}(?=__)")
 BEFORE_AN_EXPERIMENT = re.compile(r"(?i)experiment|\bids?\b|artifacts?[:/ ]|path=|path: '|to '|as '|s3://|file:")
 DATABASE_ERROR = re.compile(r"(\(raised as a result.*\n)?\((sqlite3|psycopg2|builtins)\..*\[SQL: .*", re.DOTALL)
 PRINTED_SET = re.compile(r"\{('[^'{}]*'(?:, '[^'{}]*')+)\}")
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 SERVER = re.compile(r"http://127\.0\.0\.1:\d+")
 GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,4}")
 REPEATED = re.compile(r"(.{1,12}?)\1{39,}", re.DOTALL)
@@ -137,6 +139,8 @@ class Normaliser:
         if key in {"next_page_token", "nextPageToken"} and value:
             self.tokens.add(value)
             return "<token>"
+        if TIMESTAMP.fullmatch(value) and self._is_now(datetime.fromisoformat(value).timestamp() * 1000):
+            return "<time>"
         return self._text(value)
 
     def _text(self, text: str) -> str:
@@ -167,7 +171,7 @@ class Normaliser:
             return self.known[value]
         return "<time>" if len(value) == 13 and self._is_now(int(value)) else value
 
-    def _is_now(self, value: int) -> bool:
+    def _is_now(self, value: float) -> bool:
         return self.now - DAY_MS < value < self.now + DAY_MS
 
     def _placeholder(self, value: str, kind: str) -> str:

@@ -30,11 +30,15 @@ class Action(Enum):
 class Need(NamedTuple):
     """An action on a resource. A grant on all resources of type `part`, if there is one, decides before the resource's.
 
-    Runs and logged models are parts of experiments, versions are parts of registered models.
+    Runs, logged models, traces and assessments are parts of experiments, versions are parts of registered models.
     """
 
     action: Action
     part: str = ""
+    is_either: bool = False
+    """Whether the action on the resource suffices, whatever the grant on all resources of the type is."""
+    without_part: Action | None = None
+    """The action that is needed on the resource without a grant on all resources of the type, if it is another one."""
 
 
 class AccessTarget(Enum):
@@ -51,6 +55,7 @@ class AccessTarget(Enum):
     LISTED_EXPERIMENTS = "listed experiments"
     """Those of the request that may not be read are ignored."""
     NEW_EXPERIMENT = "experiment (new)"
+    TRACE = "experiment of the trace"
     RUN = "experiment of the run"
     RUNS = "experiments of the runs"
     LOGGED_METRICS = "experiments of the run and the logged models"
@@ -82,7 +87,13 @@ class Access(NamedTuple):
         if self.target is AccessTarget.LISTED_EXPERIMENTS:
             return "read listed experiments"
         needs = self.needs or (Need(Action.CREATE),)
-        return ", ".join(f"{need.action.value} {(need.part or self.target.value).replace('_', ' ')}" for need in needs)
+        return ", ".join(self._describe(need) for need in needs)
+
+    def _describe(self, need: Need) -> str:
+        target = (need.part or self.target.value).replace("_", " ")
+        if need.is_either:
+            return f"{need.action.value} {self.target.value} or {target}"
+        return f"{need.action.value} {target}"
 
 
 class Policy(Protocol):
@@ -113,6 +124,10 @@ def _in_logged_model(action: Action) -> tuple[Need, ...]:
     return Need(Action.READ), Need(action, "logged_model")
 
 
+def _in_trace(need: Need) -> tuple[Need, ...]:
+    return Need(Action.READ), Need(Action.READ, "trace"), need
+
+
 VERSION = "version"
 """The part `registered_model_version` or `prompt_version`, by the type of the registered model."""
 
@@ -140,6 +155,19 @@ EXPERIMENT_DELETE = Access(
 EXPERIMENTS_READ = Access(AccessTarget.EXPERIMENTS, (Need(Action.READ),))
 RUNS_SEARCH = Access(AccessTarget.LISTED_EXPERIMENTS, (Need(Action.NOT_DENIED, "run"),))
 LOGGED_MODELS_SEARCH = Access(AccessTarget.LISTED_EXPERIMENTS, (Need(Action.NOT_DENIED, "logged_model"),))
+
+ASSESSMENT_CREATE = Access(
+    AccessTarget.TRACE,
+    (
+        Need(Action.READ),
+        Need(Action.READ, "trace"),
+        Need(Action.NOT_DENIED, "assessment"),
+        Need(Action.EDIT, "trace", is_either=True),
+    ),
+)
+ASSESSMENT_READ = Access(AccessTarget.TRACE, _in_trace(Need(Action.READ, "assessment")))
+ASSESSMENT_EDIT = Access(AccessTarget.TRACE, _in_trace(Need(Action.EDIT, "assessment")))
+ASSESSMENT_DELETE = Access(AccessTarget.TRACE, _in_trace(Need(Action.DELETE, "assessment", without_part=Action.EDIT)))
 
 RUN_CREATE = Access(AccessTarget.EXPERIMENT, (Need(Action.EDIT), Need(Action.CREATE, "run")))
 RUN_READ = Access(AccessTarget.RUN, _in_run(Action.READ))

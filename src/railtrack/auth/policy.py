@@ -209,6 +209,11 @@ class Permissions(NamedTuple):
     @staticmethod
     def _is_granted(grants: Grants, requirement: Requirement) -> bool:
         first, *fallbacks = requirement.keys or (NO_RESOURCE,)
+        if requirement.is_either:
+            return any(grants.permission(*key) >= LEVEL_OF_ACTION[requirement.action] for key in requirement.keys)
+        if requirement.without_part is not None and grants.level(*first) is None:
+            first, *fallbacks = fallbacks
+            requirement = requirement._replace(action=requirement.without_part)
         level = grants.permission(*first, *fallbacks)
         if requirement.action in (Action.NOT_DENIED, Action.CREATE):
             return level is not Level.DENY

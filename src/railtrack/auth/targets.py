@@ -38,6 +38,10 @@ class Requirement(NamedTuple):
 
     action: Action
     keys: tuple[Key, ...]
+    is_either: bool = False
+    """Whether the permission of any of the keys suffices."""
+    without_part: Action | None = None
+    """The action that the other keys must permit if the first one has no grant, if it is another one."""
 
 
 def permission_denied() -> ApiError:
@@ -48,7 +52,12 @@ def requirements(needs: Iterable[Need], resource: Key) -> list[Requirement]:
     """Return what `needs` mean for a resource."""
     resource_type = resource[0]
     return [
-        Requirement(need.action, ((_part_type(need.part, resource_type), "*"), resource) if need.part else (resource,))
+        Requirement(
+            need.action,
+            ((_part_type(need.part, resource_type), "*"), resource) if need.part else (resource,),
+            need.is_either,
+            need.without_part,
+        )
         for need in needs
     ]
 
@@ -76,6 +85,8 @@ class Targets:
             case AccessTarget.EXPERIMENTS:
                 ids = {str(experiment_number(one)) for one in _experiment_ids(request)}
                 return on_each(needs, ids)
+            case AccessTarget.TRACE:
+                return await self._trace(needs, request.trace_id)
             case AccessTarget.RUN:
                 run_id = _run_id(request)
                 return await self._runs(needs, [run_id]) if run_id else []
@@ -113,6 +124,15 @@ class Targets:
         if number is None:
             raise not_found(f"Could not find experiment with name '{name}'")
         return "experiment", str(number)
+
+    async def _trace(self, needs: Sequence[Need], trace_id: str) -> list[Requirement]:
+        """Not cached: a client chooses the id of a trace, so after its deletion another experiment can have the id."""
+        experiment_id = await self._db.fetch_value(
+            "SELECT CAST(experiment_id AS TEXT) FROM trace_info WHERE request_id = $1", trace_id
+        )
+        if experiment_id is None:
+            raise permission_denied()
+        return requirements(needs, ("experiment", experiment_id))
 
     async def _runs(self, needs: Sequence[Need], run_ids: Sequence[str]) -> list[Requirement]:
         found = await self._experiments_of_runs.of(run_ids)

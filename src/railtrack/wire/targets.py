@@ -10,6 +10,7 @@ FIELDS = {
     "role_id": "role",
     "role_permission_id": "role permission",
     "webhook_id": "webhook",
+    "trace_id": "trace",
     "run_id": "run",
     "run_ids": "run",
     "model_id": "logged_model",

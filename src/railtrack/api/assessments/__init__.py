@@ -1,0 +1,1 @@
+"""Assessments of traces: feedback, expectations, and references to issues."""
