@@ -21,7 +21,7 @@ WRONG = [
         "Invalid host in MLFLOW_HOST: '0.0.0.0:5000'. Use the address alone",
     ),
     ({"MLFLOW_HOST": '"0.0.0.0'}, "Invalid host in MLFLOW_HOST: '\"0.0.0.0'. Use an address"),
-    ({"MLFLOW_HOST": "no.such.host.invalid"}, "MLFLOW_PORT: cannot listen on no.such.host.invalid port 5000"),
+    ({"MLFLOW_HOST": "no.such.host.invalid"}, "MLFLOW_HOST: cannot listen on no.such.host.invalid ("),
     ({"GUNICORN_WORKERS": "two"}, "Invalid number of workers in GUNICORN_WORKERS: 'two'. Use a number from 1 to 64."),
     ({"GUNICORN_THREADS": "100"}, "Invalid number of threads in GUNICORN_THREADS: '100'. Use a number from 1 to 64."),
     (

@@ -20,7 +20,7 @@ from tests.servers.railtrack import command, railtrack_server
 
 from railtrack.config.settings import load
 from railtrack.errors import StartError
-from railtrack.http_server.processes import DESCRIPTORS, LISTENING, Worker, addresses, listeners
+from railtrack.http_server.processes import DESCRIPTORS, LISTENING, Worker, addresses, listen, listeners
 
 pytestmark = pytest.mark.slow
 
@@ -33,8 +33,12 @@ def test_the_platforms_port_is_listened_on_beside_ours() -> None:
 
 def test_all_addresses_means_ipv6_too_where_there_is_any() -> None:
     port = free_port()
-    sockets = listeners(load({"server.host": "0.0.0.0", "server.port": str(port)}, {}))
+    settings = load({"server.host": "0.0.0.0", "server.port": str(port)}, {})
+    sockets = listeners(settings)
     try:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+        listen(settings, sockets)
         assert sockets[0].getsockname() == ("0.0.0.0", port)
         assert [one.family for one in sockets[1:]] in ([], [socket.AF_INET6])
         for address in ["127.0.0.1", "::1"][: len(sockets)]:
@@ -49,7 +53,7 @@ def test_localhost_that_other_machines_can_reach_is_rejected_without_login(monke
     resolve = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda _host, port, **options: resolve("0.0.0.0", port, **options))
     flags = {"server.host": "localhost", "server.port": str(free_port())}
-    with pytest.raises(StartError, match=r"MLFLOW_HOST: localhost is 0\.0\.0\.0 here, which is no loopback address"):
+    with pytest.raises(StartError, match=r"--host: localhost is 0\.0\.0\.0 here, which is no loopback address"):
         listeners(load(flags, {}))
     for one in listeners(load({**flags, "auth.mode": "on"}, {})):
         one.close()
@@ -116,7 +120,7 @@ def test_a_start_that_fails_logs_the_reason_in_one_line_and_exits_with_1(tmp_pat
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = command(tmp_path, "server", "--port", str(taken.getsockname()[1]))
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("Error: MLFLOW_PORT: cannot listen on 127.0.0.1 port")
+    assert done.stderr.splitlines()[-1].startswith("Error: --port: cannot listen on 127.0.0.1 port")
     assert "Traceback" not in done.stderr + done.stdout
 
 

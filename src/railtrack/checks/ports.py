@@ -11,7 +11,7 @@ from railtrack.checks import Finding, ok, problem
 from railtrack.config.settings import Settings
 from railtrack.errors import StartError
 from railtrack.http_client.client import HttpClient, Origin
-from railtrack.http_server.processes import addresses, listen
+from railtrack.http_server.processes import Address, addresses, bind
 
 PROBE_TIMEOUT_S = 4.0
 RESPONSE_LIMIT_BYTES = 64 * 1024
@@ -20,21 +20,21 @@ LISTENING = "0A"
 
 
 async def check_ports(settings: Settings) -> list[Finding]:
-    has_tls = settings.tls.is_enabled
-    return [await _check(host, port, setting, has_tls=has_tls) for host, port, setting in addresses(settings)]
+    return [await _check(settings, address) for address in addresses(settings)]
 
 
-async def _check(host: str, port: int, setting: str, *, has_tls: bool) -> Finding:
+async def _check(settings: Settings, address: Address) -> Finding:
+    host, port, setting = address
     check = f"port {port}"
-    address = f"{f'[{host}]' if ':' in host else host}:{port} ({setting})"
+    name = f"{f'[{host}]' if ':' in host else host}:{port} ({setting})"
     try:
-        listen(host, port, setting).close()
+        bind(settings, address).close()
     except StartError as error:
-        if readiness := await _railtrack_readiness(host, port, has_tls=has_tls):
-            return ok(check, f"{address}: used by a running Railtrack, {readiness}")
+        if readiness := await _railtrack_readiness(host, port, has_tls=settings.tls.is_enabled):
+            return ok(check, f"{name}: used by a running Railtrack, {readiness}")
         processes = ", ".join(_listening_processes(port))
         return problem(check, f"{error.fault}{f' It is used by {processes}.' if processes else ''}", error.advice)
-    return ok(check, f"{address} is free")
+    return ok(check, f"{name} is free")
 
 
 async def _railtrack_readiness(host: str, port: int, *, has_tls: bool) -> str | None:

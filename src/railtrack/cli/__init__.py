@@ -1,6 +1,7 @@
 """The command `railtrack`. Each subcommand is a module beside this one, imported only when it is called."""
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
@@ -18,6 +19,8 @@ COMMANDS = {
     "audit": "List who did what on a server with login, and what was denied.",
     "verify": "Use a deployed server as a client does, step by step, and leave it unchanged.",
 }
+OUTPUT_CLOSED = 141
+"""The exit code of shells for a process ended by SIGPIPE."""
 MODULES = {"ui": "server"}
 """MLflow's other name of the server."""
 
@@ -32,7 +35,12 @@ def main(arguments: list[str] | None = None) -> None:
             add_env_file(env_file)
         except StartError as error:
             sys.exit(f"Error: {error}")
-    sys.exit(import_module(f"railtrack.cli.{MODULES.get(options.command, options.command)}").run(options))
+    try:
+        sys.exit(import_module(f"railtrack.cli.{MODULES.get(options.command, options.command)}").run(options))
+    except BrokenPipeError:
+        # Whoever read the output has ended, such as `head`. Python would fail again when it flushes at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(OUTPUT_CLOSED)
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -43,13 +51,18 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"railtrack {version('railtrack')}")
     parser.add_argument("--env-file", metavar="FILE", help="Read variables from this file; those that are set win.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    completes = "_ARGCOMPLETE" in os.environ
     for name, summary in COMMANDS.items():
         aliases = [alias for alias, module in MODULES.items() if module == name]
         # -h is MLflow's short flag for --host, so help is --help alone.
         command = commands.add_parser(name, aliases=aliases, help=summary, description=summary, add_help=False)
         command.add_argument("--help", action="help", help="Show this and exit.")
-        if any(one in arguments for one in (name, *aliases)):
+        if completes or any(one in arguments for one in (name, *aliases)):
             import_module(f"railtrack.cli.{name}").configure(command)
+    if completes:
+        # The shell calls the program to complete a line (`_ARGCOMPLETE`); this prints the candidates and exits.
+        import_module("argcomplete").autocomplete(parser)
+    parser.check_command_is_first(arguments)
     options: argparse.Namespace
     options, unknown = parser.parse_known_args(arguments)
     if unknown:

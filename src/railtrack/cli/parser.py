@@ -32,6 +32,20 @@ class CommandParser(argparse.ArgumentParser):
                 joined.append(f"{argument}={value}" if argument.startswith("--") else f"{argument}{value}")
         return joined
 
+    def check_command_is_first(self, arguments: Sequence[str]) -> None:
+        """Exit if an unknown flag precedes the command: argparse would take the flag's value for the command."""
+        name = arguments[0].partition("=")[0] if arguments else ""
+        if name.startswith("-") and name not in self._option_string_actions:
+            from railtrack.cli.flags import server_flags  # it imports all settings
+
+            commands = {
+                **dict.fromkeys(server_flags(), "railtrack server "),
+                **dict.fromkeys(self._option_string_actions, "railtrack "),
+            }
+            similar = difflib.get_close_matches(name, commands, n=1)
+            meant = f" Did you mean `{commands[similar[0]]}{similar[0]}`?" if similar else ""
+            self.error(f"There is no option {name} before the command.{meant}")
+
     def report_unknown(self, arguments: Sequence[str], command: str) -> NoReturn:
         """Exit with a line that names the first unknown argument, and the flag that may be meant."""
         parser = self._command_parser(command)

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import socket
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -53,12 +54,17 @@ def run(options: argparse.Namespace) -> int:
         logs.configure(logging_settings.format, logging_settings.level)
         settings, url = check_options(resolved, ignored_options(vars(options)))
         announce(settings, url)
+        # Imported late, so that an invalid setting is reported at once.
+        from railtrack.http_server.processes import listeners
+
+        # Before a folder or table is created.
+        sockets = listeners(settings)
         check_folders(settings, url)
         if url.engine == "sqlite":
             Path(url.path).absolute().parent.mkdir(parents=True, exist_ok=True)
         asyncio.run(prepare_database(settings, url))
         asyncio.run(probe_stores(settings))
-        serve(settings)
+        serve(settings, sockets)
     except StartError as error:
         logs.START.error("Error: %s", error)
         return 1
@@ -171,17 +177,16 @@ async def probe_stores(settings: Settings) -> None:
         stores.close()
 
 
-def serve(settings: Settings) -> None:
-    # Imported late, so that an invalid setting is reported at once.
+def serve(settings: Settings, sockets: list[socket.socket]) -> None:
     from railtrack.app import preloaded
     from railtrack.byte_budget import BUDGET
-    from railtrack.http_server.processes import Server, allow_descriptors, give_memory_back, listeners
+    from railtrack.http_server.processes import Server, allow_descriptors, give_memory_back, listen
 
     BUDGET.resize(request_memory(settings))
-    sockets = listeners(settings)
     allow_descriptors()
     give_memory_back()
     log_startup("Starting MLflow server...")
+    listen(settings, sockets)
     Server(settings, sockets, lambda: preloaded(settings)).run()
 
 

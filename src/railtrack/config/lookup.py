@@ -61,12 +61,17 @@ def setting(
     return field(default=parse(default), metadata={"setting": declared})
 
 
+def derived(default: Callable[[], T]) -> T:
+    """Declare a field that is no setting: `settings_from` fills it in."""
+    return field(default_factory=default, metadata={"derived": True})
+
+
 def declared_settings(group: type["DataclassInstance"], path: str = "") -> Iterator[Setting]:
     """Yield the settings that a dataclass and the groups in it declare, with their paths."""
     for one in fields(group):
         if declared := one.metadata.get("setting"):
             yield replace(declared, path=path + one.name)
-        else:
+        elif "derived" not in one.metadata:
             yield from declared_settings(_group_type(one), f"{path}{one.name}.")
 
 
@@ -109,6 +114,7 @@ def _assemble(group: type[Group], values: Mapping[str, Any], path: str) -> Group
         if "setting" in one.metadata
         else _assemble(_group_type(one), values, f"{path}{one.name}.")
         for one in fields(group)
+        if "derived" not in one.metadata
     }
     return group(**members)
 

@@ -15,7 +15,16 @@ from railtrack.config.artifact_settings import ArtifactSettings, AwsSettings, S3
 from railtrack.config.auth_config import auth_config_path, users_database_uri, variables_of_auth_config
 from railtrack.config.env_file import load_env_file
 from railtrack.config.login_settings import OidcSettings, TrustedHeaderSettings
-from railtrack.config.lookup import ResolvedSetting, Setting, assemble, declared_settings, default_of, resolve, setting
+from railtrack.config.lookup import (
+    ResolvedSetting,
+    Setting,
+    assemble,
+    declared_settings,
+    default_of,
+    derived,
+    resolve,
+    setting,
+)
 from railtrack.config.mlflow_options import unsupported_options
 from railtrack.config.sanitize import sanitized
 from railtrack.config.server_options import implied_values, option_reports
@@ -346,6 +355,8 @@ class Settings:
         default="./railtrack-data",
         help="The folder for SQLite and local artifacts.",
     )
+    sources: Mapping[str, str] = derived(dict)
+    """By path of a setting, the flag or variable that set it; settings with their default are not in it."""
 
     @property
     def needs_login(self) -> bool:
@@ -437,6 +448,7 @@ def settings_from(resolved: Iterable[ResolvedSetting]) -> Settings:
         server = replace(server, trusted_proxies=(*server.trusted_proxies, RAILWAY_EDGE))
     return replace(
         settings,
+        sources={one.setting.path: one.source for one in resolved if one.source},
         server=server,
         data_folder=folder,
         database=replace(settings.database, uri=settings.database.uri or f"sqlite:///{folder / 'mlflow.db'}"),

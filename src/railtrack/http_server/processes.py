@@ -6,6 +6,7 @@ The worker uses a few private names of gunicorn 27. It is pinned below 28; a tes
 import asyncio
 import contextlib
 import ctypes
+import errno
 import os
 import resource
 import signal
@@ -13,7 +14,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from email.utils import formatdate
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
@@ -317,32 +318,48 @@ def allow_descriptors() -> None:
 
 
 def listeners(settings: Settings) -> list[socket.socket]:
-    """Return the bound sockets. Raise StartError with the port and its setting if one can't be bound."""
-    sockets = [listen(host, port, setting) for host, port, setting in addresses(settings)]
+    """Return sockets that are bound, but do not listen yet: until the server is ready, clients are refused at once.
+
+    Raise StartError with the setting to change if an address can't be bound.
+    """
+    sockets = [bind(settings, address) for address in addresses(settings)]
     if settings.auth.mode == "auto" and not settings.needs_login:
-        _check_loopback(settings.server.host, sockets)
+        _check_loopback(settings, sockets)
     return sockets
 
 
-def _check_loopback(host: str, sockets: list[socket.socket]) -> None:
+def _check_loopback(settings: Settings, sockets: list[socket.socket]) -> None:
     """Raise StartError if `localhost` is an address that other machines can reach: the server has no login."""
     for one in sockets:
         if not is_loopback(address := one.getsockname()[0]):
+            name = settings.sources.get("server.host", "MLFLOW_HOST")
             raise StartError(
-                f"MLFLOW_HOST: {host} is {address} here, which is no loopback address.",
-                "Set MLFLOW_HOST to 127.0.0.1, or require a login with RAILTRACK_AUTH=on.",
+                f"{name}: {settings.server.host} is {address} here, which is no loopback address.",
+                f"Set {name} to 127.0.0.1, or require a login with RAILTRACK_AUTH=on.",
             )
 
 
-def addresses(settings: Settings) -> list[tuple[str, int, str]]:
-    """Return (host, port, setting of the port) of every socket to listen on."""
-    ports = {settings.server.port: "MLFLOW_PORT"}
+class Address(NamedTuple):
+    host: str
+    port: int
+    port_setting: str
+    """The flag or variable that set the port."""
+
+
+def addresses(settings: Settings) -> list[Address]:
+    """Return the address of every socket to listen on."""
+    ports = {settings.server.port: settings.sources.get("server.port", "MLFLOW_PORT")}
     if settings.server.platform_port is not None:
         ports.setdefault(settings.server.platform_port, "PORT")
     hosts = [settings.server.host]
     if settings.server.host == "0.0.0.0" and socket.has_ipv6:  # noqa: S104 (the user's choice)
         hosts.append("::")
-    return [(host, port, setting) for port, setting in ports.items() for host in hosts if host != "::" or _ipv6_works()]
+    return [
+        Address(host, port, setting)
+        for port, setting in ports.items()
+        for host in hosts
+        if host != "::" or _ipv6_works()
+    ]
 
 
 def _ipv6_works() -> bool:
@@ -354,20 +371,38 @@ def _ipv6_works() -> bool:
     return True
 
 
-def listen(host: str, port: int, setting: str) -> socket.socket:
-    """Return one bound socket. Raise StartError with the port and its setting if it can't be bound."""
+def bind(settings: Settings, address: Address) -> socket.socket:
+    """Return a bound socket. Raise StartError with the setting to change if the address can't be bound."""
+    host, port, setting = address
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, _, _, _, resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             # IPv4 has a separate socket, so that the log shows its address.
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind(address)
-        bound.listen(BACKLOG)
+        bound.bind(resolved)
     except OSError as error:
-        raise StartError(
-            f"{setting}: cannot listen on {host} port {port} ({describe_os_error(error)}).",
-            f"Stop what uses the port, or set {setting} to another one.",
-        ) from None
+        reason = describe_os_error(error)
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            setting = settings.sources.get("server.host", "MLFLOW_HOST")
+            advice = f"Set {setting} to an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them."
+            raise StartError(f"{setting}: cannot listen on {host} ({reason}).", advice) from None
+        raise _port_error(address, reason) from None
     return bound
+
+
+def listen(settings: Settings, sockets: list[socket.socket]) -> None:
+    """Listen on the bound sockets. Raise StartError if another process has started to listen there meanwhile."""
+    for address, bound in zip(addresses(settings), sockets, strict=True):
+        try:
+            bound.listen(BACKLOG)
+        except OSError as error:
+            raise _port_error(address, describe_os_error(error)) from None
+
+
+def _port_error(address: Address, reason: str) -> StartError:
+    return StartError(
+        f"{address.port_setting}: cannot listen on {address.host} port {address.port} ({reason}).",
+        f"Stop what uses the port, or set {address.port_setting} to another one.",
+    )
