@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlencode, urljoin, urlsplit
 
 from railtrack.checks.client_tls import client_context
-from railtrack.config.settings import client_tls
+from railtrack.config.client_settings import client_tls
 from railtrack.errors import StartError
 from railtrack.http_client.client import HttpClient, Origin, TransferError
 

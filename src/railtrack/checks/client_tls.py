@@ -2,7 +2,7 @@
 
 import ssl
 
-from railtrack.config.settings import ClientTls
+from railtrack.config.client_settings import ClientTls
 from railtrack.errors import StartError
 
 

@@ -15,8 +15,9 @@ from railtrack.checks import Finding
 from railtrack.checks.client import VerifyClient, basic_authorization
 from railtrack.checks.report import Output, exit_code, findings_as_json, lines_of, summary, verdict
 from railtrack.checks.verify import STEPS, VerifySession, verify
+from railtrack.config.client_settings import client_login, client_settings
 from railtrack.config.parsers import is_loopback
-from railtrack.config.settings import AuthSettings, client_login, client_settings
+from railtrack.config.settings import AuthSettings
 from railtrack.errors import StartError
 
 TIMEOUT_S = 120.0

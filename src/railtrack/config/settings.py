@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from railtrack.config import parsers
 from railtrack.config.artifact_settings import ArtifactSettings, AwsSettings, S3Settings
@@ -26,7 +25,6 @@ from railtrack.config.lookup import (
     setting,
 )
 from railtrack.config.mlflow_options import unsupported_options
-from railtrack.config.sanitize import sanitized
 from railtrack.config.server_options import implied_values, option_reports
 from railtrack.config.server_settings import ServerSettings
 from railtrack.config.tls_settings import TlsSettings
@@ -390,8 +388,6 @@ SETTINGS = tuple(declared_settings(Settings))
 SERVER_OPTIONS = ("server.uvicorn_opts", "server.gunicorn_opts", "server.waitress_opts")
 RAILWAY_EDGE = "100.64.0.0/10"
 """The addresses from which Railway forwards the requests to a domain."""
-CLIENT_SETTINGS = ("aws.", "s3.", "artifacts.destination")
-"""Paths of the settings that `railtrack verify` uses, too."""
 
 
 def load(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -463,47 +459,6 @@ def log_settings(resolved: Iterable[ResolvedSetting]) -> LogSettings:
     return assemble(Settings, (default_of(one) if one.error else one for one in resolved)).logs
 
 
-def client_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Return settings from the environment of a client. Settings that only a server uses fall back to their default if
-    they are invalid.
-    """
-    return settings_from(
-        default_of(one) if one.error and not one.setting.path.startswith(CLIENT_SETTINGS) else one
-        for one in resolve_all({}, environ)
-    )
-
-
 def add_env_file(path: str) -> None:
     """Add the variables of a file to those of this process, which win. Raise StartError if it cannot be read."""
     load_env_file(path, os.environ)
-
-
-class ClientTls(NamedTuple):
-    """How MLflow's clients trust a server. `ca_file`: of the CAs, "" for the system's; `cert_file`: of the client's own
-    certificate and key.
-    """
-
-    ca_file: str = ""
-    cert_file: str = ""
-    is_insecure: bool = False
-
-
-def client_tls(environ: Mapping[str, str] = os.environ) -> ClientTls:
-    """Return what MLflow's clients are configured to. REQUESTS_CA_BUNDLE is for all programs that use requests."""
-    names = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-    ca_file = next((text for name in names if (text := sanitized(environ.get(name, "")))), "")
-    is_insecure = sanitized(environ.get("MLFLOW_TRACKING_INSECURE_TLS", "")).lower() in ("true", "1")
-    return ClientTls(ca_file, sanitized(environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH", "")), is_insecure)
-
-
-class ClientLogin(NamedTuple):
-    """The login that MLflow's clients send; "" for what is not set."""
-
-    user: str
-    password: str
-    token: str
-
-
-def client_login(environ: Mapping[str, str] = os.environ) -> ClientLogin:
-    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-    return ClientLogin(*(sanitized(environ.get(name, "")) for name in names))
