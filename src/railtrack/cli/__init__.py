@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         sys.exit(import_module(f"railtrack.cli.{MODULES.get(options.command, options.command)}").run(options))
     except BrokenPipeError:
-        # Whoever read the output has ended, such as `head`. Python would fail again when it flushes at the exit.
+        # The reader of the output has exited, such as `head`. Python would fail again when it flushes at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(OUTPUT_CLOSED)
 

@@ -318,7 +318,7 @@ def allow_descriptors() -> None:
 
 
 def listeners(settings: Settings) -> list[socket.socket]:
-    """Return sockets that are bound, but do not listen yet: until the server is ready, clients are refused at once.
+    """Return sockets that are bound, but do not listen yet: until the server is ready, the kernel rejects connections.
 
     Raise StartError with the setting to change if an address can't be bound.
     """
