@@ -6,7 +6,7 @@ UV := .cache/uv-0.13.9/uv
 UI := src/railtrack/_ui/files.json
 
 CLIENTS := 3.18.0 3.17.2 3.1.0 2.22.0 2.9.2
-VENVS := $(CLIENTS:%=.cache/client-%/.ready) .cache/mlflow/.ready .cache/frameworks/.ready .cache/helm/.ready
+VENVS := $(CLIENTS:%=.cache/client-%/.ready) .cache/mlflow/.ready .cache/mlflow-3.18.0/.ready .cache/frameworks/.ready .cache/helm/.ready
 
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
@@ -154,10 +154,13 @@ $(UI): .venv/.installed
 	$(UV) pip install --quiet --python $(@D)/bin/python --requirement $<
 	@touch $@
 
-# mlflow-skinny 3.18.0 is not in every package index; mlflow has the same client, and needs what 3.17.2 needs.
+# mlflow-skinny and mlflow-tracing 3.18.0 are not in every package index; mlflow's own wheel contains the code of both,
+# and needs what 3.17.2 needs.
 .cache/client-3.18.0/.ready: tools/venvs/client-3.17.2.txt $(UV)
+.cache/mlflow-3.18.0/.ready: tools/venvs/mlflow.txt $(UV)
+.cache/client-3.18.0/.ready .cache/mlflow-3.18.0/.ready:
 	$(UV) venv --quiet --clear $(@D)
-	grep -v '^mlflow-skinny==' $< | $(UV) pip install --quiet --python $(@D)/bin/python --requirement -
+	grep -vE '^mlflow(-skinny|-tracing)?==' $< | $(UV) pip install --quiet --python $(@D)/bin/python --requirement -
 	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps mlflow==3.18.0
 	@touch $@
 

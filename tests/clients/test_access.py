@@ -24,7 +24,7 @@ def test_mlflows_client_of_users_and_roles_passes_all_calls(
         scratch_database(engine, tmp_path, postgres) as database,
         railtrack_server(tmp_path / "server", database, environment=environment) as server,
     ):
-        run(server, tmp_path, mlflow_interpreter(), "scenario_access.py", server.url)
+        run(server, tmp_path, mlflow_interpreter("3.17.2"), "scenario_access.py", server.url)
         run(server, tmp_path, client_interpreter("3.18.0"), "scenario_access.py", server.url, "client")
         for version in ("2.22.0", "2.9.2"):
             name = f"bob of {version}"

@@ -1,6 +1,6 @@
 """Record which of url_cases.py MLflow's driver connects with: python -m tests.db.record_urls
 
-Needs MLflow's server (.cache/mlflow) and PostgreSQL with TLS.
+Needs MLflow's server (.cache/mlflow-3.18.0) and PostgreSQL with TLS.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from tests.db.with_mlflow import mlflow_interpreter
 from tests.servers.certificates import Authority
 from tests.servers.postgres import tls_cluster
 
-RECORD = Path(__file__).parent / "mlflow_3_17_2_urls.json"
+RECORD = Path(__file__).parent / "mlflow_urls.json"
 CONNECT = """
 import json, os, sys
 from sqlalchemy import create_engine, text

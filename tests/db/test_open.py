@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from tests.db.catalogue import catalogue, rows
 from tests.db.record_catalogue import recorded
-from tests.db.with_mlflow import mlflow_store
+from tests.db.with_mlflow import FOLDERS, REFERENCE, mlflow_store
 from tests.servers import databases
 from tests.servers.databases import scratch_database
 from tests.servers.postgres import PostgresCluster, PostgresServer, postgres_cluster
@@ -68,9 +68,9 @@ def run_sql(url: str, *statements: str) -> None:
         asyncio.run(databases.run_sql(url, *statements))
 
 
-def is_complete(url: str) -> bool:
-    engine = url.partition(":")[0]
-    return catalogue(url) == recorded(engine)["catalogue"] and rows(url) == recorded(engine)["rows"]
+def is_complete(url: str, version: str = REFERENCE) -> bool:
+    record = recorded(url.partition(":")[0], version)
+    return bool(catalogue(url) == record["catalogue"] and rows(url) == record["rows"])
 
 
 # Waiting
@@ -155,11 +155,12 @@ def test_a_file_that_is_not_a_database_is_rejected(tmp_path: Path) -> None:
 
 
 @pytest.mark.mlflow
-def test_a_database_that_mlflow_made_is_taken_as_it_is(url: str) -> None:
-    mlflow_store("create", url)
+@pytest.mark.parametrize("version", FOLDERS)
+def test_a_database_that_mlflow_made_is_taken_as_it_is(url: str, version: str) -> None:
+    mlflow_store("create", url, version)
     before = rows(url)
     start(url)
-    assert is_complete(url)
+    assert is_complete(url, version)
     assert rows(url) == before
 
 
@@ -212,6 +213,24 @@ def test_an_older_database_is_rejected_with_the_command_that_upgrades_it(url: st
     before = rows(url)
     assert f"mlflow db upgrade {parse_database_url(url).masked}" in start_error(url)
     assert rows(url) == before
+
+
+def test_a_database_of_mlflow_3_17_2_is_served_unchanged(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    start(url)
+    tables = ("skill_aliases", "skill_version_tags", "skill_tags", "skill_versions", "skills", "issue_categories")
+    run_sql(
+        url,
+        "UPDATE alembic_version SET version_num = 'dc11669786a5'",
+        *(f"DROP TABLE {table}" for table in tables),
+        "DROP INDEX index_issues_experiment_updated",
+        "DROP INDEX index_issues_experiment_last_seen",
+        *(f"ALTER TABLE issues DROP COLUMN {name}" for name in ("metadata", "last_updated_by", "last_seen_timestamp")),
+    )
+    assert is_complete(url, "3.17.2")
+    caplog.clear()
+    start(url)
+    assert is_complete(url, "3.17.2")
+    assert caplog.messages == []
 
 
 def test_a_newer_database_is_served_when_all_is_there_that_we_need(url: str) -> None:

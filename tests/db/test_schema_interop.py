@@ -1,4 +1,4 @@
-"""One database, opened in turn by MLflow 3.17.2 and by Railtrack: each reads what the other wrote, as it was meant."""
+"""One database, opened in turn by MLflow and by Railtrack: each reads what the other wrote, as it was meant."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ import pytest
 from tests.client import Client, running_app
 from tests.db.catalogue import catalogue
 from tests.db.record_catalogue import recorded
-from tests.db.with_mlflow import mlflow_store
+from tests.db.with_mlflow import FOLDERS, REFERENCE, mlflow_store
 
 from railtrack.config.settings import load
 from railtrack.db.open import open_database, prepare
@@ -127,13 +127,13 @@ def _name(entry: dict[str, Any]) -> str:
     return name
 
 
-def read_by_mlflow(url: str) -> Any:
-    return json.loads(mlflow_store("read", url))
+def read_by_mlflow(url: str, version: str = REFERENCE) -> Any:
+    return json.loads(mlflow_store("read", url, version))
 
 
-async def _check_catalogue(url: str) -> None:
+async def _check_catalogue(url: str, version: str = REFERENCE) -> None:
     """Neither has changed a table of the other."""
-    assert await asyncio.to_thread(catalogue, url) == recorded(url.partition(":")[0])["catalogue"]
+    assert await asyncio.to_thread(catalogue, url) == recorded(url.partition(":")[0], version)["catalogue"]
 
 
 async def test_mlflow_writes_into_our_database_and_we_read_it(url: str, tmp_path: Path) -> None:
@@ -151,14 +151,15 @@ async def test_mlflow_writes_into_our_database_and_we_read_it(url: str, tmp_path
     await _check_catalogue(url)
 
 
-async def test_we_write_into_the_database_of_mlflow_and_mlflow_reads_it(url: str, tmp_path: Path) -> None:
-    mlflow_store("create", url)
-    mlflow_store("write", url)
-    before = read_by_mlflow(url)
+@pytest.mark.parametrize("version", FOLDERS)
+async def test_we_write_into_the_database_of_mlflow_and_mlflow_reads_it(url: str, version: str, tmp_path: Path) -> None:
+    mlflow_store("create", url, version)
+    mlflow_store("write", url, version)
+    before = read_by_mlflow(url, version)
     async with railtrack(url, tmp_path) as client:
         assert await everything(client) == before
         await write(client)
         read = await everything(client)
     assert [entry["name"] for entry in read if entry not in before] == ["by Railtrack: größe", "gone"]
-    assert read_by_mlflow(url) == read
-    await _check_catalogue(url)
+    assert read_by_mlflow(url, version) == read
+    await _check_catalogue(url, version)

@@ -99,7 +99,7 @@ async def _schema(db: Db, url: DatabaseUrl) -> Finding:
         return start_problem(SCHEMA, error)
     if revision is None:
         return ok(SCHEMA, f"Empty. The start creates MLflow's {len(schema.tables())} tables.")
-    if revision == schema.REVISION:
+    if revision in schema.SERVED_REVISIONS:
         return ok(SCHEMA, f"MLflow's schema of revision {revision}. The start leaves it unchanged.")
     return ok(SCHEMA, f"MLflow's newer revision {revision}, which is compatible. The start leaves it unchanged.")
 

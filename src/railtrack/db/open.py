@@ -26,7 +26,7 @@ LOG_INTERVAL_S = 5.0
 ATTEMPTS = 3
 
 STATEMENTS_PER_MESSAGE: dict[Engine, int] = {"postgresql": 50, "sqlite": 1}
-"""A round trip for each of the 151 statements took a fourth of the creation. SQLite's driver takes one at a time."""
+"""A round trip for each of the 162 statements took a fourth of the creation. SQLite's driver takes one at a time."""
 
 CREATION_LOCK = 0x7261696C
 """The key of the PostgreSQL advisory lock under which a start creates tables ("rail" in ASCII)."""
@@ -150,7 +150,7 @@ async def _prepare(tx: Tx, url: DatabaseUrl, default_location: str) -> None:
             await _check_schema(tx, url)
         await _create(tx)
         log.info("Created MLflow's tables in %s", url.masked)
-    elif revision != schema.REVISION:
+    elif revision not in schema.SERVED_REVISIONS:
         log.info("The database has the newer MLflow revision %s and all columns that Railtrack needs", revision)
     await create_own_tables(tx)
     await tx.execute(
@@ -215,8 +215,8 @@ async def identify_revision(tx: Tx, url: DatabaseUrl) -> str | None:
     revisions: list[str] = []
     if "version_num" in tables.get("alembic_version", {}):
         revisions = [revision for (revision,) in await tx.fetch("SELECT version_num FROM alembic_version")]
-    if revisions == [schema.REVISION]:
-        return schema.REVISION
+    if len(revisions) == 1 and revisions[0] in schema.SERVED_REVISIONS:
+        return revisions[0]
     if not tables:
         return None
     if not tables.keys() >= {"experiments", "runs", "metrics"}:
@@ -224,7 +224,7 @@ async def identify_revision(tx: Tx, url: DatabaseUrl) -> str | None:
     if len(revisions) != 1 or schema.is_older(revisions[0]):
         raise StartError(
             f"{url.setting}: the database was made by an older MLflow.",
-            f"Make a backup, then upgrade it with MLflow 3.17.2: mlflow db upgrade {url.masked}",
+            f"Make a backup, then upgrade it with MLflow 3.18.0: mlflow db upgrade {url.masked}",
         )
     _check_columns(tables, revisions[0], url)
     return revisions[0]

@@ -1,4 +1,4 @@
-"""MLflow 3.17.2's tables, in the .sql files of this folder. They are read only to create or check a database.
+"""MLflow 3.18.0's tables, in the .sql files of this folder. They are read only to create or check a database.
 
 One text serves both engines (FLOAT is a double on each). A line that ends in `-- postgresql only` or `-- sqlite only`
 is omitted for the other. tests/db compares the result with the tables that MLflow creates.
@@ -9,10 +9,17 @@ from pathlib import Path
 
 from railtrack.db import Engine
 
-REVISION = "dc11669786a5"
-"""The `alembic_version` of MLflow 3.17.2."""
+REVISION = "f4a9b2c7d1e6"
+"""The `alembic_version` of MLflow 3.18.0, and of the databases that Railtrack creates."""
 
-FILES = ("tracking", "registry", "traces", "evaluation", "gateway", "mcp", "jobs")
+SERVED_REVISIONS = (REVISION, "8b6ad64cb8f5", "e7d1f4b2a9c6", "dc11669786a5")
+"""The revisions that Railtrack serves: back to MLflow 3.17.2, with those at which its upgrade may have stopped.
+
+The earlier ones differ from REVISION only in tables that Railtrack does not use. A query on what REVISION adds must first find out
+whether the database has it.
+"""
+
+FILES = ("tracking", "registry", "traces", "evaluation", "gateway", "mcp", "skills", "jobs")
 """Ordered so that no table refers to a later one."""
 
 USED_FILES = ("tracking", "registry")
@@ -44,7 +51,7 @@ def used_columns() -> dict[str, frozenset[str]]:
 
 
 def is_older(revision: str) -> bool:
-    """Return True for a revision from before 3.17.2. An unknown revision is a newer one."""
+    """Return True for a revision that MLflow had before those that Railtrack serves. An unknown one is newer."""
     return revision in (_FOLDER / "older_revisions.txt").read_text().split()
 
 

@@ -109,6 +109,9 @@ CREATE TABLE issues (
     created_timestamp      BIGINT NOT NULL,
     last_updated_timestamp BIGINT NOT NULL,
     created_by             VARCHAR(255),
+    last_seen_timestamp    BIGINT,
+    last_updated_by        VARCHAR(255),
+    metadata               TEXT,
     CONSTRAINT issues_pk PRIMARY KEY (issue_id),
     CONSTRAINT fk_issues_experiment_id FOREIGN KEY (experiment_id)
         REFERENCES experiments (experiment_id) ON DELETE CASCADE,
@@ -116,8 +119,20 @@ CREATE TABLE issues (
         REFERENCES runs (run_uuid) ON DELETE SET NULL
 );
 CREATE INDEX index_issues_experiment_id ON issues (experiment_id);
+CREATE INDEX index_issues_experiment_last_seen ON issues (experiment_id, last_seen_timestamp);
+CREATE INDEX index_issues_experiment_updated ON issues (experiment_id, last_updated_timestamp);
 CREATE INDEX index_issues_source_run_id ON issues (source_run_id);
 CREATE INDEX index_issues_status ON issues (status);
+
+CREATE TABLE issue_categories (
+    issue_id      VARCHAR(36) NOT NULL,
+    category_hash VARCHAR(64) NOT NULL,
+    category      TEXT NOT NULL,
+    CONSTRAINT issue_categories_pk PRIMARY KEY (issue_id, category_hash),
+    CONSTRAINT fk_issue_categories_issue_id FOREIGN KEY (issue_id)
+        REFERENCES issues (issue_id) ON DELETE CASCADE
+);
+CREATE INDEX index_issue_categories_hash ON issue_categories (category_hash);
 
 CREATE TABLE label_schemas (
     schema_id        VARCHAR(36) NOT NULL,
