@@ -293,9 +293,45 @@ async def test_many_run_ids_need_a_grant_on_each(
 
 async def test_a_missing_run_looks_like_one_without_a_grant(server: Client, world: World, login: Login) -> None:
     user = await login("bob")
-    missing = await server.get("runs/get", {"run_id": "f" * 32}, headers=user)
-    existing = await server.get("runs/get", {"run_id": world.run_id}, headers=user)
-    assert (missing.status, missing.json) == (existing.status, existing.json) == (403, existing.json)
+    for run_id in ("f" * 32, world.run_id):
+        response = await server.get("runs/get", {"run_id": run_id}, headers=user)
+        message = f"Permission denied. This requires the permission READ on the experiment of the run '{run_id}'."
+        assert (response.status, response.json) == (403, {"error_code": "PERMISSION_DENIED", "message": message})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "fields", "needed"),
+    [
+        (
+            "POST",
+            "runs/create",
+            {"experiment_id": "{experiment}"},
+            "permission EDIT on the experiment '{experiment}'",
+        ),
+        ("POST", "runs/delete", {"run_id": "{run}"}, "permission MANAGE on the experiment of the run '{run}'"),
+        (
+            "POST",
+            "registered-models/rename",
+            {"name": "model", "new_name": "x"},
+            "EDIT on the registered model 'model'",
+        ),
+    ],
+)
+async def test_a_403_names_the_permission_and_the_resource(
+    server: Client, world: World, login: Login, method: str, path: str, fields: dict[str, str], needed: str
+) -> None:
+    user = await login("bob", ("experiment", "*", "READ"), ("registered_model", "*", "READ"))
+    ids = {"experiment": world.experiment_id, "run": world.run_id}
+    body = {name: value.format_map(ids) for name, value in fields.items()}
+    response = await server.send(method, path, json=body, headers=user)
+    assert response.status == 403
+    assert needed.format_map(ids) in response.json["message"]
+
+
+async def test_a_403_names_the_deny(server: Client, world: World, login: Login) -> None:
+    user = await login("bob", ("experiment", "*", "DENY"))
+    response = await server.post("experiments/create", {"name": "x"}, headers=user)
+    assert response.json["message"] == "Permission denied. This is forbidden by a DENY on the experiment (new)."
 
 
 # Artifacts

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from railtrack.artifacts import ArtifactStores, Location
 from railtrack.auth import ARTIFACT_DELETE, Access, AccessTarget, Action, Need
 from railtrack.auth.artifact_owners import ArtifactOwners
+from railtrack.auth.denial import LEVEL_OF_ACTION, denial
 from railtrack.auth.grants import EVERYTHING, Grants, GrantsCache, ReadFilter
 from railtrack.auth.identity import Identity, TokenScope
 from railtrack.auth.levels import ANY, Level
@@ -26,14 +27,6 @@ REMEMBERED_DECISIONS = 10_000
 
 NO_RESOURCE = ("artifact", ANY)
 """No grant is on it, so that the default permission decides."""
-
-LEVEL_OF_ACTION = {
-    Action.READ: Level.READ,
-    Action.USE: Level.USE,
-    Action.EDIT: Level.EDIT,
-    Action.DELETE: Level.MANAGE,
-    Action.MANAGE: Level.MANAGE,
-}
 
 
 class Caller(Protocol):
@@ -67,6 +60,14 @@ class PermissionPolicy:
             raise permission_denied()
         if access.target in WITHOUT_CHECK:
             return
+        try:
+            await self._check(access, identity, request)
+        except ApiError as error:
+            if error.code != "PERMISSION_DENIED":
+                raise
+            raise denial(access, request, identity.scope) from None
+
+    async def _check(self, access: Access, identity: Identity, request: Any) -> None:
         if access.target is AccessTarget.LISTED_EXPERIMENTS:
             request.experiment_ids = await self._readable(access, identity, request.experiment_ids)
             return
