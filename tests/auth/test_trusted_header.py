@@ -104,6 +104,19 @@ async def test_a_setting_lets_the_header_create_unknown_users(db: Db, header_set
     assert [user.username for user in await users.list_users(db)] == ["Zoë"]
 
 
+async def test_no_user_is_created_whose_name_differs_in_capitals_only(
+    db: Db, header_settings: Settings, user: User
+) -> None:
+    settings = replace(header_settings, auth_header=replace(header_settings.auth_header, creates_users=True))
+    async with running_app(settings) as server:
+        response = await current(server, "Bob")
+        assert response.status == 403
+        assert "but the user is 'bob'" in response.json["message"]
+        async with db.write() as tx:
+            await users.create_user(tx, "Bob", None)
+        assert (await current(server, "Bob")).json["user"]["username"] == "Bob"
+
+
 async def test_a_disabled_user_is_rejected(server: Client, db: Db, user: User) -> None:
     assert (await current(server)).status == 200
     async with db.write() as tx:

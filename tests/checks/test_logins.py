@@ -40,6 +40,8 @@ def settings(**variables: str) -> Settings:
         ({HEADER: "X-Forwarded-User", PROXIES: "*"}, "others could log in as anyone"),
         ({HEADER: "X-Forwarded-User", PROXIES: "0.0.0.0/0"}, "others could log in as anyone"),
         ({HEADER: "X-Forwarded-User", PROXIES: "0.0.0.0/1,128.0.0.0/1"}, "others could log in as anyone"),
+        ({HEADER: "X-Forwarded-User", PROXIES: "::ffff:0:0/96"}, "others could log in as anyone"),
+        ({HEADER: "X-Forwarded-User", PROXIES: "::/8"}, "others could log in as anyone"),
         ({HEADER: "X-Forwarded-User", PROXIES: "::/0"}, "others could log in as anyone"),
         ({HEADER: "X-Forwarded-User", PROXIES: "proxy"}, "IP address or a network"),
         ({HEADER: "X-Forwarded-User", PROXIES: "none"}, "everyone could send the header"),

@@ -19,7 +19,7 @@ from railtrack.auth.sessions import IDLE_MS, cookie_name, cookie_value, end_sess
 from railtrack.auth.state import AuthState, bump
 from railtrack.auth.tokens import is_token, parse_scope, token_hash
 from railtrack.auth.unauthenticated import Unauthenticated, WrongPassword
-from railtrack.auth.users import User, create_user, find_user
+from railtrack.auth.users import User, create_user, find_user, name_in_another_case
 from railtrack.clock import now_ms
 from railtrack.db import Db, Tx
 from railtrack.db.retry import retry_on_conflict
@@ -279,6 +279,13 @@ class Authenticator:
             await bump(tx)  # locks out other workers that create the same user
             user = await find_user(tx, username)
             if user is None:
+                if twin := await name_in_another_case(tx, username):
+                    # One person with two accounts would miss half of the work, and two persons must not share one.
+                    raise permission_denied(
+                        f"The proxy has logged in {username[:255]!r}, but the user is {twin!r}. Have the proxy send "
+                        "the same name each time. If these are two persons, an administrator creates the other one by: "
+                        "railtrack users create NAME --no-password"
+                    )
                 user = await create_user(tx, username, None)
                 if self._audit_log is not None:
                     identity = Identity(user.user_id, username, False, "proxy")

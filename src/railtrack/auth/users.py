@@ -36,6 +36,14 @@ async def find_user(tx: Tx, username: str) -> User | None:
     return _user(await tx.fetch_row(f"{SELECT} WHERE username = $1", username))
 
 
+async def name_in_another_case(tx: Tx, username: str) -> str:
+    """Return the name of a user that differs in its capitals only, "" without one."""
+    if "\0" in username:
+        return ""
+    name = await tx.fetch_value("SELECT MIN(username) FROM railtrack_users WHERE LOWER(username) = LOWER($1)", username)
+    return str(name or "")
+
+
 async def get_user(tx: Tx, username: str) -> User:
     """Return the user. Raise RESOURCE_DOES_NOT_EXIST if there is none of that name."""
     user = await find_user(tx, username)

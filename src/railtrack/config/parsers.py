@@ -7,7 +7,7 @@ import os
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 FERNET_KEY_BYTES = 32
@@ -31,6 +31,8 @@ RESERVED_HEADERS = frozenset(
 """Headers that clients or proxies send for another purpose than to name the user."""
 WIDEST_NETWORK = 8
 """Bits that the addresses of proxies have in common at least, if their header logs users in."""
+MAPPED_ADDRESSES = IPv6Network("::ffff:0:0/96")
+"""All IPv4 addresses, as a socket for both versions has them."""
 
 
 class InvalidValue(ValueError):
@@ -212,9 +214,15 @@ def named_proxies(value: str) -> tuple[str, ...]:
     """Parse addresses and networks, but not all of them: everyone could send the header."""
     named = proxies(value)
     for name in named:
-        if name == "*" or ip_network(name, strict=False).prefixlen < WIDEST_NETWORK:
+        if name == "*" or _is_wide(ip_network(name, strict=False)):
             raise InvalidValue("proxy", f"Replace {name!r} by the address of the proxy: others could log in as anyone.")
     return named
+
+
+def _is_wide(network: IPv4Network | IPv6Network) -> bool:
+    if isinstance(network, IPv6Network) and network.overlaps(MAPPED_ADDRESSES):
+        return network.prefixlen < MAPPED_ADDRESSES.prefixlen + WIDEST_NETWORK
+    return network.prefixlen < WIDEST_NETWORK
 
 
 def user_header(value: str) -> str:
