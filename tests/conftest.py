@@ -130,6 +130,10 @@ async def _empty(db: Db) -> None:
 
 
 USED_TABLES = (
+    "entity_associations",
+    "evaluation_dataset_records",
+    "evaluation_dataset_tags",
+    "evaluation_datasets",
     "assessments",
     "trace_info",
     "railtrack_audit_log",

@@ -23,6 +23,7 @@ class World(NamedTuple):
     """The path of an artifact of the run, below the artifact proxy."""
     trace_id: str
     assessment_id: str
+    dataset_id: str
 
 
 MODEL = "detector"
@@ -60,6 +61,7 @@ async def create_world(server: Client, db: Db, headers: Mapping[str, str]) -> Wo
     )
     feedback = {"assessment": {"assessment_name": "good", "feedback": {"value": True}}}
     assessment = await post("/api/3.0/mlflow/traces/tr-1/assessments", feedback)
+    dataset = await post("/api/3.0/mlflow/datasets/create", {"name": "golden", "experiment_ids": [experiment_id]})
     return World(
         experiment_id,
         other,
@@ -69,6 +71,7 @@ async def create_world(server: Client, db: Db, headers: Mapping[str, str]) -> Wo
         file,
         "tr-1",
         assessment["assessment"]["assessment_id"],
+        dataset["dataset"]["dataset_id"],
     )
 
 
@@ -95,6 +98,7 @@ def examples(world: World) -> dict[str, Example]:
     on_upload = upload._replace(path={"folder": folder})
     on_trace = Example(path={"trace_id": world.trace_id})
     on_assessment = Example(path={"trace_id": world.trace_id, "assessment_id": world.assessment_id})
+    on_dataset = Example(path={"dataset_id": world.dataset_id})
     feedback = {"assessment_name": "good", "feedback": {"value": True}}
     point = {"key": "loss", "value": 1.0, "timestamp": 2}
 
@@ -193,7 +197,19 @@ def examples(world: World) -> dict[str, Example]:
         "DELETE traces/{trace_id}/assessments/{assessment_id}": on_assessment,
         "GET scorers/list": on_experiment,
         "GET workspaces": Example(),
-        "POST datasets/search": on_experiments,
+        "POST datasets/create": of(on_experiments, name="golden"),
+        "GET datasets/{dataset_id}": on_dataset,
+        "DELETE datasets/{dataset_id}": on_dataset,
+        "GET datasets/{dataset_id}/experiment-ids": on_dataset,
+        "POST datasets/{dataset_id}/add-experiments": of(on_dataset, experiment_ids=[world.experiment_id]),
+        "POST datasets/{dataset_id}/remove-experiments": on_dataset,
+        "PATCH datasets/{dataset_id}/tags": of(on_dataset, tags='{"a": "b"}'),
+        "DELETE datasets/{dataset_id}/tags/{key...}": on_dataset._replace(
+            path={"dataset_id": world.dataset_id, "key": "a"}
+        ),
+        "POST datasets/{dataset_id}/records": of(on_dataset, records='[{"inputs": {"a": 1}}]'),
+        "GET datasets/{dataset_id}/records": on_dataset,
+        "DELETE datasets/{dataset_id}/records": on_dataset,
     }
     proxy = {
         "GET artifacts/{path...}": on_file,

@@ -56,6 +56,9 @@ class AccessTarget(Enum):
     """Those of the request that may not be read are ignored."""
     NEW_EXPERIMENT = "experiment (new)"
     TRACE = "experiment of the trace"
+    DATASET = "experiments of the evaluation dataset"
+    """To read it, one of them suffices. Without any, the default permission decides."""
+    NEW_DATASET = "experiments of the new evaluation dataset"
     RUN = "experiment of the run"
     RUNS = "experiments of the runs"
     LOGGED_METRICS = "experiments of the run and the logged models"
@@ -91,7 +94,7 @@ class Access(NamedTuple):
 
     def _describe(self, need: Need) -> str:
         target = (need.part or self.target.value).replace("_", " ")
-        if need.is_either:
+        if need.is_either and need.part:
             return f"{need.action.value} {self.target.value} or {target}"
         return f"{need.action.value} {target}"
 
@@ -168,6 +171,11 @@ ASSESSMENT_CREATE = Access(
 ASSESSMENT_READ = Access(AccessTarget.TRACE, _in_trace(Need(Action.READ, "assessment")))
 ASSESSMENT_EDIT = Access(AccessTarget.TRACE, _in_trace(Need(Action.EDIT, "assessment")))
 ASSESSMENT_DELETE = Access(AccessTarget.TRACE, _in_trace(Need(Action.DELETE, "assessment", without_part=Action.EDIT)))
+
+DATASET_CREATE = Access(AccessTarget.NEW_DATASET, (Need(Action.EDIT),))
+DATASET_READ = Access(AccessTarget.DATASET, (Need(Action.READ, is_either=True),))
+DATASET_EDIT = Access(AccessTarget.DATASET, (Need(Action.EDIT),))
+DATASET_DELETE = Access(AccessTarget.DATASET, (Need(Action.DELETE),))
 
 RUN_CREATE = Access(AccessTarget.EXPERIMENT, (Need(Action.EDIT), Need(Action.CREATE, "run")))
 RUN_READ = Access(AccessTarget.RUN, _in_run(Action.READ))

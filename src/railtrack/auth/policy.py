@@ -204,6 +204,8 @@ class Permissions(NamedTuple):
             return requirement.action in (Action.READ, Action.NOT_DENIED)
         if not requirement.keys:
             return False
+        if requirement.is_either:
+            return any(_scope_includes(scope, kind) and one == scope.target for kind, one in requirement.keys)
         resource_type, resource_id = requirement.keys[-1]
         return _scope_includes(scope, resource_type) and resource_id == scope.target
 

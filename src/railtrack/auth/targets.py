@@ -87,6 +87,11 @@ class Targets:
                 return on_each(needs, ids)
             case AccessTarget.TRACE:
                 return await self._trace(needs, request.trace_id)
+            case AccessTarget.DATASET:
+                return await self._dataset(needs, request)
+            case AccessTarget.NEW_DATASET:
+                ids = {str(experiment_number(one)) for one in request.experiment_ids}
+                return on_each(needs, ids) if ids else [Requirement(Action.CREATE, ())]
             case AccessTarget.RUN:
                 run_id = _run_id(request)
                 return await self._runs(needs, [run_id]) if run_id else []
@@ -133,6 +138,29 @@ class Targets:
         if experiment_id is None:
             raise permission_denied()
         return requirements(needs, ("experiment", experiment_id))
+
+    async def _dataset(self, needs: Sequence[Need], request: Any) -> list[Requirement]:
+        """Return what the request needs on the experiments of a dataset, and on those that it adds or removes."""
+        rows = await self._db.fetch(
+            """
+            SELECT a.destination_id FROM evaluation_datasets d LEFT JOIN entity_associations a
+                ON a.source_type = 'evaluation_dataset' AND a.source_id = d.dataset_id
+                AND a.destination_type = 'experiment'
+            WHERE d.workspace = $1 AND d.dataset_id = $2
+            """,
+            DEFAULT_WORKSPACE,
+            request.dataset_id,
+        )
+        if not rows:
+            raise permission_denied()
+        linked = sorted(row[0] for row in rows if row[0] is not None)
+        keys = tuple(("experiment", one) for one in linked)
+        if needs[0].is_either or not keys:
+            found = [Requirement(need.action, keys, need.is_either and bool(keys)) for need in needs]
+        else:
+            found = on_each(needs, linked)
+        named = {str(experiment_number(one)) for one in getattr(request, "experiment_ids", ())}
+        return found + on_each(needs, named - set(linked))
 
     async def _runs(self, needs: Sequence[Need], run_ids: Sequence[str]) -> list[Requirement]:
         found = await self._experiments_of_runs.of(run_ids)

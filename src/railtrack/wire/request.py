@@ -303,9 +303,9 @@ class Decoder(Generic[T]):
         """Return the struct, or None if the body needs lenient decoding."""
         try:
             check_json_limits(body)
-            if http.params or ESCAPED_NUL in body or self._camel_case.is_in(body):
+            if ESCAPED_NUL in body or self._camel_case.is_in(body):
                 return None
-            return self._fast.decode(body)
+            return self._fast.decode(_with_params(body, http.params) if http.params else body)
         except JsonLimitError as error:
             raise invalid(str(error)) from None
         except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -327,6 +327,18 @@ class Decoder(Generic[T]):
         query = {**http.query, **{name: [value] for name, value in http.params.items()}}
         reject_nul(query)
         return convert_query(query, self._struct)
+
+
+def _with_params(body: bytes, params: Mapping[str, str]) -> bytes:
+    """Return a JSON object with path parameters as its last members, which override those of the same name.
+
+    What is not an object, as it seems, is returned as it is. Then it lacks the parameters, which are required.
+    """
+    stripped = body.strip() or b"{}"
+    if not (stripped.startswith(b"{") and stripped.endswith(b"}")):
+        return body
+    separator = b"," if stripped[1:-1].strip() else b""
+    return b"".join((stripped[:-1], separator, msgspec.json.encode(params)[1:]))
 
 
 def _check_content_type(http: HttpRequest) -> None:

@@ -75,6 +75,11 @@ def is_small(response: BytesResponse | StreamResponse) -> bool:
     return isinstance(response, BytesResponse) and len(response.body) <= SMALL_RESPONSE
 
 
+async def hold_for_response(http: HttpRequest, size: int) -> None:
+    """Reserve memory before a response of about this size is produced. Raise a 429 if there is none in time."""
+    await http.hold(BUDGET.responses, size)
+
+
 async def hold_response(http: HttpRequest, response: BytesResponse | StreamResponse) -> None:
     """Reserve the memory of a response that is not small. Raise a 429 if there is none in time."""
     if isinstance(response, BytesResponse):

@@ -11,6 +11,7 @@ FIELDS = {
     "role_permission_id": "role permission",
     "webhook_id": "webhook",
     "trace_id": "trace",
+    "dataset_id": "evaluation dataset",
     "run_id": "run",
     "run_ids": "run",
     "model_id": "logged_model",

@@ -1,4 +1,4 @@
-"""Traces, evaluation datasets and scorers: empty responses without any, 501 if MLflow has stored some."""
+"""Traces and scorers: empty responses without any, 501 if MLflow has stored some."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ COUNT: dict[str, Any] = {
 
 @pytest.fixture
 async def with_traces(client: Client, db: Db) -> Client:
-    """Return a client of a server whose experiment Default has a trace, a scorer and a dataset."""
+    """Return a client of a server whose experiment Default has a trace and a scorer."""
     async with db.write() as tx:
         for table, columns, values in STORED_BY_MLFLOW:
             await tx.execute(f"INSERT INTO {table} ({columns}) VALUES ({values})")
@@ -28,7 +28,6 @@ async def with_traces(client: Client, db: Db) -> Client:
 STORED_BY_MLFLOW = (
     ("trace_info", "request_id, experiment_id, timestamp_ms, status", "'tr-1', 0, 1, 'OK'"),
     ("scorers", "experiment_id, scorer_name, scorer_id", "0, 'good', 's-1'"),
-    ("evaluation_datasets", "dataset_id, name", "'d-1', 'cats'"),
 )
 
 
@@ -44,7 +43,6 @@ async def test_stored_data_that_is_not_served_returns_501(with_traces: Client) -
     for answer in (
         await with_traces.post(f"{TRACES}/search", {"locations": LOCATIONS}),
         await with_traces.post(f"{TRACES}/metrics", COUNT),
-        await with_traces.post("/ajax-api/3.0/mlflow/datasets/search", {"experiment_ids": ["0"]}),
         await with_traces.get("/ajax-api/3.0/mlflow/scorers/list", {"experiment_id": "0"}),
     ):
         assert answer.status == 501

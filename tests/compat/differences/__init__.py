@@ -4,7 +4,17 @@ A name that ends with a star matches all exchanges with that prefix. test_compat
 listed one, and that each entry differs from MLflow's response: remove entries that no longer do.
 """
 
-from tests.compat.differences import access, artifacts, limits, meaning, models, requests, types, webhooks
+from tests.compat.differences import (
+    access,
+    artifacts,
+    evaluation_datasets,
+    limits,
+    meaning,
+    models,
+    requests,
+    types,
+    webhooks,
+)
 from tests.compat.differences.registry import DIFFERENCES, difference, entered, expected
 
 __all__ = [
@@ -13,6 +23,7 @@ __all__ = [
     "artifacts",
     "difference",
     "entered",
+    "evaluation_datasets",
     "expected",
     "limits",
     "meaning",

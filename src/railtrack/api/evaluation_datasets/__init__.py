@@ -1,1 +1,1 @@
-"""Evaluation datasets. As with traces, this version serves none."""
+"""Evaluation datasets: records of inputs and expectations, which belong to any number of experiments."""
