@@ -234,7 +234,7 @@ def search(prefix: str) -> Script:
         "created_time = 1.5",
         "created_time = '1'",
         "created_time LIKE '1%'",
-        "last_update_time >= 0 AND name LIKE '%b%'",
+        "last_update_time >= 0 AND name LIKE '%beta'",
         "created_by IN ('ada')",
         "created_by > 'a'",
         "digest = 'x'",

@@ -15,8 +15,8 @@ REVISION = "f4a9b2c7d1e6"
 SERVED_REVISIONS = (REVISION, "8b6ad64cb8f5", "e7d1f4b2a9c6", "dc11669786a5")
 """The revisions that Railtrack serves: back to MLflow 3.17.2, with those at which its upgrade may have stopped.
 
-The earlier ones differ from REVISION only in tables that Railtrack does not use. A query on what REVISION adds must first find out
-whether the database has it.
+The earlier ones differ from REVISION only in tables that Railtrack does not use. A query on what REVISION adds must
+first find out whether the database has it.
 """
 
 FILES = ("tracking", "registry", "traces", "evaluation", "gateway", "mcp", "skills", "jobs")
