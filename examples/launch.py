@@ -14,6 +14,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent / "shared"))
 
 import mlflow
+
 import tracking
 
 DEPLOYMENT = os.environ.get("RAILWAY_DEPLOYMENT_ID", "")
@@ -44,15 +45,23 @@ def close(client: Any, run_id: str, code: int) -> None:
             client.set_terminated(one.info.run_id, status)
 
 
+def forward_signals(process: "subprocess.Popen[bytes]") -> None:
+    """A platform stops this process, and means the training."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: process.send_signal(number))
+
+
 def main(program: str, *arguments: str) -> int:
+    environment = dict(os.environ)
     tracking.connect()
+    # The run of a training that the server's absence has ended is closed when the server is back.
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "9"
     client = mlflow.MlflowClient()
     run_id = find_or_create_run(client, Path(program).parent.name)
     code = 1
     for _ in range(int(os.environ.get("ATTEMPTS", "3"))):
-        process = subprocess.Popen([sys.executable, program, *arguments], env={**os.environ, "MLFLOW_RUN_ID": run_id})
-        for number in (signal.SIGTERM, signal.SIGINT):  # a platform stops this process, and means the training
-            signal.signal(number, lambda number, _: process.send_signal(number))
+        process = subprocess.Popen([sys.executable, program, *arguments], env={**environment, "MLFLOW_RUN_ID": run_id})
+        forward_signals(process)
         code = process.wait()
         if code == 0:
             return 0

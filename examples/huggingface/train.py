@@ -1,4 +1,4 @@
-"""Train a small vision transformer with the Trainer of transformers, and its MLflow callback."""
+"""Train a small ResNet of transformers with the Trainer, and its MLflow callback."""
 
 import argparse
 import os
@@ -13,21 +13,20 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "shared"))
 
 import mlflow
 import mlflow.transformers
-import numpy as np
 import torch
-import tracking
-from mlflow.models import infer_signature
-from shapes import CLASSES, as_picture, classification
 from transformers import (
+    ResNetConfig,
+    ResNetForImageClassification,
     Trainer,
     TrainerCallback,
     TrainingArguments,
-    ViTConfig,
-    ViTForImageClassification,
     ViTImageProcessor,
     pipeline,
 )
 from transformers.integrations import MLflowCallback
+
+import tracking
+from shapes import CLASSES, as_picture, classification
 
 MODEL = "shapes-huggingface"
 
@@ -85,11 +84,11 @@ def main() -> None:
 
     torch.manual_seed(0)
     train, val = ShapeDataset(480, seed=1), ShapeDataset(120, seed=2)
-    config = ViTConfig(
-        image_size=32, patch_size=4, hidden_size=48, num_hidden_layers=3, num_attention_heads=3, intermediate_size=96,
+    config = ResNetConfig(
+        embedding_size=16, hidden_sizes=[16, 32, 64], depths=[1, 1, 1], layer_type="basic",
         id2label=dict(enumerate(CLASSES)), label2id={name: label for label, name in enumerate(CLASSES)},
     )  # fmt: skip
-    model = ViTForImageClassification(config)
+    model = ResNetForImageClassification(config)
 
     tracking.connect()
     with mlflow.start_run(log_system_metrics=True) as run, tempfile.TemporaryDirectory() as made:
@@ -104,18 +103,17 @@ def main() -> None:
                 shutil.unpack_archive(path, folder / "output")
                 (resume_from,) = (str(one) for one in (folder / "output").glob("checkpoint-*"))
 
+        args = TrainingArguments(
+            output_dir=str(folder / "output"), num_train_epochs=options.epochs, per_device_train_batch_size=32,
+            learning_rate=2e-3, eval_strategy="epoch", logging_strategy="epoch", save_strategy="epoch",
+            save_total_limit=2, report_to="none", use_cpu=True, disable_tqdm=True,
+        )  # fmt: skip
         trainer = Trainer(
-            model=model,
-            args=TrainingArguments(
-                output_dir=str(folder / "output"), num_train_epochs=options.epochs, per_device_train_batch_size=32,
-                learning_rate=2e-3, eval_strategy="epoch", logging_strategy="epoch", save_strategy="epoch",
-                save_total_limit=2, report_to="none", use_cpu=True, disable_tqdm=True,
-            ),  # fmt: skip
+            model,
+            args,
             train_dataset=train,
             eval_dataset=val,
-            compute_metrics=lambda result: {
-                "accuracy": float((result.predictions.argmax(1) == result.label_ids).mean())
-            },
+            compute_metrics=lambda result: {"accuracy": float((result[0].argmax(1) == result[1]).mean())},
             callbacks=[ResumableMLflowCallback(logged), LogPredictions(val), UploadCheckpoints(checkpoint)],
         )
         trainer.train(resume_from_checkpoint=resume_from)
@@ -129,10 +127,10 @@ def main() -> None:
 
         predicted = trainer.predict(val).predictions.argmax(1)
         tracking.log_confusion_matrix(val.labels.tolist(), predicted.tolist())
-        history = trainer.state.log_history
-        tracking.log_learning_curves(
-            {name: [one[name] for one in history if name in one] for name in ("loss", "eval_loss")}
-        )
+        curves = {
+            name: [one[name] for one in trainer.state.log_history if name in one] for name in ("loss", "eval_loss")
+        }
+        tracking.log_learning_curves(curves)
         checkpoint.ensure_uploaded()
         processor = ViTImageProcessor(size={"height": 32, "width": 32})
         info = mlflow.transformers.log_model(

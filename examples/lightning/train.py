@@ -12,12 +12,13 @@ import lightning
 import mlflow
 import mlflow.pytorch
 import torch
-import tracking
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import MLFlowLogger
-from shapes import CLASSES, classification
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+
+import tracking
+from shapes import CLASSES, classification
 
 MODEL = "shapes-lightning"
 

@@ -10,7 +10,7 @@ CLASSES = ("circle", "square", "triangle")
 
 
 def draw(rng: np.random.Generator, size: int) -> tuple[Image.Image, int, tuple[float, float, float, float]]:
-    """Return a noisy image with one shape, the index of its class, and its box: center, width and height from 0 to 1."""
+    """Return a noisy image with one shape, the index of its class, and its box: center and size, from 0 to 1."""
     image = Image.fromarray(rng.integers(0, 180, (size, size, 3), dtype=np.uint8))
     label = int(rng.integers(len(CLASSES)))
     radius = int(rng.integers(size // 6, size // 3))

@@ -1,4 +1,4 @@
-"""What every training here does in the same way: connect, resume, keep checkpoints, draw figures, choose the champion."""
+"""What every training here does: connect, resume, keep checkpoints, draw figures, choose the champion."""
 
 import os
 import sys
@@ -18,6 +18,7 @@ import numpy as np
 import psutil  # noqa: F401
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+
 from shapes import CLASSES, as_picture
 
 CHECKPOINTS = "checkpoints"
@@ -27,8 +28,8 @@ CHAMPION = "champion"
 def connect() -> None:
     """Complete the environment for MLflow's client. Call it before start_run, when everything is imported.
 
-    With system metrics, start_run starts a thread that imports modules, too: two threads that import at the same time may
-    wait for each other forever. For the same reason this module imports boto3 and psutil.
+    With system metrics, start_run starts a thread that imports modules, too, and two threads that import at the same
+    time may wait for each other forever. For the same reason this module imports boto3 and psutil.
     """
     # The services have AWS_S3_ENDPOINT_URL, the client reads MLFLOW_S3_ENDPOINT_URL.
     if endpoint := os.environ.get("AWS_S3_ENDPOINT_URL"):
@@ -92,13 +93,21 @@ class Checkpoint:
             self._client.log_artifact(self.run_id, str(self._pending), CHECKPOINTS)
 
 
+def log_picture(picture: Any, key: str, step: int) -> None:
+    """Log an image of a step. The run's page shows images as a grid with a slider. None of them is worth a training."""
+    try:
+        mlflow.log_image(picture, key=key, step=step)
+    except Exception as error:
+        print(f"The image was not logged: {error}", file=sys.stderr)
+
+
 def log_predictions(images: Any, labels: Sequence[int], predicted: Sequence[int], step: int) -> None:
-    """Log a few images with their predictions. The run's page shows them as a grid with a slider for the steps."""
+    """Log images with a frame: green if the prediction is right, red if not."""
     for number, image in enumerate(images):
         picture = np.kron(as_picture(image), np.ones((4, 4, 1), dtype=np.uint8))
         right = predicted[number] == labels[number]
         picture[:6], picture[-6:] = ((0, 160, 0) if right else (200, 0, 0),) * 2
-        mlflow.log_image(picture, key=f"sample {number} {CLASSES[labels[number]]}", step=step)
+        log_picture(picture, f"sample {number} {CLASSES[labels[number]]}", step)
 
 
 def log_confusion_matrix(labels: Sequence[int], predicted: Sequence[int]) -> None:

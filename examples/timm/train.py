@@ -11,9 +11,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "shared"))
 import mlflow
 import timm
 import torch
+from torch import nn
+
 import tracking
 from shapes import CLASSES, classification
-from torch import nn
 
 MODEL = "shapes-timm"
 
@@ -43,7 +44,8 @@ def main() -> None:
     tracking.connect()
     with mlflow.start_run(log_system_metrics=True) as run, tempfile.TemporaryDirectory() as made:
         checkpoint, file = tracking.Checkpoint(run.info.run_id, "last.pt"), Path(made) / "last.pt"
-        logged, first_epoch, curves = tracking.logged_steps(run), 0, {"train/loss": [], "val/loss": []}
+        logged, first_epoch = tracking.logged_steps(run), 0
+        curves: dict[str, list[float]] = {"train/loss": [], "val/loss": []}
         if not run.data.params:  # the first start
             mlflow.log_params(params)
             mlflow.set_tag("framework", "timm")

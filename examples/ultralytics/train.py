@@ -2,7 +2,9 @@
 
 import argparse
 import base64
+import csv
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -13,9 +15,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "shared"))
 
 import mlflow
 import mlflow.pyfunc
+from ultralytics import YOLO, settings
+
 import tracking
 from shapes import detection
-from ultralytics import YOLO, settings
 
 MODEL = "detector"
 MAP = "metrics/mAP50B"
@@ -25,8 +28,8 @@ MAP = "metrics/mAP50B"
 def start_run() -> tuple[Any, str | None]:
     """Start the run. Return it, and the run from whose checkpoint it continues.
 
-    A resumed training has other params. Ultralytics' callback logs them, gets an error, and logs nothing more. So it gets
-    a new run, below the first one.
+    A resumed training has other params. Ultralytics' callback logs them, gets an error, and logs nothing more. So the
+    training gets a new run, below the first one.
     """
     first = os.environ.get("MLFLOW_RUN_ID")  # start_run removes it
     if not first or not mlflow.get_run(first).data.params:
@@ -46,6 +49,17 @@ def start_run() -> tuple[Any, str | None]:
         log_system_metrics=True,
     )
     return run, previous
+
+
+def log_missing_metrics(run_id: str, trainer: Any) -> None:
+    """Log what Ultralytics' callback did not: after the first call that fails, it logs no metric until the end."""
+    logged = tracking.logged_steps(mlflow.get_run(run_id))
+    with trainer.csv.open() as rows:
+        for row in csv.DictReader(rows, skipinitialspace=True):
+            step = int(row.pop("epoch")) - 1
+            metrics = {re.sub("[()]", "", name): float(value) for name, value in row.items() if name != "time"}
+            if step >= trainer.start_epoch and (lost := tracking.missing(metrics, step, logged)):
+                mlflow.log_metrics(lost, step=step)
 
 
 def main() -> None:
@@ -69,21 +83,21 @@ def main() -> None:
             if trainer.last.exists() and trainer.epoch > trainer.start_epoch:
                 checkpoint.upload(trainer.last)
                 for number, result in enumerate(YOLO(trainer.last).predict(samples, conf=0.1, verbose=False)):
-                    mlflow.log_image(result.plot()[..., ::-1], key=f"sample {number}", step=trainer.epoch - 1)
+                    tracking.log_picture(result.plot()[..., ::-1], f"sample {number}", trainer.epoch - 1)
 
         model = YOLO(resume_from or "yolo11n.yaml")
         model.add_callback("on_train_epoch_start", on_train_epoch_start)
         model.train(
-            data=str(data), epochs=options.epochs, imgsz=64, batch=16, device="cpu", workers=0, seed=0, pretrained=False,
-            optimizer="AdamW", lr0=0.003, warmup_epochs=1, mosaic=0, project=str(work), name="train",
-            resume=bool(resume_from), save_dir=str(work / "train"),
+            data=str(data), epochs=options.epochs, imgsz=64, batch=16, optimizer="AdamW", lr0=0.003, warmup_epochs=1,
+            mosaic=0, device="cpu", workers=0, seed=0, pretrained=False, resume=bool(resume_from),
+            project=str(work), name="train", save_dir=str(work / "train"),
         )  # fmt: skip
         checkpoint.ensure_uploaded()
-        weights = model.trainer.best
+        log_missing_metrics(run.info.run_id, model.trainer)
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("detector.py")),
-            artifacts={"weights": str(weights)},
+            artifacts={"weights": str(model.trainer.best)},
             registered_model_name=MODEL,
             pip_requirements=tracking.pins("torch", "torchvision", "ultralytics", "mlflow"),
         )
