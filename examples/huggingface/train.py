@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "shared"))
 import mlflow
 import mlflow.transformers
 import torch
+from PIL import Image
 from transformers import (
     ResNetConfig,
     ResNetForImageClassification,
@@ -45,12 +46,12 @@ class ShapeDataset(torch.utils.data.Dataset):
 class ResumableMLflowCallback(MLflowCallback):
     """Log only steps that the run does not have. A crash after logging and before saving would log them twice."""
 
-    def __init__(self, logged: set[tuple[str, int]]) -> None:
+    def __init__(self, logged: tracking.LoggedSteps) -> None:
         super().__init__()
         self.logged = logged
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
-        if new := tracking.missing(logs, state.global_step, self.logged):
+        if new := self.logged.new(logs, state.global_step):
             super().on_log(args, state, control, new, **kwargs)
 
 
@@ -83,9 +84,9 @@ def main() -> None:
     options = parser.parse_args()
 
     torch.manual_seed(0)
-    train, val = ShapeDataset(480, seed=1), ShapeDataset(120, seed=2)
+    train, val = ShapeDataset(960, seed=1), ShapeDataset(120, seed=2)
     config = ResNetConfig(
-        embedding_size=16, hidden_sizes=[16, 32, 64], depths=[1, 1, 1], layer_type="basic",
+        embedding_size=16, hidden_sizes=[32, 64], depths=[2, 2], layer_type="basic",
         id2label=dict(enumerate(CLASSES)), label2id={name: label for label, name in enumerate(CLASSES)},
     )  # fmt: skip
     model = ResNetForImageClassification(config)
@@ -94,7 +95,7 @@ def main() -> None:
     with mlflow.start_run(log_system_metrics=True) as run, tempfile.TemporaryDirectory() as made:
         folder, run_id = Path(made), run.info.run_id
         checkpoint = tracking.Checkpoint(run_id, "last.zip")
-        logged, resume_from = tracking.logged_steps(run), None
+        logged, resume_from = tracking.LoggedSteps(run), None
         if not run.data.params:  # the first start
             mlflow.set_tag("framework", "transformers")
         else:
@@ -105,7 +106,7 @@ def main() -> None:
 
         args = TrainingArguments(
             output_dir=str(folder / "output"), num_train_epochs=options.epochs, per_device_train_batch_size=32,
-            learning_rate=2e-3, eval_strategy="epoch", logging_strategy="epoch", save_strategy="epoch",
+            learning_rate=3e-3, eval_strategy="epoch", logging_strategy="epoch", save_strategy="epoch",
             save_total_limit=2, report_to="none", use_cpu=True, disable_tqdm=True,
         )  # fmt: skip
         trainer = Trainer(
@@ -120,10 +121,11 @@ def main() -> None:
 
         # The callback logs in the background, and an error there is a line in the log. So look at what arrived.
         mlflow.flush_async_logging()
-        arrived = tracking.logged_steps(mlflow.get_run(run_id))
-        for entry in trainer.state.log_history:
-            if lost := tracking.missing(entry, entry["step"], arrived):
-                mlflow.log_metrics(lost, step=entry["step"])
+        arrived = tracking.LoggedSteps(mlflow.get_run(run_id))
+        for metrics in trainer.state.log_history:
+            step = metrics["step"]
+            if lost := arrived.new({key: value for key, value in metrics.items() if key != "step"}, step):
+                mlflow.log_metrics(lost, step=step)
 
         predicted = trainer.predict(val).predictions.argmax(1)
         tracking.log_confusion_matrix(val.labels.tolist(), predicted.tolist())
@@ -133,8 +135,9 @@ def main() -> None:
         tracking.log_learning_curves(curves)
         checkpoint.ensure_uploaded()
         processor = ViTImageProcessor(size={"height": 32, "width": 32})
+        classifier = pipeline("image-classification", model=model, image_processor=processor, device="cpu")
         info = mlflow.transformers.log_model(
-            pipeline("image-classification", model=model, image_processor=processor, device="cpu"),
+            classifier,
             name="model",
             registered_model_name=MODEL,
             pip_requirements=tracking.pins("torch", "torchvision", "transformers"),
@@ -142,7 +145,9 @@ def main() -> None:
         tracking.promote(MODEL, info.registered_model_version, "eval_accuracy")
 
     champion = mlflow.transformers.load_model(f"models:/{MODEL}@{tracking.CHAMPION}")
-    print("The champion's classes:", champion(as_picture(val.images[0])))
+    picture = Image.fromarray(as_picture(val.images[0]))
+    print("The model predicts   ", classifier(picture))
+    print("The champion predicts", champion(picture))
 
 
 if __name__ == "__main__":

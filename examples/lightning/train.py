@@ -54,14 +54,14 @@ class ResumableLogger(MLFlowLogger):
     def __init__(self, run: Any) -> None:
         super().__init__(run_id=run.info.run_id, tracking_uri=mlflow.get_tracking_uri())
         self.is_first_start = not run.data.params
-        self.logged = tracking.logged_steps(run)
+        self.logged = tracking.LoggedSteps(run)
 
     def log_hyperparams(self, params: Any) -> None:
         if self.is_first_start:
             super().log_hyperparams(params)
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        if new := tracking.missing(metrics, step or 0, self.logged):
+        if new := self.logged.new(metrics, step or 0):
             super().log_metrics(new, step)
 
     def finalize(self, status: str = "success") -> None:
@@ -111,7 +111,7 @@ def main() -> None:
 
     lightning.seed_everything(0)
     train_data, (images, labels) = (
-        [torch.from_numpy(part) for part in classification(count, seed)] for count, seed in ((480, 1), (120, 2))
+        [torch.from_numpy(part) for part in classification(count, seed)] for count, seed in ((960, 1), (120, 2))
     )
 
     tracking.connect()
@@ -153,7 +153,9 @@ def main() -> None:
         tracking.promote(MODEL, info.registered_model_version, "val/accuracy")
 
     champion = mlflow.pyfunc.load_model(f"models:/{MODEL}@{tracking.CHAMPION}")
-    print("The champion's classes:", [CLASSES[one] for one in champion.predict(sample).argmax(1)])
+    with torch.no_grad():
+        print("The model predicts   ", tracking.describe(model.network(images[:4])))
+    print("The champion predicts", tracking.describe(champion.predict(sample)))
 
 
 if __name__ == "__main__":

@@ -51,16 +51,19 @@ def pins(*packages: str) -> list[str]:
     return [f"{package}=={version(package).partition('+')[0]}" for package in packages]
 
 
-def logged_steps(run: Run) -> set[tuple[str, int]]:
-    """Return the metrics and steps that the run has, which a resumed training must not log a second time."""
-    client = mlflow.MlflowClient()
-    keys = [key for key in run.data.metrics if not key.startswith("system/")]
-    return {(key, metric.step) for key in keys for metric in client.get_metric_history(run.info.run_id, key)}
+class LoggedSteps:
+    """The metrics and steps that a run has. A resumed training must not log them a second time."""
 
+    def __init__(self, run: Run) -> None:
+        client = mlflow.MlflowClient()
+        keys = [key for key in run.data.metrics if not key.startswith("system/")]
+        self._steps = {(key, metric.step) for key in keys for metric in client.get_metric_history(run.info.run_id, key)}
 
-def missing(metrics: Mapping[str, float], step: int, logged: set[tuple[str, int]]) -> dict[str, float]:
-    """Return the metrics that were not logged for this step."""
-    return {key: value for key, value in metrics.items() if (key, step) not in logged}
+    def new(self, metrics: Mapping[str, float], step: int) -> dict[str, float]:
+        """Return the metrics that were not logged for this step, and take them as logged."""
+        new = {key: value for key, value in metrics.items() if (key, step) not in self._steps}
+        self._steps |= {(key, step) for key in new}
+        return new
 
 
 class Checkpoint:
@@ -135,6 +138,14 @@ def log_learning_curves(curves: Mapping[str, Sequence[float]]) -> None:
     figure.tight_layout()
     mlflow.log_figure(figure, "learning_curves.png")
     plt.close(figure)
+
+
+def describe(logits: Any) -> list[str]:
+    """Return the class of each row with its probability."""
+    rows = np.asarray(logits)
+    odds = np.exp(rows - rows.max(axis=1, keepdims=True))
+    shares = odds / odds.sum(axis=1, keepdims=True)
+    return [f"{CLASSES[row.argmax()]} {row.max():.2f}" for row in shares]
 
 
 def promote(name: str, candidate: str, metric: str) -> None:

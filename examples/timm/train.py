@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=8)
     options = parser.parse_args()
-    params = {"model": "test_resnet", "epochs": options.epochs, "lr": 0.001, "batch_size": 32, "images": 480}
+    params = {"model": "test_resnet", "epochs": options.epochs, "lr": 0.001, "batch_size": 32, "images": 960}
 
     torch.manual_seed(0)
     train_images, train_labels = (torch.from_numpy(part) for part in classification(params["images"], seed=1))
@@ -44,7 +44,7 @@ def main() -> None:
     tracking.connect()
     with mlflow.start_run(log_system_metrics=True) as run, tempfile.TemporaryDirectory() as made:
         checkpoint, file = tracking.Checkpoint(run.info.run_id, "last.pt"), Path(made) / "last.pt"
-        logged, first_epoch = tracking.logged_steps(run), 0
+        logged, first_epoch = tracking.LoggedSteps(run), 0
         curves: dict[str, list[float]] = {"train/loss": [], "val/loss": []}
         if not run.data.params:  # the first start
             mlflow.log_params(params)
@@ -69,7 +69,7 @@ def main() -> None:
             for name in curves:
                 curves[name].append(metrics[name])
             # Metrics before the checkpoint: a step that is logged but not saved is trained again and not logged again.
-            if new := tracking.missing(metrics, epoch, logged):
+            if new := logged.new(metrics, epoch):
                 mlflow.log_metrics(new, step=epoch)
                 tracking.log_predictions(val_images[:4], val_labels[:4].tolist(), predicted[:4].tolist(), epoch)
             states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
@@ -92,7 +92,9 @@ def main() -> None:
         tracking.promote(MODEL, info.registered_model_version, "val/accuracy")
 
     champion = mlflow.pyfunc.load_model(f"models:/{MODEL}@{tracking.CHAMPION}")
-    print("The champion's classes:", [CLASSES[one] for one in champion.predict(sample).argmax(1)])
+    with torch.no_grad():
+        print("The model predicts   ", tracking.describe(model(val_images[:4])))
+    print("The champion predicts", tracking.describe(champion.predict(sample)))
 
 
 if __name__ == "__main__":

@@ -53,12 +53,12 @@ def start_run() -> tuple[Any, str | None]:
 
 def log_missing_metrics(run_id: str, trainer: Any) -> None:
     """Log what Ultralytics' callback did not: after the first call that fails, it logs no metric until the end."""
-    logged = tracking.logged_steps(mlflow.get_run(run_id))
+    logged = tracking.LoggedSteps(mlflow.get_run(run_id))
     with trainer.csv.open() as rows:
         for row in csv.DictReader(rows, skipinitialspace=True):
             step = int(row.pop("epoch")) - 1
             metrics = {re.sub("[()]", "", name): float(value) for name, value in row.items() if name != "time"}
-            if step >= trainer.start_epoch and (lost := tracking.missing(metrics, step, logged)):
+            if step >= trainer.start_epoch and (lost := logged.new(metrics, step)):
                 mlflow.log_metrics(lost, step=step)
 
 
@@ -104,7 +104,10 @@ def main() -> None:
         tracking.promote(MODEL, info.registered_model_version, MAP)
 
     champion = mlflow.pyfunc.load_model(f"models:/{MODEL}@{tracking.CHAMPION}")
-    print("The champion's boxes:", champion.predict([base64.b64encode(samples[0].read_bytes()).decode()]))
+    (found,) = YOLO(model.trainer.best).predict(samples[0], imgsz=64, conf=0.1, verbose=False)
+    print("The model predicts   ", [found.names[int(label)] for label in found.boxes.cls])
+    (boxes,) = champion.predict([base64.b64encode(samples[0].read_bytes()).decode()])
+    print("The champion predicts", [box["class"] for box in boxes])
 
 
 if __name__ == "__main__":
