@@ -50,7 +50,7 @@ class Site:
         }
         return tracking | (store_variables(self.s3, self.store.port) if self.way == "direct" else {})
 
-    def get(self, path: str, **query: str) -> Any:
+    def get(self, path: str, /, **query: str) -> Any:
         return self._send("GET", f"{path}?{urllib.parse.urlencode(query)}", None)
 
     def post(self, path: str, body: Any) -> Any:
