@@ -17,7 +17,7 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
-.PHONY: help serve install test test-fast coverage fuzz image-test test-outages bench bench-artifacts bench-calls soak hostile dist lint format docs compat-record lock clean
+.PHONY: help serve install test test-fast coverage fuzz image-test test-outages test-examples bench bench-artifacts bench-calls soak hostile dist lint format docs compat-record lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -74,6 +74,10 @@ image-test: .venv/.installed-dev .cache/client-3.17.2/.ready ## Build the contai
 
 test-outages: .venv/.installed-dev $(UI) $(VENVS) .cache/.programs ## Run clients through outages of minutes; figures go to docs/outages.md
 	.venv/bin/pytest tests/clients/outages/long
+
+test-examples: .venv/.installed-dev $(UI) .cache/examples/.ready ## Run the trainings of examples/ through outages, most of an hour; results go to docs/training.md
+	@tools/get_programs chromium
+	.venv/bin/pytest tests/examples/trainings
 
 bench: .venv/.installed-dev $(UI) .cache/mlflow/.ready .cache/fasttrackml/.ready ## Measure speed and memory of Railtrack, MLflow and FastTrackML
 	@tools/get_programs wrk
@@ -162,6 +166,17 @@ $(UI): .venv/.installed
 	$(UV) venv --quiet --clear $(@D)
 	grep -vE '^mlflow(-skinny|-tracing)?==' $< | $(UV) pip install --quiet --python $(@D)/bin/python --requirement -
 	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps mlflow==3.18.0
+	@touch $@
+
+# The frameworks of the examples, with pip as their users install them. Builds for the CPU save 5 GB of CUDA packages;
+# where their index cannot be reached, the packages of PyPI do.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+.cache/examples/.ready: examples/requirements.txt
+	@test -x $(@D)/bin/pip || $(PYTHON) -m venv $(@D)
+	@grep '^torch' $< >$(@D)/torch.txt
+	@$(@D)/bin/pip install --quiet --retries 0 --index-url $(TORCH_INDEX) --requirement $(@D)/torch.txt || \
+	    echo "$(TORCH_INDEX) has no torch for this machine: taking it from the usual index." >&2
+	$(@D)/bin/pip install --quiet --requirement $<
 	@touch $@
 
 # One program in Go; what its package depends on is for its Python parts, which are not used.

@@ -36,7 +36,7 @@ def find_or_create_run(client: Any, name: str) -> str:
 
 def close(client: Any, run_id: str, code: int) -> None:
     """End what the dead process left running: its run, and the runs below it. Popen reports a signal as negative."""
-    status = "KILLED" if -code in (signal.SIGTERM, signal.SIGINT) else "FAILED"
+    status = "KILLED" if code < 0 else "FAILED"
     run = client.get_run(run_id)
     below = f"tags.mlflow.parentRunId = '{run_id}'"
     for one in (run, *client.search_runs([run.info.experiment_id], below)):

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.docs.pages import DOCS, Page
 
 ROOT = DOCS.parent
-PAGES = [Page(path) for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"))]
+PAGES = [Page(path) for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md"))]
 
 
 def broken(page: Page) -> list[str]:

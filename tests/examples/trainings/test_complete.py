@@ -58,11 +58,16 @@ def show(training: Training, browser: Browser) -> None:
         tab.see(training.name, "Finished", MODELS[training.name], "System metrics")
         tab.check()
         tab.keep_screenshot(f"example-{training.name}-{site.way}-overview")
+        tab.page.set_viewport_size({"width": 1500, "height": 2600})  # charts out of sight are not drawn
         tab.open(f"{page}/model-metrics")
         tab.see("sample 0")
-        tab.settle()
+        card = tab.page.get_by_test_id("experiment-view-compare-runs-card").filter(has_text="sample 0")
+        card.scroll_into_view_if_needed()
+        image = card.locator("img.rc-image-img").first
+        tab.until(lambda: image.evaluate("image => image.naturalWidth > 0"), True)
         tab.check()
         tab.keep_screenshot(f"example-{training.name}-{site.way}-metrics")
+        tab.page.set_viewport_size({"width": 1500, "height": 1000})
         tab.open(f"{page}/artifacts/confusion_matrix.png")
         tab.see("checkpoints", "confusion_matrix.png")
         tab.settle()

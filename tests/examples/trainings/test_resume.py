@@ -21,7 +21,7 @@ def test_a_killed_training_is_closed_and_resumes_without_a_doubled_step(
         training.kill()
         assert training.wait() == KILLED, training.log()
         run = training.run
-        assert run["info"]["status"] == "FAILED"
+        assert run["info"]["status"] == "KILLED"
         assert tag(run, "exit_code") == "-9"
     run_id = run["info"]["run_id"]
     with trainings([name], new_site, tmp_path, MLFLOW_RUN_ID=run_id) as (resumed,):
@@ -29,12 +29,12 @@ def test_a_killed_training_is_closed_and_resumes_without_a_doubled_step(
     assert missing_parts(resumed) == []
     runs = resumed.runs
     if name == "ultralytics":
-        assert [one["info"]["status"] for one in runs] == ["FAILED", "FINISHED"]
+        assert [one["info"]["status"] for one in runs] == ["KILLED", "FINISHED"]
         assert tag(runs[1], "resumed_from") == run_id
     else:
         assert len(runs) == 1
-    where = "a new run below the first" if len(runs) == 2 else "the same run"
-    record("killed and resumed", name, f"run FAILED by launch.py; resumed in {where}, each step once")
+    where = "a new run below it" if len(runs) == 2 else "the same run"
+    record("killed and resumed", name, f"closed as KILLED; resumed in {where}, each step once")
 
 
 def test_a_training_that_dies_is_started_again_by_launch_py(new_site: Site, tmp_path: Path, record: Record) -> None:
