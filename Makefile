@@ -23,8 +23,8 @@ unexport VIRTUAL_ENV
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
-serve: install ## Run the server on http://127.0.0.1:5000, with SQLite in ./railtrack-data; install it first if needed
-	@exec .venv/bin/railtrack server
+serve: install ## Run the server on http://127.0.0.1:5000 (PORT=5001 for another port), with SQLite in ./railtrack-data
+	@exec .venv/bin/railtrack server $(if $(PORT),--port $(PORT))
 
 install: .venv/.installed $(UI) ## Install the command .venv/bin/railtrack
 

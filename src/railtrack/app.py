@@ -147,6 +147,7 @@ class App:
                 grants,
                 audit_log,
                 provider,
+                self,
             )
 
         counters = self._open_counters(db, group_commits, slot)

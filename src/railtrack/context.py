@@ -16,6 +16,7 @@ from railtrack.prometheus.counters import WorkerCounters
 from railtrack.webhooks.delivery import Webhooks
 from railtrack.wire.request import HttpRequest, Request
 from railtrack.wire.routing import Route
+from railtrack.wire.subrequests import Application, SubrequestClient
 from railtrack.wire.targets import named_resource
 
 
@@ -40,6 +41,12 @@ class Context(msgspec.Struct, frozen=True):
     grants: GrantsCache | None = None
     audit_log: AuditLog | None = None
     provider: Provider | None = None
+    application: Application | None = None
+
+    def subrequests(self) -> SubrequestClient:
+        """Return a client for requests of the caller to this server."""
+        assert self.application is not None, "only contexts of tests are without it"
+        return SubrequestClient(self.application, self.http, self.settings.server.static_prefix)
 
     def grouped(self, write: WriteGroup[E]) -> GroupCommit[E]:
         """Return the group commit that writes with `write`: `await ctx.grouped(write_entries).submit(entry)`."""

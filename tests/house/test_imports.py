@@ -34,11 +34,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wire": {"auth", "byte_budget", "db", "errors", "logs"},
     "prometheus": {"errors", "wire"},
     "context": KERNEL | {"config", "errors"},
-    "api": KERNEL | {"clock", "context", "errors", "logs"},
+    "api": KERNEL | {"clock", "context", "demo", "errors", "logs"},
     "app": KERNEL | {"api", "byte_budget", "config", "context", "errors"},
     "http_server": {"byte_budget", "config", "errors", "logs", "prometheus"},
     "checks": EDGE | {"artifacts", "auth", "clock", "config", "db", "http_server"},
-    "cli": KERNEL | EDGE | {"app", "clock", "byte_budget", "checks", "config", "http_server"},
+    "demo": {"clock", "errors", "mlflow"},
+    "cli": KERNEL | EDGE | {"app", "clock", "byte_budget", "checks", "config", "demo", "http_server"},
 }
 """First-level parts of the package, and the others that each may import."""
 

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     logging.disable()
     try:
         settings = client_settings()
-        session = VerifySession(VerifyClient(options.url, _authorization(options, settings.auth)), settings)
+        session = VerifySession(VerifyClient(options.url, authorization(options, settings.auth)), settings)
     except StartError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         return INTERRUPTED
 
 
-def _authorization(options: argparse.Namespace, auth: AuthSettings) -> str:
+def authorization(options: argparse.Namespace, auth: AuthSettings) -> str:
     """Return the header as MLflow's clients send it: user and password override a token.
 
     Without any, use the administrator of the server's variables, but only on the machine of the server.

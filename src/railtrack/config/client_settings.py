@@ -51,3 +51,8 @@ class ClientLogin(NamedTuple):
 def client_login(environ: Mapping[str, str] = os.environ) -> ClientLogin:
     names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
     return ClientLogin(*(sanitized(environ.get(name, "")) for name in names))
+
+
+def tracking_uri(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the URL of the server that MLflow's clients use, "" if it is not set."""
+    return sanitized(environ.get("MLFLOW_TRACKING_URI", ""))

@@ -35,6 +35,7 @@ DISCARD_LIMIT = 5 * BODY_LIMIT
 IN_TURN_BYTES = 32 * 1024
 """Larger bodies are decoded one at a time, with other events in between: 0.1 ms for each 32 kB, leniently 3 ms."""
 QUERY_FIELDS_LIMIT = 10_000
+OF_ONE_REQUEST = frozenset((b"accept", b"accept-encoding", b"content-length", b"content-type", b"transfer-encoding"))
 ESCAPED_NUL = rb"\u0000"
 
 RequiredStr = Annotated[str, msgspec.Meta(min_length=1)]
@@ -177,6 +178,24 @@ class HttpRequest:
     def cancel_on_disconnect(self) -> None:
         """Have http_server cancel this request as soon as its client disconnects. It must not have to commit."""
         self._scope["is_read"] = True
+
+    def subrequest_scope(self, method: str, path: str, query: bytes, headers: list[tuple[bytes, bytes]]) -> Scope:
+        """Return the scope of another request from the same client, with its login and the address of its proxy.
+
+        `headers` replace those of this request that describe its body, and what it accepts.
+        """
+        inherited = [header for header in self._scope["headers"] if header[0] not in OF_ONE_REQUEST]
+        scope = {
+            **self._scope,
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query,
+            "headers": inherited + headers,
+        }
+        for key in ("body", "is_read"):  # set by and for http_server
+            scope.pop(key, None)
+        return scope
 
     async def body(self, limit: int = BODY_LIMIT) -> bytes:
         """Return the whole body. Raise a 413 if it is longer than `limit` bytes, a 429 if there is no memory for it."""

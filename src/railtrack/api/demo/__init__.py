@@ -1,0 +1,1 @@
+"""The demo that the web interface's home page offers."""
