@@ -6,6 +6,7 @@ The only module that imports all parts.
 import asyncio
 import gc
 import logging
+from collections.abc import Awaitable
 from typing import Any
 
 from railtrack.api import endpoints
@@ -77,12 +78,11 @@ class App:
         """Return what the addresses of the peer have in common, or "" if it is a trusted proxy."""
         return "" if self._proxies.trusts(peer) else client_network(peer)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
             assert self._dispatch is not None, "the server runs lifespan.startup first"
-            await self._dispatch(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._run_lifespan(scope.get("state", {}).get("slot", 0), receive, send)
+            return self._dispatch(scope, receive, send)
+        return self._run_lifespan(scope.get("state", {}).get("slot", 0), receive, send)
 
     async def _run_lifespan(self, slot: int, receive: Receive, send: Send) -> None:
         """Open at startup, close at shutdown. In between, add missing indexes to the database and publish counters."""

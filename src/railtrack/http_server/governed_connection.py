@@ -123,7 +123,8 @@ class GovernedConnection(HttpToolsProtocol):
         if self.is_closing():
             return
         self._deadline = self.loop.time() + limits.KEEP_ALIVE_S
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self._pipelined:
             data, self._pipelined = bytes(self._pipelined), bytearray()
             self.data_received(data)

@@ -15,6 +15,8 @@ from railtrack.http_server.limits import HELD_LIMIT, UNCOUNTED, WRITE_AT_ONCE
 if TYPE_CHECKING:
     from railtrack.http_server.governed_connection import GovernedConnection
 
+CR, LF, NUL = b"\r\n\0"  # numbers, which Python finds in bytes ten times faster than b"\r"
+
 log = logging.getLogger("railtrack")
 
 
@@ -66,38 +68,70 @@ class GovernedCycle(RequestResponseCycle):
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send a part of the response; return when the connection takes more. Drop it if the client is gone."""
-        if message["type"] == "http.response.start" and not self.response_started:
+        if message["type"] == "http.response.start":
             self._start_response(message)
             return
-        body = cast(bytes, message.get("body", b""))
-        if len(body) <= WRITE_AT_ONCE:
-            await self._send_part(message, body)
-            return
-        view = memoryview(body)
-        for start in range(0, len(body), WRITE_AT_ONCE):
-            part = cast(bytes, view[start : start + WRITE_AT_ONCE])
-            more_body = bool(message.get("more_body")) or start + WRITE_AT_ONCE < len(body)
-            await self._send_part({"type": "http.response.body", "body": part, "more_body": more_body}, part)
+        body: bytes = message.get("body", b"")  # type: ignore[assignment]
+        if len(body) > WRITE_AT_ONCE:
+            body = await self._send_beginning(memoryview(body))
         if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()  # the application keeps the response's memory reserved until send() returns
-
-    async def _send_part(self, message: ASGISendEvent, body: bytes) -> None:
-        if self.ends_with_connection and not message.get("more_body"):
-            self.expected_content_length = len(body)
-        await super().send(message)
-        self.is_head_sent = True
-        if not self.response_complete:
-            self.transport.flush()
+            await self.flow.drain()
+        if not self.disconnected:
+            self._write_part(body, more_body=message.get("more_body", False))  # type: ignore[arg-type]
             if self.flow.write_paused:
+                await self.flow.drain()  # the application keeps the response's memory reserved until send() returns
+
+    async def _send_beginning(self, body: memoryview) -> bytes:
+        """Send all but the last part of a large body, and return that."""
+        while len(body) > WRITE_AT_ONCE:
+            if self.flow.write_paused and not self.disconnected:
                 await self.flow.drain()
+            if self.disconnected:
+                break
+            self._write_part(body[:WRITE_AT_ONCE], more_body=True)
+            body = body[WRITE_AT_ONCE:]
+        return cast(bytes, body)
+
+    def _write_part(self, body: bytes | memoryview, *, more_body: bool) -> None:
+        """Write a part of the body as uvicorn would, in half the time."""
+        if not self.response_started or self.response_complete:
+            raise RuntimeError("The application sent a body before the head of its response, or after its end.")
+        if self.ends_with_connection and not more_body:
+            self.expected_content_length = len(body)
+        if self.scope["method"] == "HEAD":
+            self.expected_content_length = 0
+        elif self.chunked_encoding:
+            chunk = b"".join((b"%x\r\n" % len(body), body, b"\r\n")) if body else b""
+            self.transport.write(chunk if more_body else chunk + b"0\r\n\r\n")
+        else:
+            self.expected_content_length -= len(body)
+            if self.expected_content_length < 0:
+                raise RuntimeError("The response is longer than its Content-Length.")
+            self.transport.write(body)  # type: ignore[arg-type]  # uvloop and asyncio accept both
+        if more_body:
+            self.is_head_sent = True
+            self.transport.flush()
+            return
+        if self.expected_content_length:
+            raise RuntimeError("The response is shorter than its Content-Length.")
+        self.is_head_sent = self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
 
     def _start_response(self, message: HTTPResponseStartEvent) -> None:
         """Write the head as uvicorn would, in half the time, and without chunks to HTTP/1.0."""
+        if self.response_started:
+            raise RuntimeError("The application sent the head of its response twice.")
         status, headers = message["status"], [*self.default_headers, *message["headers"]]
         self.response_started = True
         self.waiting_for_100_continue = False
         self.keep_alive = self.keep_alive and not self.more_body and not self.transport.worker_state.is_ending
-        length = next((int(value) for name, value in headers if name == b"content-length"), None)
+        length = None
+        for name, value in headers:
+            if name == b"content-length":
+                length = int(value)
         self.expected_content_length = length or 0
         self.chunked_encoding = False
         if length is None and self.scope["method"] != "HEAD" and status not in (204, 304):
@@ -112,7 +146,8 @@ class GovernedCycle(RequestResponseCycle):
             headers.append((b"connection", b"close"))
         elif self.scope["http_version"] == "1.0":
             headers.append((b"connection", b"keep-alive"))
-        lines = b"\r\n".join(map(b": ".join, headers))
-        if not lines.count(b"\r\n") == lines.count(b"\n") == lines.count(b"\r") == len(headers) - 1 or b"\0" in lines:
+        lines = list(map(b": ".join, headers))
+        text = b"".join(lines)
+        if CR in text or LF in text or NUL in text:
             raise ValueError(f"A header of the response has a line break or NUL: {[name for name, _ in headers]}")
-        self.transport.write(b"%b%b\r\n\r\n" % (STATUS_LINE[status], lines))
+        self.transport.write(b"%b%b\r\n\r\n" % (STATUS_LINE[status], b"\r\n".join(lines)))

@@ -39,7 +39,8 @@ def check_request_line(head: bytes, method: bytes, target: bytes) -> None:
 
     llhttp skips further spaces, and reads RTSP and ICE as if they were HTTP.
     """
-    if not head.startswith(b" HTTP/", len(method) + 1 + len(target)):
+    end = len(method) + 1 + len(target)
+    if head[end : end + 6] != b" HTTP/":
         if b" HTTP/" in head.partition(b"\r\n")[0]:
             raise Rejection("The parts of the request line must be separated by single spaces.")
         raise Rejection("This server speaks HTTP/1.1.", 505)

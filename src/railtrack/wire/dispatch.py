@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Protocol
@@ -99,11 +99,12 @@ class Dispatcher:
         self._new_ids = _new_ids()
         self._server_errors = ThrottledLog()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         http = HttpRequest(scope, receive)
-        request_id = self._request_id(http)
-        if not self._observers:
-            return await self._serve(http, request_id, send)
+        serve = self._serve_observed if self._observers else self._serve
+        return serve(http, self._request_id(http), send)
+
+    async def _serve_observed(self, http: HttpRequest, request_id: str, send: Send) -> None:
         began = time.perf_counter()
         for observer in self._observers:
             observer.began()

@@ -92,7 +92,7 @@ class HttpRequest:
         self.method: str = scope.get("method", "")
         path: str = scope.get("path", "")
         # Clients that join a URL that ends with a slash and a path send two. As in MLflow, they count as one.
-        self.path = "/" + path.lstrip("/") if path.startswith("//") else path
+        self.path = "/" + path.lstrip("/") if path[:2] == "//" else path
         self._fields: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of repeated headers
         self.params: dict[str, str] = {}
         # For observers: the matched route or None, the bytes of both bodies, and the status, which is 0 until the
@@ -322,7 +322,7 @@ class Decoder(Generic[T]):
         """Return the struct, or None if the body needs lenient decoding."""
         try:
             check_json_limits(body)
-            if ESCAPED_NUL in body or self._camel_case.is_in(body):
+            if body.find(ESCAPED_NUL) >= 0 or self._camel_case.is_in(body):  # find() is much faster than `in`
                 return None
             return self._fast.decode(_with_params(body, http.params) if http.params else body)
         except JsonLimitError as error:
