@@ -17,6 +17,11 @@ CHECKED_LIMIT = 10_000
 _ALLOWED = re.compile(r"[/\w.\- :]*")
 
 
+def is_valid_key(key: str) -> bool:
+    """Return True for a name that the following functions accept. Error messages take longer to prepare than this."""
+    return len(key) <= KEY_LIMIT and not _cached_fault(key)
+
+
 def check_metric_key(key: str, field_path: str) -> None:
     """`field_path`: the field as the error message names it (`name`, `metrics[3].name`)."""
     _check_key(key, field_path, "Metric name")

@@ -25,6 +25,7 @@ from railtrack.mlflow.validation import (
     check_param_key,
     check_run_name,
     check_tag_key,
+    is_valid_key,
 )
 from railtrack.wire.request import Int64, Request, RequiredStr
 from railtrack.wire.response import EMPTY_RESPONSE, EmptyResponse
@@ -55,7 +56,7 @@ class LogMetric(Request):
 @endpoint("POST", "runs/log-metric", access=RUN_LOG)
 async def log_metric(ctx: Context, req: LogMetric) -> EmptyResponse:
     """Log one point of a metric. Repeating the same point is allowed; it is stored once."""
-    point = _point(req.run_id, req, "")
+    point = _point(req.run_id, req)
     entry = LogEntry(req.run_id, points=[point])
     if req.model_id:
         entry.model_metrics = [ModelMetric(point, req.model_id, req.dataset_name, req.dataset_digest)]
@@ -120,7 +121,7 @@ class LogBatch(Request):
 async def log_batch(ctx: Context, req: LogBatch) -> EmptyResponse:
     """Log metrics, params and tags of a run, all or none. Limits: 1,000, 100 and 100, and 1,000 together."""
     _check_batch_size(req)
-    points = [_point(req.run_id, metric, f"metrics[{at}].") for at, metric in enumerate(req.metrics)]
+    points = [_point(req.run_id, metric, at) for at, metric in enumerate(req.metrics)]
     entry = LogEntry(
         req.run_id,
         points=points,
@@ -158,14 +159,10 @@ def _check_batch_size(req: LogBatch) -> None:
             )
 
 
-def _point(run_id: str, metric: LogMetric | NewMetric, field_prefix: str) -> Point:
-    """Validate a metric and return it as it is stored."""
-    check_metric_key(metric.key, f"{field_prefix}name")
-    if metric.timestamp < 0:
-        raise invalid(
-            f"Invalid value {metric.timestamp} for parameter '{field_prefix}timestamp' supplied: metric "
-            f"'{metric.key}' (value={metric.value}). Timestamp must be a nonnegative long (64-bit integer) "
-        )
+def _point(run_id: str, metric: LogMetric | NewMetric, index: int | None = None) -> Point:
+    """Validate a metric and return it as it is stored. `index`: of the metric in its batch."""
+    if metric.timestamp < 0 or not is_valid_key(metric.key):
+        raise _point_error(metric, "" if index is None else f"metrics[{index}].")
     if bool(metric.dataset_name) != bool(metric.dataset_digest):
         raise invalid("Both dataset_name and dataset_digest must be provided if one is provided")
     value = metric.value
@@ -175,6 +172,15 @@ def _point(run_id: str, metric: LogMetric | NewMetric, field_prefix: str) -> Poi
     elif value in (float("inf"), float("-inf")):
         value = LARGEST_DOUBLE if value > 0 else -LARGEST_DOUBLE
     return Point(run_id, metric.key, value, metric.timestamp, metric.step, is_nan)
+
+
+def _point_error(metric: LogMetric | NewMetric, field_prefix: str) -> ApiError:
+    """Return the error of an invalid key, or else of an invalid timestamp."""
+    check_metric_key(metric.key, f"{field_prefix}name")
+    return invalid(
+        f"Invalid value {metric.timestamp} for parameter '{field_prefix}timestamp' supplied: metric "
+        f"'{metric.key}' (value={metric.value}). Timestamp must be a nonnegative long (64-bit integer) "
+    )
 
 
 def _param(param: Param, field_path: str) -> tuple[str, str]:
