@@ -13,6 +13,7 @@ COMMANDS = {
     "server": "Run the tracking server.",
     "doctor": "Check settings, database, artifact store and machine without starting the server.",
     "demo": "Fill a running server with a made-up training to look around in, or remove it again.",
+    "tail": "Print the metrics of a run as they are logged, until it ends.",
     "users": "List, create, change and delete users of a server with login, and let an administrator in again.",
     "roles": "List, create and change roles, and assign them to users.",
     "grants": "List, set and revoke what single users may do.",
