@@ -1,10 +1,11 @@
-"""PgBouncer in transaction mode, where each transaction may use another server connection."""
+"""PgBouncer, whose clients use another server connection for each transaction, or keep one in session mode."""
 
 import asyncio
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.faults.http_load import Connection, Outcome, Response, drive
 from tests.faults.logging_load import new_run, points, stored_points
 from tests.servers.databases import scratch_database
@@ -16,10 +17,17 @@ CLIENTS = 32
 ROUNDS = 1200
 
 
-def test_reads_and_writes_work_behind_a_pool_of_two_connections(postgres: PostgresServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mode", "pool_size"),
+    # In session mode, the pool needs a connection for each of the server's: 4 for each worker, and one to start.
+    [("transaction", 2), ("session", 13)],
+)
+def test_reads_and_writes_work_behind_a_pooler(
+    mode: str, pool_size: int, postgres: PostgresServer, tmp_path: Path
+) -> None:
     with (
         scratch_database("postgresql", tmp_path, postgres) as database,
-        pgbouncer(database, pool_size=2) as pooled,
+        pgbouncer(database, pool_size=pool_size, mode=mode) as pooled,
         railtrack_server(tmp_path / "server", pooled, workers=3) as server,
     ):
         run_id, outcome = asyncio.run(_read_and_write(server.port))

@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode, in front of a PostgreSQL under test."""
+"""A real PgBouncer in front of a PostgreSQL under test."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ listen_addr = 127.0.0.1
 listen_port = {listen_port}
 unix_socket_dir =
 auth_type = any
-pool_mode = transaction
+pool_mode = {mode}
 default_pool_size = {pool_size}
 max_client_conn = 100
 logfile = {folder}/log
@@ -27,8 +27,8 @@ logfile = {folder}/log
 
 
 @contextlib.contextmanager
-def pgbouncer(database: str, *, pool_size: int) -> Iterator[str]:
-    """Yield the URL of `database` through a PgBouncer that has `pool_size` connections to it."""
+def pgbouncer(database: str, *, pool_size: int, mode: str = "transaction") -> Iterator[str]:
+    """Yield the URL of `database` through a PgBouncer that has `pool_size` connections to it. `mode`: pool_mode."""
     program = find_program("pgbouncer")
     parts = urlsplit(database)
     port = free_port()
@@ -36,7 +36,9 @@ def pgbouncer(database: str, *, pool_size: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="railtrack-pgbouncer-") as folder:
         settings = Path(folder) / "pgbouncer.ini"
         settings.write_text(
-            SETTINGS.format(host=parts.hostname, port=parts.port, listen_port=port, pool_size=pool_size, folder=folder)
+            SETTINGS.format(
+                host=parts.hostname, port=parts.port, listen_port=port, pool_size=pool_size, folder=folder, mode=mode
+            )
         )
         if user:
             shutil.chown(folder, user)
