@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import tempfile
 from argparse import Namespace
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from railtrack.checks import CheckStatus
 from railtrack.checks.doctor import run_doctor
 from railtrack.cli.access_database import run as run_command
+from railtrack.cli.server import check_options
 from railtrack.config.settings import resolve_all
 from railtrack.db.libpq import PARAMETERS
 from railtrack.db.open import open_database, prepare, wait_for_database
@@ -96,6 +98,36 @@ def test_no_url_causes_a_traceback_or_shows_its_password(text: str) -> None:
         message = asyncio.run(start_error(text))
     assert SECRET not in message
     assert "\n" not in message
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@example(f"postgresql://u:{SECRET}@127.0.0.1:1/n?channel_binding=require", "MLFLOW_READ_REPLICA_BACKEND_STORE_URI")
+@example(f"postgresql://u@127.0.0.1:1/n?user=u&password={SECRET}", "MLFLOW_REGISTRY_STORE_URI")
+@given(urls(), st.sampled_from(["MLFLOW_REGISTRY_STORE_URI", "MLFLOW_READ_REPLICA_BACKEND_STORE_URI"]))
+def test_no_url_of_a_registry_or_replica_causes_a_traceback_or_shows_its_password(text: str, variable: str) -> None:
+    environ = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/n", "MLFLOW_PORT": "0", variable: text}
+    resolved = resolve_all({}, environ)
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("railtrack")
+    log.addHandler(handler)
+    try:
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            with contextlib.suppress(StartError):
+                try:
+                    check_options(resolved, ())
+                except StartError as error:
+                    lines.append(str(error))
+                    raise
+            report = asyncio.run(run_doctor(resolved))
+    finally:
+        log.removeHandler(handler)
+    for line in lines:
+        assert SECRET not in line
+        assert "\n" not in line
+    assert SECRET not in repr(report)
+    assert "This check failed" not in repr(report)
 
 
 URLS = [

@@ -87,7 +87,8 @@ async def run_doctor(resolved: Sequence[ResolvedSetting], ignored: Sequence[str]
             url = parse_database_url(settings.database.uri)
             findings += (warning("settings", message) for message in url.warnings)
             check_registry_store(settings, url)
-            replica_url(settings, url)
+            if replica := replica_url(settings, url):
+                findings += (warning("settings", message) for message in replica.warnings)
         except StartError as error:
             invalid.add("database.uri")
             findings.append(start_problem("database address", error))

@@ -63,6 +63,9 @@ STORE_ADVICE = dict.fromkeys(
 """What to use instead of a store that the server has no client for, by scheme."""
 
 
+REPLICA_SETTING = "MLFLOW_READ_REPLICA_BACKEND_STORE_URI (--read-replica-backend-store-uri)"
+
+
 def root_warnings(settings: Settings) -> list[str]:
     """Warn of an artifact root to which clients write without the server, where it may not find the artifacts."""
     root = settings.artifacts.default_root
@@ -119,10 +122,9 @@ def replica_url(settings: Settings, url: DatabaseUrl) -> DatabaseUrl | None:
     """Return the address of the read replica, None if there is none. Raise StartError unless it can be one."""
     if not settings.database.replica_uri:
         return None
-    name = "MLFLOW_READ_REPLICA_BACKEND_STORE_URI (--read-replica-backend-store-uri)"
-    replica = parse_database_url(settings.database.replica_uri, setting=name)
+    replica = parse_database_url(settings.database.replica_uri, setting=REPLICA_SETTING)
     if (replica.engine, url.engine) != ("postgresql", "postgresql"):
-        raise StartError(f"{name}: only PostgreSQL can have a read replica.", "Leave it out.")
+        raise StartError(f"{REPLICA_SETTING}: only PostgreSQL can have a read replica.", "Leave it out.")
     return replica
 
 

@@ -94,7 +94,9 @@ def check_options(resolved: Sequence[ResolvedSetting], ignored: Iterable[str]) -
         log.warning("%s", warning)
     check_login_settings(settings)
     check_registry_store(settings, url)
-    replica_url(settings, url)
+    if replica := replica_url(settings, url):
+        for warning in replica.warnings:
+            log.warning("%s", warning)
     check_artifact_locations(settings, url)
     for warning in root_warnings(settings):
         log.warning("%s", warning)
