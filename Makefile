@@ -6,7 +6,7 @@ UV := .cache/uv-0.13.9/uv
 UI := src/railtrack/_ui/files.json
 
 CLIENTS := 3.18.0 3.17.2 3.1.0 2.22.0 2.9.2
-VENVS := $(CLIENTS:%=.cache/client-%/.ready) .cache/mlflow/.ready .cache/mlflow-3.18.0/.ready .cache/frameworks/.ready .cache/helm/.ready
+VENVS := $(CLIENTS:%=.cache/client-%/.ready) .cache/mlflow/.ready .cache/mlflow-3.18.0/.ready .cache/frameworks/.ready .cache/backend/.ready .cache/helm/.ready
 
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
@@ -17,7 +17,7 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
-.PHONY: help serve install test test-fast coverage fuzz image-test test-outages test-examples bench bench-artifacts bench-calls soak hostile dist lint format docs compat-record lock clean
+.PHONY: help serve install test test-fast coverage fuzz image-test test-outages test-examples bench bench-artifacts bench-calls soak hostile dist lint lint-backend format docs compat-record lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -38,7 +38,7 @@ ifdef FILE
 test: .venv/.installed-dev $(UI)
 	.venv/bin/pytest $(FILE)
 else
-test: lint $(VENVS) .cache/.programs ## Run the linter, the type checker and all tests; FILE=tests/... runs some tests only
+test: lint lint-backend $(VENVS) .cache/.programs ## Run the linter, the type checker and all tests; FILE=tests/... runs some tests only
 	.venv/bin/pytest $(PARALLEL) -m "not alone and not browser$(NOT_ROOT)"
 	.venv/bin/pytest $(PARALLEL) --dist loadfile -m "not alone" tests/ui
 	.venv/bin/pytest -m alone
@@ -107,6 +107,9 @@ lint: .venv/.installed-dev $(UI) ## Check style and types
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check --quiet
 	.venv/bin/mypy
+
+lint-backend: .venv/.installed-dev .cache/backend/.ready ## Check the types of examples/backend, with the packages that it uses
+	MYPYPATH=examples/backend .venv/bin/mypy --python-executable .cache/backend/bin/python $(wildcard examples/backend/*.py)
 
 format: .venv/.installed-dev ## Format the code
 	.venv/bin/ruff check --fix --quiet

@@ -20,6 +20,7 @@ TESTS = Path(__file__).parent
 FOLDER_MARKS = {
     "cli": "slow",
     "clients": "mlflow",
+    "examples_backend": "mlflow",
     "faults": "alone",
     "fuzz": "slow",
     "image": "alone",
