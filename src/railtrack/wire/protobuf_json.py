@@ -156,7 +156,7 @@ class CamelCase:
         self._pattern = re.compile(rf'"(?:{"|".join(names)})"\s*:'.encode())
         # Most bodies have none of these letters, and it takes a hundredth of the time to find that out.
         capitals = {next(filter(str.isupper, name)) for name in names}
-        self._capitals = [capital.encode() for capital in sorted(capitals)]
+        self._capitals = sorted(map(ord, capitals))  # Python finds a number in bytes ten times faster than b"A"
 
     def is_in(self, body: bytes) -> bool:
         for capital in self._capitals:
