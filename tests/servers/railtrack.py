@@ -144,6 +144,10 @@ class RailtrackServer:
         """Return the memory of master and workers, with each shared page counted once (the kernel's Pss)."""
         return sum(_pss_kb(pid) for pid in [self.pid, *self.workers()]) / 1024
 
+    def anonymous_mb(self) -> float:
+        """Return the part of pss_mb() that does not depend on which files other processes have mapped."""
+        return sum(_pss_kb(pid, "Pss_Anon") for pid in [self.pid, *self.workers()]) / 1024
+
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the master and return at once."""
         os.kill(self.pid, number)
@@ -228,6 +232,6 @@ def _state(pid: int) -> str:
         return ""
 
 
-def _pss_kb(pid: int) -> int:
+def _pss_kb(pid: int, kind: str = "Pss") -> int:
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(re.findall(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)[0])
+    return int(re.findall(rf"^{kind}:\s+(\d+) kB", rollup, re.MULTILINE)[0])

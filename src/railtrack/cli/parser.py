@@ -1,8 +1,7 @@
 """A parser of command lines that reads and reports them as MLflow's command does."""
 
 import argparse
-import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 USAGE_ERROR = 2
@@ -42,7 +41,7 @@ class CommandParser(argparse.ArgumentParser):
                 **dict.fromkeys(server_flags(), "railtrack server "),
                 **dict.fromkeys(self._option_string_actions, "railtrack "),
             }
-            similar = difflib.get_close_matches(name, commands, n=1)
+            similar = _similar(name, commands)
             meant = f" Did you mean `{commands[similar[0]]}{similar[0]}`?" if similar else ""
             self.error(f"There is no option {name} before the command.{meant}")
 
@@ -50,7 +49,7 @@ class CommandParser(argparse.ArgumentParser):
         """Exit with a line that names the first unknown argument, and the flag that may be meant."""
         parser = self._command_parser(command)
         name = arguments[0].partition("=")[0]
-        similar = difflib.get_close_matches(name, parser._option_string_actions, n=1)
+        similar = _similar(name, parser._option_string_actions)
         meant = f" Did you mean {similar[0]}?" if similar else ""
         kind = "option" if name.startswith("-") else "argument"
         parser.error(f"There is no {kind} {name}.{meant}")
@@ -63,3 +62,10 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         sentence = f"{message[0].upper()}{message[1:].rstrip('.')}." if not message.endswith("?") else message
         self.exit(USAGE_ERROR, f"Error: {sentence} `{self.prog} --help` lists all options.\n")
+
+
+def _similar(name: str, known: Iterable[str]) -> list[str]:
+    """Return the most similar one of the known names, or none."""
+    from difflib import get_close_matches  # a server has no use for it
+
+    return get_close_matches(name, list(known), n=1)
