@@ -25,7 +25,7 @@ from tests.http_server.served import (
     upload,
 )
 
-from railtrack.http_server import limits
+from railtrack.http_server import governed_cycle, limits
 from railtrack.http_server.limits import HELD_LIMIT
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -372,6 +372,25 @@ def test_a_failed_response_to_a_client_that_ended_its_side_ends_the_connection()
         going_on.set()
         assert error_of(await client.rest()) == (500, "INTERNAL_ERROR")
         await served.until(lambda: not served.connections)
+
+    play(app, scene)
+
+
+def test_send_returns_when_the_client_has_taken_the_last_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(governed_cycle, "WRITE_AT_ONCE", 10_000_000)  # what the kernel buffers is smaller
+    ended: list[bool] = []
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await reply(send, bytes(8_000_000))
+        ended.append(True)
+
+    async def scene(served: Served) -> None:
+        client = await served.client()
+        await client.send(b"GET / HTTP/1.0\r\n\r\n")
+        await served.until(lambda: any(one.flow.write_paused for one in served.connections))
+        assert not ended
+        assert len(await client.rest()) > 8_000_000
+        await served.until(lambda: bool(ended))
 
     play(app, scene)
 
