@@ -24,6 +24,7 @@ class World(NamedTuple):
     trace_id: str
     assessment_id: str
     dataset_id: str
+    issue_id: str
 
 
 MODEL = "detector"
@@ -62,6 +63,10 @@ async def create_world(server: Client, db: Db, headers: Mapping[str, str]) -> Wo
     feedback = {"assessment": {"assessment_name": "good", "feedback": {"value": True}}}
     assessment = await post("/api/3.0/mlflow/traces/tr-1/assessments", feedback)
     dataset = await post("/api/3.0/mlflow/datasets/create", {"name": "golden", "experiment_ids": [experiment_id]})
+    scorer = {"experiment_id": experiment_id, "name": "good", "serialized_scorer": '{"name": "good"}'}
+    await post("/api/3.0/mlflow/scorers/register", scorer)
+    issue = {"experiment_id": experiment_id, "name": "wrong", "description": "answers are wrong"}
+    found = await post("/api/3.0/mlflow/issues", issue)
     return World(
         experiment_id,
         other,
@@ -72,6 +77,7 @@ async def create_world(server: Client, db: Db, headers: Mapping[str, str]) -> Wo
         "tr-1",
         assessment["assessment"]["assessment_id"],
         dataset["dataset"]["dataset_id"],
+        found["issue"]["issue_id"],
     )
 
 
@@ -98,12 +104,15 @@ def examples(world: World) -> dict[str, Example]:
     on_upload = upload._replace(path={"folder": folder})
     on_trace = Example(path={"trace_id": world.trace_id})
     on_assessment = Example(path={"trace_id": world.trace_id, "assessment_id": world.assessment_id})
+    on_issue = Example(path={"issue_id": world.issue_id})
     on_dataset = Example(path={"dataset_id": world.dataset_id})
     feedback = {"assessment_name": "good", "feedback": {"value": True}}
     point = {"key": "loss", "value": 1.0, "timestamp": 2}
 
     def of(example: Example, **fields: Any) -> Example:
         return example._replace(fields={**example.fields, **fields})
+
+    on_scorer = of(on_experiment, name="good")
 
     mlflow = {
         "POST experiments/create": Example({"name": "mine"}),
@@ -196,6 +205,14 @@ def examples(world: World) -> dict[str, Example]:
         ),
         "DELETE traces/{trace_id}/assessments/{assessment_id}": on_assessment,
         "GET scorers/list": on_experiment,
+        "POST scorers/register": of(on_scorer, name="mine", serialized_scorer='{"name": "mine"}'),
+        "GET scorers/get": on_scorer,
+        "GET scorers/versions": on_scorer,
+        "DELETE scorers/delete": on_scorer,
+        "POST issues": of(on_experiment, name="wrong", description="d"),
+        "GET issues/{issue_id}": on_issue,
+        "PATCH issues/{issue_id}": of(on_issue, status="resolved"),
+        "POST issues/search": on_experiment,
         "GET workspaces": Example(),
         "POST datasets/create": of(on_experiments, name="golden"),
         "GET datasets/{dataset_id}": on_dataset,

@@ -17,7 +17,7 @@ from tests.compat.play import FIRST_IDS, Exchange, Played
 
 HEX_ID = re.compile(r"(?<![0-9a-fA-F])(?:m-)?[0-9a-fA-F]{32}(?![0-9a-fA-F])")
 UUID = re.compile(r"(?<![\w-])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![\w-])")
-ID_OR_NUMBER = re.compile(UUID.pattern + "|" + HEX_ID.pattern + r"|(?<![\w.-])\d+(?![\w.-])")
+ID_OR_NUMBER = re.compile(UUID.pattern + "|" + HEX_ID.pattern + r"|(?<![\w.-])\d+(?![\w-]|\.\w)")
 ACCESS_IDS = range(min(FIRST_IDS.values()), max(FIRST_IDS.values()) + 100_000_000)
 OWN_ROLE = re.compile(r"(?<=__user_)\d{10}(?=__)")
 """The user's id in the name of the role for its own grants."""
@@ -120,6 +120,8 @@ class Normaliser:
             pairs = {k: self._value(v, k) for k, v in value.items()}
             if "last_update_time" in value and "digest" in value:  # of an evaluation dataset, which is that of the time
                 pairs["digest"] = "<digest>"
+            if isinstance(number := value.get("experiment_id"), int):  # of a scorer
+                pairs["experiment_id"] = self._string(str(number), "experiment_id")
             if value.get("key") == "mlflow.runName" and isinstance(value.get("value"), str):
                 pairs["value"] = self._value(value["value"], "run_name")
             return pairs

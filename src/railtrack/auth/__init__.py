@@ -58,6 +58,10 @@ class AccessTarget(Enum):
     TRACE = "experiment of the trace"
     DATASET = "experiments of the evaluation dataset"
     """To read it, one of them suffices. Without any, the default permission decides."""
+    SCORER = "scorer"
+    ISSUE = "experiment of the issue"
+    LABEL_SCHEMA = "experiment of the label schema"
+    REVIEW_QUEUE = "experiment of the review queue"
     NEW_DATASET = "experiments of the new evaluation dataset"
     RUN = "experiment of the run"
     RUNS = "experiments of the runs"
@@ -176,6 +180,16 @@ DATASET_CREATE = Access(AccessTarget.NEW_DATASET, (Need(Action.EDIT),))
 DATASET_READ = Access(AccessTarget.DATASET, (Need(Action.READ, is_either=True),))
 DATASET_EDIT = Access(AccessTarget.DATASET, (Need(Action.EDIT),))
 DATASET_DELETE = Access(AccessTarget.DATASET, (Need(Action.DELETE),))
+
+SCORER_REGISTER = Access(
+    AccessTarget.SCORER,
+    (Need(Action.EDIT, "experiment"), Need(Action.NOT_DENIED), Need(Action.NOT_DENIED, "scorer_version")),
+)
+SCORER_READ = Access(AccessTarget.SCORER, (Need(Action.READ), Need(Action.NOT_DENIED, "scorer_version")))
+SCORER_DELETE = Access(AccessTarget.SCORER, (Need(Action.DELETE), Need(Action.DELETE, "scorer_version")))
+
+ISSUE_READ = Access(AccessTarget.ISSUE, (Need(Action.READ),))
+ISSUE_EDIT = Access(AccessTarget.ISSUE, (Need(Action.EDIT),))
 
 RUN_CREATE = Access(AccessTarget.EXPERIMENT, (Need(Action.EDIT), Need(Action.CREATE, "run")))
 RUN_READ = Access(AccessTarget.RUN, _in_run(Action.READ))

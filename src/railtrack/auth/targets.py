@@ -6,6 +6,7 @@ so it is cached.
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from railtrack.artifacts import ArtifactStores
 from railtrack.auth import (
@@ -86,7 +87,15 @@ class Targets:
                 ids = {str(experiment_number(one)) for one in _experiment_ids(request)}
                 return on_each(needs, ids)
             case AccessTarget.TRACE:
-                return await self._trace(needs, request.trace_id)
+                return await self._in_experiment(needs, "trace_info", "request_id", request.trace_id)
+            case AccessTarget.ISSUE:
+                return await self._in_experiment(needs, "issues", "issue_id", request.issue_id)
+            case AccessTarget.LABEL_SCHEMA:
+                return await self._in_experiment(needs, "label_schemas", "schema_id", request.schema_id)
+            case AccessTarget.REVIEW_QUEUE:
+                return await self._in_experiment(needs, "review_queues", "queue_id", request.queue_id)
+            case AccessTarget.SCORER:
+                return await self._scorer(needs, request)
             case AccessTarget.DATASET:
                 return await self._dataset(needs, request)
             case AccessTarget.NEW_DATASET:
@@ -130,14 +139,25 @@ class Targets:
             raise not_found(f"Could not find experiment with name '{name}'")
         return "experiment", str(number)
 
-    async def _trace(self, needs: Sequence[Need], trace_id: str) -> list[Requirement]:
-        """Not cached: a client chooses the id of a trace, so after its deletion another experiment can have the id."""
+    async def _in_experiment(self, needs: Sequence[Need], table: str, column: str, value: str) -> list[Requirement]:
+        """Return what `needs` mean for the experiment of a row.
+
+        Not cached: a client can choose the id, so after a deletion another experiment can have it.
+        """
         experiment_id = await self._db.fetch_value(
-            "SELECT CAST(experiment_id AS TEXT) FROM trace_info WHERE request_id = $1", trace_id
+            f"SELECT CAST(experiment_id AS TEXT) FROM {table} WHERE {column} = $1",  # noqa: S608 (constants)
+            value,
         )
         if experiment_id is None:
             raise permission_denied()
         return requirements(needs, ("experiment", experiment_id))
+
+    async def _scorer(self, needs: Sequence[Need], request: Any) -> list[Requirement]:
+        """Return what the request needs on a scorer: a grant on it decides before one on its experiment."""
+        experiment = await self._experiment(request)
+        scorer = ("scorer", f"{experiment[1]}/{quote(request.name, safe='')}")
+        keys: dict[str, tuple[Key, ...]] = {"": (scorer, experiment), "experiment": (experiment,)}
+        return [Requirement(need.action, keys.get(need.part, ((need.part, "*"), scorer, experiment))) for need in needs]
 
     async def _dataset(self, needs: Sequence[Need], request: Any) -> list[Requirement]:
         """Return what the request needs on the experiments of a dataset, and on those that it adds or removes."""
@@ -241,7 +261,8 @@ def on_each(needs: Iterable[Need], experiment_ids: Iterable[str]) -> list[Requir
 def _experiment_ids(request: Any) -> Sequence[str]:
     """Return the experiment ids of a request that has several, in one of three forms."""
     if hasattr(request, "experiment_ids"):
-        return request.experiment_ids  # type: ignore[no-any-return]
+        one: str = getattr(request, "experiment_id", "")
+        return [*request.experiment_ids, one] if one else request.experiment_ids
     if hasattr(request, "locations"):
         uris = [location.mlflow_experiment for location in request.locations if location.mlflow_experiment]
         return [each.experiment_id for each in uris if each.experiment_id]

@@ -63,6 +63,16 @@ async def fetch_page(
             return
 
 
+def rows_within(sizes: Sequence[int], limit: int) -> tuple[int, int]:
+    """Return how many rows of these sizes have at most `limit` bytes together, one at least, and their bytes."""
+    total = 0
+    for number, size in enumerate(sizes):
+        if number and total + size > limit:
+            return number, total
+        total += size
+    return len(sizes), total
+
+
 async def _fetch_rows(fetch: Fetch, query: PagedQuery, after: Sequence[SortValue] | None, limit: int) -> Sequence[Any]:
     attempt = top_values_page(query, after, limit)
     if attempt is not None:

@@ -25,10 +25,7 @@ async def with_traces(client: Client, db: Db) -> Client:
     return client
 
 
-STORED_BY_MLFLOW = (
-    ("trace_info", "request_id, experiment_id, timestamp_ms, status", "'tr-1', 0, 1, 'OK'"),
-    ("scorers", "experiment_id, scorer_name, scorer_id", "0, 'good', 's-1'"),
-)
+STORED_BY_MLFLOW = (("trace_info", "request_id, experiment_id, timestamp_ms, status", "'tr-1', 0, 1, 'OK'"),)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +40,6 @@ async def test_stored_data_that_is_not_served_returns_501(with_traces: Client) -
     for answer in (
         await with_traces.post(f"{TRACES}/search", {"locations": LOCATIONS}),
         await with_traces.post(f"{TRACES}/metrics", COUNT),
-        await with_traces.get("/ajax-api/3.0/mlflow/scorers/list", {"experiment_id": "0"}),
     ):
         assert answer.status == 501
         assert "this version of Railtrack does not serve" in answer.json["message"]

@@ -1,4 +1,4 @@
-"""Differences in evaluation datasets: values that MLflow drops, or responds to with 500."""
+"""Differences in evaluation datasets, scorers and issues: values that MLflow drops, or responds to with 500."""
 
 import json
 
@@ -24,6 +24,16 @@ because(
                 "experiment_ids"
             ),
             "create by no JSON": not_json,
+        },
+        "scorers_rejected": {
+            f"delete: version is a{n} {kind}": wrong_type("version")
+            for n, kind in (
+                ("", "fraction"),
+                ("", "boolean"),
+                ("", "list"),
+                ("n", "object"),
+                ("", "number over 64 bits"),
+            )
         },
         "evaluation_datasets_rejected_records": {"max_results: a word": wrong_type("max_results")},
         "evaluation_datasets_search": {
@@ -117,6 +127,15 @@ because(
             "filter tags.`kind` = 'unit'": found(("alpha", {"kind": "unit", "mlflow_user": "ada"}, {})),
             "filter name RLIKE 'a'": rejected("Invalid comparator for string attribute: RLIKE"),
             "a token that is none": rejected("Invalid page token, it is not one that this server made: 'abc'"),
+        },
+    },
+)
+
+because(
+    "Page tokens are Railtrack's own.",
+    {
+        "issues_search": {
+            "search a bad token": rejected("Invalid page token, it is not one that this server made: 'abc'"),
         },
     },
 )

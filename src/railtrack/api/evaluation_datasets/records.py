@@ -21,6 +21,7 @@ from railtrack.db.retry import idempotent
 from railtrack.errors import invalid
 from railtrack.mlflow.validation import check_length
 from railtrack.search.fields import SortKey, ValueType
+from railtrack.search.page import rows_within
 from railtrack.search.paged_query import Order, PagedQuery
 from railtrack.wire.request import Int32, Request, RequiredStr
 from railtrack.wire.response import BytesResponse, hold_for_response
@@ -367,7 +368,7 @@ async def get_records(ctx: Context, req: GetRecords) -> BytesResponse:
     query = query.starting_at(req.page_token)
     statement = query.page(query.start, limit + 1)
     sized = await ctx.db.fetch(statement.sql, *statement.values)
-    number, size = _fitting([row[1] for row in sized[:limit]])
+    number, size = rows_within([row[1] for row in sized[:limit]], PAGE_BYTES)
     await hold_for_response(ctx.http, PAGE_FACTOR * size)
     page = sized[:number]
     token = query.token_after(page[-1][2:]) if number < len(sized) else ""
@@ -380,16 +381,6 @@ async def get_records(ctx: Context, req: GetRecords) -> BytesResponse:
     }
     ordered = [rows[row[0]] for row in page if row[0] in rows]
     return BytesResponse(await in_turn(_encoded, req.dataset_id, ordered, token))
-
-
-def _fitting(sizes: Sequence[int]) -> tuple[int, int]:
-    """Return how many records fit into a page, one at least, and their size."""
-    total = 0
-    for number, size in enumerate(sizes):
-        if number and total + size > PAGE_BYTES:
-            return number, total
-        total += size
-    return len(sizes), total
 
 
 def _encoded(dataset_id: str, rows: Sequence[Row], token: str) -> bytes:

@@ -1,1 +1,1 @@
-"""Scorers. As with traces, this version serves none."""
+"""Scorers as stored objects with versions. Clients run them; this server runs none."""
