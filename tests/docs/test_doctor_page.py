@@ -20,7 +20,7 @@ from railtrack.checks.memory import MB, idle_memory, memory_needed
 pytestmark = pytest.mark.slow
 
 PAGE = (DOCS / "doctor.md").read_text()
-GOOD, BAD, VISIT = re.findall(r"^```text\n(.*?)^```", PAGE, re.M | re.S)
+GOOD, BAD, VISIT, TRAINING = re.findall(r"^```text\n(.*?)^```", PAGE, re.M | re.S)
 OF_THE_MACHINE = ("memory", "file descriptors", "database distance")
 """Checks whose outcome depends on where the tests run."""
 
@@ -91,6 +91,17 @@ def test_the_report_of_verify_is_as_documented(deployment: Deployment) -> None:
         assert shape(deployment.run("verify", server.url)) == shape(VISIT)
         members = json.loads(deployment.run("verify", server.url, "--json"))
     assert set(members) == documented("verify")
+
+
+def test_the_report_of_verify_with_a_training_is_as_documented(deployment: Deployment) -> None:
+    environ = {**deployment.environ, "MLFLOW_HOST": "127.0.0.1"}
+    endpoint = deployment.environ["AWS_S3_ENDPOINT_URL"]
+    with railtrack_server(deployment.folder / "training", environment=environ, workers=1) as server:
+        printed = deployment.run("verify", server.url, "--training", MLFLOW_S3_ENDPOINT_URL=endpoint)
+    # The page shows Amazon S3 and a deployment with login.
+    printed = printed.replace(server.url, "https://mlflow-service-production-xxxx.up.railway.app")
+    printed = printed.replace(f" and MLFLOW_S3_ENDPOINT_URL={endpoint}", "")
+    assert shape(printed.replace("login not required", "login as services")) == shape(TRAINING)
 
 
 def documented(command: str) -> set[str]:

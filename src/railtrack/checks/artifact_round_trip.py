@@ -39,11 +39,11 @@ class Obstacle(NamedTuple):
 
 
 class ArtifactRoundTrip:
-    """An artifact of random bytes in a run's artifact location, sent where a client of MLflow sends it."""
+    """An artifact in a run's artifact location, sent where a client of MLflow sends it. Default: random bytes."""
 
-    def __init__(self, client: VerifyClient, settings: Settings, artifact_uri: str) -> None:
+    def __init__(self, client: VerifyClient, settings: Settings, artifact_uri: str, content: bytes = b"") -> None:
         self.folder, self.path = FOLDER, f"{FOLDER}/{NAME}"
-        self.content = os.urandom(SIZE_BYTES)
+        self.content = content or os.urandom(SIZE_BYTES)
         self.transfer = ""
         """A description of how the artifact was uploaded."""
         self.advice = ""

@@ -17,10 +17,11 @@ SHOWN_LIMIT = 500
 
 
 class UnexpectedResponse(Exception):
-    """The server failed, or its response is wrong: the fault, and advice, which may be ""."""
+    """The server failed, or its response is wrong: the fault, advice ("" for none) and the status (0 if unknown)."""
 
-    def __init__(self, fault: str, advice: str = "") -> None:
+    def __init__(self, fault: str, advice: str = "", status: int = 0) -> None:
         super().__init__(fault)
+        self.status = status
         self.fault = fault
         self.advice = advice
 
@@ -90,7 +91,7 @@ class VerifyClient:
             method, f"api/2.0/mlflow/{path}", query, content, "application/json" if content else ""
         )
         if response.status != 200:
-            raise UnexpectedResponse(f"{path} returned {response}")
+            raise UnexpectedResponse(f"{path} returned {response}", status=response.status)
         try:
             return json.loads(response.body)
         except ValueError:

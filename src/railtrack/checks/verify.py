@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -47,6 +47,8 @@ class Step(NamedTuple):
     needs: str
     """The step that must have succeeded before, "" for none."""
     run: "Callable[[VerifySession], Awaitable[Finding]]"
+    advice: str = ""
+    """What to do if the step fails and the failure has no advice."""
 
 
 @dataclass
@@ -62,9 +64,13 @@ class VerifySession:
     experiment_id: str = ""
     run_id: str = ""
     artifact: ArtifactRoundTrip | None = None
+    keep: bool = False
+    """Do not delete the run, for a look at its page."""
 
 
-async def verify(session: VerifySession, timeout_s: float, report: Callable[[Finding], None]) -> list[Finding]:
+async def verify(
+    session: VerifySession, timeout_s: float, report: Callable[[Finding], None], steps: Sequence[Step]
+) -> list[Finding]:
     """Run the steps, and report each finding at once. Clean up in any case, even if cancelled."""
     findings: list[Finding] = []
 
@@ -74,7 +80,7 @@ async def verify(session: VerifySession, timeout_s: float, report: Callable[[Fin
 
     try:
         async with asyncio.timeout(timeout_s):
-            for step in STEPS:
+            for step in steps:
                 add(await _run_step(session, step, findings))
     except TimeoutError:
         add(problem("time", f"The steps timed out after {timeout_s:g} s.", "Increase --timeout."))
@@ -93,15 +99,15 @@ async def _run_step(session: VerifySession, step: Step, findings: list[Finding])
     try:
         finding = await step.run(session)
     except UnexpectedResponse as error:
-        finding = problem(step.name, error.fault, error.advice)
+        finding = problem(step.name, error.fault, error.advice or step.advice)
     except ApiError as error:
-        finding = problem(step.name, error.message)
+        finding = problem(step.name, error.message, step.advice)
     except (KeyError, TypeError, IndexError, ValueError) as error:
         finding = problem(step.name, f"The response lacks a field ({error!r}).", "Check that this is MLflow's API.")
     return replace(finding, seconds=time.monotonic() - started)
 
 
-async def _health(session: VerifySession) -> Finding:
+async def check_health(session: VerifySession) -> Finding:
     try:
         response = await session.client.send("GET", "health")
     except UnexpectedResponse as error:
@@ -118,7 +124,7 @@ async def _health(session: VerifySession) -> Finding:
     return ok("health", f"{response.body.decode()}, the response of {HEALTH_RESPONSES[response.body]}")
 
 
-async def _login(session: VerifySession) -> Finding:
+async def check_login(session: VerifySession) -> Finding:
     response = await session.client.send("GET", "api/2.0/mlflow/users/current")
     if response.status in (401, 403):
         raise UnexpectedResponse(f"users/current returned {response}", LOGIN_ADVICE)
@@ -128,7 +134,7 @@ async def _login(session: VerifySession) -> Finding:
     return ok("login", "sent, and not rejected" if session.client.sends_login else "not required")
 
 
-async def _page(session: VerifySession) -> Finding:
+async def check_page(session: VerifySession) -> Finding:
     page = await session.client.send("GET", "")
     if page.status != 200 or "text/html" not in page.headers.get("content-type", ""):
         raise UnexpectedResponse(f"The page returned {page}")
@@ -145,7 +151,7 @@ async def _page(session: VerifySession) -> Finding:
     return ok("page", f"with its main script, {len(response.body):,} bytes")
 
 
-async def _browser(session: VerifySession) -> Finding:
+async def check_browser(session: VerifySession) -> Finding:
     """Send a request as the page does: with a browser's Origin, which a proxy may keep from matching the Host."""
     path = "ajax-api/2.0/mlflow/experiments/search"
     body = b'{"max_results": 1}'
@@ -229,7 +235,7 @@ async def _store(session: VerifySession) -> Finding:
     return ok("store", f"{stored.uri} has the same bytes")
 
 
-async def _read_back(session: VerifySession) -> Finding:
+async def check_read_back(session: VerifySession) -> Finding:
     assert session.artifact is not None
     try:
         query = {"run_id": session.run_id, "path": session.artifact.folder}
@@ -251,17 +257,17 @@ async def _read_back(session: VerifySession) -> Finding:
 
 
 STEPS = (
-    Step("health", "", _health),
-    Step("login", "health", _login),
-    Step("page", "login", _page),
-    Step("browser", "login", _browser),
+    Step("health", "", check_health),
+    Step("login", "health", check_login),
+    Step("page", "login", check_page),
+    Step("browser", "login", check_browser),
     Step("version", "health", _version),
     Step("experiment", "login", _experiment),
     Step("run", "experiment", _run),
     Step("metric history", "run", _history),
     Step("artifact", "run", _artifact),
     Step("store", "artifact", _store),
-    Step("read back", "artifact", _read_back),
+    Step("read back", "artifact", check_read_back),
 )
 
 
@@ -269,6 +275,8 @@ async def _clean_up(session: VerifySession) -> Finding:
     """Delete what was created, each thing on its own, and report what is left."""
     if not session.may_have_created:
         return ok("clean up", "Nothing was created.")
+    if session.keep and session.experiment_id:
+        return ok("clean up", f"Kept, as --keep requests: the experiment {session.name}. Delete it on its page.")
     left: list[str] = []
     try:
         async with asyncio.timeout(CLEAN_UP_TIMEOUT_S):

@@ -7,14 +7,17 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
 from railtrack.checks import Finding
 from railtrack.checks.client import VerifyClient, basic_authorization
 from railtrack.checks.report import Output, exit_code, findings_as_json, lines_of, summary, verdict
-from railtrack.checks.verify import STEPS, VerifySession, verify
+from railtrack.checks.training import TRAINING_STEPS
+from railtrack.checks.verify import STEPS, Step, VerifySession, verify
 from railtrack.config.client_settings import client_login, client_settings
 from railtrack.config.parsers import is_loopback
 from railtrack.config.settings import AuthSettings
@@ -27,6 +30,12 @@ INTERRUPTED = 130
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", metavar="URL", help="URL of the server: https://name.up.railway.app")
+    parser.add_argument(
+        "--training",
+        action="store_true",
+        help="Run a small training, and check the five points that close the deployment guide.",
+    )
+    parser.add_argument("--keep", action="store_true", help="Keep the run, to look at its page in a browser.")
     parser.add_argument("--token", help="Bearer token to send. [MLFLOW_TRACKING_TOKEN]")
     parser.add_argument(
         "--timeout", type=float, default=TIMEOUT_S, help=f"Seconds for all steps (default: {TIMEOUT_S:g})."
@@ -40,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
     logging.disable()
     try:
         settings = client_settings()
-        session = VerifySession(VerifyClient(options.url, authorization(options, settings.auth)), settings)
+        client = VerifyClient(options.url, authorization(options, settings.auth))
+        session = VerifySession(client, settings, keep=options.keep)
     except StartError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -78,19 +88,20 @@ async def _verify(session: VerifySession, options: argparse.Namespace) -> int:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    steps = TRAINING_STEPS if options.training else STEPS
     started = time.monotonic()
     if options.json:
-        findings = await verify(session, options.timeout, lambda finding: None)
+        findings = await verify(session, options.timeout, lambda finding: None, steps)
         print(_json(session.client.shown_url, findings, time.monotonic() - started))
     else:
         print(f"Railtrack {version('railtrack')} verifies {session.client.shown_url}\n", flush=True)
-        findings = await verify(session, options.timeout, _print)
+        findings = await verify(session, options.timeout, partial(_print, steps), steps)
         print(f"\n{summary(findings, time.monotonic() - started)}")
     return exit_code(findings, strict=options.strict)
 
 
-def _print(finding: Finding) -> None:
-    check_width = max(len(step.name) for step in STEPS)
+def _print(steps: Sequence[Step], finding: Finding) -> None:
+    check_width = max(len(step.name) for step in steps)
     print("\n".join(lines_of(finding, check_width, Output.of_stdout(), timed=True)), flush=True)
 
 

@@ -48,6 +48,12 @@ class ClientLogin(NamedTuple):
     token: str
 
 
+def client_s3_endpoint(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the endpoint that MLflow's client and boto3 use, which read fewer variables than the server."""
+    names = ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    return next((text for name in names if (text := sanitized(environ.get(name, "")))), "")
+
+
 def client_login(environ: Mapping[str, str] = os.environ) -> ClientLogin:
     names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
     return ClientLogin(*(sanitized(environ.get(name, "")) for name in names))
