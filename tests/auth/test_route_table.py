@@ -15,7 +15,7 @@ from tests.auth.world import Example, World, create_world, examples
 from tests.client import Client, Response, running_app
 
 from railtrack.api import endpoints
-from railtrack.auth import Action, tokens
+from railtrack.auth import AccessTarget, Action, tokens
 from railtrack.auth.roles import set_grant
 from railtrack.auth.sessions import ABSOLUTE_MS, cookie_name, create_session
 from railtrack.auth.users import User, create_user
@@ -126,6 +126,7 @@ async def send(
     """Send the example. `unusually`: the path begins with two slashes, and a GET has its parameters in the body."""
     path = re.sub(r"\{(\w+)(?:\.\.\.)?\}", lambda match: example.path.get(match[1], "x"), route.path)
     path = "/" + path if unusually else path
+    headers = {**example.headers, **headers}
     if (route.method == "GET" and not unusually) or example.body:
         return await server.send(route.method, path, query=example.fields, body=example.body, headers=headers)
     json = None if route.method == "PUT" else _as_body(route, example.fields)
@@ -228,7 +229,7 @@ async def _expect_denied(
             continue
         response = await send(server, route, requests[documented(route)], headers, unusually=unusually)
         access = route.access.describe()
-        if access == "read listed experiments":
+        if access == "read listed experiments" or route.access.target is AccessTarget.TRACES:
             assert (response.status, response.json) == (200, {}), documented(route)
         elif "(new)" in access and may_create:
             assert response.status == 200 or "already exists" in response.text, documented(route)

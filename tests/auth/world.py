@@ -87,6 +87,7 @@ class Example(NamedTuple):
     fields: Mapping[str, Any] = {}
     path: Mapping[str, str] = {}
     body: bytes = b""
+    headers: Mapping[str, str] = {}
 
 
 def examples(world: World) -> dict[str, Example]:
@@ -197,6 +198,26 @@ def examples(world: World) -> dict[str, Example]:
         "DELETE webhooks/{webhook_id}": on_webhook,
         "GET audit-log/search": Example(),
         "POST traces/search": Example({"locations": [{"mlflow_experiment": {"experiment_id": world.experiment_id}}]}),
+        "GET traces": on_experiments,
+        "POST traces": of(
+            on_experiment,
+            timestamp_ms=1,
+            trace={"trace_info": {"trace_id": "tr-2", "trace_location": {"mlflow_experiment": on_experiment.fields}}},
+        ),
+        "GET traces/{trace_id}": on_trace,
+        "PATCH traces/{trace_id}": of(on_trace, timestamp_ms=2, status="OK"),
+        "GET traces/{trace_id}/info": on_trace,
+        "GET traces/get": Example({"trace_id": world.trace_id, "allow_partial": True}),
+        "GET traces/batchGet": Example({"trace_ids": [world.trace_id]}),
+        "POST traces/batchGetInfos": Example({"trace_ids": [world.trace_id]}),
+        "PATCH traces/{trace_id}/tags": of(on_trace, key="k", value="v"),
+        "DELETE traces/{trace_id}/tags": of(on_trace, key="k"),
+        "POST traces/delete-traces": of(on_experiment, request_ids=["tr-none"]),
+        "POST traces/link-to-run": of(on_run, trace_ids=[world.trace_id]),
+        "POST traces/link-prompts": of(
+            Example({"trace_id": world.trace_id}), prompt_versions=[{"name": "greeting", "version": "1"}]
+        ),
+        "GET get-trace-artifact": Example({"request_id": world.trace_id}),
         "POST traces/metrics": of(on_experiments, metric_name="trace_count"),
         "POST traces/{trace_id}/assessments": of(on_trace, assessment=feedback),
         "GET traces/{trace_id}/assessments/{assessment_id}": on_assessment,
@@ -239,6 +260,7 @@ def examples(world: World) -> dict[str, Example]:
         "POST mpu/abort/{folder...}": on_upload,
     }
     absolute = {
+        "POST /v1/traces": Example(body=b"{}", headers={"x-mlflow-experiment-id": world.experiment_id} | JSON),
         "GET /account/audit": Example(),
         "GET /get-artifact": of(on_run, path="model/weights.bin"),
         "GET /model-versions/get-artifact": of(on_version, path="weights.bin"),

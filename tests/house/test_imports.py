@@ -30,11 +30,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "auth": EDGE | {"artifacts", "clock", "config", "db", "mlflow"},
     "db": {"backoff", "clock", "errors"},
     "search": {"errors"},
+    "tracing": {"errors", "mlflow", "wire"},
     "webhooks": EDGE | {"backoff", "clock", "db", "mlflow"},
     "wire": {"auth", "byte_budget", "db", "errors", "logs"},
     "prometheus": {"errors", "wire"},
     "context": KERNEL | {"config", "errors"},
-    "api": KERNEL | {"clock", "context", "demo", "errors", "logs"},
+    "api": KERNEL | {"clock", "context", "demo", "errors", "logs", "tracing"},
     "app": KERNEL | {"api", "byte_budget", "config", "context", "errors"},
     "http_server": {"byte_budget", "config", "errors", "logs", "prometheus"},
     "checks": EDGE | {"artifacts", "auth", "clock", "config", "db", "http_server"},
@@ -56,7 +57,7 @@ ONLY_IN = {
 SHARED = {"queries", "schemas"}
 """What one resource may import of another's folder."""
 
-WITHOUT_ENDPOINTS = {"__init__", "forms", "html", "postgres", "queries", "schemas", "search_fields"}
+WITHOUT_ENDPOINTS = {"__init__", "forms", "html", "postgres", "queries", "schemas", "search_fields", "writes"}
 """Modules of a resource that declare no endpoints."""
 
 VAGUE = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}

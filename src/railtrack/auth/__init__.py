@@ -69,6 +69,11 @@ class AccessTarget(Enum):
     LOGGED_MODEL = "experiment of the logged model"
     NEW_LOGGED_MODEL = "experiment and source run of the logged model"
     RUN_OR_LOGGED_MODEL = "experiment of the run or logged model"
+    TRACES = "experiments of the traces"
+    """Those that may not be read are left out by the handler, as if they did not exist."""
+    NEW_SPANS = "experiment of the spans"
+    """The one that a header names."""
+    TRACES_OF_RUN = "experiments of the run and the traces"
     REGISTERED_MODEL = "registered model"
     NEW_REGISTERED_MODEL = "registered model (new)"
     NEW_MODEL_VERSION = "registered model and source of the version"
@@ -198,6 +203,23 @@ RUN_DELETE = Access(AccessTarget.RUN, _in_run(Action.DELETE))
 RUNS_READ = Access(AccessTarget.RUNS, _in_run(Action.READ))
 RUN_LOG = Access(AccessTarget.LOGGED_METRICS, _in_run(Action.EDIT))
 RUN_OR_LOGGED_MODEL_EDIT = Access(AccessTarget.RUN_OR_LOGGED_MODEL, (Need(Action.EDIT),))
+
+TRACE_CREATE = Access(AccessTarget.EXPERIMENT, (Need(Action.EDIT), Need(Action.CREATE, "trace")))
+SPANS_CREATE = Access(AccessTarget.NEW_SPANS, (Need(Action.EDIT), Need(Action.CREATE, "trace")))
+READ_TRACES = (Need(Action.READ), Need(Action.READ, "trace"))
+TRACE_READ = Access(AccessTarget.TRACE, READ_TRACES)
+TRACE_EDIT = Access(AccessTarget.TRACE, (Need(Action.READ), Need(Action.EDIT, "trace")))
+TRACES_READ = Access(AccessTarget.TRACES, READ_TRACES)
+TRACES_SEARCH = Access(AccessTarget.EXPERIMENTS, READ_TRACES)
+TRACES_DELETE = Access(
+    AccessTarget.EXPERIMENT,
+    (
+        Need(Action.READ),
+        Need(Action.DELETE, "trace"),
+        Need(Action.DELETE, "assessment", without_part=Action.EDIT),
+    ),
+)
+TRACES_LINK = Access(AccessTarget.TRACES_OF_RUN, _in_run(Action.EDIT))
 
 LOGGED_MODEL_CREATE = Access(AccessTarget.NEW_LOGGED_MODEL, (Need(Action.EDIT), Need(Action.CREATE, "logged_model")))
 LOGGED_MODEL_READ = Access(AccessTarget.LOGGED_MODEL, _in_logged_model(Action.READ))

@@ -19,8 +19,16 @@ from railtrack.db import Db, Tx
 from railtrack.errors import ApiError
 from railtrack.mlflow.ids import experiment_numbers
 
-WITHOUT_CHECK = (AccessTarget.NONE, AccessTarget.ACCOUNT, AccessTarget.ACCESS, AccessTarget.ARTIFACT)
-"""What every signed-in user may request. Handlers check artifacts by their keys, and users, roles and grants."""
+WITHOUT_CHECK = (
+    AccessTarget.NONE,
+    AccessTarget.ACCOUNT,
+    AccessTarget.ACCESS,
+    AccessTarget.ARTIFACT,
+    AccessTarget.TRACES,
+)
+"""What every signed-in user may request. Handlers check artifacts by their keys, and users, roles and grants, and leave
+out traces of others.
+"""
 
 REMEMBERED_DECISIONS = 10_000
 """A training sends thousands of requests about one run, each with the same decision."""

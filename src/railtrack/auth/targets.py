@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from railtrack.artifacts import ArtifactStores
 from railtrack.auth import (
+    READ_TRACES,
     REGISTERED_MODEL_DELETE,
     REGISTERED_MODEL_EDIT,
     VERSION,
@@ -31,6 +32,8 @@ Key = tuple[str, str]
 CACHED_IDS = 10_000
 EVERY_RUN = (Need(Action.READ), Need(Action.READ, "run"))
 EVERY_LOGGED_MODEL = (Need(Action.READ), Need(Action.READ, "logged_model"))
+EDIT_RUN = (Need(Action.READ), Need(Action.EDIT, "run"))
+EXPERIMENT_HEADER, RUN_HEADER = b"x-mlflow-experiment-id", b"x-mlflow-run-id"
 EDIT_LOGGED_MODEL = (Need(Action.READ), Need(Action.EDIT, "logged_model"))
 
 
@@ -114,6 +117,14 @@ class Targets:
                 return await self._models(needs, [request.model_id])
             case AccessTarget.RUN_OR_LOGGED_MODEL:
                 return await self._run_or_model(request)
+            case AccessTarget.NEW_SPANS:
+                number = experiment_number(request.header(EXPERIMENT_HEADER))
+                on_experiment = requirements(needs, ("experiment", str(number)))
+                run_id = request.header(RUN_HEADER)
+                return on_experiment + (await self._runs(EDIT_RUN, [run_id]) if run_id else [])
+            case AccessTarget.TRACES_OF_RUN:
+                on_run = await self._runs(needs, [request.run_id])
+                return on_run + await self._traces(READ_TRACES, request.trace_ids)
             case AccessTarget.NEW_EXPERIMENT:
                 return [Requirement(Action.CREATE, (("experiment", "*"),))]
             case AccessTarget.NEW_LOGGED_MODEL:
@@ -201,6 +212,14 @@ class Targets:
         if len(found) < len(set(model_ids)):
             raise permission_denied()
         return on_each(needs, set(found.values()))
+
+    async def _traces(self, needs: Sequence[Need], trace_ids: Sequence[str]) -> list[Requirement]:
+        rows = await self._db.fetch(
+            "SELECT CAST(experiment_id AS TEXT) FROM trace_info WHERE request_id = ANY($1)", list(set(trace_ids))
+        )
+        if len(rows) < len(set(trace_ids)):
+            raise permission_denied()
+        return on_each(needs, {experiment_id for [experiment_id] in rows})
 
     async def _run_or_model(self, request: Any) -> list[Requirement]:
         needs = (Need(Action.READ), Need(Action.EDIT, "run"))

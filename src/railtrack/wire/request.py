@@ -51,6 +51,8 @@ class Request(msgspec.Struct, kw_only=True):
     """Older or alternative wire names: `{"run_uuid": "run_id"}`."""
     QUERY_WITHOUT_BODY: ClassVar[bool] = False
     """Whether a DELETE without a body is decoded from the query."""
+    ACCEPTS_NUL: ClassVar[bool] = False
+    """Whether texts may contain NUL, which the handler then has to replace before it stores them."""
 
 
 T = TypeVar("T", bound=Request)
@@ -223,7 +225,7 @@ class HttpRequest:
         if length > limit:
             raise ApiError("BAD_REQUEST", f"The request body is longer than {limit} bytes.", status=413)
         if length > SMALL_BODY:
-            await self.hold(BUDGET.decoded, DECODED_FACTOR * length)
+            await self.hold_decoded(length)
         return b"".join(chunks)
 
     def _length_to_reserve(self, limit: int) -> int:
@@ -254,6 +256,10 @@ class HttpRequest:
             self._set_held(share, size)
         else:
             self.shrink(share, size)
+
+    async def hold_decoded(self, size: int) -> None:
+        """Have memory reserved for what becomes of `size` bytes of JSON or protobuf when they are decoded."""
+        await self.hold(BUDGET.decoded, DECODED_FACTOR * size)
 
     async def hold_more(self, share: Share, size: int) -> None:
         """Have `size` bytes of the share reserved in addition, as hold() does."""
@@ -299,6 +305,7 @@ class Decoder(Generic[T]):
     def __init__(self, struct: type[T]) -> None:
         self._struct = struct
         self._fast = msgspec.json.Decoder(struct)
+        self._rejects_nul = not struct.ACCEPTS_NUL
         self._camel_case = CamelCase(struct)
 
     async def decode(self, http: HttpRequest) -> T:
@@ -322,7 +329,8 @@ class Decoder(Generic[T]):
         """Return the struct, or None if the body needs lenient decoding."""
         try:
             check_json_limits(body)
-            if body.find(ESCAPED_NUL) >= 0 or self._camel_case.is_in(body):  # find() is much faster than `in`
+            # find() is much faster than `in`
+            if (self._rejects_nul and body.find(ESCAPED_NUL) >= 0) or self._camel_case.is_in(body):
                 return None
             return self._fast.decode(_with_params(body, http.params) if http.params else body)
         except JsonLimitError as error:
@@ -338,7 +346,7 @@ class Decoder(Generic[T]):
                 f"The request body has {len(body)} bytes. A body that needs lenient decoding may have {LENIENT_LIMIT}."
             )
         data = json_object(body)
-        if ESCAPED_NUL in body:
+        if self._rejects_nul and ESCAPED_NUL in body:
             reject_nul(data)
         return convert(data | http.params, self._struct)
 

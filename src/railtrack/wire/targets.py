@@ -18,6 +18,7 @@ FIELDS = {
     "run_id": "run",
     "run_ids": "run",
     "model_id": "logged_model",
+    "trace_ids": "trace",
     "experiment_id": "experiment",
     "experiment_name": "experiment",
     "experiment_ids": "experiment",
