@@ -51,15 +51,22 @@ def start_run() -> tuple[Any, str | None]:
     return run, previous
 
 
-def log_missing_metrics(run_id: str, trainer: Any) -> None:
-    """Log what Ultralytics' callback did not: after the first call that fails, it logs no metric until the end."""
+def log_missing(run_id: str, trainer: Any) -> None:
+    """Log what Ultralytics' callback did not: after the first call that fails, it logs no metric and no file any more."""
+
+    def plain(metrics: dict[str, Any]) -> dict[str, float]:
+        return {re.sub("[()]", "", name): float(value) for name, value in metrics.items()}
+
     logged = tracking.LoggedSteps(mlflow.get_run(run_id))
     with trainer.csv.open() as rows:
         for row in csv.DictReader(rows, skipinitialspace=True):
-            step = int(row.pop("epoch")) - 1
-            metrics = {re.sub("[()]", "", name): float(value) for name, value in row.items() if name != "time"}
-            if step >= trainer.start_epoch and (lost := logged.new(metrics, step)):
+            step, _ = int(row.pop("epoch")) - 1, row.pop("time")
+            if step >= trainer.start_epoch and (lost := logged.new(plain(row), step)):
                 mlflow.log_metrics(lost, step=step)
+    if lost := logged.new(plain(trainer.metrics), trainer.epoch):  # of the best weights, after the last epoch
+        mlflow.log_metrics(lost, step=trainer.epoch)
+    if "results.csv" not in {file.path for file in mlflow.MlflowClient().list_artifacts(run_id)}:
+        mlflow.log_artifacts(str(trainer.save_dir))
 
 
 def main() -> None:
@@ -93,7 +100,7 @@ def main() -> None:
             project=str(work), name="train", save_dir=str(work / "train"),
         )  # fmt: skip
         checkpoint.ensure_uploaded()
-        log_missing_metrics(run.info.run_id, model.trainer)
+        log_missing(run.info.run_id, model.trainer)
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("detector.py")),
