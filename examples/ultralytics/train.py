@@ -52,7 +52,7 @@ def start_run() -> tuple[Any, str | None]:
 
 
 def log_missing(run_id: str, trainer: Any) -> None:
-    """Log what Ultralytics' callback did not: after the first call that fails, it logs no metric and no file any more."""
+    """Log what Ultralytics' callback did not: after one call that fails, it logs nothing any more."""
 
     def plain(metrics: dict[str, Any]) -> dict[str, float]:
         return {re.sub("[()]", "", name): float(value) for name, value in metrics.items()}

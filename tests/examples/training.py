@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.examples.site import Site
-from tests.servers.processes import die_with_parent, wait_until
+from tests.servers.processes import die_with_parent
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -63,12 +63,15 @@ class Training:
     def wait_for_checkpoint(self) -> None:
         """Return when the run has a checkpoint, so that it has logged an epoch and has others to come."""
 
-        def has_checkpoint() -> bool:
+        deadline = time.monotonic() + LONGEST_S
+        while not self._has_checkpoint():
             assert self.process.poll() is None, self.log()
-            named = [one for one in self.site.runs() if tag(one, "launched") == self.name]
-            return any(self.site.artifacts(one["info"]["run_id"], "checkpoints") for one in named)
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.2)
 
-        wait_until(has_checkpoint, self.log)
+    def _has_checkpoint(self) -> bool:
+        named = [one for one in self.site.runs() if tag(one, "launched") == self.name]
+        return any(self.site.artifacts(one["info"]["run_id"], "checkpoints") for one in named)
 
     @property
     def pid(self) -> int:
