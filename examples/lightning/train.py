@@ -73,8 +73,8 @@ class Epochs(lightning.Callback):
     so a resumed run lacks none. MLFlowLogger(log_model="all") uploads earlier, and keeps all checkpoints.
     """
 
-    def __init__(self, checkpoint: tracking.Checkpoint, images: Any, labels: Any) -> None:
-        self.checkpoint, self.images, self.labels = checkpoint, images, labels.tolist()
+    def __init__(self, checkpoint: tracking.Checkpoint, file: Path, images: Any, labels: Any) -> None:
+        self.checkpoint, self.file, self.images, self.labels = checkpoint, file, images, labels.tolist()
         self.curves: dict[str, list[float]] = {"train/loss": [], "val/loss": [], "val/accuracy": []}
 
     def state_dict(self) -> dict[str, Any]:
@@ -84,8 +84,8 @@ class Epochs(lightning.Callback):
         self.curves = state
 
     def on_train_epoch_start(self, trainer: Any, model: Any) -> None:
-        if trainer.checkpoint_callback.best_model_path:
-            self.checkpoint.upload(Path(trainer.checkpoint_callback.best_model_path))
+        if self.file.exists():
+            self.checkpoint.upload(self.file)
 
     def on_train_epoch_end(self, trainer: Any, model: Any) -> None:
         for name, values in self.curves.items():
@@ -121,7 +121,7 @@ def main() -> None:
             resume_from = checkpoint.download(Path(made))
         mlflow.set_tag("framework", "lightning")
 
-        epochs, model = Epochs(checkpoint, images[:4], labels[:4]), Classifier()
+        epochs, model = Epochs(checkpoint, Path(made) / "last.ckpt", images[:4], labels[:4]), Classifier()
         trainer = lightning.Trainer(
             max_epochs=options.epochs,
             accelerator="cpu",
