@@ -63,8 +63,9 @@ def log_missing(run_id: str, trainer: Any) -> None:
             step, _ = int(row.pop("epoch")) - 1, row.pop("time")
             if step >= trainer.start_epoch and (lost := logged.new(plain(row), step)):
                 mlflow.log_metrics(lost, step=step)
-    if lost := logged.new(plain(trainer.metrics), trainer.epoch):  # of the best weights, after the last epoch
-        mlflow.log_metrics(lost, step=trainer.epoch)
+    after_last = trainer.epoch + 1  # the step of the best weights
+    if lost := logged.new(plain(trainer.metrics), after_last):
+        mlflow.log_metrics(lost, step=after_last)
     if "results.csv" not in {file.path for file in mlflow.MlflowClient().list_artifacts(run_id)}:
         mlflow.log_artifacts(str(trainer.save_dir))
 
