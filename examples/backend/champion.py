@@ -38,11 +38,14 @@ class Champion:
     def predict(self, images: Sequence[Sequence[float]]) -> tuple[str, list[Any]]:
         """Return the version and its predictions. Loading a model runs its code: see who may register one."""
         number = str(self._version().version)
-        with self._lock:  # two requests must not load the same model twice
-            if self._loaded is None or self._loaded[0] != number:
-                self._loaded = number, mlflow.pyfunc.load_model(f"models:/{self._model}@{ALIAS}")
-            number, model = self._loaded
-        return number, np.asarray(model.predict(np.asarray(images, dtype=float))).tolist()
+        try:
+            with self._lock:  # two requests must not load the same model twice
+                if self._loaded is None or self._loaded[0] != number:
+                    self._loaded = number, mlflow.pyfunc.load_model(f"models:/{self._model}@{ALIAS}")
+                number, model = self._loaded
+            return number, np.asarray(model.predict(np.asarray(images, dtype=float))).tolist()
+        except Exception as error:  # any: its packages are missing here, it takes other inputs, or its files are gone
+            raise HTTPException(422, f"Version {number} does not predict here: {str(error)[:300]}") from error
 
     def describe(self) -> dict[str, Any]:
         version = self._version()

@@ -36,6 +36,7 @@ def processes(direct: Platform, tmp_path_factory: pytest.TempPathFactory) -> Ite
     program.write_text('#!/bin/sh\n[ "$3" = 3 ] && exit 3\nexec sleep 600\n')
     program.chmod(0o755)
     environ = {"TRAINING_PYTHON": str(program), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "STREAMS_LIMIT": "2"}
+    environ["MODEL_NAME"] = "elsewhere"
     with backend(folder, direct, **environ) as one:
         yield one
 
@@ -116,6 +117,16 @@ def test_a_backend_that_ends_closes_its_runs_and_one_that_died_when_it_is_back(p
     assert processes.wait_for_end(orphan)["status"] == "KILLED"
     assert processes.run(lives)["status"] == "RUNNING"
     os.kill(process_of(lives), signal.SIGKILL)
+
+
+def test_a_model_that_cannot_be_loaded_here_is_reported(processes: Backend) -> None:
+    """As one of a framework that only the trainings have."""
+    platform, name = processes.platform, "elsewhere"
+    platform.post("registered-models/create", {"name": name})
+    platform.post("model-versions/create", {"name": name, "source": f"s3://{BUCKET}/mlflow-artifacts/nothing"})
+    platform.post("registered-models/alias", {"name": name, "alias": "champion", "version": "1"})
+    status, found = processes.ask("POST", "/api/champion/predict", {"images": [IMAGE]})
+    assert (status, found["detail"].partition(": ")[0]) == (422, "Version 1 does not predict here")
 
 
 def process_of(run_id: str) -> int:

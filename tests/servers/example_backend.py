@@ -47,10 +47,10 @@ class Platform:
             "AWS_S3_ENDPOINT_URL": self.s3.url,
         }
 
-    def create_experiment(self, name: str, location: str) -> None:
+    def post(self, path: str, body: dict[str, str]) -> None:
         request = urllib.request.Request(
-            f"{self.server.url}/api/2.0/mlflow/experiments/create",
-            json.dumps({"name": name, "artifact_location": location}).encode(),
+            f"{self.server.url}/api/2.0/mlflow/{path}",
+            json.dumps(body).encode(),
             {"content-type": "application/json", "authorization": f"Bearer {self.token}"},
         )
         urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
@@ -68,7 +68,7 @@ def platform(folder: Path) -> Iterator[Platform]:
             assert command(server.folder, *arguments, **server.environment).returncode == 0
             made = command(server.folder, "tokens", "create", "services", "backend", **server.environment)
             one = Platform(server, s3, made.stdout.strip())
-            one.create_experiment("proxied", "mlflow-artifacts:/proxied")
+            one.post("experiments/create", {"name": "proxied", "artifact_location": "mlflow-artifacts:/proxied"})
             yield one
             assert server.logged_errors() == []
 
