@@ -190,7 +190,7 @@ def needs_a_target(route: Route) -> bool:
 
 
 def test_every_route_that_needs_a_permission_has_an_example() -> None:
-    world = World("1", "2", "r", "m", "w", "1/f", "t", "a", "d", "i")
+    world = World("1", "2", "r", "m", "w", "1/f", "t", "a", "d", "i", "s", "q")
     known = examples(world)
     missing = {documented(route) for route in all_routes() if needs_a_target(route)} - known.keys()
     assert missing <= {"GET /metrics"}

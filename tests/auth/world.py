@@ -25,6 +25,9 @@ class World(NamedTuple):
     assessment_id: str
     dataset_id: str
     issue_id: str
+    schema_id: str
+    queue_id: str
+    """Of a queue, whose users include `rea`."""
 
 
 MODEL = "detector"
@@ -67,6 +70,10 @@ async def create_world(server: Client, db: Db, headers: Mapping[str, str]) -> Wo
     await post("/api/3.0/mlflow/scorers/register", scorer)
     issue = {"experiment_id": experiment_id, "name": "wrong", "description": "answers are wrong"}
     found = await post("/api/3.0/mlflow/issues", issue)
+    schema = {"experiment_id": experiment_id, "name": "good", "type": "FEEDBACK", "input": {"text": {}}}
+    question = await post("/api/3.0/mlflow/label-schemas/create", schema)
+    queue = {"experiment_id": experiment_id, "name": "nightly", "queue_type": "CUSTOM", "users": ["rea", "ada"]}
+    reviews = await post("/api/3.0/mlflow/review-queues/create", queue)
     return World(
         experiment_id,
         other,
@@ -78,6 +85,8 @@ async def create_world(server: Client, db: Db, headers: Mapping[str, str]) -> Wo
         assessment["assessment"]["assessment_id"],
         dataset["dataset"]["dataset_id"],
         found["issue"]["issue_id"],
+        question["label_schema"]["schema_id"],
+        reviews["review_queue"]["queue_id"],
     )
 
 
@@ -105,6 +114,8 @@ def examples(world: World) -> dict[str, Example]:
     on_upload = upload._replace(path={"folder": folder})
     on_trace = Example(path={"trace_id": world.trace_id})
     on_assessment = Example(path={"trace_id": world.trace_id, "assessment_id": world.assessment_id})
+    on_schema = Example({"schema_id": world.schema_id})
+    on_queue = Example({"queue_id": world.queue_id})
     on_issue = Example(path={"issue_id": world.issue_id})
     on_dataset = Example(path={"dataset_id": world.dataset_id})
     feedback = {"assessment_name": "good", "feedback": {"value": True}}
@@ -230,6 +241,23 @@ def examples(world: World) -> dict[str, Example]:
         "GET scorers/get": on_scorer,
         "GET scorers/versions": on_scorer,
         "DELETE scorers/delete": on_scorer,
+        "POST label-schemas/create": of(on_experiment, name="mine", type="FEEDBACK", input={"text": {}}),
+        "GET label-schemas/get": on_schema,
+        "GET label-schemas/get-by-name": of(on_experiment, name="good"),
+        "GET label-schemas/list": on_experiment,
+        "PATCH label-schemas/update": of(on_schema, enable_comment=True),
+        "DELETE label-schemas/delete": on_schema,
+        "POST review-queues/create": of(on_experiment, name="mine", queue_type="CUSTOM"),
+        "POST review-queues/get-or-create-user": of(on_experiment, user="rea"),
+        "GET review-queues/get": on_queue,
+        "GET review-queues/get-by-name": of(on_experiment, name="nightly"),
+        "GET review-queues/list": on_experiment,
+        "POST review-queues/update": of(on_queue, name="daily"),
+        "POST review-queues/items/add": of(on_queue, item_ids=["tr-1"]),
+        "GET review-queues/items/list": on_queue,
+        "POST review-queues/items/set-status": of(on_queue, item_id="tr-1", status="PENDING"),
+        "POST review-queues/items/remove": of(on_queue, item_ids=["tr-1"]),
+        "POST review-queues/delete": on_queue,
         "POST issues": of(on_experiment, name="wrong", description="d"),
         "GET issues/{issue_id}": on_issue,
         "PATCH issues/{issue_id}": of(on_issue, status="resolved"),

@@ -117,7 +117,7 @@ class Normaliser:
 
     def _value(self, value: Any, key: str) -> Any:
         if isinstance(value, dict):
-            pairs = {k: self._value(v, k) for k, v in value.items()}
+            pairs = {k: self._value(v, k) for k, v in value.items() if (k, v) != ("next_page_token", "")}
             if "last_update_time" in value and "digest" in value:  # of an evaluation dataset, which is that of the time
                 pairs["digest"] = "<digest>"
             if isinstance(number := value.get("experiment_id"), int):  # of a scorer

@@ -193,6 +193,14 @@ SCORER_REGISTER = Access(
 SCORER_READ = Access(AccessTarget.SCORER, (Need(Action.READ), Need(Action.NOT_DENIED, "scorer_version")))
 SCORER_DELETE = Access(AccessTarget.SCORER, (Need(Action.DELETE), Need(Action.DELETE, "scorer_version")))
 
+LABEL_SCHEMA_CREATE = Access(AccessTarget.EXPERIMENT, (Need(Action.MANAGE),))
+LABEL_SCHEMA_READ = Access(AccessTarget.LABEL_SCHEMA, (Need(Action.READ),))
+LABEL_SCHEMA_EDIT = Access(AccessTarget.LABEL_SCHEMA, (Need(Action.MANAGE),))
+QUEUE_CREATE = Access(AccessTarget.EXPERIMENT, (Need(Action.EDIT), Need(Action.CREATE, "review_queue")))
+QUEUES_READ = Access(AccessTarget.EXPERIMENT, (Need(Action.READ), Need(Action.READ, "review_queue")))
+QUEUE_READ = Access(AccessTarget.REVIEW_QUEUE, (Need(Action.READ), Need(Action.READ, "review_queue")))
+"""Which queues a caller sees, the handlers find out: as a manager, an owner or a member."""
+QUEUE_EDIT = Access(AccessTarget.REVIEW_QUEUE, (Need(Action.READ), Need(Action.EDIT, "review_queue")))
 ISSUE_READ = Access(AccessTarget.ISSUE, (Need(Action.READ),))
 ISSUE_EDIT = Access(AccessTarget.ISSUE, (Need(Action.EDIT),))
 

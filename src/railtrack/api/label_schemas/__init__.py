@@ -1,0 +1,1 @@
+"""Label schemas: the questions that reviewers answer about the traces of an experiment."""

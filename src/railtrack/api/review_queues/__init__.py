@@ -1,0 +1,1 @@
+"""Review queues: traces that people are to review, with the questions that they answer."""
