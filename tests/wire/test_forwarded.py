@@ -52,6 +52,13 @@ def test_where_everybody_is_trusted_the_first_in_the_list_is_the_client() -> Non
     assert TrustedProxies("*").client(request(CLIENT, "1.1.1.1, 2.2.2.2")) == "1.1.1.1"
 
 
+def test_a_client_of_render_is_its_cloudflare_address_or_with_cloudflares_networks_its_own() -> None:
+    """The client sent 2.2.2.2 itself, and Render's proxies added the others."""
+    sent = request("10.19.6.53", "2.2.2.2,1.1.1.1, 172.71.95.118, 10.19.64.237")
+    assert TrustedProxies(("10.0.0.0/8",)).client(sent) == "172.71.95.118"
+    assert TrustedProxies(("10.0.0.0/8", "172.64.0.0/13")).client(sent) == "1.1.1.1"
+
+
 @pytest.mark.parametrize(
     ("given", "proxies"),
     [
