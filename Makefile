@@ -8,6 +8,9 @@ UI := src/railtrack/_ui/files.json
 CLIENTS := 3.18.0 3.17.2 3.1.0 2.22.0 2.9.2
 VENVS := $(CLIENTS:%=.cache/client-%/.ready) .cache/mlflow/.ready .cache/mlflow-3.18.0/.ready .cache/frameworks/.ready .cache/backend/.ready .cache/helm/.ready
 
+# Versions of MLflow that fill the databases of tests/db/old_databases.
+OLD_MLFLOWS := 2.9.2 2.14.3 2.22.0 3.1.0 3.10.0 3.16.1 3.17.2
+
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
 export UV_PYTHON := $(PYTHON)
@@ -17,7 +20,7 @@ export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
-.PHONY: help serve install test test-fast coverage fuzz image-test test-outages test-examples bench bench-artifacts bench-calls soak hostile dist lint lint-backend format docs compat-record lock clean
+.PHONY: help serve install test test-fast coverage fuzz image-test test-outages test-examples bench bench-artifacts bench-calls soak hostile dist lint lint-backend format docs compat-record old-databases lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -125,6 +128,9 @@ compat-record: .venv/.installed-dev .cache/mlflow/.ready .cache/client-3.18.0/.r
 	.venv/bin/python -m tests.db.record_catalogue
 	.venv/bin/python -m tests.db.record_urls
 
+old-databases: .venv/.installed-dev $(OLD_MLFLOWS:%=.cache/mlflow-%/.ready) .cache/mlflow-3.18.0/.ready ## Fill databases by old versions of MLflow again, for tests/db/upgrade
+	.venv/bin/python -m tests.db.old_databases.record
+
 lock: $(UV) ## Update all pinned dependencies, including those of MLflow and its clients
 	$(UV) lock --upgrade
 	for venv in tools/venvs/*.in; do \
@@ -180,6 +186,15 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 	@$(@D)/bin/pip install --quiet --retries 0 --index-url $(TORCH_INDEX) --requirement $(@D)/torch.txt || \
 	    echo "$(TORCH_INDEX) has no torch for this machine: taking it from the usual index." >&2
 	$(@D)/bin/pip install --quiet --requirement $<
+	@touch $@
+
+# Only what an old MLflow needs to fill a database: its wheel has no pins, and later libraries break it.
+OLD_REQUIREMENTS := "sqlalchemy<2.1" "alembic<1.17" psycopg2-binary "pandas<3" "numpy<2.4" "setuptools<81" "flask<3.2" \
+    querystring_parser "opentelemetry-sdk<1.31" "opentelemetry-api<1.31"
+$(OLD_MLFLOWS:%=.cache/mlflow-%/.ready): .cache/mlflow-%/.ready: $(UV)
+	$(UV) venv --quiet --clear $(@D)
+	$(UV) pip install --quiet --python $(@D)/bin/python "mlflow-skinny==$*" $(OLD_REQUIREMENTS)
+	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps "mlflow==$*"
 	@touch $@
 
 # One program in Go; what its package depends on is for its Python parts, which are not used.

@@ -32,7 +32,7 @@ def truncated(path: Path) -> None:
 REJECTED: dict[str, tuple[Callable[[Path], object], str]] = {
     "another application": (another_application, "in use by another application"),
     "another application with WAL": (lambda path: another_application(path, wal=True), "in use by another application"),
-    "an older MLflow": (older_mlflow, "mlflow db upgrade"),
+    "an older MLflow": (older_mlflow, "railtrack db upgrade sqlite:///"),
     "text": (lambda path: path.write_text("This is no SQLite file. " * 100), "file is not a database"),
     "a truncated file": (truncated, "database disk image is malformed"),
 }

@@ -19,6 +19,7 @@ COMMANDS = {
     "grants": "List, set and revoke what single users may do.",
     "tokens": "List, create and revoke API tokens.",
     "audit": "List who did what on a server with login, and what was denied.",
+    "db": "Upgrade the database of an older MLflow, and check a database.",
     "verify": "Use a deployed server as a client does, step by step, and leave it unchanged.",
 }
 OUTPUT_CLOSED = 141

@@ -152,6 +152,8 @@ async def prepare_database(settings: Settings, url: DatabaseUrl) -> None:
     """
     db = open_database(url, connections=1)
     try:
+        if settings.database.is_upgraded:
+            await upgrade(settings, url)
         if url.engine == "postgresql":
             log_startup("Waiting for PostgreSQL to be ready...")
             await wait_for_database(db, url, settings.database.wait_s)
@@ -163,6 +165,15 @@ async def prepare_database(settings: Settings, url: DatabaseUrl) -> None:
             log_startup(*login_lines(settings))
     finally:
         await db.close()
+
+
+async def upgrade(settings: Settings, url: DatabaseUrl) -> None:
+    """Upgrade the tables of an older MLflow. Replicas that start at once wait for the first of them."""
+    from railtrack.db.upgrade.run import Options, upgrade_database
+
+    if url.engine == "sqlite" and not await asyncio.to_thread(Path(url.path).exists):
+        return
+    await upgrade_database(url, Options(log_startup, wait_s=settings.database.wait_s))
 
 
 async def probe_stores(settings: Settings) -> None:

@@ -70,6 +70,14 @@ class DatabaseSettings:
         "`MLFLOW_BACKEND_STORE_URI` ([record 16](adr/0016-one-database-for-tracking-and-registry.md)).",
         secret=True,
     )
+    is_upgraded: bool = setting(
+        "RAILTRACK_UPGRADE",
+        switches={"--upgrade": "on"},
+        parse=parsers.on_off,
+        default="off",
+        help="`on` lets the start upgrade the database of an older MLflow, as `railtrack db upgrade` does "
+        "([databases](databases.md#a-database-of-an-older-mlflow)).",
+    )
     wait_s: int = setting(
         "RAILTRACK_DB_WAIT_S",
         flags=("--db-wait",),

@@ -37,15 +37,18 @@ ExistingTables = Mapping[str, Mapping[str, bool]]
 """The tables with a name of MLflow's: table -> column -> True if an INSERT must give it a value."""
 
 
-def open_database(url: DatabaseUrl, *, connections: int, read_only: bool = False) -> Db:
+def open_database(
+    url: DatabaseUrl, *, connections: int, read_only: bool = False, enforces_foreign_keys: bool = True
+) -> Db:
     """Return the database at `url` without connecting. Call this before a fork if needed; use the database after it.
 
     With `read_only` a SQLite file is neither created nor changed, and of several PostgreSQL hosts a standby will do.
+    Only an upgrade, which replaces tables of a SQLite file, does without the enforcement of foreign keys.
     """
     if url.engine == "sqlite":
         from railtrack.db.sqlite import SqliteDb
 
-        return SqliteDb(url.path, connections, read_only=read_only)
+        return SqliteDb(url.path, connections, read_only=read_only, enforces_foreign_keys=enforces_foreign_keys)
     from railtrack.db.postgres import PostgresDb
 
     return PostgresDb(url, connections, read_only=read_only)
@@ -64,7 +67,7 @@ async def wait_for_database(db: Db, url: DatabaseUrl, seconds: float) -> None:
             await db.fetch_value("SELECT 1")
             return
         except Exception as error:
-            failure = _explain(error, url)
+            failure = explain_failure(error, url)
         if failure.is_permanent:
             raise failure.start_error(url)
         waited = time.monotonic() - began
@@ -97,9 +100,9 @@ async def prepare(db: Db, url: DatabaseUrl, *, default_location: str) -> None:
         except (Conflict, UniqueViolation) as error:
             # MLflow may start on the same database at the same time, and takes no lock.
             if attempt == ATTEMPTS:
-                raise _explain(error, url).start_error(url) from None
+                raise explain_failure(error, url).start_error(url) from None
         except Exception as error:
-            raise _explain(error, url).start_error(url) from None
+            raise explain_failure(error, url).start_error(url) from None
 
 
 async def read_revision(db: Db, url: DatabaseUrl) -> str | None:
@@ -110,7 +113,7 @@ async def read_revision(db: Db, url: DatabaseUrl) -> str | None:
     except StartError:
         raise
     except Exception as error:
-        raise _explain(error, url).start_error(url) from None
+        raise explain_failure(error, url).start_error(url) from None
 
 
 async def _check_file(url: DatabaseUrl) -> None:
@@ -211,23 +214,50 @@ async def identify_revision(tx: Tx, url: DatabaseUrl) -> str | None:
 
     Raise StartError for tables that Railtrack cannot serve: of another application, or an unfit revision.
     """
+    tables, revision = await _identify(tx, url)
+    if revision is None or revision in schema.SERVED_REVISIONS:
+        return revision
+    if schema.is_older(revision):
+        raise older_revision_error(url)
+    _check_columns(tables, revision, url)
+    return revision
+
+
+async def find_revision(tx: Tx, url: DatabaseUrl) -> str | None:
+    """Return the revision of MLflow's tables, however old, or None if no table has a name of theirs.
+
+    Raise StartError for tables of another application.
+    """
+    return (await _identify(tx, url))[1]
+
+
+async def _identify(tx: Tx, url: DatabaseUrl) -> tuple[ExistingTables, str | None]:
     tables = await _existing_tables(tx)
     revisions: list[str] = []
     if "version_num" in tables.get("alembic_version", {}):
         revisions = [revision for (revision,) in await tx.fetch("SELECT version_num FROM alembic_version")]
     if len(revisions) == 1 and revisions[0] in schema.SERVED_REVISIONS:
-        return revisions[0]
+        return tables, revisions[0]
     if not tables:
-        return None
+        return tables, None
     if not tables.keys() >= {"experiments", "runs", "metrics"}:
         raise _foreign_tables_error(tables, url)
-    if len(revisions) != 1 or schema.is_older(revisions[0]):
+    if len(revisions) != 1:
         raise StartError(
-            f"{url.setting}: the database was made by an older MLflow.",
-            f"Make a backup, then upgrade it with MLflow 3.18.0: mlflow db upgrade {url.masked}",
+            f"{url.setting}: the database was made by an older MLflow, or its upgrade was interrupted: "
+            f"alembic_version has {len(revisions)} rows.",
+            "Restore the backup, or upgrade it with the MLflow that made it: mlflow db upgrade",
         )
-    _check_columns(tables, revisions[0], url)
-    return revisions[0]
+    return tables, revisions[0]
+
+
+def older_revision_error(url: DatabaseUrl) -> StartError:
+    # Without the password, the URL of a PostgreSQL database would not work; the command reads the same variables.
+    command = f"railtrack db upgrade {url.masked}" if url.engine == "sqlite" else "railtrack db upgrade"
+    return StartError(
+        f"{url.setting}: the database was made by an older MLflow.",
+        f"Make a backup, then upgrade it: {command}, or start the server with --upgrade.",
+    )
 
 
 async def _existing_tables(tx: Tx) -> ExistingTables:
@@ -280,7 +310,7 @@ def _check_columns(tables: ExistingTables, revision: str, url: DatabaseUrl) -> N
         )
 
 
-def _explain(error: Exception, url: DatabaseUrl) -> Failure:
+def explain_failure(error: Exception, url: DatabaseUrl) -> Failure:
     """Explain the driver's exception, which an ApiError has as its cause. Raise the StartError that it comes from."""
     log.debug("The database cannot be used", exc_info=error)
     cause = error.__cause__ if isinstance(error, ApiError) and error.__cause__ else error

@@ -84,8 +84,9 @@ class _LoggedConnection(sqlite3.Connection):
 class SqliteConnection:
     """A sqlite3 connection with a thread, because sqlite3 blocks and the event loop must not."""
 
-    def __init__(self, path: str, *, writer: bool, read_only: bool = False) -> None:
+    def __init__(self, path: str, *, writer: bool, read_only: bool = False, enforces_foreign_keys: bool = True) -> None:
         self._path = path
+        self._enforces_foreign_keys = enforces_foreign_keys
         self._writer = writer
         self._read_only = read_only
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
@@ -126,7 +127,7 @@ class SqliteConnection:
             return connection
         _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA foreign_keys = {'ON' if self._enforces_foreign_keys else 'OFF'}")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         # As on PostgreSQL. SQLite's default LIKE ignores case.
         connection.execute("PRAGMA case_sensitive_like = ON")
@@ -209,9 +210,11 @@ class SqliteDb:
     pooler = False
     is_away = False
 
-    def __init__(self, path: str, size: int, *, read_only: bool = False) -> None:
+    def __init__(self, path: str, size: int, *, read_only: bool = False, enforces_foreign_keys: bool = True) -> None:
         """With `read_only` the file must exist and is not changed, not even its journal mode."""
-        self._writer = SqliteConnection(path, writer=True, read_only=read_only)
+        self._writer = SqliteConnection(
+            path, writer=True, read_only=read_only, enforces_foreign_keys=enforces_foreign_keys
+        )
         self._readers = [SqliteConnection(path, writer=False, read_only=read_only) for _ in range(size)]
         self._idle: asyncio.LifoQueue[SqliteConnection] = asyncio.LifoQueue()
         for reader in self._readers:

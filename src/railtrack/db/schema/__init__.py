@@ -5,6 +5,8 @@ is omitted for the other. tests/db compares the result with the tables that MLfl
 """
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from railtrack.db import Engine
@@ -31,6 +33,7 @@ _ONLY = re.compile(r" *-- (?:postgresql|sqlite) only$", re.MULTILINE)
 _STATEMENT_END = re.compile(r";\n+(?=CREATE |\Z)")
 _TABLE = re.compile(r"^CREATE TABLE (\w+) \((.*?)^\);", re.MULTILINE | re.DOTALL)
 _COLUMN = re.compile(r"^    ([a-z]\w*) ", re.MULTILINE)
+_SUBJECT = re.compile(r"CREATE (?:TABLE (\w+)|(?:UNIQUE )?INDEX \w+\s+ON (\w+)|TRIGGER \w+\s.*?\sON (\w+))", re.DOTALL)
 
 
 def create_statements(engine: Engine) -> list[str]:
@@ -38,6 +41,36 @@ def create_statements(engine: Engine) -> list[str]:
     files = (*FILES, f"secrets_trigger.{engine}")
     text = "\n".join(_text(name, engine) for name in files)
     return [statement for statement in _STATEMENT_END.split(text.strip() + "\n") if statement]
+
+
+@dataclass(slots=True)
+class TableStatements:
+    """The statements that create a table, in their order: `triggers` includes the functions that they call."""
+
+    table: str = ""
+    indexes: list[str] = field(default_factory=list)
+    triggers: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (self.table, *self.indexes, *self.triggers)
+
+
+def statements_by_table(engine: Engine) -> dict[str, TableStatements]:
+    """Return create_statements() by table. No table refers to a later one."""
+    found: dict[str, TableStatements] = {}
+    functions: list[str] = []
+    for statement in create_statements(engine):
+        subject = _SUBJECT.match(statement)
+        if subject is None:
+            functions.append(statement)
+        elif subject[1]:
+            found[subject[1]] = TableStatements(statement)
+        elif subject[2]:
+            found[subject[2]].indexes.append(statement)
+        else:
+            found[subject[3]].triggers += [*functions, statement]
+            functions = []
+    return found
 
 
 def tables() -> list[str]:
@@ -52,7 +85,16 @@ def used_columns() -> dict[str, frozenset[str]]:
 
 def is_older(revision: str) -> bool:
     """Return True for a revision that MLflow had before those that Railtrack serves. An unknown one is newer."""
-    return revision in (_FOLDER / "older_revisions.txt").read_text().split()
+    return revision in _older_revisions()
+
+
+def revisions() -> list[str]:
+    """Return the revisions of MLflow up to REVISION, the oldest first."""
+    return [*_older_revisions(), *reversed(SERVED_REVISIONS)]
+
+
+def _older_revisions() -> list[str]:
+    return (_FOLDER / "older_revisions.txt").read_text().split()
 
 
 def _columns(file: str) -> dict[str, frozenset[str]]:
