@@ -121,10 +121,11 @@ format: .venv/.installed-dev ## Format the code
 docs: .venv/.installed ## Update the pages of docs/ that are generated from the code
 	.venv/bin/python -m tools.write_docs
 
-compat-record: .venv/.installed-dev .cache/mlflow/.ready .cache/client-3.18.0/.ready ## Record MLflow's responses for tests/compat again
-	.venv/bin/python -m tests.compat.record --mlflow .cache/mlflow/bin/python
-	.venv/bin/python -m tests.compat.security.record --python .cache/mlflow/bin/python \
-	    3.17.2=.cache/mlflow 3.18.0=.cache/client-3.18.0
+compat-record: .venv/.installed-dev .cache/mlflow/.ready .cache/mlflow-3.18.0/.ready ## Record MLflow's responses for tests/compat again
+	.venv/bin/python -m tests.compat.record --mlflow .cache/mlflow-3.18.0/bin/python
+	.venv/bin/python -m tests.compat.record --mlflow .cache/mlflow/bin/python --before 3.17.2
+	.venv/bin/python -m tests.compat.security.record --python .cache/mlflow-3.18.0/bin/python \
+	    3.17.2=.cache/mlflow 3.18.0=.cache/mlflow-3.18.0
 	.venv/bin/python -m tests.db.record_catalogue
 	.venv/bin/python -m tests.db.record_urls
 

@@ -20,9 +20,9 @@ from typing import Any
 import brotli
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-MLFLOW = "3.17.2"
-SHA256 = "4e44c03791beb518d8b0a40b0982d958c2634d902f46d67d7907c82107f21fac"
-"""SHA-256 of mlflow-3.17.2-py3-none-any.whl."""
+MLFLOW = "3.18.0"
+SHA256 = "be7d84ba0d0b12392f5b53260cdb3e6d7b7ef4b80c29da90a89b5a1f6db7102f"
+"""SHA-256 of mlflow-3.18.0-py3-none-any.whl."""
 
 LAYOUT = 2
 """Version of the folder's layout. A folder of another version is rebuilt."""

@@ -5,6 +5,8 @@ Any module may raise an ApiError; only wire/dispatch catches it. This module imp
 
 import json
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 STATUS = {
@@ -34,17 +36,25 @@ class ApiError(Exception):
     """An error response: a code of STATUS and a message. It never carries Retry-After.
 
     MLflow's clients back off for about 4 minutes by themselves (0, 4, 8, ... 120 s). A Retry-After header replaces
-    that schedule: "1" made them give up after 7 seconds. `headers`: further ones that the status requires.
+    that schedule: "1" made them give up after 7 seconds. `headers`: further ones that the status requires;
+    `details`: further members of the JSON.
     """
 
     def __init__(
-        self, code: str, message: str, *, status: int | None = None, headers: tuple[tuple[bytes, bytes], ...] = ()
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        details: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = status or STATUS[code]
         self.headers = headers
+        self.details = details
 
     @property
     def is_transient(self) -> bool:

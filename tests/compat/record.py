@@ -1,6 +1,8 @@
 """Run the scenarios against the real MLflow and write its responses to tests/compat/recorded/.
 
 python -m tests.compat.record --mlflow VENV/bin/python          starts `mlflow server` on SQLite and on PostgreSQL
+python -m tests.compat.record --mlflow VENV/bin/python --before 3.17.2
+                                                                records where this earlier version responds otherwise
 python -m tests.compat.record --sqlite URL --postgresql URL     uses servers that are already running
 """
 
@@ -8,6 +10,7 @@ import argparse
 import asyncio
 import http.client
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,19 +72,60 @@ def load(name: str) -> dict[str, Any]:
     return record
 
 
-async def record(names: list[str], sqlite: str, postgresql: str) -> None:
+def earlier_file(version: str) -> Path:
+    """Return the file with what an earlier version of MLflow responds otherwise."""
+    return RECORDED.with_name(f"recorded_{version.replace('.', '_')}.json")
+
+
+def load_earlier(version: str) -> dict[str, dict[str, Any]]:
+    """Return scenario -> exchange -> {"answer"} or {"answers"} of an earlier version, where it responds otherwise."""
+    earlier: dict[str, dict[str, Any]] = json.loads(earlier_file(version).read_text("utf-8"))
+    return earlier
+
+
+def changed(earlier: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return the responses of a scenario that differ from the record, apart from the numbers of experiments."""
+    responses = {
+        name: {kind: one[kind] for kind in ("answer", "answers") if kind in one} for name, one in earlier.items()
+    }
+    return {name: response for name, response in responses.items() if _numberless(response) != _numberless(now[name])}
+
+
+def _numberless(response: dict[str, Any]) -> Any:
+    """Return the response without numbers as the oracle assigns them, with one answer if both engines have it."""
+    of_engines = [response["answer"]] if "answer" in response else list(response.get("answers", {}).values())
+    texts = [re.sub(r"\b1000\d{3}\b", "<number>", json.dumps(one, sort_keys=True)) for one in of_engines]
+    return list(dict.fromkeys(texts))
+
+
+def write_earlier(version: str, records: dict[str, dict[str, Any]]) -> None:
+    """Replace the scenarios in `records` in the file of an earlier version."""
+    file = earlier_file(version)
+    known = load_earlier(version) if file.exists() else {}
+    known |= {name: changed(record, load(name)) for name, record in records.items()}
+    kept = {name: known[name] for name in SCENARIOS if known.get(name)}
+    text = json.dumps(kept, indent=1, ensure_ascii=False)
+    file.write_bytes(text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+async def record(names: list[str], sqlite: str, postgresql: str) -> dict[str, dict[str, Any]]:
+    """Return the record of each scenario."""
+    records = {}
     for name in names:
         on_sqlite = await record_of(SCENARIOS[name], over_http(sqlite))
         on_postgresql = await record_of(SCENARIOS[name], over_http(postgresql))
-        write(name, merged(on_sqlite, on_postgresql))
+        records[name] = merged(on_sqlite, on_postgresql)
         print(f"{name}: {len(on_sqlite)} exchanges")
+    return records
 
 
-async def record_a_fresh_server(names: list[str], python: str) -> None:
+async def record_a_fresh_server(names: list[str], python: str) -> dict[str, dict[str, Any]]:
+    records = {}
     for login in (False, True):
         if of_these := [name for name in names if (name in WITH_LOGIN) is login]:
             async with both_servers(python, login=login) as (sqlite, postgresql):
-                await record(of_these, sqlite, postgresql)
+                records |= await record(of_these, sqlite, postgresql)
+    return records
 
 
 def main() -> None:
@@ -89,15 +133,21 @@ def main() -> None:
     parser.add_argument("--mlflow", metavar="PYTHON", help="start the MLflow of this interpreter")
     parser.add_argument("--sqlite", metavar="URL", help="or use the running server on SQLite at this URL")
     parser.add_argument("--postgresql", metavar="URL", help="and the one on PostgreSQL at this URL")
+    parser.add_argument("--before", metavar="VERSION", help="this is an earlier MLflow: record what differs")
     parser.add_argument("scenarios", nargs="*", help=f"scenarios to record: {', '.join(SCENARIOS)} (default: all)")
     options = parser.parse_args()
     names = options.scenarios or list(SCENARIOS)
     if options.mlflow:
-        asyncio.run(record_a_fresh_server(names, str(Path(options.mlflow).absolute())))
+        records = asyncio.run(record_a_fresh_server(names, str(Path(options.mlflow).absolute())))
     elif options.sqlite and options.postgresql:
-        asyncio.run(record(names, options.sqlite, options.postgresql))
+        records = asyncio.run(record(names, options.sqlite, options.postgresql))
     else:
         parser.error("either --mlflow, or both --sqlite and --postgresql")
+    if options.before:
+        write_earlier(options.before, records)
+        return
+    for name, one in records.items():
+        write(name, one)
 
 
 if __name__ == "__main__":

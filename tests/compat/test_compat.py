@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from tests.client import Client, running_app
 from tests.compat.differences import DIFFERENCES, entered, expected
+from tests.compat.generations import EARLIER, REASONS, reasons
 from tests.compat.normalise import Normaliser
 from tests.compat.play import ADMINISTRATOR, FIRST_EXPERIMENT, FIRST_IDS, Exchange, Response, Send, new_prefix, play
-from tests.compat.record import RECORDED, load
+from tests.compat.record import RECORDED, changed, load, load_earlier
 from tests.compat.scenarios import SCENARIOS, WITH_LOGIN
 
 from railtrack.auth import passwords, users
@@ -152,6 +153,15 @@ def test_every_listed_difference_differs_from_the_response_of_mlflow(name: str) 
 def differs(name: str, exchange: str, recorded: dict[str, Any]) -> bool:
     theirs = [response_on(engine, recorded) for engine in ("sqlite", "postgresql")]
     return any(dumped(expected(name, exchange, recorded["request"], one)) != dumped(one) for one in theirs)
+
+
+def test_each_difference_between_the_versions_of_mlflow_has_a_reason() -> None:
+    earlier = load_earlier(EARLIER)
+    differing = [(scenario, exchange) for scenario, of_scenario in earlier.items() for exchange in of_scenario]
+    assert [each for each in differing if not list(reasons(*each))] == []
+    listed = {(why, scenario) for why, scenarios in REASONS.items() for scenario in scenarios}
+    assert listed == {(why, scenario) for scenario, exchange in differing for why in reasons(scenario, exchange)}
+    assert {scenario: changed(responses, load(scenario)) for scenario, responses in earlier.items()} == earlier
 
 
 def test_each_scenario_has_a_record() -> None:

@@ -17,7 +17,9 @@ BOOK = EntityFields(
     fields={
         "title": Field("b.title", accepts_lists=True),
         "author": Field("b.author"),
-        "cover": Field("b.cover", accepts_lists=True, synonyms={"paper": "1", "linen": "2"}),
+        "cover": Field(
+            "b.cover", accepts_lists=True, values={"paper": "1", "linen": "2"}, unknown_value="Unknown cover: {value}"
+        ),
         "printed": Field("b.printed", ValueType.BIGINT),
         "pages": Field("b.pages", ValueType.WHOLE),
         "shelf": Field("b.shelf", ValueType.ID, accepts_lists=True),

@@ -1,4 +1,4 @@
-"""Filter and order_by texts, read into clauses. The messages are MLflow 3.17.2's, asked of its server."""
+"""Filter and order_by texts, read into clauses. The messages are MLflow's, asked of its server."""
 
 import contextlib
 import time

@@ -34,6 +34,7 @@ TYPES_WITH_IDS = frozenset(
         "gateway_endpoint",
         "gateway_model_definition",
         "mcp_server",
+        "skill",
     )
 )
 """Types whose grants name a resource, or all (ANY)."""

@@ -138,6 +138,8 @@ def check_artifact_locations(settings: Settings, url: DatabaseUrl) -> None:
             f"{settings.artifacts.default_root}, because the server does not serve it.",
             "Set MLFLOW_DEFAULT_ARTIFACT_ROOT to a location that all clients reach, such as s3://bucket/prefix.",
         )
+    if settings.artifacts.is_presigned_only:
+        _check_presigned_only(settings)
     with _as_start_error():
         stores = ArtifactStores(settings)
     destination = settings.artifacts.destination
@@ -151,6 +153,25 @@ def check_artifact_locations(settings: Settings, url: DatabaseUrl) -> None:
             "MLFLOW_ARTIFACTS_DESTINATION, MLFLOW_DEFAULT_ARTIFACT_ROOT: one of them contains the database "
             f"{url.path}.",
             "Use a separate folder for artifacts.",
+        )
+
+
+def _check_presigned_only(settings: Settings) -> None:
+    option = "--artifacts-presigned-only (MLFLOW_ARTIFACTS_PRESIGNED_ONLY)"
+    if not settings.artifacts.is_served:
+        raise StartError(
+            f"{option} requires artifact serving to be enabled; --no-serve-artifacts is not supported.",
+            "Leave one of them out.",
+        )
+    if not settings.artifacts.destination.startswith(("s3:", "s3a:")):
+        raise StartError(
+            f"{option} requires an artifacts destination that supports presigned uploads and presigned downloads "
+            f"(got '{settings.artifacts.destination}').",
+            "Set MLFLOW_ARTIFACTS_DESTINATION to s3://bucket/prefix.",
+        )
+    if settings.s3.presigned == "off":
+        raise StartError(
+            f"{option}: RAILTRACK_S3_PRESIGNED is off, so no client could transfer a file.", "Leave one of them out."
         )
 
 

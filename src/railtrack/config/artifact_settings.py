@@ -39,6 +39,14 @@ class ArtifactSettings:
         default="false",
         help="`true` serves artifacts only: all other endpoints report that they are disabled.",
     )
+    is_presigned_only: bool = setting(
+        "MLFLOW_ARTIFACTS_PRESIGNED_ONLY",
+        switches={"--artifacts-presigned-only": "true"},
+        parse=parsers.boolean,
+        default="false",
+        help="`true`: no file passes through the server. Clients, 3.18 or newer, transfer all artifacts by presigned "
+        "URLs. Needs an artifacts destination in S3 that clients reach.",
+    )
     locations: tuple[str, ...] = setting(
         "RAILTRACK_ARTIFACT_LOCATIONS",
         flags=("--artifact-locations",),

@@ -33,13 +33,6 @@ BOOLEAN_OFF = ("false", "0")
 
 UNSUPPORTED = (
     Unsupported(
-        ("--artifacts-presigned-only", "MLFLOW_ARTIFACTS_PRESIGNED_ONLY"),
-        "clients may also transfer artifacts through the server.",
-        "RAILTRACK_S3_PRESIGNED=on makes them transfer large files directly.",
-        is_switch=True,
-        off=BOOLEAN_OFF,
-    ),
-    Unsupported(
         ("MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS",), "presigned URLs of downloads are valid for a fixed time."
     ),
     Unsupported(
@@ -70,7 +63,6 @@ UNSUPPORTED = (
             "MLFLOW_FLASK_SERVER_SECRET_KEY",
             "MLFLOW_RBAC_SEED_DEFAULT_ROLES",
             "MLFLOW_SERVER_ENABLE_GRAPHQL_AUTH",
-            "MLFLOW_SERVER_INFO_TRACKING_AUTH",
         ),
         "the login is configured by RAILTRACK_AUTH, and holds for all endpoints.",
     ),

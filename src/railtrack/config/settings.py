@@ -142,6 +142,13 @@ class AuthSettings:
         "`::1`, `localhost`); `on` (or `basic-auth`, as MLflow's `--app-name` calls it); or `off`, for everyone who "
         "can reach the server.",
     )
+    tracking_auth: str = setting(
+        "MLFLOW_SERVER_INFO_TRACKING_AUTH",
+        parse=parsers.text,
+        default="",
+        help="Name of a plugin of MLflow's client for authentication. The web interface shows it in code to copy. It "
+        "does not affect the login.",
+    )
     admin_username: str = setting(
         "MLFLOW_AUTH_ADMIN_USERNAME",
         parse=parsers.text,

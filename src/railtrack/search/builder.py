@@ -79,7 +79,7 @@ class SearchBuilder:
         seen: set[tuple[SortKey, ...] | Name] = set()
         for text in clauses:
             name, descending = parse_order(text)
-            entity = entity_of(name, self._fields)
+            entity = self._fields.sort_entities.get(name.entity) or entity_of(name, self._fields)
             sort_field = self._sort_field(entity, name.key)
             resolved = Name(entity.name, name.key)
             identity = resolved if entity.any_sort_field else sort_field.keys

@@ -133,9 +133,11 @@ def _text_test(comparison: _Comparison, parameters: Parameters) -> str:
     text = _text_value(entity, value)
     if comparator not in entity.comparators:
         raise invalid(_invalid_comparator(comparison, entity.comparators))
+    if field.values and comparator in ("LIKE", "ILIKE"):
+        raise invalid(f"Invalid comparison operator for {comparison.key}: {comparator}")
     if comparator in ("LIKE", "ILIKE"):
         return _pattern_test(field.column, comparator, text, parameters)
-    text = field.synonyms.get(text, text)
+    [text] = _stored(field, [text], text)
     return f"{field.column} {SQL_OPERATORS.get(comparator, comparator)} {parameters.add(text)}"
 
 
@@ -146,8 +148,15 @@ def _list_test(comparison: _Comparison, parameters: Parameters) -> str:
         raise invalid(f"Only {with_lists} attributes support comparison with a list of quoted string values.")
     if not field.accepts_lists or comparator not in LIST_COMPARATORS:
         raise invalid(entity.text_expected.format(value=value.text[:1000]))
-    items = [field.synonyms.get(item, item) for item in list_items(value)]
-    return _membership_test(field.column, comparator, items, parameters)
+    items = list_items(value)
+    return _membership_test(field.column, comparator, _stored(field, items, tuple(items)), parameters)
+
+
+def _stored(field: Field, names: Sequence[str], shown: object) -> list[str]:
+    """Return what is stored for the names. Raise MLflow's error if the field has other values."""
+    if field.values and not field.values.keys() >= set(names):
+        raise invalid(field.unknown_value.format(value=repr(shown)[:1000]))
+    return [field.values.get(name, name) for name in names]
 
 
 def _text_value(entity: EntityFields, value: Token) -> str:

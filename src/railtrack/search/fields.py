@@ -40,8 +40,10 @@ class Field:
     """The column that marks `column` as not a number, where there is one."""
     accepts_lists: bool = False
     """Whether it may be compared with a list of strings."""
-    synonyms: Mapping[str, str] = field(default_factory=dict)
-    """Other spellings of its texts -> the stored one: names of numbers."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """The names that it may be compared with, by = and lists only -> the stored texts. Empty: any text."""
+    unknown_value: str = ""
+    """MLflow's message for another name, with `{value}`."""
     accepts_quoted_numbers: bool = False
 
 
@@ -109,6 +111,8 @@ class SearchFields:
     default_order: tuple[SortKey, ...]
     """The order without order_by, and the order of rows that order_by leaves equal. Its last key is unique."""
 
+    sort_entities: Mapping[str, EntityFields] = field(default_factory=dict)
+    """Further spellings that order_by alone accepts."""
     unknown_entity: str
     null_not_supported: str
     """MLflow's message where IS NULL is not supported, with `{entity}`, `{key}` and `{comparator}`."""

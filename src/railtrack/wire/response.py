@@ -62,7 +62,7 @@ EmptyResponse = Annotated[BytesResponse, Empty]
 
 def error_response(error: ApiError) -> BytesResponse:
     """Return the error in MLflow's JSON form."""
-    body = _encode({"error_code": error.code, "message": error.message})
+    body = _encode({"error_code": error.code, "message": error.message, **error.details})
     return BytesResponse(body, status=error.status, headers=error.headers)
 
 

@@ -8,7 +8,12 @@ from railtrack.db import Db
 
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 AJAX_PROXY = "/ajax-api/2.0/mlflow-artifacts/artifacts"
-CODES = {400: "INVALID_PARAMETER_VALUE", 404: "RESOURCE_DOES_NOT_EXIST", 501: "NOT_IMPLEMENTED"}
+CODES = {
+    400: "INVALID_PARAMETER_VALUE",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    501: "NOT_IMPLEMENTED",
+}
 UPLOAD = "/ajax-api/2.0/mlflow/upload-artifact"
 
 

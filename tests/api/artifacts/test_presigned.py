@@ -101,3 +101,68 @@ async def test_presigned_urls_exist_only_for_locations_that_are_served(direct: C
     run = await run_in(direct, "s3://someone-elses-bucket/x")
     for url in (UPLOAD, DOWNLOAD):
         assert "not below an S3 location" in error_message(await direct.post(url, {"run_id": run, "path": "f"}), 400)
+
+
+async def test_a_file_of_a_logged_model_is_downloaded_by_a_presigned_url(
+    direct: Client, s3: S3Server, bucket: str
+) -> None:
+    experiment = await direct.ok("POST", "experiments/create", {"name": f"e-{uuid4()}"})
+    model = (await direct.ok("POST", "logged-models", {"experiment_id": experiment["experiment_id"]}))["model"]["info"]
+    upload = await direct.ok("POST", UPLOAD, {"model_id": model["model_id"], "path": "a b/MLmodel"})
+    fetch("PUT", upload["presigned_url"], b"flavors: {}", upload["headers"])
+    path = f"/ajax-api/2.0/mlflow/logged-models/{model['model_id']}/artifacts/files"
+    file = await direct.ok("GET", path, query={"artifact_file_path": "a b/MLmodel", "presigned": "true"})
+    assert (file["headers"], file["file_size"]) == ({}, 11)
+    assert fetch("GET", file["url"])[:2] == (200, b"flavors: {}")
+    missing = await direct.get(path, {"artifact_file_path": "nope", "presigned": "true"})
+    assert error_message(missing, 404)
+
+
+async def test_a_file_of_a_model_version_is_downloaded_by_a_presigned_url(
+    direct: Client, client: Client, s3: S3Server, bucket: str
+) -> None:
+    run = await run_in(direct, f"s3://{bucket}/direct/x")
+    upload = await direct.ok("POST", UPLOAD, {"run_id": run, "path": "model/MLmodel"})
+    fetch("PUT", upload["presigned_url"], b"flavors: {}", upload["headers"])
+    name = f"m-{uuid4()}"
+    await direct.ok("POST", "registered-models/create", {"name": name})
+    for source in (f"runs:/{run}/model", f"s3://{bucket}/direct/x/{run}/artifacts/model"):
+        version = (await direct.ok("POST", "model-versions/create", {"name": name, "source": source, "run_id": run}))[
+            "model_version"
+        ]["version"]
+        query = {"name": name, "version": version, "path": "MLmodel", "presigned": "true"}
+        file = await direct.ok("GET", "/model-versions/get-artifact", query=query)
+        assert fetch("GET", file["url"])[:2] == (200, b"flavors: {}")
+    local = await run_in(client)
+    proxied = {"name": name, "source": f"runs:/{local}/model", "run_id": local}
+    number = (await client.ok("POST", "model-versions/create", proxied))["model_version"]["version"]
+    answer = await client.get("/model-versions/get-artifact", {**query, "version": number})
+    assert error_message(answer, 501) == "Presigned download is not supported for the current artifact repository"
+
+
+async def test_with_presigned_only_no_file_passes_through_the_server(
+    settings: Settings, s3: S3Server, bucket: str, db: Db
+) -> None:
+    on = on_s3(settings, s3, bucket, "auto")
+    async with running_app(replace(on, artifacts=replace(on.artifacts, is_presigned_only=True))) as client:
+        info = await client.ok("GET", SERVER_INFO)
+        assert (info["artifacts_presigned_only"], info["multipart_uploads_enabled"]) == (True, True)
+        run = await run_in(client, "mlflow-artifacts:/x")
+        name = f"m-{uuid4()}"
+        await client.ok("POST", "registered-models/create", {"name": name})
+        await client.ok("POST", "model-versions/create", {"name": name, "source": f"runs:/{run}/m", "run_id": run})
+        for use, method, path in (
+            ("upload", "PUT", "/api/2.0/mlflow-artifacts/artifacts/x/f"),
+            ("upload", "POST", f"/ajax-api/2.0/mlflow/upload-artifact?run_id={run}&path=f"),
+            ("download", "GET", "/api/2.0/mlflow-artifacts/artifacts/x/f"),
+            ("download", "GET", f"/get-artifact?run_id={run}&path=f"),
+            ("download", "GET", f"/model-versions/get-artifact?name={name}&version=1&path=f"),
+        ):
+            answer = await client.send(method, path, body=b"x" if use == "upload" else b"")
+            message = error_message(answer, 403)
+            assert message.startswith(f"This server requires artifacts to be {use}ed directly ")
+            assert answer.json["artifacts_presigned_only"] is True
+        assert s3.objects(bucket) == {}
+        assert await client.ok("GET", "artifacts/list", query={"run_id": run}) == {
+            "root_uri": f"mlflow-artifacts:/x/{run}/artifacts"
+        }

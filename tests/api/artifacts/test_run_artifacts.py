@@ -122,7 +122,7 @@ async def test_an_incomplete_or_too_large_upload_of_the_ui_is_rejected(client: C
     async def message(body: bytes | list[bytes] = b"x", **query: str) -> str:
         return error_message(await client.send("POST", UPLOAD, query=query, body=body), 400)
 
-    assert await message(path="a") == "Request must specify run_uuid."
+    assert await message(path="a") == "Request must specify run_id or run_uuid."
     assert await message(run_uuid=run) == "Request must specify path."
     assert await message(b"", run_uuid=run, path="a") == "Request must specify data."
     too_large = [b"x" * (1 << 20)] * 11

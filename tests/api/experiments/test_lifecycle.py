@@ -1,4 +1,4 @@
-"""Experiments: create, get, update, delete and restore. The messages are MLflow 3.17.2's."""
+"""Experiments: create, get, update, delete and restore. The messages are MLflow's."""
 
 import asyncio
 from typing import Any
@@ -84,6 +84,7 @@ async def test_an_invalid_experiment_id_is_rejected_everywhere(
     [
         ({}, missing("name")),
         ({"name": ""}, missing("name")),
+        ({"name": " \t"}, "Invalid experiment name: ' \t'"),
         ({"tags": 3}, missing("name")),
         (
             {"name": 3, "artifact_location": 3},
@@ -164,6 +165,7 @@ async def test_an_update_to_the_same_name_is_accepted(client: Client) -> None:
     ("change", "code", "message"),
     [
         ({"new_name": ""}, "INVALID_PARAMETER_VALUE", missing("new_name")),
+        ({"new_name": " "}, "INVALID_PARAMETER_VALUE", "Invalid experiment name: ' '"),
         ({"new_name": None}, "INVALID_PARAMETER_VALUE", missing("new_name")),
         ({"new_name": 3}, "INVALID_PARAMETER_VALUE", "Invalid value 3 for parameter 'new_name'"),
         ({"new_name": "x", "experiment_id": 3}, "INVALID_PARAMETER_VALUE", "Invalid value 3 for parameter"),

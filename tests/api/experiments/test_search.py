@@ -1,4 +1,4 @@
-"""The search for experiments: filters, orders and pages. The messages are MLflow 3.17.2's."""
+"""The search for experiments: filters, orders and pages. The messages are MLflow's."""
 
 from typing import Any
 
@@ -49,6 +49,7 @@ async def library(client: Client, db: Db) -> Client:
         ("creation_time >= 2000 AND creation_time < 4000", {"A", "b_c"}),
         ("creation_time > 99999999999999999999999", set()),
         ("last_update_time = 9000", {"b_c", "b%c"}),
+        ("attributes.last_update_time = 9000", {"b_c", "b%c"}),
         ("tags.t = 'x'", {"a"}),
         ("tag.t != 'x'", {"A"}),
         ("tags.t ILIKE 'x'", {"a", "A"}),
@@ -164,9 +165,9 @@ async def test_pages_return_every_experiment_once(library: Client, size: int, or
         ({"page_token": "x"}, "Invalid page token, could not base64-decode"),
         (
             {"filter": "metrics.m > 1"},
-            "Invalid entity type 'metrics'. Valid entity types are ('attribute', 'tag', 'tags')",
+            "Invalid entity type 'metrics'. Valid entity types are ('attribute', 'attributes', 'tag', 'tags')",
         ),
-        ({"filter": "attributes.name = 'a'"}, "Invalid entity type 'attributes'. Valid entity types are"),
+        ({"filter": "attr.name = 'a'"}, "Invalid entity type 'attr'. Valid entity types are"),
         ({"filter": "Name = 'a'"}, "Invalid attribute key 'Name' specified. Valid keys are '{"),
         ({"filter": "name IS NULL"}, "IS NULL / IS NOT NULL is only supported for tags, not for attribute 'name'"),
         (

@@ -1,4 +1,4 @@
-"""Tags of experiments. The messages are MLflow 3.17.2's."""
+"""Tags of experiments. The messages are MLflow's."""
 
 from typing import Any
 

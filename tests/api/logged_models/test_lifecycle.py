@@ -1,4 +1,4 @@
-"""Logged models: create, get, finalize, delete, and their params and tags. Messages are MLflow 3.17.2's."""
+"""Logged models: create, get, finalize, delete, and their params and tags. Messages are MLflow's."""
 
 import asyncio
 import re

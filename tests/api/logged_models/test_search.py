@@ -80,8 +80,11 @@ async def names(client: Client, experiment_id: str, **body: Any) -> list[str]:
         ("model_type = 'sk'", "delta alpha"),
         ("model_type = ''", "gamma Beta"),
         ("source_run_id != ''", "alpha"),
-        ("status = 2", "delta alpha"),
-        ("status = '1'", "Beta"),
+        ("status = 'READY'", "delta alpha"),
+        ("status = READY", "delta alpha"),
+        ("status != 'READY'", "gamma Beta"),
+        ("status IN ('PENDING', 'FAILED')", "gamma Beta"),
+        ("status NOT IN ('READY', 'UNSPECIFIED')", "gamma Beta"),
         ("lifecycle_stage = 'active'", "delta gamma Beta alpha"),
         ("experiment_id = '0'", ""),
         ("artifact_location LIKE 'mlflow-artifacts:%'", "delta gamma Beta alpha"),
@@ -99,13 +102,14 @@ async def names(client: Client, experiment_id: str, **body: Any) -> list[str]:
         ("tags.team = ''", "delta"),
         ("tags.`a b` = 'x'", "Beta"),
         ("tags.nope != 'x'", ""),
-        ("metrics.acc > 0.8", "Beta alpha"),
+        # The latest value counts, by step and then by time: 0.8, 0.6, 0.31, none.
+        ("metrics.acc > 0.7", "alpha"),
         ("metrics.acc = 0.31", "gamma"),
-        ("metrics.`acc` <= 0.5", "gamma alpha"),
-        ("metrics.acc > 0.85 AND metrics.acc < 0.65", "Beta alpha"),
+        ("metrics.`acc` <= 0.6", "gamma Beta"),
+        ("metrics.acc > 0.85", ""),
         ("metrics.loss = 2", "gamma"),
         ("metrics.acc > 1e400", ""),
-        ("name LIKE '%a' AND params.lr = '0.1' AND metrics.acc > 0.8", "alpha"),
+        ("name LIKE '%a' AND params.lr = '0.1' AND metrics.acc > 0.7", "alpha"),
         ("AND name = 'alpha' AND", "alpha"),
     ],
 )
@@ -120,9 +124,6 @@ async def test_models_that_match_a_filter_are_sorted_by_creation(
     [
         ('name = "alpha"', "alpha"),
         ('tags."a b" = "x"', "Beta"),
-        ("status = 'READY'", "delta alpha"),
-        ("status != 'LOGGED_MODEL_READY'", "gamma Beta"),
-        ("status IN ('PENDING', 'UPLOAD_FAILED')", "gamma Beta"),
         ("artifact_uri LIKE '%'", "delta gamma Beta alpha"),
     ],
 )
@@ -170,11 +171,13 @@ TRAIN = {"dataset_name": "train", "dataset_digest": "t1"}
 @pytest.mark.parametrize(
     ("datasets", "text", "expected"),
     [
-        ([], "metrics.acc > 0.85", "Beta alpha"),
+        ([], "metrics.acc > 0.7", "alpha"),
         ([TEST], "metrics.acc > 0.85", "Beta"),
         ([TEST], "metrics.acc < 0.9", "alpha"),
-        ([TEST, TRAIN], "metrics.acc > 0.85", "Beta alpha"),
-        ([TEST, TRAIN], "metrics.acc > 0.85 AND metrics.acc < 0.92", "alpha"),
+        ([TRAIN], "metrics.acc > 0.85", "alpha"),
+        # The latest value on any of the datasets counts.
+        ([TEST, TRAIN], "metrics.acc > 0.85", "Beta"),
+        ([TEST, TRAIN], "metrics.acc > 0.75", "Beta alpha"),
         ([TEST], "", "Beta alpha"),
         ([TRAIN], "name LIKE '%'", "alpha"),
         ([{"dataset_name": "nope", "dataset_digest": "x"}], "", ""),
@@ -212,7 +215,7 @@ def by(field_name: str, ascending: bool | None = None, **dataset: str) -> dict[s
         ([by("model_type"), by("name", False)], "gamma Beta delta alpha"),
         ([by("status"), by("name")], "Beta alpha delta gamma"),
         ([by("name"), by("name", False)], "Beta alpha delta gamma"),
-        # The latest point counts, by time and then by step: 0.8, 0.6, 0.1, none.
+        # The latest value counts, by step and then by time: 0.8, 0.6, 0.31, none.
         ([by("metrics.acc")], "gamma Beta alpha delta"),
         ([by("metrics.acc", False)], "alpha Beta gamma delta"),
         ([by("metrics.acc", True, **TEST)], "alpha Beta delta gamma"),

@@ -1,4 +1,4 @@
-"""Aliases: set, reassign, delete, and get a version by alias. Messages are MLflow 3.17.2's."""
+"""Aliases: set, reassign, delete, and get a version by alias. Messages are MLflow's."""
 
 import pytest
 from tests.api.registry.models import (

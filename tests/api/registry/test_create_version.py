@@ -1,6 +1,6 @@
 """Creating a model version: its number, its fields, and which sources it may have.
 
-Rules and messages are MLflow 3.17.2's, except that `..` is also rejected in a query or behind a backslash.
+Rules and messages are MLflow's, except that `..` is also rejected in a query or behind a backslash.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Registered models: create, get, rename, update, delete, and their tags. Messages are MLflow 3.17.2's."""
+"""Registered models: create, get, rename, update, delete, and their tags. Messages are MLflow's."""
 
 import asyncio
 from typing import Any

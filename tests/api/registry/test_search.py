@@ -1,4 +1,4 @@
-"""Searches for registered models and versions: filters, orders, pages and prompts. Messages are MLflow 3.17.2's."""
+"""Searches for registered models and versions: filters, orders, pages and prompts. Messages are MLflow's."""
 
 import asyncio
 from typing import Any
@@ -169,7 +169,7 @@ async def test_versions_that_match_a_filter_are_sorted_by_last_update(
         (f"{PROMPT_TAG} = 3", "Expected a quoted string value for tag (e.g. 'my-value'). Got value 3"),
         ("status = 'READY'", "Invalid attribute key 'status' specified. Valid keys are"),
         ("name IN ()", "expected a non-empty list of string values, but got empty list"),
-        ("tags.team IS NULL", "IS NULL is not supported for registered models and their versions"),
+        ("tags.team IS NULL", "IS NULL / IS NOT NULL is not supported for "),
         ("  ", "Invalid filter '  '. Could not be parsed."),
     ],
 )
@@ -230,6 +230,7 @@ async def test_models_are_sorted_by_order_by(searched: Client, order_by: Any, ex
         ("name DESC", "alpha2 alpha1 Beta1"),
         ("version_number", "Beta1 alpha1 alpha2"),
         ("version_number DESC", "alpha2 Beta1 alpha1"),
+        ("attributes.version_number DESC", "alpha2 Beta1 alpha1"),
         ("creation_timestamp", "alpha1 Beta1 alpha2"),
         ("last_updated_timestamp DESC", "alpha2 Beta1 alpha1"),
         (["version_number", "name DESC"], "alpha1 Beta1 alpha2"),
@@ -255,7 +256,8 @@ async def test_versions_are_sorted_by_order_by_across_pages(searched: Client, or
         (MODELS, "name; DROP TABLE x", "Invalid order_by clause 'name; DROP TABLE x'. Could not be parsed."),
         (MODELS, ["name", "name DESC"], "`order_by` contains duplicate fields: ['name', 'name DESC']"),
         (VERSIONS, "run_id", "Invalid attribute key 'run_id' specified. Valid keys are"),
-        (VERSIONS, "attributes.name", "Invalid entity type 'attributes'."),
+        (MODELS, "attributes.name", "Invalid entity type 'attributes'."),
+        (VERSIONS, "attributes.run_id", "Invalid attribute key 'run_id' specified. Valid keys are"),
         (VERSIONS, "tags.k", "cannot be ordered by a tag"),
     ],
 )

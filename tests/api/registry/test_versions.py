@@ -1,4 +1,4 @@
-"""Model versions: get, update, stages, delete, and their tags. Messages are MLflow 3.17.2's."""
+"""Model versions: get, update, stages, delete, and their tags. Messages are MLflow's."""
 
 import asyncio
 from typing import Any

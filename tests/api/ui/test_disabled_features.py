@@ -10,7 +10,12 @@ from tests.client import Client
     ("method", "path", "answer"),
     [
         ("GET", "2.0/mlflow/gateway-proxy?gateway_path=api%2F2.0%2Fendpoints%2F", {"endpoints": []}),
-        ("GET", "3.0/mlflow/assistant/config", {"providers": {}, "projects": {}, "remote_access_allowed": False}),
+        (
+            "GET",
+            "3.0/mlflow/assistant/config",
+            {"providers": {}, "projects": {}, "remote_access_allowed": False, "can_edit_server_settings": True},
+        ),
+        ("GET", "3.0/mlflow/skills", {"skills": [], "next_page_token": None}),
         ("GET", "3.0/mlflow/assistant/providers", {"providers": []}),
         ("POST", "3.0/mlflow/ui-telemetry", {"status": "disabled"}),
     ],

@@ -28,15 +28,10 @@ def _with_permissions(response: Response) -> None:
     response["json"]["user"] |= {"experiment_permissions": [], "registered_model_permissions": []}
 
 
-def _without_database_error(response: Response) -> None:
-    response["json"]["message"] = response["json"]["message"].removesuffix(" Error: <database error>")
-
-
 WITH_PERMISSIONS = edited(_with_permissions)
 WRONG_PASSWORD = no_login("The user name or the password is wrong.")
 INVALID_HEADER = no_login("The Authorization header is not valid.")
 UNKNOWN_SCHEME = no_login("The Authorization header has an unknown scheme.")
-EXISTS = edited(_without_database_error)
 NO_FORM = rejected("This page needs a browser that is logged in on the login page.", "PERMISSION_DENIED", 403)
 
 because(
@@ -124,16 +119,6 @@ because(
 because(
     "MLflow permits no unknown path to who is no administrator. Both reveal that path only to who is logged in.",
     {"access_logins": {"an unknown path as bob": no_endpoint}},
-)
-
-because(
-    "MLflow shows the statement of the database, which contains the hash of the password.",
-    {
-        "access_users": {"create the name of another": EXISTS},
-        "access_roles": {
-            ("create the name of another", "add the same", "add another permission on the same"): EXISTS,
-        },
-    },
 )
 
 because(

@@ -177,18 +177,6 @@ because(
 )
 
 because(
-    "MLflow accepts a key that ends with a line break, but no other control character.",
-    {
-        "log_metric_rejected": {
-            "a key with a line break at the end": rejected(
-                "Invalid value \"a\\n\" for parameter 'name' supplied: Names may only contain alphanumerics, "
-                "underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and slashes (/)."
-            ),
-        },
-    },
-)
-
-because(
     "A tag without a key cannot be set, searched or deleted.",
     {"runs_names_and_tags": {("a tag without key", "a tag with an empty key"): missing("tags[0].key")}},
 )
@@ -311,7 +299,8 @@ because(
                 lambda response: response["json"].update(
                     presigned_upload_run_id_supported=False,
                     presigned_upload_model_id_supported=False,
-                    features_enabled={"gateway": False},
+                    model_artifact_presigned_downloads_supported=False,
+                    features_enabled={"gateway": False, "scheduled_issue_detection": False},
                 )
             ),
         },

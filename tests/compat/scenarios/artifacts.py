@@ -196,6 +196,17 @@ def of_runs(prefix: str) -> Script:
     yield get("get of an empty run", where, {"run_id": "", "path": "notes/a.txt"})
     yield get("get of a run that is not there", where, {"run_id": NOWHERE, "path": "notes/a.txt"})
     yield raw("get by POST", where, b"{}")
+    where = AJAX + "upload-artifact"
+    for label, query in {
+        "by the run's id": f"run_id={run_id}&path=up/a.txt",
+        "by its old name": f"run_uuid={run_id}&path=up/b.txt",
+        "by an empty id and the old name": f"run_id=&run_uuid={run_id}&path=up/c.txt",
+        "by another run and the old name": f"run_id={NOWHERE}&run_uuid={run_id}&path=up/d.txt",
+        "of no run": "path=up/e.txt",
+        "without a path": f"run_id={run_id}",
+    }.items():
+        yield raw(f"upload {label}", f"{where}?{query}", b"x", None)
+    yield get("list the uploads", path, {"run_id": run_id, "path": "up"})
 
 
 SCENARIOS = {"artifacts_proxied": proxied, "artifacts_traversal": traversal, "artifacts_of_runs": of_runs}

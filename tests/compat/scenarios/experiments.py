@@ -23,6 +23,7 @@ def create(prefix: str) -> Script:
 
     names = {
         "with spaces around": f"  {prefix}spaces  ",
+        "of blanks": " \t",
         "of 256 characters": prefix.ljust(256, "n"),
         "of 501 characters": prefix.ljust(501, "m"),
         "with emoji": prefix + "🚀👩‍💻",
@@ -38,7 +39,7 @@ def create(prefix: str) -> Script:
     }
     for label, name in names.items():
         made = yield post(f"a name {label}", "experiments/create", {"name": name})
-        if label != "of 501 characters":
+        if label not in ("of 501 characters", "of blanks"):
             yield get(f"a name {label}: read back", "experiments/get-by-name", {"experiment_name": name})
     pair = f'{{"name": "{prefix}\\ud83d\\ude80 pair"}}'.encode()
     yield raw("a name with an escaped surrogate pair", "experiments/create", pair)

@@ -171,6 +171,11 @@ FILTERS = [
     "status = '1'",
     "status != 1",
     "status = 'READY'",
+    "status != 'READY'",
+    "status IN ('READY', 'PENDING')",
+    "status IN ('READY', 'LOGGED_MODEL_PENDING')",
+    "status LIKE 'R%'",
+    "status > 'A'",
     "lifecycle_stage = 'deleted'",
     "experiment_id = '0'",
     "artifact_location LIKE 'mlflow-artifacts:%'",
@@ -409,6 +414,8 @@ def artifacts(prefix: str) -> Script:
         yield get(f"get {path!r}", files, {"artifact_file_path": path}, keep=kept)
     for path in ("sub", "nothing", "", "../x", "%2e%2e/x", "/etc/passwd"):
         yield get(f"get {path!r}", files, {"artifact_file_path": path})
+    for presigned in ("true", "True", "false"):
+        yield get(f"get presigned={presigned}", files, {"artifact_file_path": "MLmodel", "presigned": presigned})
     yield get("get no path", files)
     yield get("get of no model", f"{AJAX}{PATH}/{NO_MODEL}/artifacts/files", {"artifact_file_path": "MLmodel"})
     yield get("get at the clients' path", files.replace("/ajax-api", "/api"), {"artifact_file_path": "MLmodel"})

@@ -381,6 +381,8 @@ def artifacts(prefix: str) -> Script:
         "a bad name": {**asked, "name": "a/b"},
     }.items():
         yield get(label, path, query)
+    for presigned in ("true", "True", "false"):
+        yield get(f"presigned={presigned}", path, {**asked, "presigned": presigned})
     yield get("at the clients' path", "/api/2.0/mlflow/model-versions/get-artifact", asked)
     yield delete("delete the version", f"{VERSIONS}/delete", {"name": name, "version": "1"})
     yield get("a file of a deleted version", path, asked)

@@ -17,6 +17,8 @@ def server(prefix: str) -> Script:
     yield get("the gateway with a path that climbs", AJAX + "gateway-proxy", {"gateway_path": "../../x"})
     yield get("the gateway with another path", AJAX + "gateway-proxy", {"gateway_path": "api/2.0/other"})
     yield get("the assistant's config", PAGES + "assistant/config")
+    yield get("the skills", PAGES + "skills")
+    yield get("the skills for clients", "/api/3.0/mlflow/skills")
     yield get("the signed-in user", AJAX + "users/current")
 
 

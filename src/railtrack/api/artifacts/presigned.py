@@ -5,11 +5,12 @@ Where the store doesn't support them, clients use the proxy instead.
 
 from posixpath import basename
 from typing import Literal, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
-from railtrack.api.artifacts.queries import run_artifact_uri
+from railtrack.api.artifacts.queries import FILE_EXPIRES_S, presign_file, run_artifact_uri
+from railtrack.api.artifacts.schemas import PresignedFile
 from railtrack.api.logged_models.queries import artifact_location
 from railtrack.artifacts.paths import file_key
 from railtrack.artifacts.store import DirectStore
@@ -20,7 +21,6 @@ from railtrack.wire.files import media_type
 from railtrack.wire.request import HttpRequest, Int64, Request, RequiredStr
 from railtrack.wire.routing import endpoint
 
-PROXY_DOWNLOAD_EXPIRES_S = 300
 DEFAULT_EXPIRES_S = 900
 MAX_EXPIRES_S = 604_800
 """The limit of Signature V4."""
@@ -28,21 +28,14 @@ MAX_EXPIRES_WITH_LOGIN_S = 900
 """A URL works without a login, also after its user lost access."""
 
 
-class ProxyDownloadResponse(msgspec.Struct):
-    url: str
-    headers: dict[str, str]
-    file_size: int
-
-
 @endpoint("GET", "presigned/{path...}", service="mlflow-artifacts", access=ARTIFACT_READ)
-async def presigned_proxy_download(ctx: Context, http: HttpRequest) -> ProxyDownloadResponse:
+async def presigned_proxy_download(ctx: Context, http: HttpRequest) -> PresignedFile:
     """Return a URL for the file and its size, which clients need to download it in ranges."""
     key = (await ctx.check_artifact(ARTIFACT_READ, ctx.artifacts.proxied(http.params["path"]))).key
     store = await ctx.artifacts.direct_destination()
     if store is None:
         raise not_implemented("Multipart download is not supported for the current artifact repository")
-    download = await _presign_download(store, key, PROXY_DOWNLOAD_EXPIRES_S)
-    return ProxyDownloadResponse(download.url, {}, download.size)
+    return await presign_file(store, key, FILE_EXPIRES_S)
 
 
 class PresignUpload(Request):
@@ -103,8 +96,8 @@ async def presigned_download_url(ctx: Context, req: PresignDownload) -> Presigne
             "This endpoint requires a run with a direct cloud storage artifact URI."
         )
     direct = await _locate_direct(ctx, uri, req.path, "download")
-    download = await _presign_download(direct.store, direct.key, _allowed_expiration(ctx, req.expiration))
-    return PresignedDownloadResponse(download.url, {}, download.size)
+    file = await presign_file(direct.store, direct.key, _allowed_expiration(ctx, req.expiration))
+    return PresignedDownloadResponse(file.url, file.headers, file.file_size)
 
 
 def _check_expiration(seconds: int) -> None:
@@ -135,17 +128,3 @@ async def _locate_direct(ctx: Context, uri: str, path: str, use: Literal["upload
     if store is None or (use == "upload" and ctx.settings.s3.upload_headers):
         raise not_implemented(f"Presigned {use} is not supported for the current artifact repository")
     return _DirectLocation(store, location.key)
-
-
-class _PresignedFile(NamedTuple):
-    url: str
-    size: int
-
-
-async def _presign_download(store: DirectStore, key: str, expires_s: int) -> _PresignedFile:
-    """Sign a URL for an existing file. Browsers save the file instead of rendering it on the store's origin."""
-    artifact = await store.open(key, whole=False)
-    artifact.close()
-    disposition = f"attachment; filename*=UTF-8''{quote(basename(key), safe='')}"
-    url = await store.presign("GET", key, expires_s, (("response-content-disposition", disposition),))
-    return _PresignedFile(url, artifact.size)

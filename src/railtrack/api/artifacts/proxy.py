@@ -6,7 +6,7 @@ Multipart uploads are in multipart.py, direct downloads in presigned.py.
 from typing import Annotated
 from urllib.parse import unquote
 
-from railtrack.api.artifacts.queries import download, list_location
+from railtrack.api.artifacts.queries import check_transfer, download, list_location
 from railtrack.api.artifacts.schemas import ArtifactListing
 from railtrack.artifacts.paths import file_key, key_to_change
 from railtrack.auth import ARTIFACT_DELETE, ARTIFACT_EDIT, ARTIFACT_READ
@@ -19,6 +19,7 @@ from railtrack.wire.routing import endpoint
 @endpoint("GET", "artifacts/{path...}", service="mlflow-artifacts", access=ARTIFACT_READ)
 async def proxy_get(ctx: Context, http: HttpRequest) -> FileResponse:
     """Return a stored file, or the range of it that the request asks for."""
+    check_transfer(ctx, "download")
     location = await ctx.check_artifact(ARTIFACT_READ, ctx.artifacts.proxied(http.params["path"]))
     return await download(http, location)
 
@@ -26,6 +27,7 @@ async def proxy_get(ctx: Context, http: HttpRequest) -> FileResponse:
 @endpoint("PUT", "artifacts/{path...}", service="mlflow-artifacts", access=ARTIFACT_EDIT)
 async def proxy_put(ctx: Context, http: HttpRequest) -> Response:
     """Store the body, of any length, while it arrives. A client that disconnects leaves nothing behind."""
+    check_transfer(ctx, "upload")
     location = await ctx.check_artifact(ARTIFACT_EDIT, ctx.artifacts.proxied(file_key(http.params["path"])))
     await location.store.put(location.key, http.stream())
     return BytesResponse(b"")

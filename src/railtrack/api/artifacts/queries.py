@@ -1,22 +1,30 @@
-"""Reads of stored artifacts, shared by runs, logged models and model versions: list a folder, download a file."""
+"""Reads of stored artifacts, shared by runs, logged models and model versions: list a folder, download a file or
+presign a URL of it.
+"""
 
 from collections.abc import AsyncGenerator
 from posixpath import basename
+from typing import Literal
+from urllib.parse import quote
 
 import msgspec
 
-from railtrack.api.artifacts.schemas import ArtifactListing, FileInfo
+from railtrack import MLFLOW_VERSION
+from railtrack.api.artifacts.schemas import ArtifactListing, FileInfo, PresignedFile
 from railtrack.artifacts import ArtifactStores, Location
 from railtrack.artifacts.paths import key_of
-from railtrack.artifacts.store import Page
+from railtrack.artifacts.store import DirectStore, Page
+from railtrack.context import Context
 from railtrack.db import Db
-from railtrack.errors import not_found
+from railtrack.errors import ApiError, not_found, not_implemented
 from railtrack.wire.files import file_response
 from railtrack.wire.request import HttpRequest
 from railtrack.wire.response import JSON, Response, StreamResponse
 
 ENTRIES_IN_MEMORY = 20_000
 """Entries read at a time, 6 MB. Longer listings are streamed; a local folder is read again for each page."""
+FILE_EXPIRES_S = 300
+"""How long a presigned URL of a file is valid, as long as MLflow's."""
 PARTIAL_READ_HEADERS = (b"range", b"if-none-match", b"if-modified-since")
 """Requests with one of these may get less than the whole file."""
 
@@ -71,3 +79,34 @@ async def download(http: HttpRequest, location: Location) -> Response:
     """Return the file, or the range that the request asks for."""
     whole = http.method == "GET" and not any(http.header(name) for name in PARTIAL_READ_HEADERS)
     return file_response(http, basename(location.key), await location.store.open(location.key, whole=whole))
+
+
+async def presigned_download(ctx: Context, location: Location) -> PresignedFile:
+    """Return a presigned URL of the file. Raise NOT_IMPLEMENTED where clients cannot read the store directly."""
+    store = await ctx.artifacts.direct(location.store)
+    if store is None:
+        raise not_implemented("Presigned download is not supported for the current artifact repository")
+    return await presign_file(store, location.key, FILE_EXPIRES_S)
+
+
+async def presign_file(store: DirectStore, key: str, expires_s: int) -> PresignedFile:
+    """Sign a URL for an existing file. Browsers save the file instead of rendering it on the store's origin."""
+    artifact = await store.open(key, whole=False)
+    artifact.close()
+    disposition = f"attachment; filename*=UTF-8''{quote(basename(key), safe='')}"
+    url = await store.presign("GET", key, expires_s, (("response-content-disposition", disposition),))
+    return PresignedFile(url, {}, artifact.size)
+
+
+def check_transfer(ctx: Context, use: Literal["upload", "download"]) -> None:
+    """Raise PERMISSION_DENIED if files must not pass through the server (`--artifacts-presigned-only`)."""
+    if ctx.settings.artifacts.is_presigned_only:
+        direction = "to" if use == "upload" else "from"
+        raise ApiError(
+            "PERMISSION_DENIED",
+            f"This server requires artifacts to be {use}ed directly {direction} storage. "
+            f"Upgrade your MLflow client to match this server (MLflow {MLFLOW_VERSION}) or a newer version with "
+            f"presigned-only artifact support, then retry the {use}. "
+            "If you are using the MLflow UI, reload the page to refresh the server settings.",
+            details={"artifacts_presigned_only": True},
+        )

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import Annotated
 
-from railtrack.api.artifacts.queries import download, list_artifact_folder, run_artifact_uri
+from railtrack.api.artifacts.queries import check_transfer, download, list_artifact_folder, run_artifact_uri
 from railtrack.api.artifacts.schemas import ArtifactListing
 from railtrack.artifacts.paths import file_key
 from railtrack.auth import RUN_EDIT, RUN_READ
@@ -42,6 +42,7 @@ class GetArtifact(Request):
 @endpoint("GET", "/get-artifact", access=RUN_READ)
 async def get_artifact(ctx: Context, req: GetArtifact) -> FileResponse:
     """Return a file of a run, for the web interface."""
+    check_transfer(ctx, "download")
     if req.path is None:
         raise invalid("Request must specify path.")
     uri = await run_artifact_uri(ctx.db, req.run_id)
@@ -51,8 +52,10 @@ async def get_artifact(ctx: Context, req: GetArtifact) -> FileResponse:
 @endpoint("POST", "upload-artifact", access=RUN_EDIT, ajax_only=True)
 async def upload_artifact(ctx: Context, http: HttpRequest) -> Response:
     """Store a small file in a run, from the UI's dialog."""
-    run_id, path = (http.query.get(name, [""])[-1] for name in ("run_uuid", "path"))
-    for name, value in (("run_uuid", run_id), ("path", path)):
+    check_transfer(ctx, "upload")
+    run_id, run_uuid, path = (http.query.get(name, [""])[-1] for name in ("run_id", "run_uuid", "path"))
+    run_id = run_id or run_uuid
+    for name, value in (("run_id or run_uuid", run_id), ("path", path)):
         if not value:
             raise invalid(f"Request must specify {name}.")
     key = file_key(path)

@@ -1,4 +1,4 @@
-"""The listing of a folder, as responses contain it. Defaults are omitted."""
+"""The listing of a folder, and a presigned URL, as responses contain them."""
 
 import msgspec
 
@@ -9,6 +9,14 @@ class FileInfo(msgspec.Struct, omit_defaults=True):
     path: str
     is_dir: bool
     file_size: int = 0
+
+
+class PresignedFile(msgspec.Struct):
+    """A URL that returns the file with a GET request, its size in bytes, and the headers that the request needs."""
+
+    url: str
+    headers: dict[str, str]
+    file_size: int
 
 
 class ArtifactListing(msgspec.Struct, omit_defaults=True):

@@ -45,7 +45,7 @@ class CreateExperimentResponse(msgspec.Struct):
 async def create_experiment(ctx: Context, req: CreateExperiment) -> CreateExperimentResponse:
     """Create an experiment. Names are unique, also among deleted experiments."""
     location = validate_location(req.artifact_location) if req.artifact_location.strip() else ""
-    check_length("name", req.name, NAME_LIMIT)
+    _check_name(req.name)
     tags = _validated_tags(req.tags)
     now = now_ms()
     try:
@@ -122,6 +122,12 @@ async def _check_location_is_free(tx: Tx, ctx: Context, policy: Policy, location
     await policy.check_new_location(tx, ctx, served)
 
 
+def _check_name(name: str) -> None:
+    if not name.strip():
+        raise invalid(f"Invalid experiment name: '{name[:NAME_LIMIT]}'")
+    check_length("name", name, NAME_LIMIT)
+
+
 def _validated_tags(tags: Sequence[ExperimentTag]) -> dict[str, str]:
     if len(tags) > TAGS_LIMIT:
         raise invalid(f"An experiment can be created with at most {TAGS_LIMIT} tags. Got {len(tags)}.")
@@ -179,7 +185,7 @@ class UpdateExperiment(Request):
 @idempotent
 async def update_experiment(ctx: Context, req: UpdateExperiment) -> EmptyResponse:
     """Rename an active experiment."""
-    check_length("name", req.new_name, NAME_LIMIT)
+    _check_name(req.new_name)
     number = experiment_number(req.experiment_id)
     try:
         async with ctx.db.write() as tx:

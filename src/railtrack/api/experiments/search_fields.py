@@ -43,9 +43,9 @@ _TAGS = EntityFields(
 )
 EXPERIMENTS = SearchFields(
     table="experiments",
-    entities={"": _ATTRIBUTES, "attribute": _ATTRIBUTES, "tag": _TAGS, "tags": _TAGS},
+    entities={"": _ATTRIBUTES, "attribute": _ATTRIBUTES, "attributes": _ATTRIBUTES, "tag": _TAGS, "tags": _TAGS},
     default_order=(_CREATED, _ID),
-    unknown_entity="Invalid entity type '{entity}'. Valid entity types are ('attribute', 'tag', 'tags')",
+    unknown_entity="Invalid entity type '{entity}'. Valid entity types are ('attribute', 'attributes', 'tag', 'tags')",
     null_not_supported="IS NULL / IS NOT NULL is only supported for tags, not for attribute '{key}'",
     order_not_supported="Invalid order_by entity: {entity}",
     invalid_clauses="Invalid clause(s) in filter string: {clauses}",

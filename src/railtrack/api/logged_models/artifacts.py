@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from railtrack.api.artifacts.queries import download, list_artifact_folder
+from railtrack.api.artifacts.queries import check_transfer, download, list_artifact_folder, presigned_download
 from railtrack.api.artifacts.schemas import ArtifactListing
 from railtrack.api.logged_models.queries import artifact_location
 from railtrack.auth import LOGGED_MODEL_READ
@@ -32,12 +32,20 @@ async def list_logged_model_artifacts(
 class GetLoggedModelArtifact(Request):
     model_id: RequiredStr
     artifact_file_path: str = ""
+    presigned: str = ""
 
 
 @endpoint("GET", "logged-models/{model_id}/artifacts/files", access=LOGGED_MODEL_READ, ajax_only=True)
 async def get_logged_model_artifact(ctx: Context, req: GetLoggedModelArtifact) -> FileResponse:
-    """Return one file. Clients use the artifact proxy or the store itself."""
+    """Return one file, or with `presigned=true` a URL of it in the store, as JSON.
+
+    Clients use the artifact proxy or the store itself.
+    """
+    is_presigned = req.presigned == "true"
+    if not is_presigned:
+        check_transfer(ctx, "download")
     if not req.artifact_file_path:
         raise bad_request('Request must include the "artifact_file_path" query parameter.')
     uri = await artifact_location(ctx.db, req.model_id)
-    return await download(ctx.http, ctx.artifacts.locate(uri, req.artifact_file_path))
+    file = ctx.artifacts.locate(uri, req.artifact_file_path)
+    return await presigned_download(ctx, file) if is_presigned else await download(ctx.http, file)

@@ -85,4 +85,4 @@ def _compile_search(req: SearchLoggedModels) -> PagedQuery:
     search.where("logged_models.lifecycle_stage <> 'deleted'")
     if on_datasets:
         search.where(has_metric(on_datasets))
-    return search.sort(sort_keys(req.order_by, parameters)).build(req.page_token)
+    return search.sort(sort_keys(req.order_by, on_datasets, parameters)).build(req.page_token)

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import msgspec
 
-from railtrack.api.logged_models.schemas import STATUS_NAMES
 from railtrack.errors import invalid
 from railtrack.search.builder import ORDER_KEYS_LIMIT
 from railtrack.search.conditions import Parameters
@@ -23,6 +22,9 @@ from railtrack.search.fields import (
 )
 
 DATASETS_LIMIT = 100
+
+STATUS_FILTER_NAMES = ("UNSPECIFIED", "PENDING", "READY", "FAILED")
+"""By number, as filters and MLflow's entities have them. The API has other names."""
 
 CREATED = Field("logged_models.creation_timestamp_ms", ValueType.BIGINT)
 UPDATED = Field("logged_models.last_updated_timestamp_ms", ValueType.BIGINT)
@@ -42,12 +44,8 @@ _ATTRIBUTES = EntityFields(
         "status": Field(
             "CAST(logged_models.status AS TEXT)",
             accepts_lists=True,
-            # MLflow itself understands the numbers only.
-            synonyms={
-                spelling: str(number)
-                for number, name in enumerate(STATUS_NAMES)
-                for spelling in (name, name.removeprefix("LOGGED_MODEL_"))
-            },
+            values={name: str(number) for number, name in enumerate(STATUS_FILTER_NAMES)},
+            unknown_value="Unknown model status in filter: {value}",
         ),
         "status_message": Field("logged_models.status_message", accepts_lists=True),
         "lifecycle_stage": Field("logged_models.lifecycle_stage", accepts_lists=True),
@@ -124,12 +122,28 @@ def has_metric(condition: str) -> str:
     )
 
 
+def latest_value(*conditions: str) -> str:
+    """Return the subquery with the `metric_value` of the latest metric x that meets the conditions, if there is one.
+
+    The latest is that of the highest step, then time, then value, as of the metrics of a run.
+    """
+    tests = " AND ".join(("x.model_id = logged_models.model_id", *filter(None, conditions)))
+    return (
+        f"(SELECT x.metric_value FROM logged_model_metrics x WHERE {tests} "  # noqa: S608 (our own text)
+        "ORDER BY x.metric_step DESC, x.metric_timestamp_ms DESC, x.metric_value DESC LIMIT 1)"
+    )
+
+
 def search_fields(on_datasets: str) -> SearchFields:
     """Return the fields of a search whose metrics are limited by `on_datasets`, a datasets_condition."""
-    test = f"x.metric_name = {{key}} AND {{test}}{' AND ' if on_datasets else ''}{on_datasets}"
+    latest = latest_value("x.metric_name = {key}", on_datasets)
     metrics = EntityFields(
         name="metrics",
-        any_field=Field("x.metric_value", ValueType.DOUBLE, condition=has_metric(test)),
+        any_field=Field(
+            "x.metric_value",
+            ValueType.DOUBLE,
+            condition=f"EXISTS (SELECT 1 FROM {latest} AS x WHERE {{test}})",  # noqa: S608 (our own text)
+        ),
         invalid_comparator=INVALID_COMPARATOR.format(entity="metrics"),
         number_expected=NUMBER_EXPECTED.format(entity="metrics"),
     )
@@ -172,14 +186,17 @@ class OrderBy(msgspec.Struct):
     dataset_digest: str = ""
 
 
-def sort_keys(order_by: Sequence[OrderBy], parameters: Parameters) -> list[SortKey]:
-    """Return what the request orders by. Raise MLflow's error for a name that cannot be ordered by."""
+def sort_keys(order_by: Sequence[OrderBy], on_datasets: str, parameters: Parameters) -> list[SortKey]:
+    """Return what the request orders by; metrics are limited by `on_datasets`, a datasets_condition.
+
+    Raise MLflow's error for a name that cannot be ordered by.
+    """
     if len(order_by) > ORDER_KEYS_LIMIT:
         raise invalid(f"Invalid order_by: it has {len(order_by)} fields, more than {ORDER_KEYS_LIMIT}.")
-    return [replace(_sort_key(order, parameters), descending=not order.ascending) for order in order_by]
+    return [replace(_sort_key(order, on_datasets, parameters), descending=not order.ascending) for order in order_by]
 
 
-def _sort_key(order: OrderBy, parameters: Parameters) -> SortKey:
+def _sort_key(order: OrderBy, on_datasets: str, parameters: Parameters) -> SortKey:
     entity, dot, key = order.field_name.partition(".")
     if not dot and entity in _SORT_KEYS:
         return _SORT_KEYS[entity]
@@ -188,12 +205,6 @@ def _sort_key(order: OrderBy, parameters: Parameters) -> SortKey:
         raise invalid(f"Invalid order by field name: {shown}")
     if entity != "metrics":
         raise invalid(f"Invalid order by field name: {shown}. Only metrics are supported.")
-    tests = [f"x.metric_name = {parameters.add(key)}"]
-    if on_dataset := _dataset_test(order.dataset_name, order.dataset_digest, parameters):
-        tests.append(on_dataset)
-    latest_value = (
-        "(SELECT x.metric_value FROM logged_model_metrics x "  # noqa: S608 (our own text)
-        f"WHERE x.model_id = logged_models.model_id AND {' AND '.join(tests)} "
-        "ORDER BY x.metric_timestamp_ms DESC, x.metric_step DESC, x.run_id LIMIT 1)"
-    )
-    return SortKey(latest_value, ValueType.DOUBLE, nullable=True)
+    on_dataset = _dataset_test(order.dataset_name, order.dataset_digest, parameters)
+    latest = latest_value(f"x.metric_name = {parameters.add(key)}", on_datasets, on_dataset)
+    return SortKey(latest, ValueType.DOUBLE, nullable=True)

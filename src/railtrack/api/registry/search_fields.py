@@ -20,7 +20,6 @@ from railtrack.search.fields import (
 from railtrack.search.parser import Clause, name_of, unquoted
 
 UNKNOWN_ENTITY = "Invalid entity type '{entity}'. Valid entity types are ('attribute', 'tag', 'tags')"
-NULL_NOT_SUPPORTED = "{comparator} is not supported for registered models and their versions, but was used with '{key}'"
 ORDER_NOT_SUPPORTED = "Registered models and their versions cannot be ordered by a {entity}"
 TEXT_EXPECTED = "Expected a quoted string value or a list of quoted string values for attributes. Got value {value}"
 TAG_TEXT_EXPECTED = "Expected a quoted string value for tag (e.g. 'my-value'). Got value {value}"
@@ -56,7 +55,7 @@ MODELS = SearchFields(
     entities={"": _MODEL, "attribute": _MODEL, "tag": _MODEL_TAG, "tags": _MODEL_TAG},
     default_order=(_MODEL_NAME,),
     unknown_entity=UNKNOWN_ENTITY,
-    null_not_supported=NULL_NOT_SUPPORTED,
+    null_not_supported="IS NULL / IS NOT NULL is not supported for registered model search.",
     order_not_supported=ORDER_NOT_SUPPORTED,
     invalid_clauses=INVALID_CLAUSES,
 )
@@ -97,8 +96,9 @@ VERSIONS = SearchFields(
     table="model_versions",
     entities={"": _VERSION, "attribute": _VERSION, "tag": _VERSION_TAG, "tags": _VERSION_TAG},
     default_order=(_NAME, SortKey(_NUMBER.expression, ValueType.BIGINT, descending=True)),
+    sort_entities={"attributes": _VERSION},
     unknown_entity=UNKNOWN_ENTITY,
-    null_not_supported=NULL_NOT_SUPPORTED,
+    null_not_supported="IS NULL / IS NOT NULL is not supported for model version search.",
     order_not_supported=ORDER_NOT_SUPPORTED,
     invalid_clauses=INVALID_CLAUSES,
 )

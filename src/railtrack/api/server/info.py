@@ -12,6 +12,7 @@ from railtrack.wire.routing import endpoint
 
 class Features(msgspec.Struct):
     gateway: bool = False
+    scheduled_issue_detection: bool = False
 
 
 class ServerInfo(msgspec.Struct):
@@ -22,9 +23,15 @@ class ServerInfo(msgspec.Struct):
     trace_archival_enabled: bool = False
     multipart_uploads_enabled: bool = False
     multipart_downloads_enabled: bool = False
+    artifact_serving_enabled: bool = True
+    skill_content_max_size: int = 25 * 1024 * 1024
+    skill_content_max_files: int = 10_000
     presigned_upload_run_id_supported: bool = False
     presigned_upload_model_id_supported: bool = False
+    model_artifact_presigned_downloads_supported: bool = False
     features_enabled: Features = msgspec.field(default_factory=Features)
+    tracking_auth: str = ""
+    artifacts_presigned_only: bool = False
 
 
 @endpoint("GET", "server-info", access=PUBLIC, api="3.0")
@@ -32,7 +39,12 @@ async def server_info(ctx: Context, http: HttpRequest) -> ServerInfo:
     """Return the feature flags. Direct transfers are on only if a probe has succeeded: clients have no fallback."""
     proxied = ctx.settings.artifacts.is_served and await ctx.artifacts.direct_destination() is not None
     direct = await ctx.artifacts.direct_root() is not None and not ctx.settings.s3.upload_headers
+    artifacts = ctx.settings.artifacts
     return ServerInfo(
+        artifact_serving_enabled=artifacts.is_served,
+        model_artifact_presigned_downloads_supported=direct or proxied,
+        tracking_auth=ctx.settings.auth.tracking_auth,
+        artifacts_presigned_only=artifacts.is_presigned_only,
         multipart_uploads_enabled=proxied,
         multipart_downloads_enabled=proxied,
         presigned_upload_run_id_supported=direct,

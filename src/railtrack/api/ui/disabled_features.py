@@ -25,10 +25,18 @@ async def telemetry(ctx: Context, http: HttpRequest) -> BytesResponse:
     return BytesResponse(b'{"status":"disabled"}')
 
 
+@endpoint("GET", "skills", access=SIGNED_IN, api="3.0")
+async def list_skills(ctx: Context, http: HttpRequest) -> BytesResponse:
+    """Return no skills: this server has no registry of them."""
+    return BytesResponse(b'{"skills":[],"next_page_token":null}')
+
+
 @endpoint("GET", "assistant/config", access=SIGNED_IN, api="3.0", ajax_only=True)
 async def assistant_config(ctx: Context, http: HttpRequest) -> BytesResponse:
     """Report that the assistant has no providers."""
-    return BytesResponse(b'{"providers":{},"projects":{},"remote_access_allowed":false}')
+    return BytesResponse(
+        b'{"providers":{},"projects":{},"remote_access_allowed":false,"can_edit_server_settings":true}'
+    )
 
 
 @endpoint("GET", "assistant/providers", access=SIGNED_IN, api="3.0", ajax_only=True)

@@ -66,7 +66,7 @@ class S3Stores:
         return store if probe.result.done() and probe.result.result() else None
 
     def _enables_presigned(self, endpoint: Origin) -> bool:
-        mode = self._settings.s3.presigned
+        mode = "on" if self._settings.artifacts.is_presigned_only else self._settings.s3.presigned
         return mode == "on" or (mode == "auto" and not is_private(endpoint.host))
 
     def check_credentials(self) -> None:
