@@ -1,6 +1,8 @@
-"""--no-serve-artifacts and --artifacts-only: what is still served, and what the rest responds with."""
+"""--no-serve-artifacts, --artifacts-only, --artifacts-presigned-only: what is still served, and what the rest gets."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 from tests.client import running_app
@@ -58,6 +60,26 @@ def test_without_the_artifact_proxy_a_root_that_clients_reach_is_required(sqlite
         StartError, match=r"^--no-serve-artifacts .*mlflow-artifacts:/.* Set MLFLOW_DEFAULT_ARTIFACT_ROOT"
     ):
         check_artifact_locations(with_artifacts(sqlite_settings, is_served=False), url)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({}, "requires an artifacts destination that supports presigned uploads and presigned downloads (got '"),
+        (
+            {"artifacts.is_served": "false", "artifacts.default_root": "s3://bucket/x"},
+            "requires artifact serving to be enabled; --no-serve-artifacts is not supported.",
+        ),
+        (
+            {"artifacts.destination": "s3://bucket/x", "s3.presigned": "off"},
+            "RAILTRACK_S3_PRESIGNED is off, so no client could transfer a file.",
+        ),
+    ],
+)
+def test_presigned_only_needs_a_store_that_clients_reach(tmp_path: Path, settings: dict[str, str], reason: str) -> None:
+    loaded = load({"data_folder": str(tmp_path), "artifacts.is_presigned_only": "true", **settings}, {})
+    with pytest.raises(StartError, match=r"^--artifacts-presigned-only .*" + re.escape(reason)):
+        check_artifact_locations(loaded, parse_database_url(loaded.database.uri))
 
 
 @pytest.mark.parametrize(("value", "expected"), [("True", True), ("on", True), ("0", False), ("No", False), ("", True)])
