@@ -1,5 +1,7 @@
 """Stored spans in the form of OpenTelemetry's protobuf as JSON, in which MLflow's clients read them."""
 
+import base64
+import json
 from typing import Any
 
 import msgspec
@@ -47,10 +49,10 @@ def parsed(text: Any) -> Any:
 
 
 def _lenient(text: str) -> Any:
-    import json
-
+    """Parse with Python's rules: NaN is valid. Halves of surrogate pairs, which no response can contain, become "?"."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return text
 
@@ -63,8 +65,6 @@ def _event(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _link(link: dict[str, Any]) -> dict[str, Any]:
-    import base64
-
     shown: dict[str, Any] = {}
     for key in ("trace_id", "span_id"):
         try:

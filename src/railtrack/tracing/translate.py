@@ -33,7 +33,7 @@ from railtrack.tracing.prices import cost_of
 
 def translate(attributes: Attributes, events: Events) -> None:
     """Add MLflow's attributes to those of a span, as far as they are missing."""
-    if not all(key.startswith("mlflow.") for key in attributes):
+    if events or not all(key.startswith("mlflow.") for key in attributes):
         _translate_others(attributes, events)
     if MODEL not in attributes and (model := _model_of_content(attributes)):
         attributes[MODEL] = dump(model)
