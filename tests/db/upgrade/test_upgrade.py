@@ -164,6 +164,31 @@ def test_a_step_makes_way_for_writers_while_another_transaction_uses_its_table(
         assert without_casts(catalogue(url)) == without_casts(recorded("postgresql")["catalogue"])
 
 
+def test_a_server_keeps_its_writes_while_a_database_of_3_17_is_upgraded(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    async def logged(url: str) -> tuple[list[float], list[float]]:
+        async with running_app(load({"database.uri": url, "data_folder": str(tmp_path)}, {})) as client:
+            run = await client.ok("POST", "runs/create", {"experiment_id": "1"})
+            run_id = run["run"]["info"]["run_id"]
+            upgrading = asyncio.create_task(upgrade(url))
+            acknowledged: list[float] = []
+            while not upgrading.done() or len(acknowledged) < 50:
+                step = len(acknowledged)
+                metric = {"run_id": run_id, "key": "live", "value": step, "timestamp": step, "step": step}
+                await client.ok("POST", "runs/log-metric", metric)
+                acknowledged.append(step)
+            assert await upgrading
+            query = {"run_id": run_id, "metric_key": "live", "max_results": "10000"}
+            history = await client.ok("GET", "metrics/get-history", query=query)
+            return acknowledged, sorted(metric["value"] for metric in history["metrics"])
+
+    with restored("3.17.2", "postgresql", tmp_path, request) as url:
+        acknowledged, stored = asyncio.run(logged(url))
+        assert stored == acknowledged
+        assert revision_of(url) == schema.REVISION
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_objects_of_others_are_kept(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     with restored("3.10.0", engine, tmp_path, request) as url:
