@@ -7,6 +7,7 @@ listed one, and that each entry differs from MLflow's response: remove entries t
 from tests.compat.differences import (
     access,
     artifacts,
+    assessments,
     evaluation_datasets,
     limits,
     meaning,
@@ -21,6 +22,7 @@ __all__ = [
     "DIFFERENCES",
     "access",
     "artifacts",
+    "assessments",
     "difference",
     "entered",
     "evaluation_datasets",

@@ -17,11 +17,21 @@ _ID = SortKey("trace_info.request_id", ValueType.TEXT)
 _DURATION = SortField((SortKey("trace_info.execution_time_ms", ValueType.BIGINT, nullable=True),))
 _END = "trace_info.timestamp_ms + trace_info.execution_time_ms"
 _END_FIELD = SortField((SortKey(_END, ValueType.BIGINT, nullable=True),))
+_OF_RUN = (
+    "EXISTS (SELECT 1 FROM ("
+    "SELECT m.value AS run_id FROM trace_request_metadata m "
+    "WHERE m.request_id = trace_info.request_id AND m.key = 'mlflow.sourceRun' "
+    "UNION ALL SELECT a.destination_id FROM entity_associations a "
+    "WHERE a.source_type = 'trace' AND a.source_id = trace_info.request_id AND a.destination_type = 'run'"
+    ") x WHERE {test})"
+)
+"""A trace belongs to the run that it was logged in, and to those that it was linked to."""
 _ATTRIBUTES = EntityFields(
     name="attribute",
     fields={
         "request_id": Field("trace_info.request_id", accepts_lists=True),
         "client_request_id": Field("trace_info.client_request_id", accepts_lists=True),
+        "run_id": Field("x.run_id", condition=_OF_RUN, accepts_lists=True),
         "name": Field("trace_info.trace_name", accepts_lists=True),
         "status": Field("trace_info.status", accepts_lists=True),
         "timestamp": Field("trace_info.timestamp_ms", ValueType.BIGINT),
