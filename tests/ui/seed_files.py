@@ -12,7 +12,7 @@ import pandas
 CLIP = Path(__file__).with_name("clip.mp4")
 """Four seconds of ffmpeg's testsrc, 96x64."""
 
-PAGE = """<h1 id='hello'>Hello HTML</h1><p id='script'>waiting</p><p id='server'>waiting</p>
+PAGE = """<h1 id='hello'>안녕 HTML</h1><p id='script'>waiting</p><p id='server'>waiting</p>
 <script>
 document.getElementById('script').textContent = 'script ran';
 const show = text => { document.getElementById('server').textContent = text };
@@ -21,7 +21,7 @@ fetch(api + 'create', {method: 'POST', mode: 'no-cors', body: '{"name": "made by
   .then(() => fetch(api + 'search?max_results=1'))
   .then(() => show('read'), () => show('out of reach'));
 </script>"""
-"""An HTML report with an inline script that also tries to write to and read from the API, as a malicious one would."""
+"""An HTML report in UTF-8, without a charset, with an inline script that also tries to write to and read from the API, as a malicious one would."""
 
 
 def log_files(frame: pandas.DataFrame) -> None:

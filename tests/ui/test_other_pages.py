@@ -6,9 +6,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from playwright.sync_api import expect
 from tests.ui.browser import Tab
 
 from railtrack.api import endpoints
+from railtrack.api.ui.pages import HIDDEN
 
 PAGES = {
     "settings": ("/settings/general", "Theme preference"),
@@ -51,3 +53,25 @@ def test_the_page_does_not_break(name: str, tab: Tab, seeded: dict[str, Any]) ->
 @pytest.mark.parametrize("feature", ABSENT)
 def test_endpoints_listed_as_absent_do_not_exist(feature: str) -> None:
     assert [path for _, path in endpoints() if re.search(ABSENT[feature], path)] == []
+
+
+@pytest.mark.parametrize(
+    ("route", "selector"),
+    [
+        ("/", "[data-assistant-ui]"),
+        ("/settings/general", 'a[href^="#/settings/llm-connections"]'),
+        ("/prompts", 'a[href^="#/mcp-registry"]'),
+        ("/prompts", 'a[href^="#/skills"]'),
+    ],
+)
+def test_what_the_server_lacks_is_not_offered(tab: Tab, route: str, selector: str) -> None:
+    """The elements exist: if a new version of the interface names them differently, this fails."""
+    assert selector in HIDDEN
+    tab.open("/")
+    tab.page.evaluate("localStorage.setItem('mlflow.workflowType_v1', JSON.stringify('genai'))")
+    tab.open(route)
+    tab.page.reload()
+    expect(tab.page.locator(selector).first).to_be_attached()
+    for one in tab.page.locator(selector).all():
+        expect(one).to_be_hidden()
+    tab.check()

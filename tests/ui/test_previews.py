@@ -14,7 +14,7 @@ def artifact_page(seeded: dict[str, Any], path: str) -> str:
 def test_an_html_artifact_runs_its_scripts_without_access_to_the_api(tab: Tab, seeded: dict[str, Any]) -> None:
     tab.open(artifact_page(seeded, "notes/page.html"))
     frame = tab.page.frame_locator("iframe.mlflow-html-iframe")
-    expect(frame.locator("#hello")).to_have_text("Hello HTML")
+    expect(frame.locator("#hello")).to_have_text("안녕 HTML")
     expect(frame.locator("#script")).to_have_text("script ran")
     expect(frame.locator("#server")).to_have_text("out of reach")
     assert tab.page.locator("iframe.mlflow-html-iframe").get_attribute("sandbox") == "allow-scripts"

@@ -76,6 +76,28 @@ LOGIN_SCRIPT = """<script>{
 """For a server with login. The interface logs out by a request with an invalid user name. Browsers send it only after
 a challenge, and a request with a session gets none. After a session has ended, a reload leads to the login page."""
 
+HIDDEN = (
+    "[data-assistant-ui]",
+    'a[href^="#/mcp-registry"]',
+    'a[href^="#/settings/llm-connections"]',
+    'a[href^="#/skills"]',
+)
+"""Selectors of what the interface offers for features that this server lacks, and server-info cannot switch off: the
+button of the assistant, and links to pages that could only show an error. Record 5 lists them."""
+
+HIDING_STYLE = f"<style>{', '.join(HIDDEN)} {{ display: none !important }}</style>"
+
+CHARSET_SCRIPT = """<script>{
+  const create = URL.createObjectURL
+  URL.createObjectURL = object => create.call(
+    URL, object instanceof Blob && object.type === "text/html" ? new Blob([object], {type: "text/html;charset=utf-8"})
+      : object)
+}</script>"""
+"""The interface shows an HTML artifact as a blob of UTF-8 without a charset. Without one in the artifact, too, browsers
+take it for Windows-1252, and its Korean text is not readable."""
+
+HEAD = f"{PRESET_SCRIPT}{RECOVERY_SCRIPT}{LOGIN_SCRIPT}{CHARSET_SCRIPT}{HIDING_STYLE}"
+
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -181,7 +203,7 @@ class WebInterface:
 
 
 def _page(html: str) -> BytesResponse:
-    body = html.replace("<head>", f"<head>{PRESET_SCRIPT}{RECOVERY_SCRIPT}{LOGIN_SCRIPT}", 1).encode()
+    body = html.replace("<head>", f"<head>{HEAD}", 1).encode()
     policy = (b"content-security-policy", CONTENT_SECURITY_POLICY.encode())
     etag = _etag(hashlib.sha256(body).hexdigest()[:20])
     return BytesResponse(body, MEDIA_TYPES["html"], headers=(etag, REVALIDATE, policy))
