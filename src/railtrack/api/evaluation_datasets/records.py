@@ -6,7 +6,7 @@ Records travel as JSON in a text, in both directions. Stored JSON is embedded in
 import json
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import msgspec
@@ -24,7 +24,7 @@ from railtrack.search.fields import SortKey, ValueType
 from railtrack.search.page import rows_within
 from railtrack.search.paged_query import Order, PagedQuery
 from railtrack.wire.request import Int32, Request, RequiredStr
-from railtrack.wire.response import BytesResponse, hold_for_response
+from railtrack.wire.response import BytesResponse, Response, hold_for_response
 from railtrack.wire.routing import endpoint
 from railtrack.wire.turns import in_turn
 
@@ -358,7 +358,7 @@ BY_AGE = Order(
 
 
 @endpoint("GET", "datasets/{dataset_id}/records", access=DATASET_READ, api="3.0")
-async def get_records(ctx: Context, req: GetRecords) -> BytesResponse:
+async def get_records(ctx: Context, req: GetRecords) -> Annotated[Response, GetRecordsResponse]:
     """Return a page of records, the oldest first. It ends early after PAGE_BYTES. As in MLflow, 0 is the default."""
     limit = min(req.max_results or DEFAULT_RESULTS, MAX_RESULTS)
     if limit < 1:
