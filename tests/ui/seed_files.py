@@ -21,8 +21,8 @@ fetch(api + 'create', {method: 'POST', mode: 'no-cors', body: '{"name": "made by
   .then(() => fetch(api + 'search?max_results=1'))
   .then(() => show('read'), () => show('out of reach'));
 </script>"""
-"""An HTML report in UTF-8, without a charset, with an inline script that also tries to write to and read from the API, as
-a malicious one would."""
+"""An HTML report in UTF-8, without a charset, with an inline script that also tries to write to and read from the API,
+as a malicious one would."""
 
 
 def log_files(frame: pandas.DataFrame) -> None:
