@@ -58,6 +58,7 @@ NOT_RECORDED = {
     "DELETE model-versions/delete-tag",
     "POST ui-telemetry",
     # Reads, and what this server has no data for.
+    "PUT scorers/online-config",
     "POST artifacts/presigned-download-url",
 }
 WITH_A_BROWSER = re.compile(r"POST (/login|/logout|/account/.*|users/create-ui)")
@@ -148,6 +149,8 @@ async def test_every_change_has_an_entry_unless_it_is_listed(
         if WITH_A_BROWSER.fullmatch(name) or name in OF_SUBREQUESTS:
             continue
         route = routes[name]
+        if route.handler.__module__ == "railtrack.api.server.out_of_scope":
+            continue  # it changes nothing
         example = requests.get(_documented(name), Example())
         path = re.sub(r"\{(\w+)(?:\.\.\.)?\}", lambda match, has=example: has.path[match[1]], route.path)
         query = example.fields if example.body else None
