@@ -101,6 +101,8 @@ BUILDERS: dict[tuple[str, str], Builder | None] = {
     ("POST", "/2.0/mlflow-artifacts/mpu/abort/{folder...}"): in_folder,
     ("GET", "/2.0/mlflow/artifacts/list"): in_query(run="run_id", path="path"),
     ("GET", "/get-artifact"): in_query(run="run_id", path="path"),
+    ("GET", "/2.0/mlflow/get-trace-artifact"): in_query(run="request_id", path="path"),
+    ("GET", "/3.0/mlflow/get-trace-artifact"): in_query(run="request_id", path="path"),
     ("POST", "/2.0/mlflow/upload-artifact"): in_query(run="run_uuid", path="path"),
     ("POST", "/2.0/mlflow/artifacts/presigned-upload-url"): in_body("run_id path"),
     ("POST", "/2.0/mlflow/artifacts/presigned-download-url"): in_body("run_id path"),

@@ -3,6 +3,8 @@
 docs/genai.md has the list for users.
 """
 
+import re
+
 from railtrack.auth import SIGNED_IN
 from railtrack.context import Context
 from railtrack.errors import not_implemented
@@ -72,12 +74,21 @@ def _serve_empty(path: str, body: bytes) -> None:
         """Return an empty list: Railtrack does not have this part of MLflow."""
         return BytesResponse(body)
 
+    respond.__name__ = _name_of(path)
+
 
 def _reject(method: str, path: str, reason: str, api: str = "3.0", *, ajax_only: bool = False) -> None:
     @endpoint(method, path, access=SIGNED_IN, api=api, ajax_only=ajax_only)
     async def respond(ctx: Context, http: HttpRequest) -> BytesResponse:
         """Raise NOT_IMPLEMENTED, with the reason why Railtrack does not have this part of MLflow."""
         raise not_implemented(reason)
+
+    respond.__name__ = _name_of(path)
+
+
+def _name_of(path: str) -> str:
+    """Return a name for the handler of a path, unique in the description of the API."""
+    return re.sub(r"\W+", "_", path).strip("_")
 
 
 for _path, _body in EMPTY_LISTS.items():

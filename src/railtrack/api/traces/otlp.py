@@ -1,6 +1,6 @@
 """POST /v1/traces: spans in OpenTelemetry's protocol, from MLflow's clients, other SDKs and collectors.
 
-Errors have the form of MLflow's endpoint, `{"detail": ...}`, which differs from that of all others.
+Errors have MLflow's form, and `detail`, which is all that MLflow's endpoint for exports sends.
 """
 
 import asyncio
@@ -35,14 +35,15 @@ async def export_traces(ctx: Context, http: HttpRequest) -> BytesResponse:
     try:
         return await _export(ctx, http)
     except _Rejected as error:
-        return BytesResponse(msgspec.json.encode({"detail": error.detail}), status=error.status)
+        members = {"error_code": "INVALID_PARAMETER_VALUE", "message": str(error), "detail": error.detail}
+        return BytesResponse(msgspec.json.encode(members), status=error.status)
 
 
 class _Rejected(Exception):
-    def __init__(self, status: int, detail: object) -> None:
-        super().__init__(detail)
+    def __init__(self, status: int, message: str, detail: object = None) -> None:
+        super().__init__(message)
         self.status = status
-        self.detail = detail
+        self.detail = message if detail is None else detail
 
 
 async def _export(ctx: Context, http: HttpRequest) -> BytesResponse:
@@ -74,7 +75,7 @@ def _experiment_id(http: HttpRequest) -> str:
             "msg": "Field required",
             "input": None,
         }
-        raise _Rejected(422, [missing])
+        raise _Rejected(422, "The header x-mlflow-experiment-id is required.", [missing])
     return http.header(b"x-mlflow-experiment-id")
 
 
