@@ -149,7 +149,7 @@ def test_sqlites_spelling_is_a_closed_list_of_rewrites() -> None:
     assert to_sqlite("SELECT 'x' LIKE $1") == "SELECT 'x' LIKE $1"
 
 
-TWINS_ALLOWED = 12
+TWINS_ALLOWED = 10
 
 
 def test_statements_in_two_spellings_are_few_and_give_their_reason() -> None:

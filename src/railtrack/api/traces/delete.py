@@ -82,12 +82,11 @@ async def _delete(db: Db, experiment_id: int, trace_ids: list[str]) -> int:
     """Delete traces of the experiment. Spans, tags, metadata and assessments go with them, by foreign keys."""
     async with db.write() as tx:
         # Locked in one order: two deletions of the same traces wait for each other instead of a deadlock.
-        lock = tx.per_dialect(postgresql="FOR UPDATE", sqlite="")
         rows = await tx.fetch(
-            f"""
+            """
             SELECT request_id FROM trace_info WHERE request_id = ANY($1) AND experiment_id = $2
-            ORDER BY request_id {lock}
-            """,  # noqa: S608 (our own text)
+            ORDER BY request_id FOR UPDATE
+            """,
             trace_ids,
             experiment_id,
         )

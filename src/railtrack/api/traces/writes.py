@@ -118,10 +118,9 @@ class _Traces:
                 sorted(set(experiment_ids)),
             )
         }
-        # Not FOR UPDATE: rows that refer to a trace may be inserted meanwhile. SQLite has one writer anyway.
-        lock = tx.per_dialect(postgresql="FOR NO KEY UPDATE", sqlite="")
+        # Not FOR UPDATE: rows that refer to a trace may be inserted meanwhile.
         rows = await tx.fetch(
-            f"SELECT {RECORD_COLUMNS} FROM trace_info WHERE request_id = ANY($1) ORDER BY request_id {lock}",  # noqa: S608 (our own text)
+            f"SELECT {RECORD_COLUMNS} FROM trace_info WHERE request_id = ANY($1) ORDER BY request_id FOR NO KEY UPDATE",  # noqa: S608 (our own text)
             sorted(set(trace_ids)),
         )
         traces = {row[0]: _Trace(TraceRecord(*row), is_new=False) for row in rows}
